@@ -1,0 +1,159 @@
+//! What a batch of records adds up to in every target, computed in memory and written once
+//! (invariants 2 and 14). The result does not depend on the order of the records but for
+//! `model_group` and a tag row's `request_id`, where the first writer wins.
+
+use crate::daily::{self, DailyKind, DailyRows, DailyShape};
+use crate::entity::EntityTotals;
+use crate::record::SpendRecord;
+
+/// Sums of a batch.
+#[derive(Debug, Default)]
+pub struct Totals<'a> {
+    pub entities: EntityTotals<'a>,
+    daily: [DailyRows<'a>; DailyKind::ALL.len()],
+}
+
+impl<'a> Totals<'a> {
+    /// Adds one record. `shape_of` tells the key of each daily table, `None` for one that is not written.
+    pub fn add(&mut self, record: &SpendRecord<'a>, shape_of: impl Fn(DailyKind) -> Option<DailyShape>) {
+        self.entities.add(record);
+        for kind in DailyKind::ALL {
+            if let Some(shape) = shape_of(kind) {
+                daily::add(&mut self.daily[kind as usize], kind, shape, record);
+            }
+        }
+    }
+
+    pub fn daily(&self, kind: DailyKind) -> &DailyRows<'a> {
+        &self.daily[kind as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::entity::EntityKind;
+    use crate::json::Json;
+
+    const FULL: DailyShape = DailyShape { has_mcp_tool: true, has_endpoint: true };
+
+    #[derive(Debug, Clone)]
+    struct Sent {
+        user: u8,
+        tag: u8,
+        cents: i32,
+        tokens: u32,
+        failed: bool,
+        day: u8,
+    }
+
+    fn sent() -> impl Strategy<Value = Sent> {
+        (0u8..4, 0u8..3, -500i32..5000, 0u32..5000, any::<bool>(), 0u8..3)
+            .prop_map(|(user, tag, cents, tokens, failed, day)| Sent { user, tag, cents, tokens, failed, day })
+    }
+
+    fn text(index: usize, sent: &Sent) -> String {
+        format!(
+            r#"{{"request_id":"r{index}","spend":{},"startTime":{},"user":"u{}","request_tags":["t{}","t0"],
+               "prompt_tokens":{},"status":"{}","call_type":"completion","model":"m"}}"#,
+            f64::from(sent.cents) / 100.0,
+            86_400 * u32::from(sent.day) + 5,
+            sent.user,
+            sent.tag,
+            sent.tokens,
+            if sent.failed { "failure" } else { "success" }
+        )
+    }
+
+    /// Folds `order` in batches that end where `cuts` says and adds the batches up per daily user row.
+    fn folded(texts: &[String], order: &[usize], cuts: &[bool]) -> (BTreeMap<String, (f64, i64, i64, i64)>, f64) {
+        let (mut rows, mut spend) = (BTreeMap::<String, (f64, i64, i64, i64)>::new(), 0.0);
+        let mut totals = Totals::default();
+        for (at, index) in order.iter().enumerate() {
+            let json = Json::from_text(&texts[*index]).unwrap();
+            let record = SpendRecord::decode(&json).unwrap();
+            totals.add(&record, |_| Some(FULL));
+            if cuts[at] || at + 1 == order.len() {
+                for (key, row) in totals.daily(DailyKind::User) {
+                    let sum = rows.entry(format!("{} {}", key.entity, key.date)).or_default();
+                    sum.0 += row.spend.value();
+                    sum.1 += row.prompt_tokens;
+                    sum.2 += row.successful_requests;
+                    sum.3 += row.failed_requests;
+                }
+                spend += totals.entities.of(EntityKind::User).values().map(|sum| sum.value()).sum::<f64>();
+                totals = Totals::default();
+            }
+        }
+        (rows, spend)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_folded_is_what_was_recorded_for_any_split_and_order(
+            sent in proptest::collection::vec(sent(), 1..40),
+            cuts in proptest::collection::vec(any::<bool>(), 40),
+            keys in proptest::collection::vec(any::<u32>(), 40),
+        ) {
+            let texts: Vec<String> = sent.iter().enumerate().map(|(index, sent)| text(index, sent)).collect();
+            let mut order: Vec<usize> = (0..sent.len()).collect();
+            order.sort_by_key(|index| keys[*index]);
+            let (rows, spend) = folded(&texts, &order, &cuts);
+
+            let expected: f64 = sent.iter().map(|s| f64::from(s.cents) / 100.0).sum();
+            prop_assert!((spend - expected).abs() < 1e-9);
+            for (name, row) in &rows {
+                let of_row = |s: &&Sent| format!("u{} 1970-01-0{}", s.user, s.day + 1) == *name;
+                let mine: Vec<_> = sent.iter().filter(of_row).collect();
+                prop_assert!((row.0 - mine.iter().map(|s| f64::from(s.cents) / 100.0).sum::<f64>()).abs() < 1e-9);
+                prop_assert_eq!(row.1, mine.iter().map(|s| i64::from(s.tokens)).sum::<i64>());
+                prop_assert_eq!(row.2, mine.iter().filter(|s| !s.failed).count() as i64);
+                prop_assert_eq!(row.3, mine.iter().filter(|s| s.failed).count() as i64);
+            }
+            prop_assert_eq!(rows.values().map(|row| row.2 + row.3).sum::<i64>(), sent.len() as i64);
+        }
+    }
+
+    #[test]
+    fn an_internal_call_counts_its_spend_but_no_request() {
+        let json = Json::from_text(
+            r#"{"request_id":"r","spend":2,"startTime":0,"endTime":1,"prompt_tokens":3,"internal_call_origin":"x"}"#,
+        );
+        let json = json.unwrap();
+        let mut totals = Totals::default();
+        totals.add(&SpendRecord::decode(&json).unwrap(), |_| Some(FULL));
+        let row = totals.daily(DailyKind::User).values().next().unwrap();
+        assert_eq!((row.spend.value(), row.prompt_tokens), (2.0, 3));
+        assert_eq!((row.api_requests, row.successful_requests, row.timed_requests), (0, 0, 0));
+    }
+
+    #[test]
+    fn records_that_differ_only_in_a_column_the_index_lacks_share_a_row() {
+        let texts = [
+            r#"{"request_id":"a","spend":1,"startTime":0,"call_type":"completion"}"#,
+            r#"{"request_id":"b","spend":1,"startTime":0,"call_type":"embedding"}"#,
+        ];
+        let jsons = texts.map(|text| Json::from_text(text).unwrap());
+        let rows_with = |has_endpoint| {
+            let mut totals = Totals::default();
+            for json in &jsons {
+                let shape = DailyShape { has_mcp_tool: true, has_endpoint };
+                totals.add(&SpendRecord::decode(json).unwrap(), |_| Some(shape));
+            }
+            totals.daily(DailyKind::Team).len()
+        };
+        assert_eq!((rows_with(true), rows_with(false)), (2, 1));
+    }
+
+    #[test]
+    fn a_daily_table_that_is_not_there_gets_no_rows() {
+        let json = Json::from_text(r#"{"request_id":"r","spend":1,"startTime":0}"#).unwrap();
+        let mut totals = Totals::default();
+        totals.add(&SpendRecord::decode(&json).unwrap(), |kind| (kind != DailyKind::Team).then_some(FULL));
+        assert_eq!((totals.daily(DailyKind::User).len(), totals.daily(DailyKind::Team).len()), (1, 0));
+    }
+}

@@ -1,0 +1,211 @@
+//! The allow list: every field of a spend record that may be stored, at every level. A key that is
+//! not here is dropped before anything is written, so that no prompt, response, header, credential
+//! or traceback reaches a table or WAL. Names are LiteLLM's: the SpendLogs row and its metadata
+//! (`SpendLogsPayload`, `SpendLogsMetadata`) and `StandardLoggingPayload`.
+
+/// What may stand under a known key.
+#[derive(Debug)]
+pub enum Rule {
+    /// A string, number, boolean or null.
+    Scalar,
+    /// A number, boolean or null: never text.
+    Number,
+    /// A list of scalars, or JSON text of one.
+    Scalars,
+    /// An API key: hashed unless it is a hash already.
+    ApiKey,
+    /// A URL, stored without user, password, query and fragment.
+    Url,
+    /// A model name: in a failed request it may be a mistyped prompt.
+    Model,
+    /// An object with these members, or JSON text of one.
+    Members(Fields),
+    /// The user's own data, stored as it is.
+    Any,
+    /// Prompts and responses: only with `litellm_spend.store_prompts`.
+    Prompt,
+}
+
+/// Keys and their rules.
+pub type Fields = &'static [(&'static str, Rule)];
+
+/// The rule for `key`, if it is on the list.
+pub fn rule(fields: Fields, key: &str) -> Option<&'static Rule> {
+    fields.iter().find(|(name, _)| *name == key).map(|(_, rule)| rule)
+}
+
+use Rule::{Any, ApiKey, Members, Model, Number, Prompt, Scalar, Scalars, Url};
+
+/// A spend record in either shape, with the fields that only litellm_spend's client sends.
+pub const RECORD: Fields = &[
+    ("request_id", Scalar),
+    ("id", Scalar),
+    ("litellm_call_id", Scalar),
+    ("call_type", Scalar),
+    ("status", Scalar),
+    ("startTime", Scalar),
+    ("endTime", Scalar),
+    ("completionStartTime", Scalar),
+    ("request_duration_ms", Number),
+    ("spend", Number),
+    ("response_cost", Number),
+    ("total_tokens", Number),
+    ("prompt_tokens", Number),
+    ("completion_tokens", Number),
+    ("model", Model),
+    ("model_id", Scalar),
+    ("model_group", Model),
+    ("custom_llm_provider", Scalar),
+    ("api_base", Url),
+    ("api_key", ApiKey),
+    ("user_api_key", ApiKey),
+    ("user", Scalar),
+    ("team_id", Scalar),
+    ("organization_id", Scalar),
+    ("end_user", Scalar),
+    ("agent_id", Scalar),
+    ("billing_agent_id", Scalar),
+    ("project_id", Scalar),
+    ("metadata", Members(METADATA)),
+    ("cache_hit", Scalar),
+    ("cache_key", Scalar),
+    ("request_tags", Scalars),
+    ("session_id", Scalar),
+    ("trace_id", Scalar),
+    ("mcp_namespaced_tool_name", Scalar),
+    ("requester_ip_address", Scalar),
+    ("user_agent", Scalar),
+    ("cost_breakdown", Members(COST_BREAKDOWN)),
+    ("error_information", Members(ERROR_INFORMATION)),
+    ("model_map_information", Members(MODEL_MAP)),
+    ("request_model_access_groups", Scalars),
+    ("internal_call_origin", Scalar),
+    ("billed_retry_attempt", Number),
+    ("tool_calls", Scalars),
+    ("compression_saved_tokens", Number),
+    ("compression_savings_spend", Number),
+    ("prompt_caching_savings_spend", Number),
+    ("gateway_injected_caching_savings_spend", Number),
+    ("autorouter_savings_spend", Number),
+    ("messages", Prompt),
+    ("response", Prompt),
+    ("proxy_server_request", Prompt),
+];
+
+const METADATA: Fields = &[
+    ("user_api_key", ApiKey),
+    ("user_api_key_hash", ApiKey),
+    ("user_api_key_alias", Scalar),
+    ("user_api_key_user_id", Scalar),
+    ("user_api_key_user_email", Scalar),
+    ("user_api_key_team_id", Scalar),
+    ("user_api_key_team_alias", Scalar),
+    ("user_api_key_org_id", Scalar),
+    ("user_api_key_org_alias", Scalar),
+    ("user_api_key_project_id", Scalar),
+    ("user_api_key_project_alias", Scalar),
+    ("user_api_key_end_user_id", Scalar),
+    ("team_id", Scalar),
+    ("team_alias", Scalar),
+    ("agent_id", Scalar),
+    ("billing_agent_id", Scalar),
+    ("actor_agent_id", Scalar),
+    ("target_agent_id", Scalar),
+    ("agent_execution_mode", Scalar),
+    ("verified_human_user_id", Scalar),
+    ("status", Scalar),
+    ("litellm_call_id", Scalar),
+    ("session_id", Scalar),
+    ("trace_id", Scalar),
+    ("usage_object", Members(USAGE)),
+    ("additional_usage_values", Members(USAGE)),
+    ("cost_breakdown", Members(COST_BREAKDOWN)),
+    ("model_map_information", Members(MODEL_MAP)),
+    ("error_information", Members(ERROR_INFORMATION)),
+    ("mcp_tool_call_metadata", Members(MCP_TOOL_CALL)),
+    ("spend_logs_metadata", Any),
+    ("requester_ip_address", Scalar),
+    ("user_agent", Scalar),
+    ("applied_guardrails", Scalars),
+    ("internal_call_origin", Scalar),
+    ("billed_retry_attempt", Number),
+    ("attempted_retries", Number),
+    ("attempted_fallbacks", Number),
+    ("max_retries", Number),
+    ("original_model_group", Model),
+    ("batch_models", Scalars),
+    ("batch_successful_requests", Number),
+    ("batch_failed_requests", Number),
+    ("cold_storage_object_key", Scalar),
+    ("litellm_overhead_time_ms", Number),
+    ("litellm_gateway_injected_cache", Number),
+    ("litellm_roi_estimator", Number),
+    ("used_client_oauth_token", Number),
+    ("azure_spillover", Number),
+    ("tags", Scalars),
+];
+
+const USAGE: Fields = &[
+    ("prompt_tokens", Number),
+    ("completion_tokens", Number),
+    ("total_tokens", Number),
+    ("input_tokens", Number),
+    ("output_tokens", Number),
+    ("reasoning_tokens", Number),
+    ("cache_read_input_tokens", Number),
+    ("cache_creation_input_tokens", Number),
+    ("cost", Number),
+    ("service_tier", Scalar),
+    ("prompt_tokens_details", Members(TOKEN_DETAILS)),
+    ("completion_tokens_details", Members(TOKEN_DETAILS)),
+    ("input_tokens_details", Members(TOKEN_DETAILS)),
+    ("output_tokens_details", Members(TOKEN_DETAILS)),
+    ("server_tool_use", Members(TOKEN_DETAILS)),
+];
+
+const TOKEN_DETAILS: Fields = &[
+    ("cached_tokens", Number),
+    ("cache_write_tokens", Number),
+    ("cache_creation_tokens", Number),
+    ("text_tokens", Number),
+    ("audio_tokens", Number),
+    ("image_tokens", Number),
+    ("video_tokens", Number),
+    ("reasoning_tokens", Number),
+    ("accepted_prediction_tokens", Number),
+    ("rejected_prediction_tokens", Number),
+    ("character_count", Number),
+    ("image_count", Number),
+    ("video_length_seconds", Number),
+    ("web_search_requests", Number),
+    ("tool_search_requests", Number),
+    ("cache_creation_token_details", Members(CACHE_CREATION)),
+];
+
+const CACHE_CREATION: Fields = &[("ephemeral_5m_input_tokens", Number), ("ephemeral_1h_input_tokens", Number)];
+
+const COST_BREAKDOWN: Fields = &[
+    ("input_cost", Number),
+    ("output_cost", Number),
+    ("total_cost", Number),
+    ("original_cost", Number),
+    ("tool_usage_cost", Number),
+    ("cache_read_cost", Number),
+    ("cache_creation_cost", Number),
+    ("discount_percent", Number),
+    ("discount_amount", Number),
+    ("margin_percent", Number),
+    ("margin_fixed_amount", Number),
+    ("margin_total_amount", Number),
+    ("service_tier", Scalar),
+    ("data_residency", Scalar),
+    ("vertex_location", Scalar),
+];
+
+/// Class, code and provider; messages and tracebacks may quote the prompt.
+const ERROR_INFORMATION: Fields = &[("error_code", Scalar), ("error_class", Scalar), ("llm_provider", Scalar)];
+
+/// The name only: the price map entry beside it is 10 kB.
+const MODEL_MAP: Fields = &[("model_map_key", Scalar)];
+
+const MCP_TOOL_CALL: Fields = &[("name", Scalar), ("namespaced_tool_name", Scalar), ("mcp_server_name", Scalar)];

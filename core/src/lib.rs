@@ -1,0 +1,21 @@
+//! The pure part of litellm_spend: what a spend record is, what of it may be stored, which rows a
+//! snapshot window holds and what a batch of records adds up to. No Postgres, no `unsafe`; all of
+//! it runs under plain `cargo test`.
+#![forbid(unsafe_code)]
+
+pub mod aggregate;
+pub mod api_key;
+pub mod backoff;
+pub mod daily;
+pub mod dedupe;
+pub mod endpoint;
+pub mod entity;
+pub mod error;
+pub mod fields;
+pub mod json;
+pub mod jsonb;
+pub mod moment;
+pub mod record;
+pub mod sanitise;
+pub mod snapshot;
+pub mod sum;

@@ -1,0 +1,120 @@
+//! Points in time as LiteLLM sends them: epoch seconds (a number) or ISO-8601 text, UTC where no
+//! offset is given. Kept as microseconds since 1970-01-01 UTC, PostgreSQL's own resolution.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::json::Json;
+
+/// Microseconds since 1970-01-01 00:00 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(i64);
+
+/// Why a value is no point in time.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MomentError {
+    #[error("is neither epoch seconds nor an ISO-8601 time")]
+    Unreadable,
+    #[error("lies outside the years 1 to 9999")]
+    OutOfRange,
+}
+
+const MICROS: f64 = 1e6;
+/// 0001-01-01 and 9999-12-31 23:59:59.999999, what a `YYYY-MM-DD` date can say.
+const EARLIEST: i64 = -62_135_596_800_000_000;
+const LATEST: i64 = 253_402_300_799_999_999;
+
+impl Moment {
+    pub fn from_micros(micros: i64) -> Result<Self, MomentError> {
+        if (EARLIEST..=LATEST).contains(&micros) { Ok(Moment(micros)) } else { Err(MomentError::OutOfRange) }
+    }
+
+    pub fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// # Errors
+    /// The value is neither a number nor a time in text, or lies outside years 1 to 9999.
+    pub fn from_json(value: &Json) -> Result<Self, MomentError> {
+        match value {
+            Json::Str(text) => Self::from_text(text.trim()),
+            _ => Self::from_epoch_seconds(value.as_f64().ok_or(MomentError::Unreadable)?),
+        }
+    }
+
+    fn from_epoch_seconds(seconds: f64) -> Result<Self, MomentError> {
+        Self::from_micros((seconds * MICROS).round_ties_even() as i64)
+    }
+
+    fn from_text(text: &str) -> Result<Self, MomentError> {
+        if let Ok(timestamp) = text.parse::<Timestamp>() {
+            return Self::from_micros(timestamp.as_microsecond());
+        }
+        let civil: DateTime = text.parse().map_err(|_| MomentError::Unreadable)?;
+        let timestamp = TimeZone::UTC.to_timestamp(civil).map_err(|_| MomentError::OutOfRange)?;
+        Self::from_micros(timestamp.as_microsecond())
+    }
+
+    /// The UTC day, `YYYY-MM-DD`, of this unrounded moment: the `date` of LiteLLM's daily tables.
+    pub fn utc_date(self) -> String {
+        // In range by construction; the fallback cannot be reached.
+        Timestamp::from_microsecond(self.0).unwrap_or_default().strftime("%Y-%m-%d").to_string()
+    }
+
+    /// Milliseconds from `start` to here, cut towards zero, with Python's rounding of
+    /// `int(timedelta.total_seconds() * 1000)`, which is what LiteLLM stores.
+    pub fn millis_since(self, start: Moment) -> i64 {
+        let elapsed = SignedDuration::from_micros(self.0.saturating_sub(start.0));
+        (elapsed.as_secs_f64() * 1000.0) as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(text: &str) -> Result<i64, MomentError> {
+        Moment::from_json(&Json::from_text(text).unwrap()).map(Moment::micros)
+    }
+
+    #[test]
+    fn numbers_and_text_name_the_same_moment() {
+        let expected = Ok(1_773_500_966_535_897);
+        for text in [
+            "1773500966.535897",
+            r#""2026-03-14T15:09:26.535897+00:00""#,
+            r#""2026-03-14T15:09:26.535897""#,
+            r#""2026-03-14 15:09:26.535897Z""#,
+            r#""2026-03-14T17:09:26.535897+0200""#,
+        ] {
+            assert_eq!(micros(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn milliseconds_taken_for_seconds_are_out_of_range() {
+        assert_eq!(micros("1773500966535"), Err(MomentError::OutOfRange));
+        assert_eq!(micros("1e300"), Err(MomentError::OutOfRange));
+    }
+
+    #[test]
+    fn other_values_are_unreadable() {
+        for text in ["true", r#""yesterday""#, r#""""#, "{}"] {
+            assert_eq!(micros(text), Err(MomentError::Unreadable), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_date_is_that_of_the_unrounded_start() {
+        assert_eq!(Moment::from_micros(1_773_532_799_999_600).unwrap().utc_date(), "2026-03-14");
+        assert_eq!(Moment::from_micros(-1).unwrap().utc_date(), "1969-12-31");
+    }
+
+    #[test]
+    fn durations_are_cut_like_pythons() {
+        let at = |micros| Moment::from_micros(micros).unwrap();
+        assert_eq!(at(250_000).millis_since(at(0)), 250);
+        assert_eq!(at(0).millis_since(at(1_500)), -1);
+    }
+}

@@ -1,0 +1,206 @@
+//! Reads single fields of a spend record under their aliases. A field at top level wins over the one
+//! inside `metadata`; in a StandardLoggingPayload, whose own top level holds no identity but
+//! LiteLLM's reading of the request body, the identity in `metadata` wins for user and end user.
+
+use std::borrow::Cow;
+
+use super::{Savings, Text};
+use crate::api_key::{self, sha256_hex};
+use crate::error::RecordError;
+use crate::json::Json;
+use crate::moment::Moment;
+
+/// Longest id in bytes: the unique index of a daily table must hold an id, a key hash, a model, a
+/// provider and a tool name in one entry of at most 2,704 bytes.
+pub(super) const LONGEST_ID: usize = 1024;
+const LONGEST_NAME: usize = 512;
+const LONGEST_DETAIL: usize = 256;
+
+/// `text`, cut to `longest` bytes with a hash of the whole in place of the rest.
+pub(super) fn fit(text: Text<'_>, longest: usize) -> Text<'_> {
+    if text.len() <= longest {
+        return text;
+    }
+    let hash = sha256_hex(&text);
+    let kept = text.floor_char_boundary(longest - hash.len() - 1);
+    Cow::Owned(format!("{}#{hash}", &text[..kept]))
+}
+
+pub(super) struct Reader<'j, 'a> {
+    record: &'j Json<'a>,
+    metadata: &'j Json<'a>,
+    pub(super) is_standard_logging: bool,
+}
+
+impl<'j, 'a> Reader<'j, 'a> {
+    pub(super) fn new(record: &'j Json<'a>) -> Result<Self, RecordError> {
+        if !matches!(record, Json::Object(_)) {
+            return Err(RecordError::NotAnObject { found: record.type_name() });
+        }
+        Ok(Reader {
+            record,
+            metadata: record.get("metadata").unwrap_or(&Json::Null),
+            is_standard_logging: record.given("request_id").is_none() && record.given("id").is_some(),
+        })
+    }
+
+    /// A member of `metadata`.
+    pub(super) fn metadata(&self) -> &'j Json<'a> {
+        self.metadata
+    }
+
+    /// A top-level member that is not null.
+    pub(super) fn given(&self, key: &str) -> Option<&'j Json<'a>> {
+        self.record.given(key)
+    }
+
+    /// LiteLLM names a failed request by its call id, every other one by the provider's id.
+    pub(super) fn request_id(&self, is_failure: bool) -> Result<Text<'a>, RecordError> {
+        let keys: &[&str] = if self.is_standard_logging && is_failure {
+            &["litellm_call_id", "id"]
+        } else {
+            &["request_id", "id", "litellm_call_id"]
+        };
+        self.first_id(keys, &[]).ok_or(RecordError::Missing { key: "request_id", what: "request id" })
+    }
+
+    pub(super) fn time(&self, key: &'static str) -> Result<Option<Moment>, RecordError> {
+        let moment = self.given(key).map(Moment::from_json).transpose();
+        moment.map_err(|why| RecordError::BadTime { key, why })
+    }
+
+    pub(super) fn spend(&self, is_failure: bool) -> Result<f64, RecordError> {
+        let Some(cost) = self.given("spend").or_else(|| self.given("response_cost")) else {
+            return if is_failure { Ok(0.0) } else { Err(RecordError::Missing { key: "spend", what: "cost" }) };
+        };
+        cost.as_f64().ok_or(RecordError::BadValue { key: "spend", expected: "a finite number" })
+    }
+
+    /// A token count; anything that is not a number counts as 0.
+    pub(super) fn count(&self, key: &str) -> i64 {
+        self.given_count(key).unwrap_or(0)
+    }
+
+    pub(super) fn given_count(&self, key: &str) -> Option<i64> {
+        self.given(key).and_then(Json::as_i64_clamped)
+    }
+
+    /// Tokens of the prompt cache: the usage's own field if it is not 0, else the first non-zero
+    /// field among its prompt details.
+    pub(super) fn cache_tokens(&self, key: &str, details: &[&str]) -> i64 {
+        let Some(usage) = self.metadata.given("usage_object") else { return 0 };
+        let nonzero = |json: &Json, key: &str| json.given(key).and_then(Json::as_i64_clamped).filter(|n| *n != 0);
+        nonzero(usage, key)
+            .or_else(|| {
+                let prompt = usage.given("prompt_tokens_details")?;
+                details.iter().find_map(|key| nonzero(prompt, key))
+            })
+            .unwrap_or(0)
+    }
+
+    /// A short text such as a model name; `""` if there is none.
+    pub(super) fn name(&self, key: &str) -> Text<'a> {
+        let longest = if matches!(key, "model" | "model_group") { LONGEST_NAME } else { LONGEST_DETAIL };
+        self.given(key).and_then(text_of).map(|text| fit(text, longest)).unwrap_or_default()
+    }
+
+    /// The first id that is not empty, at top level under `keys`, then in `metadata` under `nested`.
+    pub(super) fn first_id(&self, keys: &[&str], nested: &[&str]) -> Option<Text<'a>> {
+        let find = |json: &Json<'a>, keys: &[&str]| {
+            keys.iter().find_map(|key| json.given(key).and_then(text_of).filter(|id| !id.is_empty()))
+        };
+        find(self.record, keys).or_else(|| find(self.metadata, nested)).map(|id| fit(id, LONGEST_ID))
+    }
+
+    /// The SDK's `user=` is the user only where no LiteLLM identity is known.
+    pub(super) fn user(&self) -> Text<'a> {
+        if self.is_standard_logging {
+            self.first_id(&[], &["user_api_key_user_id"]).or_else(|| self.first_id(&["user"], &[]))
+        } else {
+            self.first_id(&["user"], &["user_api_key_user_id"])
+        }
+        .unwrap_or_default()
+    }
+
+    /// A StandardLoggingPayload's own `end_user` is the request body's `user`, which LiteLLM does not
+    /// charge.
+    pub(super) fn end_user(&self) -> Text<'a> {
+        let keys: &[&str] = if self.is_standard_logging { &[] } else { &["end_user"] };
+        self.first_id(keys, &["user_api_key_end_user_id"]).unwrap_or_default()
+    }
+
+    pub(super) fn api_key(&self) -> Text<'a> {
+        let key =
+            self.first_id(&["api_key", "user_api_key"], &["user_api_key", "user_api_key_hash"]).unwrap_or_default();
+        match api_key::stored_form(&key) {
+            Cow::Borrowed(same) if same.len() == key.len() => key,
+            stored => Cow::Owned(stored.into_owned()),
+        }
+    }
+
+    pub(super) fn tags(&self) -> Json<'a> {
+        match self.given("request_tags").or_else(|| self.metadata.given("tags")) {
+            Some(tags @ Json::Array(_)) => tags.clone(),
+            _ => Json::Array(Vec::new()),
+        }
+    }
+
+    pub(super) fn cache_hit(&self) -> Text<'a> {
+        match self.given("cache_hit") {
+            None => Cow::Borrowed("None"),
+            Some(Json::Bool(true)) => Cow::Borrowed("True"),
+            Some(Json::Bool(false)) => Cow::Borrowed("False"),
+            Some(other) => text_of(other).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn cache_key(&self) -> Text<'a> {
+        self.given("cache_key").and_then(text_of).unwrap_or(Cow::Borrowed("Cache OFF"))
+    }
+
+    /// LiteLLM's session is the payload's trace id; its `session_id` is empty unless asked for.
+    pub(super) fn session_id(&self) -> Option<Text<'a>> {
+        let keys: &[&str] =
+            if self.is_standard_logging { &["trace_id", "session_id"] } else { &["session_id", "trace_id"] };
+        self.first_id(keys, &["session_id", "trace_id"])
+    }
+
+    pub(super) fn mcp_tool(&self) -> Option<Text<'a>> {
+        let own = self.given("mcp_namespaced_tool_name");
+        let nested = || self.metadata.given("mcp_tool_call_metadata")?.given("namespaced_tool_name");
+        own.or_else(nested).and_then(text_of).map(|name| fit(name, LONGEST_DETAIL))
+    }
+
+    pub(super) fn flag(&self, key: &str) -> bool {
+        self.given(key).or_else(|| self.metadata.given(key)).is_some_and(Json::is_truthy)
+    }
+
+    pub(super) fn savings(&self) -> Savings {
+        let dollars = |key| self.given(key).and_then(Json::as_f64).unwrap_or(0.0);
+        Savings {
+            compression_tokens: self.count("compression_saved_tokens"),
+            compression: dollars("compression_savings_spend"),
+            prompt_caching: dollars("prompt_caching_savings_spend"),
+            gateway_injected_caching: dollars("gateway_injected_caching_savings_spend"),
+            autorouter: dollars("autorouter_savings_spend"),
+        }
+    }
+
+    /// A prompt or response that the sanitiser let through; JSON text is read as the document it is.
+    pub(super) fn document(&self, key: &str) -> Option<Json<'a>> {
+        match self.given(key)? {
+            Json::Str(text) => Json::from_text(text).ok().map(Json::into_owned),
+            document => Some(document.clone()),
+        }
+    }
+}
+
+/// A scalar as text. Ids are sometimes sent as numbers.
+fn text_of<'a>(json: &Json<'a>) -> Option<Text<'a>> {
+    match json {
+        Json::Str(text) => Some(text.clone()),
+        Json::Int(number) => Some(Cow::Owned(number.to_string())),
+        Json::Float(number) => Some(Cow::Owned(number.to_string())),
+        _ => None,
+    }
+}

@@ -1,0 +1,97 @@
+use super::*;
+
+const START: &str = r#""startTime":1773500966.535897"#;
+
+fn decode(text: &str) -> Result<SpendRecord<'_>, RecordError> {
+    SpendRecord::decode(&Json::from_text(text).unwrap())
+}
+
+fn standard(members: &str) -> SpendRecord<'static> {
+    let text = Box::leak(format!(r#"{{"id":"r","response_cost":1,{START}{members}}}"#).into_boxed_str());
+    decode(text).unwrap()
+}
+
+#[test]
+fn both_shapes_name_the_same_request() {
+    let payload = decode(
+        r#"{"id":"r","litellm_call_id":"c","response_cost":0.5,"startTime":1773500966.5,"endTime":1773500966.75,
+        "trace_id":"s","metadata":{"user_api_key_user_id":"u","user_api_key_team_id":"t","user_api_key_org_id":"o"}}"#,
+    )
+    .unwrap();
+    let row = decode(
+        r#"{"request_id":"r","litellm_call_id":"c","spend":0.5,"startTime":"2026-03-14T15:09:26.5Z",
+        "endTime":"2026-03-14T15:09:26.75Z","session_id":"s","user":"u","team_id":"t","organization_id":"o"}"#,
+    )
+    .unwrap();
+    assert_eq!(SpendRecord { metadata: Json::Null, ..payload }, SpendRecord { metadata: Json::Null, ..row });
+}
+
+#[test]
+fn what_is_required_is_named_when_it_is_missing() {
+    let error = |text| decode(text).unwrap_err();
+    assert_eq!(error(r#"{"spend":1,"startTime":1}"#).key(), Some("request_id"));
+    assert_eq!(error(r#"{"request_id":"","spend":1,"startTime":1}"#).key(), Some("request_id"));
+    assert_eq!(error(r#"{"request_id":"r","spend":1}"#).key(), Some("startTime"));
+    assert_eq!(error(r#"{"request_id":"r","startTime":1}"#).key(), Some("spend"));
+    assert_eq!(error(r#"{"request_id":"r","startTime":1,"spend":"a"}"#).sqlstate(), "22023");
+    assert_eq!(error(r#"{"request_id":"r","startTime":"x","spend":1}"#).sqlstate(), "22007");
+    assert_eq!(error(r#"{"request_id":"r","startTime":1773500966000,"spend":1}"#).sqlstate(), "22008");
+    assert_eq!(error("[]").sqlstate(), "22023");
+}
+
+#[test]
+fn only_a_failure_may_leave_out_its_cost_and_is_named_by_its_call_id() {
+    let record = decode(r#"{"id":"r","litellm_call_id":"c","status":"failure","startTime":1}"#).unwrap();
+    assert_eq!((record.request_id.as_ref(), record.spend, record.is_failure), ("c", 0.0, true));
+}
+
+#[test]
+fn the_sdks_user_counts_only_without_an_identity() {
+    assert_eq!(standard(r#","user":"sdk""#).user, "sdk");
+    assert_eq!(standard(r#","user":"sdk","metadata":{"user_api_key_user_id":"known"}"#).user, "known");
+    assert_eq!(standard(r#","metadata":{"team_id":"sdk"}"#).team_id, "sdk");
+    assert_eq!(standard(r#","metadata":{"team_id":"sdk","user_api_key_team_id":"known"}"#).team_id, "known");
+}
+
+#[test]
+fn the_body_user_of_a_payload_is_no_end_user() {
+    assert_eq!(standard(r#","end_user":"body""#).end_user, "");
+    assert_eq!(standard(r#","end_user":"body","metadata":{"user_api_key_end_user_id":"e"}"#).end_user, "e");
+}
+
+#[test]
+fn cached_tokens_come_from_the_usage_or_its_details() {
+    let read = |usage: &str| {
+        let record = standard(&format!(r#","metadata":{{"usage_object":{usage}}}"#));
+        (record.cache_read_input_tokens, record.cache_creation_input_tokens)
+    };
+    assert_eq!(read(r#"{"cache_read_input_tokens":7,"cache_creation_input_tokens":9}"#), (7, 9));
+    assert_eq!(read(r#"{"cache_read_input_tokens":0,"prompt_tokens_details":{"cached_tokens":3}}"#), (3, 0));
+    assert_eq!(read(r#"{"prompt_tokens_details":{"cache_write_tokens":0,"cache_creation_tokens":5}}"#), (0, 5));
+}
+
+#[test]
+fn values_of_another_type_never_lose_a_record() {
+    let record =
+        standard(r#","prompt_tokens":"many","total_tokens":1e30,"user":7,"request_tags":{"a":1},"model":null"#);
+    assert_eq!((record.prompt_tokens, record.total_tokens), (0, i64::MAX));
+    assert_eq!((record.user.as_ref(), record.model.as_ref()), ("7", ""));
+    assert!(record.tags().is_empty());
+}
+
+#[test]
+fn distinct_string_tags_count_once() {
+    assert_eq!(standard(r#","request_tags":["a","b","a",1,null,""]"#).tags(), ["a", "b", ""]);
+}
+
+#[test]
+fn an_id_over_a_kilobyte_is_cut_and_stays_distinct() {
+    let long = |tail: &str| standard(&format!(r#","user":"{}{tail}""#, "ü".repeat(600))).user;
+    assert!(long("a").len() <= reader::LONGEST_ID);
+    assert_ne!(long("a"), long("b"));
+}
+
+#[test]
+fn a_raw_key_is_hashed_even_without_the_sanitiser() {
+    assert_eq!(standard(r#","api_key":"Bearer sk-golden-key-1""#).api_key.len(), 64);
+}

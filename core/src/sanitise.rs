@@ -1,0 +1,228 @@
+//! Cuts a spend record down to what may be stored (`fields`): unknown keys go, keys are hashed, URLs
+//! lose their secrets. What is not an object keeps only its type and length.
+
+use std::borrow::Cow;
+
+use crate::api_key;
+use crate::fields::{self, Fields, Rule};
+use crate::json::Json;
+
+/// A record that may be stored.
+#[derive(Debug)]
+pub struct Sanitised<'a> {
+    pub json: Json<'a>,
+    /// False only if every key of the record is on the list and every value stayed as it came.
+    pub changed: bool,
+}
+
+/// The model name that LiteLLM stores for a failed request whose model looks like a prompt.
+pub const UNKNOWN_MODEL: &str = "unknown-model";
+const LONGEST_MODEL_NAME: usize = 256;
+
+/// Sanitises one element of a payload.
+pub fn sanitise(element: Json<'_>, store_prompts: bool) -> Sanitised<'_> {
+    if !matches!(element, Json::Object(_)) {
+        return Sanitised { json: describe(&element), changed: true };
+    }
+    let model_may_be_a_prompt = is_failure(&element) && element.given("model_id").is_none_or(|id| !id.is_truthy());
+    let mut filter = Filter { store_prompts, model_may_be_a_prompt, changed: false };
+    let json = filter.object(element, fields::RECORD);
+    Sanitised { json, changed: filter.changed }
+}
+
+/// What is kept of a rejected element that is no object.
+fn describe(element: &Json) -> Json<'static> {
+    let length = match element {
+        Json::Str(text) => text.len(),
+        Json::Array(items) => items.len(),
+        other => other.to_text().len(),
+    };
+    Json::Object(vec![
+        (Cow::Borrowed("type"), Json::Str(Cow::Borrowed(element.type_name()))),
+        (Cow::Borrowed("length"), Json::Int(i64::try_from(length).unwrap_or(i64::MAX))),
+    ])
+}
+
+/// Whether a record tells of a failed request.
+pub fn is_failure(record: &Json) -> bool {
+    let failed = |json: &Json| json.given("status").and_then(Json::as_str) == Some("failure");
+    failed(record) || record.get("metadata").is_some_and(failed)
+}
+
+struct Filter {
+    store_prompts: bool,
+    model_may_be_a_prompt: bool,
+    changed: bool,
+}
+
+impl Filter {
+    fn object<'a>(&mut self, json: Json<'a>, fields: Fields) -> Json<'a> {
+        let Json::Object(members) = json else { return self.drop_value() };
+        let kept = members
+            .into_iter()
+            .filter_map(|(key, value)| match fields::rule(fields, &key) {
+                Some(rule) => self.value(value, rule).map(|value| (key, value)),
+                None => {
+                    self.changed = true;
+                    None
+                }
+            })
+            .collect();
+        Json::Object(kept)
+    }
+
+    /// The value under its rule; `None` where nothing of it may stay.
+    fn value<'a>(&mut self, value: Json<'a>, rule: &'static Rule) -> Option<Json<'a>> {
+        if matches!(value, Json::Null) {
+            return Some(value);
+        }
+        let is_scalar = !matches!(value, Json::Array(_) | Json::Object(_));
+        let is_text = matches!(value, Json::Str(_));
+        let kept = match rule {
+            Rule::Any => Some(value),
+            Rule::Prompt => self.store_prompts.then_some(value),
+            Rule::Scalar => is_scalar.then_some(value),
+            Rule::Number => (is_scalar && !is_text).then_some(value),
+            Rule::ApiKey => self.replace_text(value, |key| match api_key::stored_form(key) {
+                Cow::Borrowed(same) if same.len() == key.len() => None,
+                stored => Some(stored.into_owned()),
+            }),
+            Rule::Url => self.replace_text(value, without_secrets),
+            Rule::Model if self.model_may_be_a_prompt => {
+                self.replace_text(value, |name| looks_like_a_prompt(name).then(|| UNKNOWN_MODEL.to_owned()))
+            }
+            Rule::Model => is_scalar.then_some(value),
+            Rule::Scalars => self.list(value),
+            Rule::Members(fields) => self.parsed(value).map(|object| self.object(object, fields)),
+        };
+        if kept.is_none() {
+            self.changed = true;
+        }
+        kept
+    }
+
+    fn replace_text<'a>(&mut self, value: Json<'a>, replace: impl Fn(&str) -> Option<String>) -> Option<Json<'a>> {
+        let Json::Str(text) = value else { return None };
+        match replace(&text) {
+            Some(replaced) => {
+                self.changed = true;
+                Some(Json::Str(Cow::Owned(replaced)))
+            }
+            None => Some(Json::Str(text)),
+        }
+    }
+
+    fn list<'a>(&mut self, value: Json<'a>) -> Option<Json<'a>> {
+        let Some(Json::Array(items)) = self.parsed(value) else { return None };
+        let before = items.len();
+        let kept: Vec<_> = items.into_iter().filter(|item| !matches!(item, Json::Array(_) | Json::Object(_))).collect();
+        self.changed |= kept.len() != before;
+        Some(Json::Array(kept))
+    }
+
+    /// LiteLLM's SpendLogs payload holds lists and objects as JSON text: the value they stand for.
+    fn parsed<'a>(&mut self, value: Json<'a>) -> Option<Json<'a>> {
+        let Json::Str(text) = value else { return Some(value) };
+        self.changed = true;
+        match text {
+            Cow::Borrowed(text) => Json::from_text(text).ok(),
+            Cow::Owned(text) => Json::from_text(&text).ok().map(Json::into_owned),
+        }
+    }
+
+    fn drop_value<'a>(&mut self) -> Json<'a> {
+        self.changed = true;
+        Json::Null
+    }
+}
+
+fn looks_like_a_prompt(model: &str) -> bool {
+    model.chars().any(char::is_whitespace) || model.chars().count() > LONGEST_MODEL_NAME
+}
+
+/// The URL without user, password, query and fragment; `None` if it has none of them.
+fn without_secrets(url: &str) -> Option<String> {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let kept = &url[..end];
+    let authority_at = kept.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = kept.split_at(authority_at);
+    let authority_end = rest.find('/').unwrap_or(rest.len());
+    match rest[..authority_end].rfind('@') {
+        Some(at) => Some(format!("{scheme}{}", &rest[at + 1..])),
+        None if end < url.len() => Some(kept.to_owned()),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sanitised(text: &str) -> (String, bool) {
+        let done = sanitise(Json::from_text(text).unwrap(), false);
+        (done.json.to_text(), done.changed)
+    }
+
+    #[test]
+    fn a_record_of_known_fields_stays_as_it_came() {
+        let text = r#"{"id":"r","response_cost":0.5,"metadata":{"user_api_key_user_id":"u","spend_logs_metadata":{"a":[{"b":1}]}},"request_tags":["a",1]}"#;
+        assert_eq!(sanitised(text), (text.to_owned(), false));
+    }
+
+    #[test]
+    fn unknown_keys_go_at_every_level() {
+        let (text, changed) = sanitised(
+            r#"{"id":"r","x":"sk-1","metadata":{"headers":{"a":"sk-2"},"usage_object":{"prompt_tokens":1,"sk-3":2},
+                "error_information":{"error_code":"429","error_message":"prompt","traceback":"prompt"}},
+                "messages":[{"content":"prompt"}],"response":"prompt","error_str":"prompt"}"#,
+        );
+        assert_eq!(
+            text,
+            r#"{"id":"r","metadata":{"usage_object":{"prompt_tokens":1},"error_information":{"error_code":"429"}}}"#
+        );
+        assert!(changed);
+    }
+
+    #[test]
+    fn a_known_key_of_another_shape_is_dropped() {
+        let (text, _) = sanitised(
+            r#"{"id":"r","user":{"a":"prompt"},"spend":"prompt","api_key":["sk-1"],"metadata":"prompt","request_tags":[["x"],"t"]}"#,
+        );
+        assert_eq!(text, r#"{"id":"r","request_tags":["t"]}"#);
+    }
+
+    #[test]
+    fn keys_are_hashed_wherever_they_stand() {
+        let (text, _) = sanitised(
+            r#"{"api_key":"sk-golden-key-1","metadata":"{\"user_api_key\": \"Bearer sk-golden-key-1\", \"user_api_key_hash\": \"sk-golden-key-1\"}"}"#,
+        );
+        assert_eq!(text.matches("30323e05e0a491d1721c5452dc51a07c9b247c1aee3a78677c384efd94476167").count(), 3);
+        assert!(!text.contains("sk-"));
+    }
+
+    #[test]
+    fn urls_lose_their_secrets() {
+        for (url, stored) in [
+            ("https://u:p@host/v1?key=secret#f", Some("https://host/v1")),
+            ("https://host/v1?key=secret", Some("https://host/v1")),
+            ("https://host/v1/a@b", None),
+            ("", None),
+        ] {
+            assert_eq!(without_secrets(url).as_deref(), stored, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_model_of_a_failed_request_is_no_place_for_a_prompt() {
+        let (text, _) = sanitised(r#"{"status":"failure","model":"tell me a secret","model_group":"gpt-4o"}"#);
+        assert_eq!(text, r#"{"status":"failure","model":"unknown-model","model_group":"gpt-4o"}"#);
+        let (text, _) = sanitised(r#"{"status":"success","model":"my model"}"#);
+        assert!(text.contains("my model"));
+    }
+
+    #[test]
+    fn an_element_that_is_no_object_keeps_only_its_type_and_length() {
+        assert_eq!(sanitised(r#""sk-secret""#).0, r#"{"type":"string","length":9}"#);
+        assert_eq!(sanitised("[1,2]").0, r#"{"type":"array","length":2}"#);
+    }
+}
