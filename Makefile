@@ -1,0 +1,32 @@
+# The commands of this project; `make help` lists them. Each is a small script in scripts/, which
+# installs what is missing into .build/ first, and says what it does.
+PG ?= 18
+export PG_CONFIG SERVER_USER DATABASE_URL PYTHON
+
+.PHONY: help demo test test-all install lint clean
+.DEFAULT_GOAL := help
+
+help:            ## this list
+	@sed -nE 's/^([a-z-]+): *## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@echo
+	@echo "PG=15|16|17|18       the Postgres major (18 by default), fetched for x86_64 Linux"
+	@echo "PG_CONFIG=/path      instead: a private copy of that installation (make install: that installation itself)"
+	@echo "DATABASE_URL=...     make demo: on your own server, where the extension is installed"
+
+demo:            ## a throwaway server, 100 calls of the real LiteLLM SDK, and what Postgres then holds
+	@scripts/demo.sh $(PG)
+
+test:            ## every test on one Postgres major
+	@scripts/test.sh $(PG)
+
+test-all:        ## every test on Postgres 15, 16, 17 and 18
+	@scripts/test-all.sh
+
+install:         ## build a release and install it into the Postgres of PG_CONFIG= (pg_config on PATH by default)
+	@scripts/install.sh
+
+lint:            ## cargo fmt, clippy and ruff; warnings are errors
+	@scripts/lint.sh $(PG)
+
+clean:           ## remove all that was built, the servers' copies of Postgres included
+	@scripts/clean.sh

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Provide a Postgres of the wanted major for builds and throwaway servers, register it with pgrx,
+# and print the path of its pg_config. Usage: setup-postgres.sh MAJOR
+# It is fetched (x86_64 Linux), or a private copy of the one that PG_CONFIG= names, so that building
+# and testing never write into somebody's own installation. `make install` does that.
+source "$(dirname "$0")/lib.sh"
+
+major=${1:?usage: setup-postgres.sh MAJOR}
+check_major "$major"
+root=$(server_root)
+if [ "$root" != "$BUILD" ] && [ ! -e "$root/pg" ]; then
+  step "user $SERVER_USER, who runs the servers, cannot enter $ROOT: Postgres goes to $root"
+fi
+
+# copy_postgres PG_CONFIG COPY: the parts of an installation that a build and a server read, at the
+# same paths under COPY. Postgres finds its files relative to its own program, so the copy works.
+copy_postgres() {
+  local part path
+  for part in bindir pkglibdir sharedir includedir-server; do
+    path=$("$1" "--$part")
+    [ -d "$path" ] || die "$1 says --$part is $path, which does not exist. Install Postgres' server and its headers (Debian: postgresql-$major and postgresql-server-dev-$major)."
+    mkdir -p "$2$path"
+    cp -RL "$path/." "$2$path/" 2>/dev/null || true # links to documentation may lead nowhere
+  done
+}
+
+if [ -n "${PG_CONFIG:-}" ]; then
+  command -v "$PG_CONFIG" >/dev/null || die "PG_CONFIG=$PG_CONFIG is not a program."
+  version=$("$PG_CONFIG" --version)
+  [[ $version == "PostgreSQL $major"[.a-z\ ]* || $version == "PostgreSQL $major" ]] ||
+    die "PG_CONFIG=$PG_CONFIG is $version, but PG=$major is wanted. Say PG=$(sed -E 's/[^0-9]*([0-9]+).*/\1/' <<<"$version")."
+  bin=$("$PG_CONFIG" --bindir)
+  home=$root/pg-copy/$major-$(printf %s "$bin$version" | sha256sum | cut -c1-8)
+  pg_config=$home$bin/pg_config
+  if [ ! -x "$pg_config" ]; then
+    step "copying $version of $bin into $home"
+    copy_postgres "$PG_CONFIG" "$home.part"
+    mkdir -p "$(dirname "$home")"
+    mv "$home.part" "$home"
+  fi
+  [ "$("$pg_config" --sharedir)" = "$home$("$PG_CONFIG" --sharedir)" ] ||
+    die "$version of $bin cannot be moved, so no private copy of it can be made. Use another build of Postgres."
+elif [ "$(uname -sm)" = 'Linux x86_64' ]; then
+  home=$root/pg/$major
+  pg_config=$home/bin/pg_config
+  if [ ! -x "$pg_config" ]; then
+    python=$("$SCRIPTS/setup-venv.sh" tests)
+    run_logged "fetching Postgres $major" "fetch-postgres-$major" "$python" "$SCRIPTS/fetch_postgres.py" "$major" "$home"
+  fi
+else
+  die "a ready Postgres can be fetched for x86_64 Linux only, and this is $(uname -sm). Install Postgres $major with its headers, then name it: PG_CONFIG=/path/to/pg_config"
+fi
+
+[ -f "$("$pg_config" --includedir-server)/postgres.h" ] ||
+  die "$("$pg_config" --version) has no server headers. Install them (Debian: postgresql-server-dev-$major)."
+
+# One pgrx home a major: a change of its config.toml makes cargo rebuild the bindings of all that use it.
+pgrx_home=$BUILD/pgrx-home/pg$major
+mkdir -p "$pgrx_home"
+config="[configs]
+pg$major = \"$pg_config\""
+[ "$(cat "$pgrx_home/config.toml" 2>/dev/null)" = "$config" ] || echo "$config" >"$pgrx_home/config.toml"
+echo "$pg_config"

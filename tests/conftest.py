@@ -1,0 +1,102 @@
+"""Fixtures of every out-of-process test: a server, databases on it, and LiteLLM interpreters."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.cluster import Cluster
+from harness.database import Database
+from harness.litellm_schema import load_litellm_schema
+from harness.postgres import PROJECT
+
+LITELLM_VERSIONS = ("1.79.0", "1.109.1")
+TEMPLATE = "litellm_schema"
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A terminated run must stop its servers as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def add_litellm_template(cluster: Cluster) -> None:
+    """A database with LiteLLM's migrated schema, to copy: nothing may connect to it."""
+    cluster.create_database(TEMPLATE)
+    load_litellm_schema(cluster, TEMPLATE)
+    cluster.execute(f'ALTER DATABASE "{TEMPLATE}" IS_TEMPLATE true ALLOW_CONNECTIONS false')
+
+
+def new_database(cluster: Cluster, *, template: str = TEMPLATE, extension: bool = True) -> Database:
+    database = Database(cluster, f"test_{next(_numbers)}")
+    cluster.create_database(database.name, template=template)
+    if extension:
+        database.execute("CREATE EXTENSION litellm_spend")
+    return database
+
+
+def discard(database: Database) -> None:
+    database.close()
+    database.cluster.drop_database(database.name)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A running server with the library preloaded, shared by the tests that do not stop it."""
+    with Cluster() as cluster:
+        add_litellm_template(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """A running preloaded server of the test's own, to be stopped, killed or changed."""
+    with Cluster() as cluster:
+        add_litellm_template(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def unloaded_cluster() -> Iterator[Cluster]:
+    """A running server without the shared_preload_libraries line."""
+    with Cluster({"shared_preload_libraries": ""}) as cluster:
+        add_litellm_template(cluster)
+        yield cluster
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Database]:
+    """A fresh database with LiteLLM's migrated schema and the extension."""
+    database = new_database(cluster)
+    yield database
+    discard(database)
+
+
+@pytest.fixture
+def other_database(cluster: Cluster) -> Iterator[Database]:
+    """A second one beside `database`."""
+    database = new_database(cluster)
+    yield database
+    discard(database)
+
+
+@pytest.fixture
+def empty_database(cluster: Cluster) -> Iterator[Database]:
+    """A fresh database with nothing in it: no LiteLLM schema, no extension."""
+    database = new_database(cluster, template="template1", extension=False)
+    yield database
+    discard(database)
+
+
+@pytest.fixture(scope="session", params=LITELLM_VERSIONS, ids=lambda version: f"litellm-{version}")
+def litellm_python(request: pytest.FixtureRequest) -> Path:
+    """An interpreter with that LiteLLM and the callback of python/; made at first use."""
+    script = PROJECT / "scripts" / "setup-venv.sh"
+    done = subprocess.run([script, f"litellm-{request.param}"], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0, f"{script} could not make the environment of LiteLLM {request.param}: see above"
+    return Path(done.stdout.strip())

@@ -1,0 +1,1 @@
+"""Throwaway Postgres servers and databases for the tests and the demo. Needs psycopg alone."""

@@ -1,0 +1,210 @@
+"""A throwaway Postgres cluster: its own directory, port and socket, gone at the end.
+
+The postmaster is a child of this process and is told by the kernel (Linux) when its parent dies, so
+that not even a killed test run leaves a server behind. TCP on 127.0.0.1 asks for a random password;
+the unix socket lies in a directory that only root and the server's user can enter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg
+
+from .postgres import bindir, server_user
+from .waiting import wait_until
+
+PR_SET_PDEATHSIG = 1
+STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+# No crash of the machine is tested here, so nothing needs to reach the disk.
+DEFAULT_SETTINGS = {
+    "shared_preload_libraries": "litellm_spend",
+    "fsync": "off",
+    "max_connections": "100",
+    "max_worker_processes": "32",
+    "max_prepared_transactions": "10",
+    "shared_buffers": "64MB",
+    "log_line_prefix": "%m [%p] %d %b ",
+    "log_min_messages": "info",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+class Cluster:
+    """One cluster; a context manager that starts it and removes it."""
+
+    def __init__(self, settings: dict[str, str] | None = None, *, initdb: list[str] | None = None) -> None:
+        """`settings` are added to DEFAULT_SETTINGS; an empty shared_preload_libraries means no preload."""
+        self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
+        self.port = 0
+        self.password = secrets.token_hex(12)
+        self._postmaster: subprocess.Popen[bytes] | None = None
+        # A short path: a socket's may have 107 bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="lsp-", dir="/tmp"))
+        try:
+            self._init(initdb or [])
+        except BaseException:
+            self.remove()
+            raise
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def log_file(self) -> Path:
+        return self.directory / "log"
+
+    def log(self) -> str:
+        """Everything the server logged, over all its restarts."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Over TCP as the superuser with a password; any other user over the socket, which asks for none."""
+        if user == "postgres":
+            return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}@/{database}?host={self.directory}&port={self.port}"
+
+    def connect(self, database: str = "postgres", *, user: str = "postgres", autocommit: bool = True, **options):
+        return psycopg.connect(self.url(database, user), autocommit=autocommit, connect_timeout=10, **options)
+
+    def execute(self, statement: str, arguments: tuple | None = None, *, database: str = "postgres") -> None:
+        with self.connect(database) as connection:
+            connection.execute(statement, arguments)
+
+    def query(self, statement: str, arguments: tuple | None = None, *, database: str = "postgres") -> list[tuple]:
+        with self.connect(database) as connection:
+            return connection.execute(statement, arguments).fetchall()
+
+    def psql(self, *arguments: str, database: str = "postgres") -> str:
+        """Run psql with these arguments, stop at the first error, and return what it printed."""
+        command = [str(bindir() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise RuntimeError(f"psql {' '.join(arguments)[:200]}: {done.stderr.strip()}")
+        return done.stdout
+
+    def create_database(self, name: str, *, template: str = "template1") -> None:
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+
+    def drop_database(self, name: str) -> None:
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def start(self, *, deadline: float = 60.0) -> None:
+        """Start the server on a free port and wait until it answers."""
+        self.port = self.port or free_port()
+        with self.log_file.open("ab") as log:
+            self._postmaster = subprocess.Popen(
+                [bindir() / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.directory],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                env=self._environment(),
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+                **server_user().popen_arguments(),
+            )
+        wait_until(self._answers, deadline=deadline, what="the server to answer", show=lambda _: self.log()[-3000:])
+
+    def stop(self, mode: str = "fast", *, deadline: float = 60.0) -> None:
+        """Stop the server: smart, fast or immediate (no checkpoint, recovery at the next start)."""
+        if self._postmaster is None:
+            return
+        self._postmaster.send_signal(STOP_SIGNALS[mode])
+        self._wait_for_exit(deadline)
+
+    def restart(self, mode: str = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL the postmaster; its children notice and exit, which start() must wait for."""
+        assert self._postmaster is not None, "the server is not running"
+        self._postmaster.kill()
+        self._wait_for_exit(60.0)
+
+    def remove(self) -> None:
+        """End the server at once and delete its directory."""
+        try:
+            self.stop("immediate")
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Cluster:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def _init(self, options: list[str]) -> None:
+        user = server_user()
+        user.own(self.directory)
+        password_file = self.directory / "password"
+        password_file.write_text(self.password)
+        user.own(password_file)
+        command = [bindir() / "initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"]
+        command += ["--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password_file}", *options]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            cwd=self.directory,
+            env=self._environment(),
+            **user.popen_arguments(),
+        )
+        password_file.unlink()
+        if done.returncode != 0:
+            raise RuntimeError(f"initdb as {user.name} failed: {done.stderr.strip() or done.stdout.strip()}")
+        lines = [f"{name} = '{value}'\n" for name, value in self.settings.items()]
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.writelines(["listen_addresses = '127.0.0.1'\n", *lines])
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing of the caller's own: a RUST_BACKTRACE or PGOPTIONS there would change what is tested."""
+        return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "HOME": str(self.directory)}
+
+    def _answers(self) -> bool:
+        assert self._postmaster is not None
+        if self._postmaster.poll() is not None:
+            raise RuntimeError(f"the server exited with {self._postmaster.returncode}:\n{self.log()[-3000:]}")
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _wait_for_exit(self, deadline: float) -> None:
+        assert self._postmaster is not None
+        try:
+            self._postmaster.wait(deadline)
+        except subprocess.TimeoutExpired:
+            self._postmaster.kill()
+            self._postmaster.wait()
+            raise AssertionError(f"the server did not stop within {deadline:g} s:\n{self.log()[-3000:]}") from None
+        finally:
+            self._postmaster = None

@@ -1,0 +1,78 @@
+"""One database of a cluster, as a test uses it: statements, records, and waiting for the fold."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from .cluster import Cluster
+from .waiting import wait_for_value
+
+Record = dict[str, Any]
+
+
+class Database:
+    """A database with a connection for statements (autocommit), opened at first use."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self._connection: psycopg.Connection | None = None
+
+    @property
+    def url(self) -> str:
+        return self.cluster.url(self.name)
+
+    def connect(self, *, user: str = "postgres", autocommit: bool = True, **options: Any) -> psycopg.Connection:
+        """A new connection, which the caller closes."""
+        return self.cluster.connect(self.name, user=user, autocommit=autocommit, **options)
+
+    def query(self, statement: str, *arguments: Any) -> list[tuple]:
+        return self._session().execute(statement, arguments or None).fetchall()
+
+    def rows(self, statement: str, *arguments: Any) -> list[dict[str, Any]]:
+        with self._session().cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(statement, arguments or None).fetchall()
+
+    def value(self, statement: str, *arguments: Any) -> Any:
+        """The first column of the one row."""
+        [(value, *_)] = self.query(statement, *arguments)
+        return value
+
+    def execute(self, statement: str, *arguments: Any) -> None:
+        self._session().execute(statement, arguments or None)
+
+    def record(self, payload: Record | list[Any], on_invalid: str = "error") -> int:
+        """litellm_record_spend in a transaction of its own; how many records were staged."""
+        return self.value("SELECT litellm_record_spend(%s::jsonb, %s)", json.dumps(payload), on_invalid)
+
+    def fold(self) -> int:
+        return self.value("SELECT litellm_spend.fold()")
+
+    def flush(self, timeout: str = "30 s") -> bool:
+        return self.value("SELECT litellm_spend.flush(%s::interval)", timeout)
+
+    def wait_folded(self, timeout: str = "60 s") -> None:
+        """Wait until all that is committed now is folded by the worker."""
+        assert self.flush(timeout), f"not folded within {timeout}; status: {self.status()}"
+
+    def status(self) -> dict[str, Any]:
+        [row] = self.rows("SELECT * FROM litellm_spend.status")
+        return row
+
+    def wait_for(self, statement: str, expected: Any, *, deadline: float = 30.0) -> None:
+        """Poll until the statement's one value is `expected`."""
+        wait_for_value(lambda: self.value(statement), expected, deadline=deadline, what=statement)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _session(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed or self._connection.broken:
+            self._connection = self.connect()
+        return self._connection

@@ -1,0 +1,37 @@
+"""Waiting for something to become true: poll with a deadline, never a bare sleep."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+POLL_SECONDS = 0.05
+
+
+def wait_until(predicate: Callable[[], T], *, deadline: float = 30.0, what: str = "", show: Callable = repr) -> T:
+    """Call predicate until it returns something true, and return that.
+
+    After `deadline` seconds fail with `what` was awaited and the last value seen.
+    """
+    end = time.monotonic() + deadline
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {deadline:g} s for {what or predicate!r}; last seen: {show(value)}")
+        time.sleep(POLL_SECONDS)
+
+
+def wait_for_value(read: Callable[[], T], expected: T, *, deadline: float = 30.0, what: str = "") -> None:
+    """Call read until it returns `expected`; on failure show the last value instead of a bare False."""
+    seen: list[T] = []
+
+    def reached() -> bool:
+        seen[:] = [read()]
+        return seen[0] == expected
+
+    text = f"{what or 'a value'} to become {expected!r}"
+    wait_until(reached, deadline=deadline, what=text, show=lambda _: repr(seen[0]))
