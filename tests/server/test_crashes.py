@@ -1,0 +1,127 @@
+"""No death of the worker or of the server loses a committed record, or counts it twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from conftest import new_database
+from psycopg.types.json import Jsonb
+
+from harness.cluster import Cluster
+from harness.database import Database
+from harness.records import assert_counted, counted, spend_records
+from harness.waiting import wait_until
+
+
+@pytest.fixture
+def small_batches() -> Iterator[Cluster]:
+    """A server that folds a backlog in many small transactions."""
+    with Cluster({"litellm_spend.batch_rows": "100"}) as cluster:
+        yield cluster
+
+
+@contextmanager
+def held_fold(database: Database) -> Iterator[None]:
+    """Nothing can be folded meanwhile: a session of its own locks a target."""
+    blocker = database.connect(autocommit=False)
+    try:
+        blocker.execute('LOCK TABLE "LiteLLM_SpendLogs" IN ACCESS EXCLUSIVE MODE')
+        yield
+    finally:
+        blocker.close()
+
+
+def own_schema_database(cluster: Cluster) -> Database:
+    """A database whose tables the extension made itself: quicker than LiteLLM's migrations."""
+    database = new_database(cluster, template="template1")
+    database.query("SELECT * FROM litellm_spend.create_tables()")
+    return database
+
+
+def test_terminating_the_worker_in_the_middle_of_a_backlog_counts_each_record_once(small_batches: Cluster) -> None:
+    database = own_schema_database(small_batches)
+    records = spend_records(10_000)
+    database.record(records)
+    kills = 0
+    while kills < 5:
+        wait_until(
+            lambda: counted(database) == len(records) or database.status()["worker_pid"],
+            what="a running worker or an empty backlog",
+        )
+        seen = counted(database)
+        if seen == len(records):
+            break
+        if database.value("SELECT pg_terminate_backend(worker_pid, 10000) FROM litellm_spend.status"):
+            kills += 1
+    database.wait_folded("120 s")
+    assert kills > 0, "the whole backlog was folded before the worker could be terminated"
+    assert_counted(database, records)
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_staged_rows_are_folded_after_the_server_was_stopped(own_cluster: Cluster, mode: str) -> None:
+    database = new_database(own_cluster)
+    records = spend_records(500)
+    with held_fold(database):
+        database.record(records)
+        assert database.status()["backlog"] == 500
+        own_cluster.stop(mode)
+    own_cluster.start()
+    database.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 500)
+    assert_counted(database, records)
+
+
+def test_a_killed_postmaster_loses_nothing_and_counts_nothing_twice(small_batches: Cluster) -> None:
+    database = own_schema_database(small_batches)
+    records = spend_records(5_000)
+    database.record(records)
+    wait_until(lambda: counted(database) > 0, what="the first batch to be folded")
+    small_batches.kill()
+    wait_until(lambda: _starts(small_batches), what="the killed server's children to be gone")
+    database.wait_folded("120 s")
+    assert_counted(database, records)
+
+
+def _starts(cluster: Cluster) -> bool:
+    """Start; False while children of a killed postmaster still hold its memory."""
+    try:
+        cluster.start()
+    except RuntimeError as error:
+        if "still in use" not in str(error) and "already exists" not in str(error):
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["without_restart", "with_restart"])
+def test_a_prepared_transaction_is_counted_when_it_commits(own_cluster: Cluster, restart: bool) -> None:
+    database = new_database(own_cluster)
+    *prepared, other = spend_records(4)
+    prepare(database, prepared)
+    if restart:
+        own_cluster.restart()
+    database.record(other)
+    database.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 1)
+    database.execute("COMMIT PREPARED 'spend'")
+    database.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 4)
+    assert_counted(database, [*prepared, other])
+
+
+def test_a_prepared_transaction_that_rolls_back_is_never_counted(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    *prepared, other = spend_records(4)
+    prepare(database, prepared)
+    own_cluster.restart("immediate")
+    database.execute("ROLLBACK PREPARED 'spend'")
+    database.record(other)
+    database.wait_folded()
+    assert_counted(database, [other])
+
+
+def prepare(database: Database, records: list) -> None:
+    with database.connect() as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT litellm_record_spend(%s)", (Jsonb(records),))
+        connection.execute("PREPARE TRANSACTION 'spend'")

@@ -1,0 +1,109 @@
+"""create_tables() on a database without LiteLLM's schema, and the entity rows that create_missing makes."""
+
+from __future__ import annotations
+
+from harness.database import Database
+from harness.records import assert_counted, spend_record, spend_records
+
+KEY = "5e884898da28047151d0e56f8dc6292773603d0d6aabbd62a11ef721d1542d8a"
+CREATE = "SELECT table_name, action FROM litellm_spend.create_tables()"
+VIEWS = {
+    "litellm_usertable",
+    "litellm_teamtable",
+    "litellm_verificationtoken",
+    "litellm_organizationtable",
+    "litellm_endusertable",
+    "litellm_tagtable",
+    "litellm_dailyuserspend",
+    "litellm_dailyteamspend",
+    "litellm_dailytagspend",
+    "litellm_spendlogs",
+}
+
+
+def test_create_tables_fills_an_empty_database_and_keeps_what_is_there(empty_database: Database) -> None:
+    empty_database.execute("CREATE EXTENSION litellm_spend")
+    made = dict(empty_database.query(CREATE))
+    assert set(made.values()) == {"created"}
+    assert {"LiteLLM_SpendLogs", "LiteLLM_UserTable", "LiteLLM_DailyTagSpend"} <= {name.strip('"') for name in made}
+    records = spend_records(30)
+    empty_database.record(records)
+    empty_database.wait_folded()
+    assert set(dict(empty_database.query(CREATE)).values()) == {"kept"}
+    assert_counted(empty_database, records)
+
+
+def test_create_tables_touches_nothing_of_litellms_own_schema(database: Database) -> None:
+    columns = (
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_name LIKE 'LiteLLM%'"
+    )
+    before = sorted(database.query(columns))
+    assert set(dict(database.query(CREATE)).values()) == {"kept"}
+    assert database.query(columns) == before
+
+
+def test_the_lower_case_views_show_the_tables(empty_database: Database) -> None:
+    empty_database.execute("CREATE EXTENSION litellm_spend")
+    empty_database.query(CREATE)
+    views = "SELECT table_name FROM information_schema.views WHERE table_schema = 'public'"
+    assert {name for (name,) in empty_database.query(views)} >= VIEWS
+    empty_database.record(spend_records(4))
+    empty_database.wait_folded()
+    assert empty_database.value("SELECT sum(spend) FROM litellm_dailyuserspend") == 1.0
+    assert empty_database.query("SELECT user_id, spend FROM litellm_usertable") == [("alice", 1.0)]
+
+
+def test_dropping_the_extension_keeps_the_tables_it_created(empty_database: Database) -> None:
+    empty_database.execute("CREATE EXTENSION litellm_spend")
+    empty_database.query(CREATE)
+    empty_database.record(spend_records(4))
+    empty_database.wait_folded()
+    empty_database.execute("DROP EXTENSION litellm_spend CASCADE")
+    assert empty_database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 4
+
+
+def test_a_missing_user_team_organization_end_user_and_tag_are_created_and_a_key_is_not(database: Database) -> None:
+    database.record(
+        spend_record(
+            user="new-user",
+            team_id="new-team",
+            organization_id="new-org",
+            end_user="new-customer",
+            api_key=KEY,
+            request_tags=["red", "green"],
+        )
+    )
+    database.wait_folded()
+    assert database.query('SELECT user_id, spend FROM "LiteLLM_UserTable"') == [("new-user", 0.25)]
+    assert database.query('SELECT team_id, spend FROM "LiteLLM_TeamTable"') == [("new-team", 0.25)]
+    assert database.query('SELECT organization_id, spend FROM "LiteLLM_OrganizationTable"') == [("new-org", 0.25)]
+    assert database.query('SELECT user_id, spend FROM "LiteLLM_EndUserTable"') == [("new-customer", 0.25)]
+    tags = 'SELECT tag_name, spend FROM "LiteLLM_TagTable" ORDER BY 1'
+    assert database.query(tags) == [("green", 0.25), ("red", 0.25)]
+    assert database.query('SELECT token FROM "LiteLLM_VerificationToken"') == []
+    assert database.query('SELECT budget_id FROM "LiteLLM_BudgetTable"') == [("litellm_spend",)]
+
+
+def test_an_existing_row_is_added_to_and_keeps_its_other_columns(database: Database) -> None:
+    database.execute("""INSERT INTO "LiteLLM_UserTable" (user_id, user_alias, spend) VALUES ('alice', 'Alice', 1.5)""")
+    database.execute("""INSERT INTO "LiteLLM_VerificationToken" (token, spend) VALUES (%s, 2.0)""", KEY)
+    database.record(spend_records(2, api_key=KEY))
+    database.wait_folded()
+    assert database.query('SELECT user_id, user_alias, spend FROM "LiteLLM_UserTable"') == [("alice", "Alice", 2.0)]
+    key = 'SELECT spend, last_active IS NOT NULL FROM "LiteLLM_VerificationToken"'
+    assert database.query(key) == [(2.5, True)]
+
+
+def test_with_create_missing_off_no_entity_row_is_made_and_the_daily_rows_are(database: Database) -> None:
+    database.cluster.execute("ALTER SYSTEM SET litellm_spend.create_missing = ''")
+    database.cluster.execute("SELECT pg_reload_conf()")
+    try:
+        database.wait_for("SELECT current_setting('litellm_spend.create_missing')", "")
+        database.record(spend_records(2))
+        database.wait_folded()
+        assert database.query('SELECT user_id FROM "LiteLLM_UserTable"') == []
+        assert database.query('SELECT tag_name FROM "LiteLLM_TagTable"') == []
+        assert database.query('SELECT user_id, spend FROM "LiteLLM_DailyUserSpend"') == [("alice", 0.5)]
+    finally:
+        database.cluster.execute("ALTER SYSTEM RESET litellm_spend.create_missing")
+        database.cluster.execute("SELECT pg_reload_conf()")
