@@ -1,7 +1,11 @@
 # The commands of this project; `make help` lists them. Each is a small script in scripts/, which
 # installs what is missing into .build/ first, and says what it does.
 PG ?= 18
-export PG_CONFIG SERVER_USER DATABASE_URL PYTHON
+export PG_CONFIG SERVER_USER PYTHON
+# Only a URL given to make itself is taken: one that stands in the environment may be production's.
+ifeq ($(origin DATABASE_URL),command line)
+export DEMO_DATABASE_URL := $(DATABASE_URL)
+endif
 
 .PHONY: help demo test test-all install lint clean
 .DEFAULT_GOAL := help

@@ -11,7 +11,8 @@ have_libclang() {
   # Other distributions: clang itself comes with the library and the headers.
   ! command -v dpkg >/dev/null && command -v clang >/dev/null
 }
-have_library() { { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -q "$1"; }
+libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)
+have_library() { [[ $libraries == *"$1 "* ]]; }
 
 need=()
 command -v cc >/dev/null || need+=(gcc libc6-dev)
