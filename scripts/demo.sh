@@ -4,9 +4,9 @@
 # be installed already.
 source "$(dirname "$0")/lib.sh"
 
-major=${1:?usage: demo.sh MAJOR}
-shift
+major=${1:-}
 check_major "$major"
+shift
 "$SCRIPTS/setup-packages.sh"
 python=$("$SCRIPTS/setup-venv.sh" tests)
 litellm_python=$("$SCRIPTS/setup-venv.sh" "litellm-${LITELLM_VERSIONS[-1]}")

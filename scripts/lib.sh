@@ -1,6 +1,7 @@
 # What every script here shares: paths, progress lines, errors, and which user runs servers.
 # Sourced, never run. Progress and errors go to stderr, so that a script's stdout is its answer.
 set -euo pipefail
+umask 022 # the user that runs servers must be able to read what root installs
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 SCRIPTS=$ROOT/scripts
@@ -40,9 +41,10 @@ require_rust() {
 
 # check_major MAJOR: one of the supported Postgres majors.
 check_major() {
-  case $1 in
+  case ${1:-} in
+    '') die "no Postgres major is known${PG_CONFIG:+: PG_CONFIG=$PG_CONFIG is not a working pg_config}. Say PG=18." ;;
     15 | 16 | 17 | 18) ;;
-    *) die "PG=$1 is not supported: use 15, 16, 17 or 18." ;;
+    *) die "Postgres $1 is not supported: use 15, 16, 17 or 18." ;;
   esac
 }
 

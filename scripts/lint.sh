@@ -2,7 +2,7 @@
 # Formatting and lints of the Rust and the Python, warnings being errors. Usage: lint.sh MAJOR
 source "$(dirname "$0")/lib.sh"
 
-major=${1:?usage: lint.sh MAJOR}
+major=${1:-}
 check_major "$major"
 require_rust
 "$SCRIPTS/setup-packages.sh"

@@ -5,11 +5,16 @@
 # and testing never write into somebody's own installation. `make install` does that.
 source "$(dirname "$0")/lib.sh"
 
-major=${1:?usage: setup-postgres.sh MAJOR}
+major=${1:-}
 check_major "$major"
 root=$(server_root)
 if [ "$root" != "$BUILD" ] && [ ! -e "$root/pg" ]; then
   step "user $SERVER_USER, who runs the servers, cannot enter $ROOT: Postgres goes to $root"
+fi
+
+if [ "$root" != "$BUILD" ]; then
+  mkdir -p "$root/pg"
+  ln -sfn "$root/pg" "$BUILD/pg" # so that tests started by hand find it
 fi
 
 # copy_postgres PG_CONFIG COPY: the parts of an installation that a build and a server read, at the
@@ -34,8 +39,8 @@ if [ -n "${PG_CONFIG:-}" ]; then
   pg_config=$home$bin/pg_config
   if [ ! -x "$pg_config" ]; then
     step "copying $version of $bin into $home"
+    rm -rf "$home.part"
     copy_postgres "$PG_CONFIG" "$home.part"
-    mkdir -p "$(dirname "$home")"
     mv "$home.part" "$home"
   fi
   [ "$("$pg_config" --sharedir)" = "$home$("$PG_CONFIG" --sharedir)" ] ||
