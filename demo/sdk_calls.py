@@ -20,7 +20,7 @@ CALLS = 100
 USERS = [f"demo-user-{number:02}" for number in range(1, 11)]
 TEAMS = ["demo-research", "demo-support"]
 TAGS = [["demo-chat"], ["demo-search"], ["demo-chat", "demo-nightly"]]
-MODELS = ["gpt-4o-mini", "gpt-4o", "claude-sonnet-4-20250514"]
+MODELS = ["gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5"]
 
 
 async def call(number: int) -> float:

@@ -51,6 +51,7 @@ def cluster() -> Iterator[Cluster]:
     with Cluster() as cluster:
         add_litellm_template(cluster)
         yield cluster
+        assert cluster.crashes() == []
 
 
 @pytest.fixture

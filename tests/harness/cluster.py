@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from .postgres import bindir, server_user
+from .postgres import bindir, libdir, server_user
 from .waiting import wait_until
 
 PR_SET_PDEATHSIG = 1
@@ -52,16 +52,29 @@ def _die_with_parent() -> None:
 class Cluster:
     """One cluster; a context manager that starts it and removes it."""
 
-    def __init__(self, settings: dict[str, str] | None = None, *, initdb: list[str] | None = None) -> None:
-        """`settings` are added to DEFAULT_SETTINGS; an empty shared_preload_libraries means no preload."""
+    def __init__(
+        self,
+        settings: dict[str, str] | None = None,
+        *,
+        initdb: list[str] | None = None,
+        standby_of: Cluster | None = None,
+    ) -> None:
+        """`settings` are added to DEFAULT_SETTINGS; an empty shared_preload_libraries means no preload.
+
+        `standby_of` makes it a streaming standby of a running cluster, with that one's settings.
+        """
         self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
         self.port = 0
-        self.password = secrets.token_hex(12)
+        self.password = standby_of.password if standby_of else secrets.token_hex(12)
         self._postmaster: subprocess.Popen[bytes] | None = None
         # A short path: a socket's may have 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="lsp-", dir="/tmp"))
         try:
-            self._init(initdb or [])
+            server_user().own(self.directory)
+            if standby_of:
+                self._copy(standby_of)
+            else:
+                self._init(initdb or [])
         except BaseException:
             self.remove()
             raise
@@ -77,6 +90,10 @@ class Cluster:
     def log(self) -> str:
         """Everything the server logged, over all its restarts."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def crashes(self) -> list[str]:
+        """The log lines of server processes that died of a signal, and of panics."""
+        return [line for line in self.log().splitlines() if "terminated by signal" in line or "PANIC" in line]
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         """Over TCP as the superuser with a password; any other user over the socket, which asks for none."""
@@ -162,31 +179,44 @@ class Cluster:
         self.remove()
 
     def _init(self, options: list[str]) -> None:
-        user = server_user()
-        user.own(self.directory)
         password_file = self.directory / "password"
         password_file.write_text(self.password)
-        user.own(password_file)
-        command = [bindir() / "initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync"]
-        command += ["--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password_file}", *options]
+        server_user().own(password_file)
+        arguments = ["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "--auth-local=trust"]
+        arguments += ["--auth-host=scram-sha-256", f"--pwfile={password_file}", *options]
+        self._run("initdb", *arguments)
+        password_file.unlink()
+        lines = [f"{name} = '{value}'\n" for name, value in self.settings.items()]
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.writelines(["listen_addresses = '127.0.0.1'\n", *lines])
+
+    def _copy(self, primary: Cluster) -> None:
+        source = f"host={primary.directory} port={primary.port} user=postgres"
+        self._run("pg_basebackup", "-d", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        """Run one of Postgres' programs on the data directory, as the server's user."""
+        user = server_user()
         done = subprocess.run(
-            command,
+            [bindir() / program, "-D", self.data, *arguments],
             capture_output=True,
             text=True,
             cwd=self.directory,
             env=self._environment(),
             **user.popen_arguments(),
         )
-        password_file.unlink()
         if done.returncode != 0:
-            raise RuntimeError(f"initdb as {user.name} failed: {done.stderr.strip() or done.stdout.strip()}")
-        lines = [f"{name} = '{value}'\n" for name, value in self.settings.items()]
-        with (self.data / "postgresql.conf").open("a") as conf:
-            conf.writelines(["listen_addresses = '127.0.0.1'\n", *lines])
+            raise RuntimeError(f"{program} as {user.name} failed: {done.stderr.strip() or done.stdout.strip()}")
 
     def _environment(self) -> dict[str, str]:
         """Nothing of the caller's own: a RUST_BACKTRACE or PGOPTIONS there would change what is tested."""
-        return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "HOME": str(self.directory)}
+        return {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "LC_ALL": "C",
+            "HOME": str(self.directory),
+            # A standby's WAL receiver would else load the system's libpq, which may be an older one.
+            "LD_LIBRARY_PATH": str(libdir()),
+        }
 
     def _answers(self) -> bool:
         assert self._postmaster is not None

@@ -27,9 +27,17 @@ def pg_config() -> Path:
     return path.resolve()
 
 
-@cache
 def bindir() -> Path:
-    return Path(subprocess.run([pg_config(), "--bindir"], check=True, capture_output=True, text=True).stdout.strip())
+    return _folder("--bindir")
+
+
+def libdir() -> Path:
+    return _folder("--libdir")
+
+
+@cache
+def _folder(option: str) -> Path:
+    return Path(subprocess.run([pg_config(), option], check=True, capture_output=True, text=True).stdout.strip())
 
 
 @dataclass(frozen=True)

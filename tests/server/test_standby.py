@@ -1,0 +1,64 @@
+"""A standby refuses records; promoted, it counts what was staged before, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from conftest import new_database
+
+from harness.cluster import Cluster
+from harness.database import Database
+from harness.records import assert_counted, spend_record, spend_records
+
+
+@pytest.fixture
+def standby(own_cluster: Cluster) -> Iterator[Cluster]:
+    with Cluster(standby_of=own_cluster) as cluster:
+        yield cluster
+
+
+def test_a_standby_refuses_a_record_and_runs_no_worker(own_cluster: Cluster, standby: Cluster) -> None:
+    primary = new_database(own_cluster)
+    records = spend_records(5)
+    primary.record(records)
+    primary.wait_folded()
+    replica = Database(standby, primary.name)
+    standby_has = 'SELECT count(*) FROM "LiteLLM_SpendLogs"'
+    wait_for_replica(primary, standby)
+    replica.wait_for(standby_has, 5)
+    with pytest.raises(psycopg.Error) as error:
+        replica.record(spend_record())
+    assert error.value.sqlstate == "25006"
+    assert replica.status()["worker_pid"] is None
+    assert_counted(replica, records)
+
+
+def test_a_promoted_standby_counts_what_was_staged_before(own_cluster: Cluster, standby: Cluster) -> None:
+    primary = new_database(own_cluster)
+    counted, staged = spend_records(5, "counted"), spend_records(7, "staged")
+    primary.record(counted)
+    primary.wait_folded()
+    with primary.connect(autocommit=False) as blocker:
+        blocker.execute('LOCK TABLE "LiteLLM_SpendLogs" IN ACCESS EXCLUSIVE MODE')
+        primary.record(staged)
+        wait_for_replica(primary, standby)
+        own_cluster.stop("immediate")
+    standby.execute("SELECT pg_promote()")
+    promoted = Database(standby, primary.name)
+    promoted.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 12)
+    new = spend_records(3, "new")
+    promoted.record(new)
+    promoted.wait_folded()
+    assert_counted(promoted, [*counted, *staged, *new])
+
+
+def wait_for_replica(primary: Database, standby: Cluster) -> None:
+    """Wait until the standby has replayed all that the primary wrote so far."""
+    written = primary.value("SELECT pg_current_wal_insert_lsn()::text")
+    replayed = Database(standby, "postgres")
+    try:
+        replayed.wait_for(f"SELECT pg_last_wal_replay_lsn() >= '{written}'::pg_lsn", True)
+    finally:
+        replayed.close()
