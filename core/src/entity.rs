@@ -76,13 +76,13 @@ pub struct EntityTotals<'a> {
 impl<'a> EntityTotals<'a> {
     /// Adds a record to each entity that it names; a record that costs nothing still touches them.
     pub fn add(&mut self, record: &SpendRecord<'a>) {
-        self.charge(EntityKind::User, &record.user, record.spend);
-        self.charge(EntityKind::EndUser, &record.end_user, record.spend);
-        self.charge(EntityKind::Key, &record.api_key, record.spend);
-        self.charge(EntityKind::Team, &record.team_id, record.spend);
-        self.charge(EntityKind::Organization, &record.organization_id, record.spend);
+        self.charge(EntityKind::User, record.user.clone(), record.spend);
+        self.charge(EntityKind::EndUser, record.end_user.clone(), record.spend);
+        self.charge(EntityKind::Key, record.api_key.clone(), record.spend);
+        self.charge(EntityKind::Team, record.team_id.clone(), record.spend);
+        self.charge(EntityKind::Organization, record.organization_id.clone(), record.spend);
         for tag in record.tags() {
-            self.charge(EntityKind::Tag, &tag, record.spend);
+            self.charge(EntityKind::Tag, tag, record.spend);
         }
     }
 
@@ -90,9 +90,9 @@ impl<'a> EntityTotals<'a> {
         &self.by_kind[kind as usize]
     }
 
-    fn charge(&mut self, kind: EntityKind, id: &Cow<'a, str>, spend: f64) {
+    fn charge(&mut self, kind: EntityKind, id: Cow<'a, str>, spend: f64) {
         if !id.is_empty() {
-            self.by_kind[kind as usize].entry(id.clone()).or_default().add(spend);
+            self.by_kind[kind as usize].entry(id).or_default().add(spend);
         }
     }
 }

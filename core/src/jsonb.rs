@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(number(false, 1, &[1]), Json::Int(10_000));
         assert_eq!(number(true, 4, &[922, 3372, 368, 5477, 5808]), Json::Int(i64::MIN));
         assert_eq!(number(false, 4, &[922, 3372, 368, 5477, 5808]), Json::Float(9_223_372_036_854_775_808.0));
-        assert_eq!(number(false, -2, &[9750, 0, 0, 100]), Json::Float(9.750_000_000_000_001e-5));
+        assert_eq!(number(false, -2, &[9750, 0, 0, 1]), Json::Float(9.750_000_000_000_001e-5));
         assert_eq!(number(true, 0, &[1, 5000]), Json::Float(-1.5));
     }
 

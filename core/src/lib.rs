@@ -19,3 +19,4 @@ pub mod record;
 pub mod sanitise;
 pub mod snapshot;
 pub mod sum;
+pub mod window;

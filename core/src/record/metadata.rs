@@ -34,7 +34,7 @@ pub(super) fn for_log_row<'a>(reader: &Reader<'_, 'a>, api_key: &Text<'a>, is_fa
     }
     for key in MOVED {
         if let Some(value) = reader.given(key)
-            && !(*key == "error_information" && !is_failure)
+            && (*key != "error_information" || is_failure)
         {
             members.push((Cow::Borrowed(*key), value.clone()));
         }

@@ -1,0 +1,34 @@
+-- Least power (invariant 10): nothing for PUBLIC, one function for recorders, a look for monitoring.
+REVOKE ALL ON SCHEMA litellm_spend FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA litellm_spend FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA litellm_spend FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA @extschema@ TO litellm_spend_writer;
+GRANT EXECUTE ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) TO litellm_spend_writer;
+
+GRANT USAGE ON SCHEMA litellm_spend TO pg_monitor;
+GRANT SELECT ON litellm_spend.status TO pg_monitor;
+GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state() TO pg_monitor;
+
+COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension litellm_spend';
+COMMENT ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) IS
+    'Stages one LiteLLM spend record or an array of them in the caller''s transaction; returns how many. on_invalid: error or reject';
+COMMENT ON FUNCTION litellm_spend.fold() IS
+    'Folds what is committed now into LiteLLM''s tables; returns how many staged rows it consumed';
+COMMENT ON FUNCTION litellm_spend.flush(interval) IS
+    'Waits until all that had committed before the call is folded; false when the time ran out';
+COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
+COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
+COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';
+COMMENT ON FUNCTION litellm_spend.create_tables() IS
+    'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
+
+-- Pending rows, the cursor and rejected records are data: a dump must have them.
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_0', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.fold_cursor', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected', '');
+
+SELECT litellm_spend.start_worker();

@@ -1,0 +1,35 @@
+-- Staging: three segments that take turns. Rows are only ever inserted and a consumed segment is
+-- truncated, so there is nothing to vacuum (invariant 6).
+--   xid        top-level transaction that staged the row: which snapshots see it
+--   origin     cluster and database in which that id means something
+--   staged_at  when the record was staged, for the lag
+--   seq        number of the row within its transaction
+--   payload    the sanitised spend record
+CREATE TABLE litellm_spend.staging_0 (
+    xid       xid8        NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    origin    bigint      NOT NULL,
+    staged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    seq       integer     NOT NULL,
+    payload   jsonb       NOT NULL
+) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE TABLE litellm_spend.staging_1 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
+    WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE TABLE litellm_spend.staging_2 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
+    WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+
+-- The order in which a fold reads. Not unique: nothing could be done about a conflict.
+CREATE INDEX staging_0_xid_seq ON litellm_spend.staging_0 (xid, seq);
+CREATE INDEX staging_1_xid_seq ON litellm_spend.staging_1 (xid, seq);
+CREATE INDEX staging_2_xid_seq ON litellm_spend.staging_2 (xid, seq);
+
+CREATE VIEW litellm_spend.staging AS
+    SELECT 0::smallint AS segment, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_0
+    UNION ALL
+    SELECT 1::smallint, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_1
+    UNION ALL
+    SELECT 2::smallint, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_2;
+
+COMMENT ON TABLE litellm_spend.staging_0 IS 'Staging segment: sanitised spend records that their caller has committed and a fold may not have counted yet';
+COMMENT ON TABLE litellm_spend.staging_1 IS 'Staging segment, as litellm_spend.staging_0';
+COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment, as litellm_spend.staging_0';
+COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed ones included until their segment is truncated';

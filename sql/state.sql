@@ -1,0 +1,43 @@
+-- What folds remember. Rows are made lazily, one for each origin, so that a restored dump cannot
+-- collide with rows that CREATE EXTENSION made.
+CREATE TABLE litellm_spend.fold_cursor (
+    origin         bigint PRIMARY KEY,
+    folded_through pg_snapshot NOT NULL,
+    open_window    pg_snapshot,
+    position_xid   xid8,
+    position_seq   integer,
+    folded         bigint NOT NULL DEFAULT 0,
+    duplicates     bigint NOT NULL DEFAULT 0,
+    reused_ids     bigint NOT NULL DEFAULT 0,
+    rejected       bigint NOT NULL DEFAULT 0,
+    last_fold_at   timestamptz
+) WITH (fillfactor = 50);
+COMMENT ON TABLE litellm_spend.fold_cursor IS 'How far folds have come, and their totals; its row lock makes folds take turns';
+COMMENT ON COLUMN litellm_spend.fold_cursor.folded_through IS 'Every row whose transaction this snapshot sees has been folded';
+COMMENT ON COLUMN litellm_spend.fold_cursor.open_window IS 'Snapshot up to which the fold under way reads; NULL between windows';
+COMMENT ON COLUMN litellm_spend.fold_cursor.position_xid IS 'Last row consumed of the open window: its transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.position_seq IS 'Last row consumed of the open window: its number within the transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
+COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
+COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
+COMMENT ON COLUMN litellm_spend.fold_cursor.rejected IS 'Staged rows that could not be counted and went to litellm_spend.rejected';
+
+CREATE TABLE litellm_spend.rotation (
+    origin     bigint PRIMARY KEY,
+    segment    smallint NOT NULL DEFAULT 0,
+    retired_at timestamptz[] NOT NULL DEFAULT '{NULL,NULL,NULL}'
+);
+COMMENT ON TABLE litellm_spend.rotation IS 'Which staging segment recorders use, and since when each of the others waits to be truncated';
+
+CREATE TABLE litellm_spend.rejected (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rejected_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    payload     jsonb,
+    sqlstate    text NOT NULL,
+    message     text NOT NULL,
+    detail      text
+);
+COMMENT ON TABLE litellm_spend.rejected IS 'Records that cannot be counted, sanitised like any other, with the reason';
+COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; of an element that was no object just its type and length';
+COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason, class 22';
+COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault was: array index (from 0) and key';

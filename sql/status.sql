@@ -1,0 +1,39 @@
+-- One row for people and monitoring; cheap enough to poll each second. LEFT JOIN: before the first fold
+-- there is no cursor.
+CREATE VIEW litellm_spend.status AS
+SELECT w.preloaded,
+       w.worker,
+       w.worker_pid,
+       CASE WHEN b.rows = 0 THEN interval '0' ELSE pg_catalog.clock_timestamp() - b.oldest END AS lag,
+       b.rows AS backlog,
+       b.bytes AS backlog_bytes,
+       coalesce(c.folded, 0) AS folded,
+       coalesce(c.duplicates, 0) AS duplicates,
+       coalesce(c.reused_ids, 0) AS reused_ids,
+       (SELECT pg_catalog.count(*) FROM litellm_spend.rejected) AS rejected,
+       c.last_fold_at,
+       w.last_error,
+       w.last_error_at,
+       CASE
+           WHEN NOT w.preloaded THEN
+               'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
+           WHEN w.last_error IS NOT NULL THEN
+               'The fold is held and tried again; mend what last_error names. Nothing is lost meanwhile.'
+       END AS advice
+FROM litellm_spend.worker_state() AS w
+CROSS JOIN litellm_spend.backlog() AS b
+LEFT JOIN (SELECT pg_catalog.sum(folded)::bigint AS folded, pg_catalog.sum(duplicates)::bigint AS duplicates,
+                  pg_catalog.sum(reused_ids)::bigint AS reused_ids, pg_catalog.max(last_fold_at) AS last_fold_at
+           FROM litellm_spend.fold_cursor) AS c ON true;
+
+COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
+COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
+COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error) or absent (not preloaded)';
+COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
+COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.backlog_bytes IS 'Bytes that staging takes on disk';
+COMMENT ON COLUMN litellm_spend.status.folded IS 'Records counted';
+COMMENT ON COLUMN litellm_spend.status.duplicates IS 'Records that repeated a request already counted';
+COMMENT ON COLUMN litellm_spend.status.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
+COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.rejected';
+COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';

@@ -1,0 +1,93 @@
+//! Errors of the adapter and the one table that maps them, and the core's, to what Postgres reports.
+
+use litellm_spend_core::error::RecordError;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::spi::SpiError;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call or a fold did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A record of the payload that cannot be counted; `index` counts from 0 in an array.
+    #[error("{error}")]
+    Record { error: RecordError, index: Option<usize> },
+    /// A call that cannot work as it was made.
+    #[error("{message}")]
+    Refused { code: PgSqlErrorCode, message: String, hint: &'static str },
+    /// The server asked for something of itself that did not work.
+    #[error("internal query failed: {0}")]
+    Spi(#[from] SpiError),
+    #[error("litellm_spend.fold_cursor holds a damaged snapshot")]
+    Snapshot(#[from] litellm_spend_core::snapshot::NotASnapshot),
+}
+
+impl Error {
+    pub fn refused(code: PgSqlErrorCode, message: impl Into<String>, hint: &'static str) -> Self {
+        Error::Refused { code, message: message.into(), hint }
+    }
+
+    /// A fold that must not go on until somebody mends the database.
+    pub fn held(message: impl Into<String>, hint: &'static str) -> Self {
+        Self::refused(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message, hint)
+    }
+
+    pub fn code(&self) -> PgSqlErrorCode {
+        match self {
+            Error::Record { error, .. } => code_of(error),
+            Error::Refused { code, .. } => *code,
+            Error::Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+            Error::Snapshot(_) => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+        }
+    }
+
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Record { error, .. } => Some(error.hint()),
+            Error::Refused { hint, .. } => Some(hint),
+            Error::Spi(_) | Error::Snapshot(_) => None,
+        }
+    }
+
+    /// Where in the payload the fault is.
+    pub fn detail(&self) -> Option<String> {
+        let Error::Record { error, index } = self else { return None };
+        let place = match (index, error.key()) {
+            (Some(index), Some(key)) => format!("Array element {index}, key \"{key}\"."),
+            (Some(index), None) => format!("Array element {index}."),
+            (None, Some(key)) => format!("Key \"{key}\"."),
+            (None, None) => return None,
+        };
+        Some(place)
+    }
+}
+
+/// The five characters of an error code: six bits each, the first lowest (PostgreSQL: elog.h).
+pub fn sqlstate(code: PgSqlErrorCode) -> String {
+    let packed = code as u32;
+    (0..5).map(|at| char::from(b'0' + ((packed >> (6 * at)) & 0x3F) as u8)).collect()
+}
+
+fn code_of(error: &RecordError) -> PgSqlErrorCode {
+    match error.sqlstate() {
+        "22004" => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+        "22007" => PgSqlErrorCode::ERRCODE_INVALID_DATETIME_FORMAT,
+        "22008" => PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
+        "22P02" => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
+        _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+    }
+}
+
+impl From<Error> for ErrorReport {
+    fn from(error: Error) -> Self {
+        let mut report = ErrorReport::new(error.code(), error.to_string(), "litellm_spend");
+        if let Some(detail) = error.detail() {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = error.hint() {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}

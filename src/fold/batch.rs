@@ -1,0 +1,102 @@
+//! Reads one batch of staged rows, bounded by rows and by bytes (invariant 4).
+
+use litellm_spend_core::window::{Position, Span};
+use pgrx::datum::DatumWithOid;
+use pgrx::spi::SpiClient;
+
+use crate::error::Result;
+use crate::jsonb::Jsonb;
+use crate::{origin, settings};
+
+/// A staged row.
+pub struct Row {
+    pub position: Position,
+    pub segment: i16,
+    pub payload: Jsonb,
+}
+
+/// Rows in the order of the cursor.
+pub struct Batch {
+    pub rows: Vec<Row>,
+    /// Whether the window holds no more rows.
+    pub is_last: bool,
+}
+
+/// Rows asked for at a time, so that a batch stops soon after it reaches its bound in bytes.
+const CHUNK: usize = 500;
+
+const OF_TRANSACTION: &str = "SELECT xid::pg_catalog.text, seq, segment, payload FROM litellm_spend.staging
+    WHERE origin = $1 AND xid = $2::pg_catalog.text::pg_catalog.xid8 AND seq > $3
+    ORDER BY xid, seq";
+const OF_RANGE: &str = "SELECT xid::pg_catalog.text, seq, segment, payload FROM litellm_spend.staging
+    WHERE origin = $1 AND (xid, seq) > ($2::pg_catalog.text::pg_catalog.xid8, $3)
+      AND xid < $4::pg_catalog.text::pg_catalog.xid8
+      AND xid <> ALL ($5::pg_catalog.text[]::pg_catalog.xid8[])
+    ORDER BY xid, seq";
+
+/// Reads the first rows of `spans`.
+pub fn read(client: &mut SpiClient, spans: &[Span]) -> Result<Batch> {
+    let mut batch = Batch { rows: Vec::new(), is_last: true };
+    let mut room = Room { rows: settings::batch_rows(), bytes: settings::batch_bytes() };
+    for span in spans {
+        let origin = origin::this_database();
+        let exhausted = match span {
+            Span::Transaction { xid, after } => {
+                let arguments = [origin.into(), xid.to_string().into(), (*after).into()];
+                read_span(client, OF_TRANSACTION, &arguments, &mut room, &mut batch)?
+            }
+            Span::Range { after: (xid, seq), below, except } => {
+                let except: Vec<String> = except.iter().map(u64::to_string).collect();
+                let arguments =
+                    [origin.into(), xid.to_string().into(), (*seq).into(), below.to_string().into(), except.into()];
+                read_span(client, OF_RANGE, &arguments, &mut room, &mut batch)?
+            }
+        };
+        if !exhausted {
+            batch.is_last = false;
+            break;
+        }
+    }
+    Ok(batch)
+}
+
+/// What the batch may still hold.
+struct Room {
+    rows: usize,
+    bytes: usize,
+}
+
+/// Appends rows of one span; false if the batch is full before the span's end.
+fn read_span(
+    client: &mut SpiClient,
+    query: &str,
+    arguments: &[DatumWithOid],
+    room: &mut Room,
+    batch: &mut Batch,
+) -> Result<bool> {
+    let mut rows = client.try_open_cursor_mut(query, arguments)?;
+    loop {
+        // One row more than fits tells a full batch from an exhausted span.
+        let wanted = CHUNK.min(room.rows + 1);
+        let chunk = rows.fetch(i64::try_from(wanted).unwrap_or(i64::MAX))?;
+        let fetched = chunk.len();
+        for row in chunk {
+            if room.rows == 0 || room.bytes == 0 {
+                return Ok(false);
+            }
+            let xid: Option<String> = row.get(1)?;
+            let (seq, segment): (Option<i32>, Option<i16>) = (row.get(2)?, row.get(3)?);
+            let payload: Option<Jsonb> = row.get(4)?;
+            if let (Some(xid), Some(seq), Some(segment), Some(payload)) =
+                (xid.and_then(|xid| xid.parse().ok()), seq, segment, payload)
+            {
+                room.rows -= 1;
+                room.bytes = room.bytes.saturating_sub(payload.bytes().len());
+                batch.rows.push(Row { position: (xid, seq), segment, payload });
+            }
+        }
+        if fetched < wanted {
+            return Ok(true);
+        }
+    }
+}

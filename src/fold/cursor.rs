@@ -1,0 +1,143 @@
+//! The cursor: which snapshot has been folded through, and while a window is open, how far into it.
+//! Locking its row makes folds take turns; the window is taken under that lock (invariant 1).
+
+use litellm_spend_core::snapshot::Snapshot;
+use litellm_spend_core::window::{self, Position, Span};
+use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
+
+use super::Tally;
+use super::batch::Batch;
+use crate::error::Result;
+use crate::origin;
+
+/// The locked cursor row.
+pub struct Cursor {
+    through: Snapshot,
+    window: Option<Snapshot>,
+    position: Option<Position>,
+}
+
+const READ: &str = "SELECT folded_through::pg_catalog.text, open_window::pg_catalog.text,
+                           position_xid::pg_catalog.text, position_seq
+                    FROM litellm_spend.fold_cursor WHERE origin = $1";
+
+impl Cursor {
+    /// Waits for the row's lock, then reads it as it is now.
+    pub fn lock(client: &mut SpiClient) -> Result<Self> {
+        client.update(
+            "INSERT INTO litellm_spend.fold_cursor (origin, folded_through) VALUES ($1, '1:1:')
+             ON CONFLICT (origin) DO NOTHING",
+            None,
+            &[origin::this_database().into()],
+        )?;
+        let rows = client.update(&format!("{READ} FOR UPDATE"), Some(1), &[origin::this_database().into()])?;
+        read_row(rows)
+    }
+
+    /// What is left to read of the open window; opens one up to a snapshot of this moment if none is.
+    pub fn open_window(&mut self, client: &mut SpiClient) -> Result<Vec<Span>> {
+        let current = match &self.window {
+            Some(open) => open.clone(),
+            None => {
+                let now: Option<String> = client
+                    .update("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text", Some(1), &[])?
+                    .first()
+                    .get(1)?;
+                // SAFETY: reads this transaction's own id, which the lock above gave it.
+                let own = unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value;
+                now.unwrap_or_default().parse::<Snapshot>()?.with_in_progress(own)
+            }
+        };
+        let spans = window::spans(&self.through, &current, self.position);
+        self.window = Some(current);
+        Ok(spans)
+    }
+
+    /// Marks a batch consumed and adds up the totals.
+    pub fn advance(mut self, client: &mut SpiClient, batch: &Batch, tally: &Tally) -> Result<()> {
+        self.position = batch.rows.last().map(|row| row.position);
+        if batch.is_last {
+            self.finish_window();
+        }
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        client.update(
+            "UPDATE litellm_spend.fold_cursor
+             SET folded_through = $2::pg_catalog.text::pg_catalog.pg_snapshot,
+                 open_window = $3::pg_catalog.text::pg_catalog.pg_snapshot,
+                 position_xid = $4::pg_catalog.text::pg_catalog.xid8, position_seq = $5,
+                 folded = folded + $6, duplicates = duplicates + $7, reused_ids = reused_ids + $8,
+                 rejected = rejected + $9, last_fold_at = pg_catalog.clock_timestamp()
+             WHERE origin = $1",
+            None,
+            &[
+                origin::this_database().into(),
+                self.through.to_string().into(),
+                self.window.map(|snapshot| snapshot.to_string()).into(),
+                self.position.map(|(xid, _)| xid.to_string()).into(),
+                self.position.map(|(_, seq)| seq).into(),
+                count(tally.folded).into(),
+                count(tally.duplicates).into(),
+                count(tally.reused_ids).into(),
+                count(tally.rejected).into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Closes a window that holds no rows.
+    pub fn close_window(mut self, client: &mut SpiClient) -> Result<()> {
+        self.finish_window();
+        client.update(
+            "UPDATE litellm_spend.fold_cursor
+             SET folded_through = $2::pg_catalog.text::pg_catalog.pg_snapshot, open_window = NULL,
+                 position_xid = NULL, position_seq = NULL
+             WHERE origin = $1",
+            None,
+            &[origin::this_database().into(), self.through.to_string().into()],
+        )?;
+        Ok(())
+    }
+
+    fn finish_window(&mut self) {
+        if let Some(window) = self.window.take() {
+            self.through = window;
+        }
+        self.position = None;
+    }
+}
+
+fn read_row(rows: pgrx::spi::SpiTupleTable) -> Result<Cursor> {
+    if rows.is_empty() {
+        return Ok(Cursor { through: Snapshot::empty(), window: None, position: None });
+    }
+    let row = rows.first();
+    let parse = |text: Option<String>| text.map(|text| text.parse::<Snapshot>()).transpose();
+    let xid: Option<String> = row.get(3)?;
+    let seq: Option<i32> = row.get(4)?;
+    Ok(Cursor {
+        through: parse(row.get(1)?)?.unwrap_or_else(Snapshot::empty),
+        window: parse(row.get(2)?)?,
+        position: xid.and_then(|xid| xid.parse().ok()).zip(seq),
+    })
+}
+
+/// Whether a row that is committed now has not been folded; reads only, and takes no transaction id.
+pub fn has_pending() -> Result<bool> {
+    Spi::connect(|client| {
+        let cursor = read_row(client.select(READ, Some(1), &[origin::this_database().into()])?)?;
+        if cursor.window.is_some() {
+            return Ok(true);
+        }
+        let unseen: Vec<String> = cursor.through.in_progress().iter().map(u64::to_string).collect();
+        let found = client.select(
+            "SELECT EXISTS (SELECT FROM litellm_spend.staging s WHERE s.origin = $1
+                            AND s.xid >= $2::pg_catalog.text::pg_catalog.xid8)
+                 OR EXISTS (SELECT FROM litellm_spend.staging s WHERE s.origin = $1
+                            AND s.xid = ANY ($3::pg_catalog.text[]::pg_catalog.xid8[]))",
+            Some(1),
+            &[origin::this_database().into(), cursor.through.xmax().to_string().into(), unseen.into()],
+        )?;
+        Ok(found.first().get(1)?.unwrap_or(false))
+    })
+}

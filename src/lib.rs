@@ -1,0 +1,55 @@
+//! litellm_spend: durable, exact LLM spend in Postgres.
+//!
+//! `record` stages a spend record in the caller's transaction, `worker` folds what has committed into
+//! LiteLLM's own tables through `fold`. What a record is and what a batch adds up to is decided in the
+//! crate `litellm_spend_core`; this crate is its adapter to Postgres.
+
+use pgrx::prelude::*;
+
+mod error;
+mod flush;
+mod fold;
+mod jsonb;
+mod origin;
+mod record;
+mod session;
+mod settings;
+mod staging;
+mod statement_log;
+mod status;
+mod tables;
+mod wake;
+mod worker;
+
+#[cfg(any(test, feature = "pg_test"))]
+mod tests;
+
+::pgrx::pg_module_magic!(name, version);
+
+/// Everything of the extension but `litellm_record_spend` lives here.
+#[pg_schema]
+mod litellm_spend {}
+
+extension_sql_file!("../sql/preconditions.sql", name = "preconditions", bootstrap);
+extension_sql_file!("../sql/staging.sql", name = "staging", requires = [litellm_spend]);
+extension_sql_file!("../sql/state.sql", name = "state", requires = ["staging"]);
+extension_sql_file!("../sql/status.sql", name = "status", requires = ["state", status::backlog, status::worker_state]);
+extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
+
+/// Runs when the library is loaded: at server start when preloaded, else at a session's first call.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    settings::define();
+    statement_log::install();
+    worker::register();
+}
+
+/// What `cargo pgrx test` needs to know.
+#[cfg(test)]
+pub mod pg_test {
+    pub fn setup(_options: Vec<&str>) {}
+
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec!["shared_preload_libraries = 'litellm_spend'"]
+    }
+}

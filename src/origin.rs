@@ -1,0 +1,24 @@
+//! The identity of this database in this cluster. Staged rows and the cursor carry it, because their
+//! transaction ids mean nothing in another cluster (invariant 12).
+
+use std::cell::OnceCell;
+
+use litellm_spend_core::api_key::sha256_hex;
+use pgrx::pg_sys;
+
+thread_local! {
+    static ORIGIN: OnceCell<i64> = const { OnceCell::new() };
+}
+
+/// 63 bits of a hash of the system identifier and the database's oid; a session never changes its
+/// database.
+pub fn this_database() -> i64 {
+    ORIGIN.with(|origin| *origin.get_or_init(compute))
+}
+
+fn compute() -> i64 {
+    // SAFETY: the control file is read at server start and the database is set before any call.
+    let (system, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId.to_u32()) };
+    let hash = sha256_hex(&format!("{system}/{database}"));
+    i64::from_str_radix(&hash[..15], 16).unwrap_or_default()
+}

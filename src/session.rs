@@ -1,0 +1,56 @@
+//! The settings under which a fold runs, whatever the session, role or database has set (invariant 1):
+//! they decide what its queries mean, which triggers fire and when its commit is durable.
+
+use std::ffi::CString;
+
+use pgrx::prelude::*;
+
+use crate::settings;
+
+const PINS: &[(&str, &str)] = &[
+    ("search_path", "pg_catalog, pg_temp"),
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("row_security", "off"),
+    ("session_replication_role", "origin"),
+    ("default_tablespace", ""),
+    ("synchronous_commit", "on"),
+    ("statement_timeout", "0"),
+    // Staging segments are never analysed, and a scan of consumed rows is what the index avoids.
+    ("enable_seqscan", "off"),
+    ("enable_sort", "off"),
+    ("jit", "off"),
+];
+
+/// Runs `body` under the pinned settings and restores the session's own. An error needs no clean-up:
+/// it ends the transaction, and with it every setting made here.
+pub fn pinned<R>(body: impl FnOnce() -> R) -> R {
+    // SAFETY: the nest level is closed below, or by the transaction's abort.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    for (name, value) in PINS {
+        set_local(name, value);
+    }
+    set_local("lock_timeout", &settings::lock_timeout());
+    let result = body();
+    // SAFETY: closes the level opened above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    result
+}
+
+fn set_local(name: &str, value: &str) {
+    let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) else { return };
+    // SAFETY: both strings outlive the call, which copies them; an unknown name raises an error.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! The settings `litellm_spend.*`. Each is described here and in the README's table. What decides
+//! where spend is written, and with which power, only a superuser may change.
+
+use std::ffi::CString;
+use std::time::Duration;
+
+use litellm_spend_core::entity::EntityKind;
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::prelude::*;
+
+static TARGET_SCHEMA: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"public"));
+static CREATE_MISSING: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"user, team, organization, end_user, tag"));
+static STORE_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
+static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
+static LINGER: GucSetting<i32> = GucSetting::<i32>::new(2_000);
+static BATCH_ROWS: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(32 * 1024);
+static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+static SEGMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
+static TRUNCATE_DELAY: GucSetting<i32> = GucSetting::<i32>::new(60);
+
+/// Schema of LiteLLM's tables.
+pub fn target_schema() -> String {
+    text(&TARGET_SCHEMA)
+}
+
+/// Whether a fold makes the row of an entity of this kind that LiteLLM's table lacks.
+pub fn creates_missing(kind: EntityKind) -> bool {
+    text(&CREATE_MISSING).split(',').any(|name| name.trim() == kind.name())
+}
+
+/// Whether prompts and responses are stored.
+pub fn store_prompts() -> bool {
+    STORE_PROMPTS.get()
+}
+
+/// How long the worker collects commits before it folds them.
+pub fn fold_interval() -> Duration {
+    millis(&FOLD_INTERVAL)
+}
+
+/// How long an idle worker stays connected.
+pub fn linger() -> Duration {
+    millis(&LINGER)
+}
+
+/// Most staged rows in one batch.
+pub fn batch_rows() -> usize {
+    usize::try_from(BATCH_ROWS.get()).unwrap_or(1)
+}
+
+/// Most bytes of staged rows in one batch.
+pub fn batch_bytes() -> usize {
+    usize::try_from(BATCH_SIZE.get()).unwrap_or(1) * 1024
+}
+
+/// How long a fold waits for a lock, as `lock_timeout` reads it.
+pub fn lock_timeout() -> String {
+    format!("{}ms", LOCK_TIMEOUT.get())
+}
+
+/// Size in bytes from which the next staging segment is taken.
+pub fn segment_bytes() -> u64 {
+    u64::try_from(SEGMENT_SIZE.get()).unwrap_or(0) * 1024
+}
+
+/// How long a consumed staging segment is kept before it is truncated.
+pub fn truncate_delay() -> Duration {
+    Duration::from_secs(u64::try_from(TRUNCATE_DELAY.get()).unwrap_or(0))
+}
+
+fn text(setting: &GucSetting<Option<CString>>) -> String {
+    setting.get().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn millis(setting: &GucSetting<i32>) -> Duration {
+    Duration::from_millis(u64::try_from(setting.get()).unwrap_or(0))
+}
+
+/// Defines the settings; called once as the library is loaded.
+pub fn define() {
+    GucRegistry::define_string_guc(
+        c"litellm_spend.target_schema",
+        c"Schema that holds LiteLLM's tables.",
+        c"The schema of LiteLLM's DATABASE_URL.",
+        &TARGET_SCHEMA,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_string_guc(
+        c"litellm_spend.create_missing",
+        c"Kinds of entities whose missing row a fold creates.",
+        c"A list of user, team, organization, end_user, tag and key; a key is created blocked.",
+        &CREATE_MISSING,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"litellm_spend.store_prompts",
+        c"Stores the messages, response and proxy_server_request of a spend record.",
+        c"Off, they are dropped before anything is written.",
+        &STORE_PROMPTS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    define_int(
+        c"litellm_spend.fold_interval",
+        c"How long the worker collects commits before it folds them.",
+        &FOLD_INTERVAL,
+        (0, 10_000),
+        GucFlags::UNIT_MS,
+    );
+    define_int(
+        c"litellm_spend.linger",
+        c"How long an idle worker stays connected to its database.",
+        &LINGER,
+        (0, 4_000),
+        GucFlags::UNIT_MS,
+    );
+    define_int(
+        c"litellm_spend.batch_rows",
+        c"Most staged rows that one batch of a fold counts.",
+        &BATCH_ROWS,
+        (1, 1_000_000),
+        GucFlags::default(),
+    );
+    define_int(
+        c"litellm_spend.batch_size",
+        c"Most bytes of staged rows that one batch of a fold counts; a larger row is a batch of its own.",
+        &BATCH_SIZE,
+        (64, 1024 * 1024),
+        GucFlags::UNIT_KB,
+    );
+    define_int(
+        c"litellm_spend.lock_timeout",
+        c"How long a fold waits for a row that another session has locked.",
+        &LOCK_TIMEOUT,
+        (100, 60_000),
+        GucFlags::UNIT_MS,
+    );
+    define_int(
+        c"litellm_spend.segment_size",
+        c"Size of a staging segment from which the next one is taken.",
+        &SEGMENT_SIZE,
+        (64, 1024 * 1024),
+        GucFlags::UNIT_KB,
+    );
+    define_int(
+        c"litellm_spend.truncate_delay",
+        c"How long a consumed staging segment is kept before it is truncated.",
+        &TRUNCATE_DELAY,
+        (0, 86_400),
+        GucFlags::UNIT_S,
+    );
+    // SAFETY: called from _PG_init with a string that lives for ever.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"litellm_spend".as_ptr()) };
+}
+
+fn define_int(
+    name: &'static std::ffi::CStr,
+    what: &'static std::ffi::CStr,
+    setting: &'static GucSetting<i32>,
+    (least, most): (i32, i32),
+    unit: GucFlags,
+) {
+    GucRegistry::define_int_guc(name, what, c"", setting, least, most, GucContext::Sighup, unit);
+}

@@ -1,0 +1,122 @@
+//! Puts records into a staging segment: one insert per call, in the caller's transaction. A recorder
+//! never waits: a segment that a rotation holds is skipped for the next one (invariant 5).
+
+use std::cell::{Cell, OnceCell};
+use std::mem::ManuallyDrop;
+
+use pgrx::prelude::*;
+use pgrx::spi::OwnedPreparedStatement;
+
+use crate::error::{Error, Result};
+use crate::jsonb::Jsonb;
+use crate::origin;
+
+/// How many segments there are; at least three, so that one is free while another is pinned by a long
+/// transaction and a third is truncated.
+pub const SEGMENTS: usize = 3;
+
+const INSERT: [&str; SEGMENTS] = [
+    "INSERT INTO litellm_spend.staging_0 (origin, seq, payload)
+     SELECT $1, $2 + (p.n - 1)::pg_catalog.int4, p.payload
+     FROM pg_catalog.unnest($3::pg_catalog.jsonb[]) WITH ORDINALITY AS p (payload, n)",
+    "INSERT INTO litellm_spend.staging_1 (origin, seq, payload)
+     SELECT $1, $2 + (p.n - 1)::pg_catalog.int4, p.payload
+     FROM pg_catalog.unnest($3::pg_catalog.jsonb[]) WITH ORDINALITY AS p (payload, n)",
+    "INSERT INTO litellm_spend.staging_2 (origin, seq, payload)
+     SELECT $1, $2 + (p.n - 1)::pg_catalog.int4, p.payload
+     FROM pg_catalog.unnest($3::pg_catalog.jsonb[]) WITH ORDINALITY AS p (payload, n)",
+];
+const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
+
+/// A plan that lives as long as the session. Freeing it at exit would call into SPI after Postgres has
+/// shut it down, so it is never dropped.
+type KeptPlan = OnceCell<ManuallyDrop<OwnedPreparedStatement>>;
+
+thread_local! {
+    static INSERT_PLANS: [KeptPlan; SEGMENTS] = const { [const { KeptPlan::new() }; SEGMENTS] };
+    static SEGMENT_PLAN: KeptPlan = const { KeptPlan::new() };
+    /// The transaction that last staged something here, and the number of its next row.
+    static NEXT_ROW: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
+}
+
+/// Stages sanitised records, in order.
+///
+/// # Errors
+/// One transaction stages more than 2^31 records.
+pub fn insert(records: Vec<Jsonb>) -> Result<()> {
+    let first_row = reserve_rows(records.len())?;
+    Spi::connect_mut(|client| {
+        let segment = open_segment(client)?;
+        INSERT_PLANS.with(|plans| {
+            let plan = match plans[segment].get() {
+                Some(plan) => plan,
+                None => {
+                    let types = pgrx::oids_of![i64, i32, Vec<Jsonb>];
+                    let plan = client.prepare_mut(INSERT[segment], &types)?.keep();
+                    plans[segment].get_or_init(|| ManuallyDrop::new(plan))
+                }
+            };
+            let arguments = [origin::this_database().into(), first_row.into(), records.into()];
+            client.update(&**plan, None, &arguments)?;
+            Ok(())
+        })
+    })
+}
+
+/// The relation of a segment, if the extension is installed.
+pub fn segment_oid(segment: usize) -> Option<pg_sys::Oid> {
+    const NAMES: [&std::ffi::CStr; SEGMENTS] = [c"staging_0", c"staging_1", c"staging_2"];
+    // SAFETY: catalogue look-ups by name within a transaction; unknown names give InvalidOid.
+    let oid = unsafe {
+        let schema = pg_sys::get_namespace_oid(c"litellm_spend".as_ptr(), true);
+        pg_sys::get_relname_relid(NAMES[segment].as_ptr(), schema)
+    };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// The segment that new rows go to, locked against truncation until the transaction ends: the current
+/// one, or the next one that nobody is truncating.
+fn open_segment(client: &pgrx::spi::SpiClient) -> Result<usize> {
+    let current = SEGMENT_PLAN.with(|kept| -> Result<usize> {
+        let plan = match kept.get() {
+            Some(plan) => plan,
+            None => {
+                let plan = client.prepare(CURRENT_SEGMENT, &pgrx::oids_of![i64])?.keep();
+                kept.get_or_init(|| ManuallyDrop::new(plan))
+            }
+        };
+        let row = client.select(&**plan, Some(1), &[origin::this_database().into()])?;
+        let segment: Option<i16> = if row.is_empty() { None } else { row.first().get(1)? };
+        Ok(segment.map_or(0, |segment| usize::from(segment.unsigned_abs()) % SEGMENTS))
+    })?;
+    for step in 0..SEGMENTS {
+        let segment = (current + step) % SEGMENTS;
+        let Some(oid) = segment_oid(segment) else { continue };
+        // SAFETY: a lock request by oid; the lock is released when the transaction ends.
+        if unsafe { pg_sys::ConditionalLockRelationOid(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE) } {
+            return Ok(segment);
+        }
+    }
+    Err(Error::refused(
+        PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+        "every staging segment of litellm_spend is locked exclusively",
+        "Look in pg_locks for the session that locks litellm_spend.staging_*, and end it.",
+    ))
+}
+
+/// Numbers `count` rows of the running transaction and returns the first number.
+fn reserve_rows(count: usize) -> Result<i32> {
+    // SAFETY: gives the top-level transaction an id, as its insert would.
+    let xid = unsafe { pg_sys::GetTopFullTransactionId() }.value;
+    let (last_xid, next) = NEXT_ROW.get();
+    let first = if last_xid == xid { next } else { 0 };
+    let after = i32::try_from(count).ok().and_then(|count| first.checked_add(count)).ok_or_else(|| {
+        Error::refused(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            "one transaction cannot stage more than 2147483647 spend records",
+            "Commit in between.",
+        )
+    })?;
+    NEXT_ROW.set((xid, after));
+    Ok(first)
+}

@@ -1,0 +1,43 @@
+//! Keeps the statement that called `litellm_record_spend` out of the server log: a payload written as
+//! a literal may hold a raw key or a prompt, and by default the log shows the statement of an error.
+
+use std::cell::Cell;
+
+use pgrx::prelude::*;
+
+thread_local! {
+    static RECORDING_STATEMENT: Cell<Option<pg_sys::TimestampTz>> = const { Cell::new(None) };
+}
+
+// SAFETY: set once at load, before any error can call the hook; only ever read afterwards.
+static mut PREVIOUS_HOOK: pg_sys::emit_log_hook_type = None;
+
+/// Notes that the running statement calls the recorder.
+pub fn hide_this_statement() {
+    // SAFETY: reads the session's own statement time.
+    RECORDING_STATEMENT.set(Some(unsafe { pg_sys::GetCurrentStatementStartTimestamp() }));
+}
+
+/// Installs the hook; called once as the library is loaded.
+pub fn install() {
+    // SAFETY: `_PG_init` runs once per process, before other threads or errors.
+    unsafe {
+        PREVIOUS_HOOK = pg_sys::emit_log_hook;
+        pg_sys::emit_log_hook = Some(hide_recording_statement);
+    }
+}
+
+/// # Safety
+/// Called by Postgres with the error that is about to be logged.
+unsafe extern "C-unwind" fn hide_recording_statement(error: *mut pg_sys::ErrorData) {
+    // SAFETY: Postgres passes a valid error; the previous hook has the same contract. Nothing here
+    // allocates or raises, as the hook may run for a PANIC.
+    unsafe {
+        if RECORDING_STATEMENT.get() == Some(pg_sys::GetCurrentStatementStartTimestamp()) {
+            (*error).hide_stmt = true;
+        }
+        if let Some(previous) = PREVIOUS_HOOK {
+            previous(error);
+        }
+    }
+}

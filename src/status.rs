@@ -1,0 +1,77 @@
+//! What `litellm_spend.status` shows: the worker as shared memory has it, and what is staged but not
+//! folded.
+
+use pgrx::prelude::*;
+
+use crate::error::Result;
+use crate::worker::board;
+use crate::{fold, origin, session};
+
+/// Counting stops here, so that a poll each second stays cheap whatever the backlog.
+const COUNTED_AT_MOST: i64 = 100_000;
+
+/// Committed rows not yet folded (counted up to 100,000), the bytes that staging takes on disk and when
+/// the first of the rows was staged.
+#[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
+fn backlog() -> std::result::Result<
+    TableIterator<'static, (name!(rows, i64), name!(bytes, i64), name!(oldest, Option<TimestampWithTimeZone>))>,
+    pgrx::pg_sys::panic::ErrorReport,
+> {
+    let row = session::pinned(read_backlog)?;
+    Ok(TableIterator::once(row))
+}
+
+fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>)> {
+    let (rows, oldest) = if fold::has_pending()? { count_pending()? } else { (0, None) };
+    let bytes = Spi::connect(|client| {
+        client
+            .select(
+                "SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(s))::pg_catalog.int8
+                 FROM (VALUES ('litellm_spend.staging_0'::pg_catalog.regclass), ('litellm_spend.staging_1'),
+                              ('litellm_spend.staging_2')) AS v (s)",
+                Some(1),
+                &[],
+            )?
+            .first()
+            .get::<i64>(1)
+    })?;
+    Ok((rows, bytes.unwrap_or(0), oldest))
+}
+
+fn count_pending() -> Result<(i64, Option<TimestampWithTimeZone>)> {
+    Spi::connect(|client| {
+        let row = client
+            .select(
+                "SELECT pg_catalog.count(*), pg_catalog.min(staged_at) FROM (
+                     SELECT s.staged_at FROM litellm_spend.staging s
+                     LEFT JOIN litellm_spend.fold_cursor c ON c.origin = $1
+                     WHERE s.origin = $1
+                       AND (c.origin IS NULL
+                            OR s.xid >= pg_catalog.pg_snapshot_xmin(c.folded_through)
+                               AND NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through)
+                               AND NOT (c.position_xid IS NOT NULL AND (s.xid, s.seq) <= (c.position_xid, c.position_seq)))
+                     LIMIT $2) AS pending",
+                Some(1),
+                &[origin::this_database().into(), COUNTED_AT_MOST.into()],
+            )?
+            .first();
+        Ok((row.get::<i64>(1)?.unwrap_or(0), row.get(2)?))
+    })
+}
+
+/// This database's worker: whether one can run, what it does, and why its last fold failed.
+#[pg_extern(stable, parallel_unsafe, schema = "litellm_spend")]
+fn worker_state() -> TableIterator<
+    'static,
+    (
+        name!(preloaded, bool),
+        name!(worker, &'static str),
+        name!(worker_pid, Option<i32>),
+        name!(last_error, Option<String>),
+        name!(last_error_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    let state = board::state_of_this_database();
+    TableIterator::once((state.preloaded, state.worker, state.pid, state.last_error, state.last_error_at))
+}

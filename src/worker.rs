@@ -1,0 +1,53 @@
+//! The processes that fold without being asked: a launcher, started with the server, and one worker for
+//! each database in which something has been staged. A worker leaves soon after its database is idle,
+//! so that it costs nothing and blocks no DROP DATABASE (invariant 11).
+
+use std::time::Duration;
+
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+use pgrx::prelude::*;
+
+pub mod board;
+mod database;
+mod databases;
+mod launcher;
+mod signals;
+pub mod transaction;
+
+const LIBRARY: &str = "litellm_spend";
+const LAUNCHER_RESTART: Duration = Duration::from_secs(1);
+
+/// Registers shared memory and the launcher, if the server is loading the library at its start.
+pub fn register() {
+    // SAFETY: plain flags of this process, set before libraries are loaded.
+    let (preloading, upgrading) =
+        unsafe { (pg_sys::process_shared_preload_libraries_in_progress, pg_sys::IsBinaryUpgrade) };
+    if !preloading || upgrading {
+        return;
+    }
+    board::reserve();
+    BackgroundWorkerBuilder::new("litellm_spend launcher")
+        .set_library(LIBRARY)
+        .set_function("litellm_spend_launcher")
+        .enable_spi_access()
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_restart_time(Some(LAUNCHER_RESTART))
+        .load();
+}
+
+/// Asks for a worker for this database, as a commit of staged records does; false, with a warning that
+/// says what to add, where none can run.
+#[pg_extern(volatile, parallel_unsafe, schema = "litellm_spend")]
+fn start_worker() -> bool {
+    if board::is_available() {
+        crate::wake::at_commit();
+        return true;
+    }
+    ereport!(
+        PgLogLevel::WARNING,
+        PgSqlErrorCode::ERRCODE_WARNING,
+        "litellm_spend is not in shared_preload_libraries: records are staged, but nothing folds them by itself",
+        "Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold()."
+    );
+    false
+}

@@ -1,0 +1,303 @@
+//! The board in shared memory on which sessions, the launcher and the workers leave each other notes:
+//! which databases want a fold, which worker serves them and why its last fold failed.
+
+use std::cell::Cell;
+
+use pgrx::lwlock::PgLwLock;
+use pgrx::prelude::*;
+use pgrx::shmem::*;
+use pgrx::{pg_shmem_init, pg_sys};
+
+/// Databases with staged records that the board can hold at a time; a slot without work is given away.
+const SLOTS: usize = 64;
+/// Bytes kept of an error message.
+const ERROR_BYTES: usize = 400;
+
+#[derive(Clone, Copy)]
+struct Slot {
+    database: pg_sys::Oid,
+    /// Something has committed since the worker last looked.
+    wanted: bool,
+    /// A prepared transaction may hold staged rows; its COMMIT PREPARED wakes nobody.
+    prepared: bool,
+    /// 0 while no worker is connected.
+    worker_pid: i32,
+    /// When the launcher may start a worker: while one is starting, or after a failure.
+    not_before: pg_sys::TimestampTz,
+    /// When the database is to be visited for a truncation; 0 for never.
+    visit_at: pg_sys::TimestampTz,
+    error_at: pg_sys::TimestampTz,
+    error_length: usize,
+    error: [u8; ERROR_BYTES],
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Slot {
+            database: pg_sys::InvalidOid,
+            wanted: false,
+            prepared: false,
+            worker_pid: 0,
+            not_before: 0,
+            visit_at: 0,
+            error_at: 0,
+            error_length: 0,
+            error: [0; ERROR_BYTES],
+        }
+    }
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        self.database == pg_sys::InvalidOid
+            || !self.wanted && !self.prepared && self.worker_pid == 0 && self.visit_at == 0 && self.error_length == 0
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Board {
+    launcher_pid: i32,
+    slots: [Slot; SLOTS],
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Board { launcher_pid: 0, slots: [Slot::default(); SLOTS] }
+    }
+}
+
+// SAFETY: plain data without pointers, the same in every process.
+unsafe impl PGRXSharedMemory for Board {}
+
+// SAFETY: the name is used for no other lock.
+static BOARD: PgLwLock<Board> = unsafe { PgLwLock::new(c"litellm_spend_board") };
+
+thread_local! {
+    /// Set while the server preloads libraries and inherited by every process it forks.
+    static RESERVED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Reserves the shared memory; called while the server preloads libraries.
+pub fn reserve() {
+    pg_shmem_init!(BOARD = Board::default());
+    RESERVED.set(true);
+}
+
+/// Whether there is a board, which is to say whether the library was preloaded.
+pub fn is_available() -> bool {
+    RESERVED.get()
+}
+
+impl Board {
+    fn slot(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
+        let known = self.slots.iter().position(|slot| slot.database == database);
+        let at = known.or_else(|| self.slots.iter().position(Slot::is_free))?;
+        let slot = &mut self.slots[at];
+        if slot.database != database {
+            *slot = Slot { database, ..Slot::default() };
+        }
+        Some(slot)
+    }
+}
+
+/// Notes that something has committed, and wakes the worker, or the launcher to start one.
+pub fn request_fold(database: pg_sys::Oid) {
+    note(database, |slot| slot.wanted = true);
+}
+
+/// Notes that a transaction with staged rows has been prepared.
+pub fn note_prepared(database: pg_sys::Oid) {
+    note(database, |slot| slot.prepared = true);
+}
+
+fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot)) {
+    if !is_available() {
+        return;
+    }
+    let pid = {
+        let mut board = BOARD.exclusive();
+        let launcher = board.launcher_pid;
+        // With every slot taken the launcher's round of visits finds the rows.
+        board.slot(database).map_or(launcher, |slot| {
+            change(slot);
+            if slot.worker_pid != 0 { slot.worker_pid } else { launcher }
+        })
+    };
+    set_latch_of(pid);
+}
+
+/// Asks for a visit of a database `micros` from now, unless an earlier one is due.
+pub fn visit_after(database: pg_sys::Oid, micros: i64) {
+    let mut board = BOARD.exclusive();
+    if let Some(slot) = board.slot(database) {
+        let at = now().saturating_add(micros);
+        slot.visit_at = if slot.visit_at == 0 { at } else { slot.visit_at.min(at) };
+    }
+}
+
+/// Enters the launcher.
+pub fn attach_launcher() {
+    BOARD.exclusive().launcher_pid = my_pid();
+}
+
+/// Enters a worker as the one of its database; false if another one is there.
+pub fn attach_worker(database: pg_sys::Oid) -> bool {
+    let mut board = BOARD.exclusive();
+    let Some(slot) = board.slot(database) else { return false };
+    if slot.worker_pid != 0 && slot.worker_pid != my_pid() && is_alive(slot.worker_pid) {
+        return false;
+    }
+    slot.worker_pid = my_pid();
+    slot.visit_at = 0;
+    true
+}
+
+/// Takes a worker off the board as its process ends, in whatever way; work that came meanwhile, or that
+/// it did not finish, is the launcher's to hand on.
+pub fn detach_worker(database: pg_sys::Oid) {
+    let launcher = {
+        let mut board = BOARD.exclusive();
+        let launcher = board.launcher_pid;
+        match board.slot(database) {
+            Some(slot) if slot.worker_pid == my_pid() => slot.worker_pid = 0,
+            _ => return,
+        }
+        launcher
+    };
+    set_latch_of(launcher);
+}
+
+/// Reads and clears the note that something has committed.
+pub fn take_wanted(database: pg_sys::Oid) -> bool {
+    BOARD.exclusive().slot(database).is_some_and(|slot| std::mem::take(&mut slot.wanted))
+}
+
+/// Whether a worker leaves nothing behind if it exits now.
+pub fn is_wanted(database: pg_sys::Oid) -> bool {
+    BOARD.exclusive().slot(database).is_some_and(|slot| slot.wanted)
+}
+
+/// Reads and clears the note that a transaction has been prepared.
+pub fn take_prepared(database: pg_sys::Oid) -> bool {
+    BOARD.exclusive().slot(database).is_some_and(|slot| std::mem::take(&mut slot.prepared))
+}
+
+/// Keeps why a fold failed, cut to a bound; `None` clears it.
+pub fn set_error(database: pg_sys::Oid, error: Option<&str>) {
+    let mut board = BOARD.exclusive();
+    let Some(slot) = board.slot(database) else { return };
+    let text = error.unwrap_or_default();
+    let length = text.floor_char_boundary(ERROR_BYTES);
+    slot.error[..length].copy_from_slice(&text.as_bytes()[..length]);
+    slot.error_length = length;
+    slot.error_at = if error.is_some() { now() } else { 0 };
+}
+
+/// Databases that need a worker now, each put off by `retry_micros` in case none comes up.
+pub fn take_due(retry_micros: i64) -> Vec<pg_sys::Oid> {
+    let now = now();
+    let mut board = BOARD.exclusive();
+    let due = |slot: &&mut Slot| {
+        let visit = slot.visit_at != 0 && slot.visit_at <= now;
+        slot.database != pg_sys::InvalidOid
+            && (slot.wanted || slot.prepared || visit)
+            && slot.not_before <= now
+            && (slot.worker_pid == 0 || !is_alive(slot.worker_pid))
+    };
+    board
+        .slots
+        .iter_mut()
+        .filter(due)
+        .map(|slot| {
+            slot.worker_pid = 0;
+            slot.not_before = now + retry_micros;
+            slot.database
+        })
+        .collect()
+}
+
+/// Microseconds until a database may be due; `None` if nothing is to come.
+pub fn next_due() -> Option<i64> {
+    let now = now();
+    let board = BOARD.share();
+    let waiting = board.slots.iter().filter(|slot| slot.database != pg_sys::InvalidOid && slot.worker_pid == 0);
+    waiting
+        .filter_map(|slot| {
+            if slot.wanted || slot.prepared {
+                Some(slot.not_before)
+            } else {
+                (slot.visit_at != 0).then_some(slot.visit_at)
+            }
+        })
+        .map(|at| at.saturating_sub(now).max(0))
+        .min()
+}
+
+/// Forgets a database that no longer exists.
+pub fn forget(database: pg_sys::Oid) {
+    let mut board = BOARD.exclusive();
+    if let Some(slot) = board.slots.iter_mut().find(|slot| slot.database == database) {
+        *slot = Slot::default();
+    }
+}
+
+/// What `litellm_spend.worker_state()` shows.
+pub struct State {
+    pub preloaded: bool,
+    pub worker: &'static str,
+    pub pid: Option<i32>,
+    pub last_error: Option<String>,
+    pub last_error_at: Option<TimestampWithTimeZone>,
+}
+
+pub fn state_of_this_database() -> State {
+    let mut state =
+        State { preloaded: is_available(), worker: "absent", pid: None, last_error: None, last_error_at: None };
+    if !state.preloaded {
+        return state;
+    }
+    // SAFETY: the session's database is set before any function can run in it.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let slot = BOARD.share().slots.iter().find(|slot| slot.database == database).copied().unwrap_or_default();
+    let alive = slot.worker_pid != 0 && is_alive(slot.worker_pid);
+    state.worker = match (alive, slot.error_length > 0) {
+        (_, true) => "held",
+        (true, false) => "running",
+        (false, false) => "idle",
+    };
+    state.pid = alive.then_some(slot.worker_pid);
+    if slot.error_length > 0 {
+        state.last_error = Some(String::from_utf8_lossy(&slot.error[..slot.error_length]).into_owned());
+        state.last_error_at = TimestampWithTimeZone::try_from(slot.error_at).ok();
+    }
+    state
+}
+
+fn now() -> pg_sys::TimestampTz {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+fn my_pid() -> i32 {
+    // SAFETY: set when the process starts.
+    unsafe { pg_sys::MyProcPid }
+}
+
+fn is_alive(pid: i32) -> bool {
+    // SAFETY: looks the process up in shared memory.
+    !unsafe { pg_sys::BackendPidGetProc(pid) }.is_null()
+}
+
+fn set_latch_of(pid: i32) {
+    if pid == 0 {
+        return;
+    }
+    // SAFETY: PGPROC entries are never freed; setting the latch of one that was reused wakes a process
+    // once for nothing.
+    unsafe {
+        let process = pg_sys::BackendPidGetProc(pid);
+        if !process.is_null() {
+            pg_sys::SetLatch(&raw mut (*process).procLatch);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The worker of one database: folds when the board says that something has committed, retries with
+//! backoff what fails, and exits when there has been nothing to do for a while.
+
+use std::time::{Duration, Instant};
+
+use litellm_spend_core::backoff::Backoff;
+use pgrx::bgworkers::BackgroundWorker;
+use pgrx::prelude::*;
+
+use super::transaction::{self, Failure};
+use super::{board, signals};
+use crate::error::Result;
+use crate::{fold, session, settings};
+
+/// How often to look for rows of a prepared transaction, whose commit wakes nobody.
+const PREPARED_POLL: Duration = Duration::from_secs(1);
+/// How soon to look again when another session holds one of the extension's own tables.
+const BUSY_POLL: Duration = Duration::from_millis(200);
+
+/// How soon to try a truncation again that another session's lock has put off.
+const TRUNCATION_RETRY: Duration = Duration::from_secs(10);
+
+/// What one look at staging came to.
+enum Step {
+    /// The extension is not (or no longer) installed here.
+    NotInstalled,
+    /// Somebody drops or alters the extension's tables.
+    Busy,
+    /// A batch was folded.
+    Folded { more: bool },
+    /// There was nothing to fold.
+    Idle { prepared: bool, truncate_in: Option<Duration> },
+}
+
+/// The worker's entry point; the argument is the database's oid.
+///
+/// # Safety
+/// Called by the postmaster in a new background worker.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
+    // SAFETY: the launcher passes an oid.
+    let database = unsafe { pg_sys::Oid::from_datum(argument, false) }.unwrap_or(pg_sys::InvalidOid);
+    signals::attach();
+    BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
+    if !board::attach_worker(database) {
+        return;
+    }
+    // SAFETY: registers a callback of this library, which stays loaded; its argument is an oid.
+    unsafe {
+        pg_sys::before_shmem_exit(Some(leave_board), argument);
+        pg_sys::pgstat_report_appname(c"litellm_spend worker".as_ptr());
+    }
+    pin_transaction_defaults();
+    serve(database);
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn leave_board(_code: i32, argument: pg_sys::Datum) {
+    // SAFETY: the argument is the oid registered above.
+    if let Some(database) = unsafe { pg_sys::Oid::from_datum(argument, false) } {
+        board::detach_worker(database);
+    }
+}
+
+/// A fold's transaction is READ COMMITTED and read-write whatever the server, role or database set.
+fn pin_transaction_defaults() {
+    for (name, value) in [
+        (c"default_transaction_isolation", c"read committed"),
+        (c"default_transaction_read_only", c"off"),
+        (c"default_transaction_deferrable", c"off"),
+        (c"idle_in_transaction_session_timeout", c"0"),
+    ] {
+        // SAFETY: both strings are static.
+        unsafe {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        }
+    }
+}
+
+fn serve(database: pg_sys::Oid) {
+    let mut backoff = Backoff::default();
+    let mut last_failure = None;
+    let mut idle_since = Instant::now();
+    loop {
+        board::take_wanted(database);
+        match transaction::run(step) {
+            Ok(Step::NotInstalled) => return,
+            Ok(Step::Busy) => {
+                signals::wait(Some(BUSY_POLL));
+            }
+            Ok(Step::Folded { more }) => {
+                recover(database, &mut backoff, &mut last_failure);
+                idle_since = Instant::now();
+                if !more {
+                    collect(settings::fold_interval());
+                }
+            }
+            Ok(Step::Idle { prepared, truncate_in }) => {
+                recover(database, &mut backoff, &mut last_failure);
+                let prepared = prepared || board::take_prepared(database);
+                let linger = settings::linger().saturating_sub(idle_since.elapsed());
+                if prepared {
+                    signals::wait(Some(PREPARED_POLL));
+                } else if linger.is_zero() {
+                    if let Some(wait) = truncate_in {
+                        let wait = wait.max(TRUNCATION_RETRY);
+                        board::visit_after(database, i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+                    }
+                    if !board::is_wanted(database) {
+                        return;
+                    }
+                } else if signals::wait(Some(linger)) && board::is_wanted(database) {
+                    collect(settings::fold_interval());
+                }
+            }
+            Err(failure) => {
+                hold(database, &failure, &mut last_failure);
+                collect(backoff.fail());
+                idle_since = Instant::now();
+            }
+        }
+    }
+}
+
+/// Waits for the whole of `duration`, however often commits set the latch meanwhile.
+fn collect(duration: Duration) {
+    let deadline = Instant::now() + duration;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        signals::wait(Some(left));
+    }
+}
+
+/// One transaction: a batch, or the upkeep of staging when there is none.
+fn step() -> Result<Step> {
+    match fold::installed_and_unlocked() {
+        None => return Ok(Step::NotInstalled),
+        Some(false) => return Ok(Step::Busy),
+        Some(true) => {}
+    }
+    session::pinned(|| {
+        if fold::has_pending()? {
+            let folded = fold::fold_batch()?;
+            return Ok(Step::Folded { more: folded.more });
+        }
+        if fold::needs_rotation()? {
+            fold::rotate()?;
+        }
+        Ok(Step::Idle { prepared: fold::prepared_transactions_hold_rows()?, truncate_in: fold::next_truncation()? })
+    })
+}
+
+fn hold(database: pg_sys::Oid, failure: &Failure, last: &mut Option<Failure>) {
+    let text = match &failure.hint {
+        Some(hint) => format!("{} (SQLSTATE {}). {hint}", failure.message, failure.sqlstate),
+        None => format!("{} (SQLSTATE {})", failure.message, failure.sqlstate),
+    };
+    board::set_error(database, Some(&text));
+    // The same failure is logged once, not at every retry.
+    if last.as_ref() != Some(failure) {
+        warning!("litellm_spend holds the fold and tries again: {text}");
+        *last = Some(failure.clone());
+    }
+}
+
+fn recover(database: pg_sys::Oid, backoff: &mut Backoff, last: &mut Option<Failure>) {
+    if backoff.is_failing() {
+        backoff.succeed();
+        board::set_error(database, None);
+        *last = None;
+        log!("litellm_spend folds again");
+    }
+}
