@@ -75,7 +75,7 @@ fn upsert_statement(kind: DailyKind, daily: &DailyTable) -> String {
         "INSERT INTO {} AS t (id, created_at, updated_at, {}) \
          SELECT pg_catalog.gen_random_uuid()::pg_catalog.text, pg_catalog.timezone('UTC', pg_catalog.now()), \
                 pg_catalog.timezone('UTC', pg_catalog.now()), {} \
-         FROM pg_catalog.unnest({}) AS r ({}) ON CONFLICT ({}) DO UPDATE SET {}",
+         FROM unnest({}) AS r ({}) ON CONFLICT ({}) DO UPDATE SET {}",
         daily.table.name,
         present.join(", "),
         present.iter().map(|name| format!("r.{name}")).collect::<Vec<_>>().join(", "),

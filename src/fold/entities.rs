@@ -47,7 +47,7 @@ fn update(client: &mut SpiClient, kind: EntityKind, table: &Table, spend: &Entit
     }
     let sums: Vec<f64> = spend.values().map(|sum| sum.value()).collect();
     let update = format!(
-        "UPDATE {name} AS t SET {} FROM pg_catalog.unnest($1::pg_catalog.text[], $2::pg_catalog.float8[]) AS b (id, spend)
+        "UPDATE {name} AS t SET {} FROM unnest($1::pg_catalog.text[], $2::pg_catalog.float8[]) AS b (id, spend)
          WHERE t.{id} = b.id",
         assignments(table).join(", ")
     );
@@ -101,7 +101,7 @@ fn create(
     let (names, values): (Vec<String>, Vec<&str>) =
         columns.into_iter().map(|(name, value)| (pgrx::spi::quote_identifier(name), value)).unzip();
     let insert = format!(
-        "INSERT INTO {} AS t ({}) SELECT {} FROM pg_catalog.unnest($1::pg_catalog.text[], $2::pg_catalog.float8[]) AS b (id, spend)
+        "INSERT INTO {} AS t ({}) SELECT {} FROM unnest($1::pg_catalog.text[], $2::pg_catalog.float8[]) AS b (id, spend)
          ON CONFLICT ({}) DO UPDATE SET spend = t.spend + EXCLUDED.spend",
         table.name,
         names.join(", "),

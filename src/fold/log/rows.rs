@@ -74,7 +74,7 @@ pub fn insert_statement(log: &Table) -> String {
     let (targets, values): (Vec<&str>, Vec<String>) =
         present.map(|((name, kind), quoted)| (quoted.as_str(), kind.value(log, name, quoted))).unzip();
     format!(
-        "INSERT INTO {} ({}) SELECT {} FROM pg_catalog.unnest({}) AS r ({}) ON CONFLICT DO NOTHING RETURNING request_id",
+        "INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS r ({}) ON CONFLICT DO NOTHING RETURNING request_id",
         log.name,
         targets.join(", "),
         values.join(", "),
