@@ -36,6 +36,11 @@ fn litellm_record_spend(
 
 fn record(payload: Option<Jsonb>, on_invalid: Option<&str>) -> Result<i64> {
     let on_invalid = parse_on_invalid(on_invalid)?;
+    // SAFETY: both raise an error or return; the name is a static C string.
+    unsafe {
+        pg_sys::PreventCommandDuringRecovery(c"litellm_record_spend()".as_ptr());
+        pg_sys::PreventCommandIfReadOnly(c"litellm_record_spend()".as_ptr());
+    }
     let payload = payload.ok_or_else(|| {
         Error::refused(
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,

@@ -54,7 +54,9 @@ impl RecordError {
             RecordError::Missing { key: "startTime", .. } => {
                 "Send \"startTime\" as epoch seconds or as an ISO-8601 time."
             }
-            RecordError::Missing { .. } => "Send \"request_id\" or \"id\", and \"litellm_call_id\".",
+            RecordError::Missing { .. } => {
+                "Send \"request_id\", or \"id\" as in LiteLLM's StandardLoggingPayload; it must not be empty."
+            }
             RecordError::BadValue { .. } => "Send the field with the type that LiteLLM gives it.",
             RecordError::BadTime { .. } => {
                 "Send epoch seconds (not milliseconds) or an ISO-8601 time; without an offset it is read as UTC."

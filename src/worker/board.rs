@@ -152,14 +152,18 @@ pub fn attach_worker(database: pg_sys::Oid) -> bool {
     true
 }
 
-/// Takes a worker off the board as its process ends, in whatever way; work that came meanwhile, or that
-/// it did not finish, is the launcher's to hand on.
-pub fn detach_worker(database: pg_sys::Oid) {
+/// Takes a worker off the board as its process ends. One that was terminated or failed may have left
+/// rows, so another is wanted.
+pub fn detach_worker(database: pg_sys::Oid, finished: bool) {
     let launcher = {
         let mut board = BOARD.exclusive();
         let launcher = board.launcher_pid;
         match board.slot(database) {
-            Some(slot) if slot.worker_pid == my_pid() => slot.worker_pid = 0,
+            Some(slot) if slot.worker_pid == my_pid() => {
+                slot.worker_pid = 0;
+                slot.not_before = 0;
+                slot.wanted |= !finished;
+            }
             _ => return,
         }
         launcher

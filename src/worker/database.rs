@@ -56,10 +56,10 @@ pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn leave_board(_code: i32, argument: pg_sys::Datum) {
+unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum) {
     // SAFETY: the argument is the oid registered above.
     if let Some(database) = unsafe { pg_sys::Oid::from_datum(argument, false) } {
-        board::detach_worker(database);
+        board::detach_worker(database, exit_code == 0);
     }
 }
 

@@ -56,11 +56,8 @@ impl<'j, 'a> Reader<'j, 'a> {
 
     /// LiteLLM names a failed request by its call id, every other one by the provider's id.
     pub(super) fn request_id(&self, is_failure: bool) -> Result<Text<'a>, RecordError> {
-        let keys: &[&str] = if self.is_standard_logging && is_failure {
-            &["litellm_call_id", "id"]
-        } else {
-            &["request_id", "id", "litellm_call_id"]
-        };
+        let keys: &[&str] =
+            if self.is_standard_logging && is_failure { &["litellm_call_id", "id"] } else { &["request_id", "id"] };
         self.first_id(keys, &[]).ok_or(RecordError::Missing { key: "request_id", what: "request id" })
     }
 
