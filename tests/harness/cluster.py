@@ -65,6 +65,7 @@ class Cluster:
         """
         self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
         self.port = 0
+        self.starts = 0
         self.password = standby_of.password if standby_of else secrets.token_hex(12)
         self._postmaster: subprocess.Popen[bytes] | None = None
         # A short path: a socket's may have 107 bytes.
@@ -129,6 +130,7 @@ class Cluster:
     def start(self, *, deadline: float = 60.0) -> None:
         """Start the server on a free port and wait until it answers."""
         self.port = self.port or free_port()
+        self.starts += 1
         with self.log_file.open("ab") as log:
             self._postmaster = subprocess.Popen(
                 [bindir() / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.directory],

@@ -21,6 +21,7 @@ class Database:
         self.cluster = cluster
         self.name = name
         self._connection: psycopg.Connection | None = None
+        self._connected_to = 0
 
     @property
     def url(self) -> str:
@@ -55,9 +56,13 @@ class Database:
     def flush(self, timeout: str = "30 s") -> bool:
         return self.value("SELECT litellm_spend.flush(%s::interval)", timeout)
 
-    def wait_folded(self, timeout: str = "60 s") -> None:
+    def wait_folded(self, timeout: str = "30 s") -> None:
         """Wait until all that is committed now is folded by the worker."""
-        assert self.flush(timeout), f"not folded within {timeout}; status: {self.status()}"
+        if not self.flush(timeout):
+            status = self.status()
+            raise AssertionError(
+                f"not folded in {timeout}: worker {status['worker']}, {status['last_error']}; {status}"
+            )
 
     def status(self) -> dict[str, Any]:
         [row] = self.rows("SELECT * FROM litellm_spend.status")
@@ -73,6 +78,8 @@ class Database:
             self._connection = None
 
     def _session(self) -> psycopg.Connection:
-        if self._connection is None or self._connection.closed or self._connection.broken:
+        started = self.cluster.starts
+        if self._connection is None or self._connection.closed or self._connected_to != started:
             self._connection = self.connect()
+            self._connected_to = started
         return self._connection
