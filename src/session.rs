@@ -19,6 +19,7 @@ const PINS: &[(&str, &str)] = &[
     ("statement_timeout", "0"),
     // Staging segments are never analysed, and a scan of consumed rows is what the index avoids.
     ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
     ("enable_sort", "off"),
     ("jit", "off"),
 ];

@@ -25,14 +25,15 @@ pub struct Batch {
 /// Rows asked for at a time, so that a batch stops soon after it reaches its bound in bytes.
 const CHUNK: usize = 500;
 
-const OF_TRANSACTION: &str = "SELECT xid::pg_catalog.text, seq, segment, payload FROM litellm_spend.staging
-    WHERE origin = $1 AND xid = $2::pg_catalog.text::pg_catalog.xid8 AND seq > $3
-    ORDER BY xid, seq";
-const OF_RANGE: &str = "SELECT xid::pg_catalog.text, seq, segment, payload FROM litellm_spend.staging
-    WHERE origin = $1 AND (xid, seq) > ($2::pg_catalog.text::pg_catalog.xid8, $3)
-      AND xid < $4::pg_catalog.text::pg_catalog.xid8
-      AND xid <> ALL ($5::pg_catalog.text[]::pg_catalog.xid8[])
-    ORDER BY xid, seq";
+// `s.xid` and not `xid`, which in ORDER BY would be the output column: text, and in the wrong order.
+const OF_TRANSACTION: &str = "SELECT s.xid::pg_catalog.text, s.seq, s.segment, s.payload FROM litellm_spend.staging s
+    WHERE s.origin = $1 AND s.xid = $2::pg_catalog.text::pg_catalog.xid8 AND s.seq > $3
+    ORDER BY s.xid, s.seq";
+const OF_RANGE: &str = "SELECT s.xid::pg_catalog.text, s.seq, s.segment, s.payload FROM litellm_spend.staging s
+    WHERE s.origin = $1 AND (s.xid, s.seq) > ($2::pg_catalog.text::pg_catalog.xid8, $3)
+      AND s.xid < $4::pg_catalog.text::pg_catalog.xid8
+      AND s.xid <> ALL ($5::pg_catalog.text[]::pg_catalog.xid8[])
+    ORDER BY s.xid, s.seq";
 
 /// Reads the first rows of `spans`.
 pub fn read(client: &mut SpiClient, spans: &[Span]) -> Result<Batch> {
