@@ -1,0 +1,57 @@
+"""Records the spend of each LiteLLM SDK call in Postgres, with the litellm_spend extension.
+
+`litellm.callbacks = [SpendLogger()]`, or, after `import litellm_spend`, `litellm.callbacks = ["litellm_spend"]`.
+Rules of counting live in the server; this package captures, queues and sends.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .capture import spend_record
+
+if TYPE_CHECKING:
+    from .logger import SpendLogger
+
+    handler: SpendLogger
+
+__all__ = ["SpendLogger", "handler", "spend_record"]
+__version__ = "0.1.0"
+
+_lock = threading.RLock()
+
+
+def __getattr__(name: str) -> Any:
+    """`SpendLogger` loads LiteLLM; `handler` is one logger for the process, made when it is asked for."""
+    if name == "SpendLogger":
+        if importlib.util.find_spec("litellm") is None:
+            raise ImportError("litellm_spend records LiteLLM's calls and finds no LiteLLM: pip install 'litellm>=1.79'")
+        from .logger import SpendLogger
+
+        return SpendLogger
+    if name == "handler":
+        with _lock:
+            if "handler" not in globals():
+                globals()["handler"] = __getattr__("SpendLogger")()
+            return globals()["handler"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _registered_logger() -> Any:
+    """What a name stands for: the logger that the application already registered, else `handler`."""
+    import litellm
+
+    from .logger import SpendLogger
+
+    for logger in litellm.callbacks:
+        if isinstance(logger, SpendLogger):
+            return logger
+    return __getattr__("handler")
+
+
+if importlib.util.find_spec("litellm") is not None:
+    from .registration import register_names
+
+    register_names(_registered_logger)

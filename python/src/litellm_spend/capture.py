@@ -1,0 +1,138 @@
+"""LiteLLM's event -> one spend record: a pure function of what LiteLLM hands to a callback.
+
+Copies the allow list of `fields` out of the StandardLoggingPayload and adds what only the request
+holds: the caller's `user`, the hashed key, agent, origin and the names of the tools that were called.
+Keeps no reference to prompt or response. Sources of each field: LiteLLM's spend_tracking_utils.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from .fields import ANY, LIST, RECORD, Fields
+
+_SCALARS: Final = (str, int, float, bool)
+_SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
+# Names that LiteLLM's proxy uses in place of a key hash.
+_KEY_ALIASES: Final = frozenset(
+    ("litellm_proxy_master_key", "litellm-internal-health-check", "LITELLM_INTERNAL_JOBS_SERVICE_ACCOUNT")
+)
+_REQUEST_EXTRAS: Final = ("agent_id", "internal_call_origin", "billed_retry_attempt")
+# The LiteLLM proxy that serves these requests records them itself.
+_RECORDED_ELSEWHERE: Final = "litellm_proxy"
+
+
+def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, Any] | None:
+    """The spend record of a finished call, as `litellm_record_spend` takes it.
+
+    `kwargs` is what LiteLLM passes to a callback's hooks; `response` its `response_obj`, from which
+    only the names of called tools are read. None where there is nothing to record: no
+    StandardLoggingPayload, or a call to a LiteLLM proxy, which records it itself.
+    """
+    payload = kwargs.get("standard_logging_object")
+    if not isinstance(payload, Mapping) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
+        return None
+    record = _pick(payload, RECORD)
+    metadata = record.setdefault("metadata", {})
+    call_id = kwargs.get("litellm_call_id")
+    if "litellm_call_id" not in record and isinstance(call_id, str):
+        record["litellm_call_id"] = call_id  # LiteLLM 1.79's payload lacks it
+    if not record.get("api_base"):
+        _copy_scalar(payload.get("hidden_params"), "api_base", record)
+    user = kwargs.get("user")
+    if isinstance(user, str) and not metadata.get("user_api_key_user_id"):
+        record["user"] = user
+    sources = list(_request_metadata(kwargs))
+    for name in _REQUEST_EXTRAS:
+        for source in (kwargs, *sources):
+            if name not in record:
+                _copy_scalar(source, name, record)
+    key = _api_key(payload.get("metadata"), sources)
+    if key:
+        record["api_key"] = metadata["user_api_key_hash"] = key
+    if tools := _tool_names(payload.get("response") if response is None else response):
+        record["tool_calls"] = tools
+    return record
+
+
+def _pick(source: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    picked: dict[str, Any] = {}
+    for key, rule in fields.items():
+        value = source.get(key)
+        if value is None:
+            continue
+        if rule is None:
+            if isinstance(value, _SCALARS):
+                picked[key] = value
+        elif rule is LIST:
+            if isinstance(value, (list, tuple)):
+                picked[key] = [item for item in value if isinstance(item, _SCALARS)]
+        elif rule is ANY:
+            picked[key] = value
+        elif isinstance(value, Mapping):
+            picked[key] = _pick(value, rule)
+    return picked
+
+
+def _copy_scalar(source: Any, key: str, record: dict[str, Any]) -> None:
+    if isinstance(source, Mapping):
+        value = source.get(key)
+        if isinstance(value, _SCALARS):
+            record[key] = value
+
+
+def _request_metadata(kwargs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """`metadata=` before `litellm_metadata=`, as in LiteLLM's own payload."""
+    params = kwargs.get("litellm_params")
+    if isinstance(params, Mapping):
+        for name in ("metadata", "litellm_metadata"):
+            source = params.get(name)
+            if isinstance(source, Mapping):
+                yield source
+
+
+def _api_key(payload_metadata: Any, sources: list[Mapping[str, Any]]) -> str:
+    if isinstance(payload_metadata, Mapping):
+        key = payload_metadata.get("user_api_key_hash")
+        if isinstance(key, str) and key:
+            return stored_key(key)
+    for source in sources:
+        key = source.get("user_api_key")
+        if isinstance(key, str) and key:
+            return stored_key(key)
+    return ""
+
+
+def stored_key(key: str) -> str:
+    """LiteLLM's stored form of a key: sha256 hex, unless it is one already or a service alias."""
+    key = key.strip()
+    if key[:7].lower() == "bearer ":
+        key = key[7:].lstrip()
+    if not key or key in _KEY_ALIASES or _SHA256_HEX.fullmatch(key):
+        return key
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _get(source: Any, key: str) -> Any:
+    return source.get(key) if isinstance(source, Mapping) else getattr(source, key, None)
+
+
+def _tool_names(response: Any) -> list[str]:
+    """The distinct tools that a chat completion or a Responses API answer called."""
+    names: dict[str, None] = {}
+    for choice in _items(_get(response, "choices")):
+        for call in _items(_get(_get(choice, "message"), "tool_calls")):
+            name = _get(_get(call, "function"), "name")
+            if isinstance(name, str):
+                names[name] = None
+    for item in _items(_get(response, "output")):
+        if _get(item, "type") == "function_call" and isinstance(_get(item, "name"), str):
+            names[_get(item, "name")] = None
+    return list(names)
+
+
+def _items(value: Any) -> list[Any] | tuple[Any, ...]:
+    return value if isinstance(value, (list, tuple)) else ()

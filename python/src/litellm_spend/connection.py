@@ -1,0 +1,87 @@
+"""The one connection of a logger: connect, record a batch in one call, close. Used by one thread at a time."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from . import dsn
+
+if TYPE_CHECKING:
+    import psycopg
+
+log = logging.getLogger("litellm_spend")
+
+RECORD = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
+TARGET_SCHEMA = "SELECT current_setting('litellm_spend.target_schema', true)"
+
+
+class Connection:
+    def __init__(self, url: str | None) -> None:
+        self._url = url
+        self._target: dsn.Target | None = None
+        self._connection: psycopg.Connection | None = None
+        self._told_changes = False
+        self._checked_schema = False
+
+    def record(self, batch: list[str]) -> int:
+        """Commits a batch of encoded records in one call; how many the server staged (not rejected)."""
+        row = self._connected().execute(RECORD, ("[" + ",".join(batch) + "]",)).fetchone()
+        self._compare_schema()
+        return int(row[0]) if row and row[0] is not None else 0
+
+    def redact(self, text: str) -> str:
+        return self._target.redact(text) if self._target else text
+
+    def open(self) -> psycopg.Connection:
+        """A new autocommitting connection; raises UrlError, ImportError or psycopg.Error."""
+        import psycopg
+
+        target = self._resolve()
+        # No prepared statements: behind pgbouncer the next call may meet another session.
+        return psycopg.connect(target.conninfo, autocommit=True, prepare_threshold=None)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def abandon(self) -> None:
+        """After a fork: forget the parent's connection without a word on its socket."""
+        self._connection = None
+
+    @property
+    def schema(self) -> str | None:
+        return self._target.schema if self._target else None
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = self.open()
+        return self._connection
+
+    def _resolve(self) -> dsn.Target:
+        if self._target is None:
+            self._target = dsn.resolve(self._url)
+        if self._target.changes and not self._told_changes:
+            self._told_changes = True
+            log.info("database URL: %s", "; ".join(self._target.changes))
+        return self._target
+
+    def _compare_schema(self) -> None:
+        """After a first record: the setting is there once the server has loaded the library."""
+        if self._checked_schema or not self.schema or self._connection is None:
+            return
+        self._checked_schema = True
+        row = self._connection.execute(TARGET_SCHEMA).fetchone()
+        if difference := schema_difference(self.schema, row[0] if row else None):
+            log.warning("%s", difference)
+
+
+def schema_difference(wanted: str | None, actual: str | None) -> str | None:
+    """What to tell a user whose URL names another schema than the one the server writes to."""
+    if not wanted or actual is None or wanted == actual:
+        return None
+    return (
+        f"the database URL says schema={wanted}, but the server folds spend into schema {actual}: "
+        f"set litellm_spend.target_schema = '{wanted}' there, or correct the URL"
+    )

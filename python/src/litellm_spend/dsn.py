@@ -1,0 +1,135 @@
+"""Database URLs: what LiteLLM's users have in DATABASE_URL -> what libpq takes.
+
+LiteLLM's URL is Prisma's: it carries parameters that libpq refuses. Those are translated or left out;
+anything else that libpq does not know is an error that names it. No message shows a password.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+_SCHEME = re.compile(r"(?i)postgres(?:ql)?(?P<driver>\+[a-z0-9_]+)?://")
+# Prisma's pool and engine settings: this client keeps one connection and prepares no statement.
+_IGNORED = ("connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size")
+_CONNECT_TIMEOUT = "10"
+
+
+class UrlError(ValueError):
+    """The database URL is missing or cannot be used; the message says what to do, without secrets."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where records go. `conninfo` holds the password: it is in no repr."""
+
+    conninfo: str = field(repr=False)
+    schema: str | None = None
+    """Prisma's `schema`: where the URL's owner expects LiteLLM's tables."""
+    changes: tuple[str, ...] = ()
+    """What was translated or left out, for one log line."""
+    _secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def redact(self, text: str) -> str:
+        """`text` without this target's secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def resolve(url: str | None) -> Target:
+    """The target of `url`, or of DATABASE_URL if it is None; raises UrlError."""
+    url = url or os.environ.get("DATABASE_URL", "")
+    if not url.strip():
+        raise UrlError("no database URL: set DATABASE_URL or pass SpendLogger(database_url=...)")
+    return translate(url.strip())
+
+
+def translate(url: str) -> Target:
+    """Translates a URL, or takes libpq's own `key=value` form as it is; raises UrlError."""
+    scheme = _SCHEME.match(url)
+    if scheme:
+        return _translate_url(url, scheme)
+    if "://" in url or "=" not in url:
+        raise UrlError("the database URL does not begin with postgresql://")
+    return _checked(url, None, [])
+
+
+def _translate_url(url: str, scheme: re.Match[str]) -> Target:
+    location, _, query = url[scheme.end() :].partition("?")
+    changes = [f"left out the driver {scheme['driver']}"] if scheme["driver"] else []
+    schema: str | None = None
+    sslaccept: str | None = None
+    kept: dict[str, str] = {}
+    known = _libpq_keywords()
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key == "schema":
+            schema = value
+        elif key == "sslaccept":
+            sslaccept = value
+        elif key in _IGNORED:
+            changes.append(f"left out {key}")
+        elif known and key not in known:
+            raise UrlError(f"the database URL has the unknown parameter {_shown(key)}: remove it")
+        else:
+            kept[key] = value
+    if schema is not None:
+        changes.append("left out schema (the server's litellm_spend.target_schema decides)")
+    if sslaccept is not None:
+        changes.append(_translate_sslaccept(sslaccept, kept))
+    query = urlencode(kept, quote_via=quote)
+    return _checked(f"postgresql://{location}" + (f"?{query}" if query else ""), schema, changes)
+
+
+def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:
+    if value == "accept_invalid_certs":
+        kept.setdefault("sslmode", "require")
+    elif value == "strict":
+        if kept.get("sslmode") not in ("verify-ca", "verify-full"):
+            kept["sslmode"] = "verify-full"
+        if _libpq_version() >= 160000:
+            kept.setdefault("sslrootcert", "system")
+    else:
+        raise UrlError("the database URL's sslaccept is neither strict nor accept_invalid_certs")
+    return f"took sslaccept={value} as sslmode={kept['sslmode']}"
+
+
+def _checked(conninfo: str, schema: str | None, changes: list[str]) -> Target:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    try:
+        options = conninfo_to_dict(conninfo)
+        added = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": "litellm_spend"}
+        complete = make_conninfo(conninfo, **{key: value for key, value in added.items() if key not in options})
+    except (ProgrammingError, ValueError):
+        # libpq quotes the part that it could not read, which may be the password.
+        unreadable = "the database URL cannot be read: percent-encode special characters in user and password"
+        raise UrlError(unreadable) from None
+    secrets: dict[str, None] = {}
+    for key in ("password", "sslpassword"):
+        if secret := options.get(key):
+            secrets[str(secret)] = secrets[quote(str(secret), safe="")] = None
+    if written := re.match(r"(?i)postgres\w*://[^/@]*?:([^/]*)@", conninfo):
+        secrets[written[1]] = secrets[unquote(written[1])] = None
+    ordered = sorted(filter(None, secrets), key=len, reverse=True)
+    return Target(complete, schema or None, tuple(changes), tuple(ordered))
+
+
+def _libpq_keywords() -> frozenset[str]:
+    import psycopg
+
+    return frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
+
+
+def _libpq_version() -> int:
+    import psycopg
+
+    return psycopg.pq.version()
+
+
+def _shown(key: str) -> str:
+    # A password with a bare "?" or "&" in it would show up here as a parameter.
+    return f"{key!r}" if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,40}", key) else "(a name that is not shown)"

@@ -1,0 +1,50 @@
+"""What a failed attempt to send means for the records, and what to tell the user about it."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from .dsn import UrlError
+
+
+class Verdict(Enum):
+    RETRY = "keep the batch and try again with backoff"
+    SPLIT = "the batch holds a record that the server cannot take: isolate it"
+
+
+GRANT = "GRANT litellm_spend_writer TO the role of the database URL"
+CREATE = "run CREATE EXTENSION litellm_spend in that database, and keep its schema on the role's search_path"
+_ADVICE = {
+    "42501": f"the role may not record spend: {GRANT}",
+    "42883": f"the database has no function litellm_record_spend: {CREATE}",
+    "3F000": f"the schema of litellm_record_spend is missing: {CREATE}",
+    "25006": "the server is read-only (a standby?): point the database URL at the primary",
+    "28P01": "the server refuses the password: correct the database URL",
+    "28000": "the server refuses the role: correct the database URL or pg_hba.conf",
+    "57P01": "the server ended the connection",
+    "57P03": "the server is starting up or shutting down",
+    "53300": "the server has no free connection: raise max_connections",
+    "3D000": "the database of the database URL does not exist: create it or correct the URL",
+}
+# A value or a size that no retry mends: data exception, program limit exceeded, wrong or deep JSON.
+_DATA_CLASSES = ("22", "54")
+
+
+def judge(error: BaseException) -> Verdict:
+    state = getattr(error, "sqlstate", None)
+    return Verdict.SPLIT if isinstance(state, str) and state[:2] in _DATA_CLASSES else Verdict.RETRY
+
+
+def explain(error: BaseException) -> str:
+    """One sentence. May still hold a secret of the URL: pass it through Target.redact."""
+    if isinstance(error, UrlError):
+        return str(error)
+    if isinstance(error, ImportError):
+        return "psycopg finds no libpq: pip install 'litellm_spend[binary]', or install libpq"
+    state = getattr(error, "sqlstate", None)
+    if state in _ADVICE:
+        return f"{_ADVICE[state]} (SQLSTATE {state})"
+    if state:
+        # A server's message can quote the record; its code cannot.
+        return f"the server refused the call with SQLSTATE {state}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,145 @@
+"""The allow list: every field of a StandardLoggingPayload that leaves the process, at every level.
+
+A key that is not here is never sent, so no prompt, response, header, credential or traceback can be.
+The server keeps a list of its own and drops what it does not know; this one spares the network.
+`None` means a string, number or boolean; `LIST` a list of those; a dict an object with these members;
+`ANY` the user's own data.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+LIST: Final = "list"
+ANY: Final = "any"
+Fields = dict[str, Any]
+
+_CACHE_CREATION: Final[Fields] = dict.fromkeys(("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"))
+
+_TOKEN_DETAILS: Final[Fields] = {
+    **dict.fromkeys(
+        (
+            "cached_tokens",
+            "cache_write_tokens",
+            "cache_creation_tokens",
+            "text_tokens",
+            "audio_tokens",
+            "image_tokens",
+            "video_tokens",
+            "reasoning_tokens",
+            "accepted_prediction_tokens",
+            "rejected_prediction_tokens",
+            "character_count",
+            "image_count",
+            "video_length_seconds",
+            "web_search_requests",
+            "tool_search_requests",
+        )
+    ),
+    "cache_creation_token_details": _CACHE_CREATION,
+}
+
+_USAGE: Final[Fields] = {
+    **dict.fromkeys(
+        (
+            "prompt_tokens",
+            "completion_tokens",
+            "total_tokens",
+            "input_tokens",
+            "output_tokens",
+            "reasoning_tokens",
+            "cache_read_input_tokens",
+            "cache_creation_input_tokens",
+            "cost",
+            "service_tier",
+        )
+    ),
+    "prompt_tokens_details": _TOKEN_DETAILS,
+    "completion_tokens_details": _TOKEN_DETAILS,
+    "input_tokens_details": _TOKEN_DETAILS,
+    "output_tokens_details": _TOKEN_DETAILS,
+    "server_tool_use": _TOKEN_DETAILS,
+}
+
+_COST_BREAKDOWN: Final[Fields] = dict.fromkeys(
+    (
+        "input_cost",
+        "output_cost",
+        "total_cost",
+        "original_cost",
+        "tool_usage_cost",
+        "cache_read_cost",
+        "cache_creation_cost",
+        "discount_percent",
+        "discount_amount",
+        "margin_percent",
+        "margin_fixed_amount",
+        "margin_total_amount",
+        "service_tier",
+    )
+)
+
+_MCP_TOOL_CALL: Final[Fields] = dict.fromkeys(("name", "namespaced_tool_name", "mcp_server_name"))
+
+_METADATA: Final[Fields] = {
+    **dict.fromkeys(
+        (
+            "user_api_key_alias",
+            "user_api_key_user_id",
+            "user_api_key_user_email",
+            "user_api_key_team_id",
+            "user_api_key_team_alias",
+            "user_api_key_org_id",
+            "user_api_key_org_alias",
+            "user_api_key_project_id",
+            "user_api_key_project_alias",
+            "user_api_key_end_user_id",
+            "team_id",
+            "team_alias",
+            "requester_ip_address",
+            "user_agent",
+            "cold_storage_object_key",
+            "used_client_oauth_token",
+        )
+    ),
+    "usage_object": _USAGE,
+    "mcp_tool_call_metadata": _MCP_TOOL_CALL,
+    "applied_guardrails": LIST,
+    "spend_logs_metadata": ANY,
+}
+
+# LiteLLM's `StandardLoggingPayload` (litellm/types/utils.py).
+RECORD: Final[Fields] = {
+    **dict.fromkeys(
+        (
+            "id",
+            "litellm_call_id",
+            "trace_id",
+            "call_type",
+            "status",
+            "startTime",
+            "endTime",
+            "completionStartTime",
+            "response_cost",
+            "total_tokens",
+            "prompt_tokens",
+            "completion_tokens",
+            "model",
+            "model_id",
+            "model_group",
+            "custom_llm_provider",
+            "api_base",
+            "cache_hit",
+            "cache_key",
+            "end_user",
+            "requester_ip_address",
+            "user_agent",
+        )
+    ),
+    "metadata": _METADATA,
+    "cost_breakdown": _COST_BREAKDOWN,
+    # Class, code and provider; the message and the traceback may quote the prompt.
+    "error_information": dict.fromkeys(("error_code", "error_class", "llm_provider")),
+    "request_tags": LIST,
+    "request_model_access_groups": LIST,
+}

@@ -1,0 +1,41 @@
+"""What stands between this process and a recorded call: one connection, one query, one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .connection import Connection, schema_difference
+from .errors import CREATE, GRANT, explain
+
+_CHECK = """
+SELECT to_regprocedure('litellm_record_spend(jsonb,text)') IS NOT NULL,
+       coalesce(has_function_privilege(to_regprocedure('litellm_record_spend(jsonb,text)')::oid, 'EXECUTE'), false),
+       pg_catalog.pg_is_in_recovery(),
+       pg_catalog.current_setting('litellm_spend.target_schema', true)
+"""
+
+
+@dataclass(frozen=True)
+class Health:
+    ok: bool
+    problem: str | None = None
+    """What is wrong and what to do, in a sentence; None if spend can be recorded."""
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+def check(connection: Connection) -> Health:
+    try:
+        with connection.open() as server:
+            exists, allowed, standby, schema = server.execute(_CHECK).fetchone() or (False, False, False, None)
+    except Exception as error:
+        return Health(False, connection.redact(explain(error)))
+    if not exists:
+        return Health(False, f"the database has no function litellm_record_spend: {CREATE}")
+    if not allowed:
+        return Health(False, f"the role may not record spend: {GRANT}")
+    if standby:
+        return Health(False, "the server is a standby: point the database URL at the primary")
+    problem = schema_difference(connection.schema, schema)
+    return Health(problem is None, problem)

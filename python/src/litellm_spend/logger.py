@@ -1,0 +1,161 @@
+"""SpendLogger, LiteLLM's callback: its hooks turn an event into a record and queue it, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from litellm.integrations.custom_logger import CustomLogger
+
+from . import health, lifecycle, twin
+from .capture import spend_record
+from .encode import encode
+from .outbox import Outbox, Stats
+from .seen import Seen
+from .sender import Sender
+
+log = logging.getLogger("litellm_spend")
+
+_COMPLAIN_EVERY = 60.0
+_targets: dict[str | None, int] = {}
+
+
+class SpendLogger(CustomLogger):
+    """Records the spend of each LiteLLM call in Postgres: `litellm.callbacks = [SpendLogger()]`.
+
+    `database_url`: where; DATABASE_URL, read at first use, if None. LiteLLM's own URL will do.
+    `batch_size`: records in one call to the server, at most. `flush_interval`: seconds that a record
+    waits for others. `max_queue`: records kept while the server is away; more are dropped, and counted.
+    `record_failures`: also record failed calls, each attempt of a Router's retries by itself.
+
+    Its hooks never raise and never wait: a background thread talks to the server.
+    """
+
+    def __init__(
+        self,
+        database_url: str | None = None,
+        *,
+        batch_size: int = 500,
+        flush_interval: float = 0.1,
+        max_queue: int = 50_000,
+        record_failures: bool = False,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or max_queue < 1 or flush_interval < 0:
+            raise ValueError("batch_size and max_queue must be at least 1, flush_interval at least 0")
+        # LiteLLM takes two loggers for one if their public str, bool and int attributes are equal.
+        self.target = _targets.setdefault(database_url, len(_targets))
+        self.record_failures = bool(record_failures)
+        self._outbox = Outbox(max_queue, batch_size)
+        self._sender = Sender(database_url, self._outbox, flush_interval)
+        self._seen = Seen()
+        self._twin = twin.SpendLoggerTwin(self, self.target, self._receive)
+        self._complaint = threading.Lock()
+        self._complained_at = float("-inf")
+        self._complained_about = 0
+        lifecycle.register(self)
+
+    def __repr__(self) -> str:
+        return f"SpendLogger(target={self.target}, record_failures={self.record_failures})"
+
+    # LiteLLM's hooks.
+
+    def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+        self._attach_twin()
+
+    async def async_pre_call_deployment_hook(self, kwargs: Any, call_type: Any) -> None:
+        self._attach_twin()
+
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self._receive(kwargs, response_obj)
+
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self._receive(kwargs, response_obj)
+
+    def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        if self.record_failures:
+            self._receive(kwargs, response_obj)
+
+    async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        if self.record_failures:
+            self._receive(kwargs, response_obj)
+
+    # For the application.
+
+    def flush(self, timeout: float = 30.0) -> bool:
+        """Waits until all captured records are committed; False if `timeout` seconds ran out.
+
+        LiteLLM delivers its events from threads and tasks of its own, some up to half a second after
+        the call returned; an event that is not delivered yet is not waited for.
+        """
+        return self._sender.drain(time.monotonic() + timeout)
+
+    async def aflush(self, timeout: float = 30.0) -> bool:
+        """Like `flush`, without blocking the event loop."""
+        return await asyncio.to_thread(self.flush, timeout)
+
+    def close(self, timeout: float = 30.0) -> bool:
+        """Flushes, ends the thread and closes the connection. A later event starts both again."""
+        deadline = time.monotonic() + timeout
+        flushed = self._sender.drain(deadline)
+        self._sender.stop(deadline)
+        return flushed
+
+    def health_check(self) -> health.Health:
+        """Connects and tells whether spend can be recorded there, and if not, why."""
+        return health.check(self._sender.connection)
+
+    def stats(self) -> Stats:
+        """What became of the records so far."""
+        return self._outbox.stats()
+
+    # For `lifecycle`.
+
+    def finish(self, deadline: float) -> None:
+        """Sends what is left while the process exits, and says how many records that could not save."""
+        if self._outbox.pending() and not self._sender.drain(deadline):
+            reason = self._outbox.stats().last_error or "the server did not answer in time"
+            log.error("%d spend records are lost at exit: %s", self._outbox.drop_all(), reason)
+
+    def restart_in_child(self) -> None:
+        """In a forked child: the parent sends the parent's records, the child starts with none."""
+        self._outbox = Outbox(self._outbox.max_queue, self._outbox.batch_size)
+        self._sender = self._sender.copy_for_child(self._outbox)
+        self._seen = Seen()
+        self._complaint = threading.Lock()
+
+    def _attach_twin(self) -> None:
+        try:
+            twin.attach(self._twin)
+        except Exception as error:
+            self._complain(f"cannot attach to LiteLLM's success callbacks: {type(error).__name__}")
+
+    def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
+        try:
+            payload = kwargs.get("standard_logging_object")
+            if not payload or not self._seen.first_time(payload, kwargs):
+                return
+            record = spend_record(kwargs, response)
+            if record is None:
+                return
+            if not self._outbox.put(encode(record)):
+                self._complain("spend records are dropped: the queue is full and the server does not keep up")
+            self._sender.ensure_running()
+            deadline = lifecycle.exit_deadline()
+            if deadline is not None:
+                self.finish(deadline)
+        except Exception as error:
+            self._complain(f"an event could not be recorded: {type(error).__name__}")
+
+    def _complain(self, what: str) -> None:
+        with self._complaint:
+            self._complained_about += 1
+            now = time.monotonic()
+            if now - self._complained_at < _COMPLAIN_EVERY:
+                return
+            count, self._complained_about, self._complained_at = self._complained_about, 0, now
+        log.error("%s (%d since the last such line)", what, count)

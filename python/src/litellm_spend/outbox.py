@@ -1,0 +1,154 @@
+"""The bounded queue between LiteLLM's threads and the sender, and the counters beside it.
+
+Every record that was put is in exactly one place: queued, on its way (taken), sent, refused or dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# A full batch of ordinary records has 1 MB; this bounds one of huge `spend_logs_metadata`.
+_BATCH_BYTES = 8_000_000
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What became of the records of one logger. Each count is since the process started (or was forked)."""
+
+    captured: int
+    """Records made from LiteLLM's events."""
+    queued: int
+    """Waiting, or on their way to the server."""
+    sent: int
+    """Handed to the server and committed there; includes those in litellm_spend.rejected."""
+    rejected: int
+    """Of `sent`: set aside by the server in litellm_spend.rejected."""
+    refused: int
+    """Not taken by the server at all, even alone."""
+    dropped: int
+    """Lost: the queue was full, or the process ended while the server was away."""
+    retries: int
+    """Attempts to send that failed and were repeated."""
+    last_error: str | None
+    """The last failure, without secrets; None when the last attempt succeeded."""
+
+
+class Outbox:
+    def __init__(self, max_queue: int, batch_size: int) -> None:
+        self.max_queue = max_queue
+        self.batch_size = batch_size
+        self._changed = threading.Condition(threading.Lock())
+        self._queue: deque[str] = deque()
+        self._taken = 0
+        self._captured = self._sent = self._rejected = self._refused = self._dropped = self._retries = 0
+        self._waiting = False
+        self._in_a_hurry = 0  # how many callers wait for the queue to empty
+        self._last_error: str | None = None
+
+    def put(self, record: str) -> bool:
+        """Queues a record; False if the queue is full and the record is dropped. Never waits."""
+        with self._changed:
+            self._captured += 1
+            if len(self._queue) + self._taken >= self.max_queue:
+                self._dropped += 1
+                return False
+            self._queue.append(record)
+            if self._waiting or len(self._queue) == self.batch_size:
+                self._changed.notify_all()
+            return True
+
+    def take(self) -> list[str]:
+        """Up to one batch, in order; give it back with `settle` or `put_back`."""
+        with self._changed:
+            batch: list[str] = []
+            size = 0
+            while self._queue and len(batch) < self.batch_size and size < _BATCH_BYTES:
+                size += len(self._queue[0])
+                batch.append(self._queue.popleft())
+            self._taken += len(batch)
+            return batch
+
+    def settle(self, *, sent: int = 0, rejected: int = 0, refused: int = 0) -> None:
+        with self._changed:
+            self._taken -= sent + refused
+            self._sent += sent
+            self._rejected += rejected
+            self._refused += refused
+            self._last_error = None
+            self._changed.notify_all()
+
+    def put_back(self, batch: list[str], error: str) -> None:
+        with self._changed:
+            self._taken -= len(batch)
+            self._queue.extendleft(reversed(batch))
+            self._retries += 1
+            self._last_error = error
+
+    def drop_all(self) -> int:
+        """Gives up what is queued; how many records that were."""
+        with self._changed:
+            lost = len(self._queue) + self._taken
+            self._dropped += len(self._queue)
+            self._queue.clear()
+            self._changed.notify_all()
+            return lost
+
+    def wait_for_record(self, timeout: float, stopping: Callable[[], bool]) -> bool:
+        """Waits for a first record; True if there is one."""
+        with self._changed:
+            self._waiting = True
+            try:
+                self._changed.wait_for(lambda: self._queue or stopping(), timeout)
+                return bool(self._queue)
+            finally:
+                self._waiting = False
+
+    def wait_for_batch(self, timeout: float) -> None:
+        """Waits until a batch is full, the time is up or somebody is waiting for the queue to empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._in_a_hurry or len(self._queue) >= self.batch_size, timeout)
+
+    def wait_empty(self, deadline: float) -> bool:
+        """Waits until nothing is queued or on its way, at most to `deadline` (monotonic)."""
+        with self._changed:
+            self._in_a_hurry += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._pending(), max(0.0, deadline - time.monotonic()))
+            finally:
+                self._in_a_hurry -= 1
+
+    def pause(self, seconds: float) -> None:
+        """Waits before the next attempt, less long while somebody waits for the queue to empty."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._in_a_hurry, seconds):
+                return
+        time.sleep(min(seconds, 0.2))
+
+    def interrupt(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _pending(self) -> int:
+        return len(self._queue) + self._taken
+
+    def pending(self) -> int:
+        with self._changed:
+            return self._pending()
+
+    def stats(self) -> Stats:
+        with self._changed:
+            return Stats(
+                self._captured,
+                self._pending(),
+                self._sent,
+                self._rejected,
+                self._refused,
+                self._dropped,
+                self._retries,
+                self._last_error,
+            )

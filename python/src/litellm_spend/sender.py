@@ -1,0 +1,143 @@
+"""The background thread: takes batches from the outbox and has the server record them.
+
+A batch whose outcome is unknown (the connection died) is sent again: the server counts a request id once.
+Records are kept while the server is away; the wait between attempts grows to half a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from .connection import Connection
+from .errors import Verdict, explain, judge
+from .outbox import Outbox
+
+log = logging.getLogger("litellm_spend")
+
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 30.0
+_IDLE_CLOSE = 60.0
+
+
+class Sender:
+    def __init__(self, url: str | None, outbox: Outbox, flush_interval: float) -> None:
+        self._url = url
+        self.outbox = outbox
+        self.connection = Connection(url)
+        self._flush_interval = flush_interval
+        self._start = threading.Lock()
+        self._sending = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._pause = _FIRST_PAUSE
+        self._reported: set[str] = set()
+
+    def ensure_running(self) -> None:
+        """Starts the thread if it is not there. At interpreter shutdown it may be too late for that."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            return
+        with self._start:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._stopping = False
+            thread = threading.Thread(target=self._run, name="litellm_spend", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return
+            self._thread = thread
+
+    def drain(self, deadline: float) -> bool:
+        """Sends all that is queued, at most to `deadline` (monotonic); True if nothing is left."""
+        self.ensure_running()
+        if self._thread is not None and self._thread.is_alive():
+            return self.outbox.wait_empty(deadline)
+        while self.outbox.pending() and time.monotonic() < deadline:
+            if not self._send_batch():
+                time.sleep(min(self._next_pause(), max(0.0, deadline - time.monotonic())))
+        return not self.outbox.pending()
+
+    def stop(self, deadline: float) -> None:
+        """Ends the thread and closes the connection; the next record starts both again."""
+        self._stopping = True
+        self.outbox.interrupt()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def copy_for_child(self, outbox: Outbox) -> Sender:
+        """A sender for a forked child: the parent's connection is left alone, not closed."""
+        self.connection.abandon()
+        return Sender(self._url, outbox, self._flush_interval)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                if not self.outbox.wait_for_record(_IDLE_CLOSE, lambda: self._stopping):
+                    with self._sending:
+                        self.connection.close()
+                    continue
+                self.outbox.wait_for_batch(self._flush_interval)
+                while self.outbox.pending() and self._send_batch():
+                    pass
+                if self.outbox.pending() and not self._stopping:
+                    self.outbox.pause(self._next_pause())
+        except Exception as error:
+            # The next record starts a new thread.
+            log.error("the sender stopped: %s", type(error).__name__)
+        finally:
+            with self._sending:
+                self.connection.close()
+
+    def _send_batch(self) -> bool:
+        """Takes one batch and sends it; False if it was put back."""
+        with self._sending:
+            batch = self.outbox.take()
+            if not batch:
+                return False
+            return self._record(batch)
+
+    def _record(self, batch: list[str]) -> bool:
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            try:
+                staged = self.connection.record(part)
+            except Exception as error:
+                if judge(error) is Verdict.RETRY:
+                    self._keep([record for rest in reversed([*parts, part]) for record in rest], error)
+                    return False
+                if len(part) > 1:
+                    middle = len(part) // 2
+                    parts += [part[middle:], part[:middle]]
+                else:
+                    self.outbox.settle(refused=1)
+                    log.error("the server cannot take a record and it is lost: %s", explain(error))
+            else:
+                self.outbox.settle(sent=len(part), rejected=max(0, len(part) - staged))
+                self._recovered()
+        return True
+
+    def _keep(self, batch: list[str], error: Exception) -> None:
+        reason = self.connection.redact(explain(error))
+        self.outbox.put_back(batch, reason)
+        self.connection.close()
+        kind = getattr(error, "sqlstate", None) or type(error).__name__
+        if kind not in self._reported:
+            self._reported.add(kind)
+            log.error("cannot record spend: %s. Records are kept and sent again later", reason)
+
+    def _recovered(self) -> None:
+        self._pause = _FIRST_PAUSE
+        if self._reported:
+            self._reported.clear()
+            log.warning("spend is recorded again")
+
+    def _next_pause(self) -> float:
+        pause = self._pause
+        self._pause = min(pause * 2, _LONGEST_PAUSE)
+        return pause * random.uniform(0.5, 1.0)

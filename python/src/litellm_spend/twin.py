@@ -1,0 +1,67 @@
+"""The twin: a second, sync-only callback that receives async successes in LiteLLM's thread pool.
+
+LiteLLM hands async successes to a worker task, which `asyncio.run` cancels: without the twin, a script
+that gathers 100 calls and exits loses between 1 and all of them. The pool's threads are joined at exit.
+LiteLLM 1.79 runs sync callbacks of async calls only if one is a plain function, and then calls no
+log_success_event but the logging_hook; later versions call both. `Seen` drops what comes twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.litellm_core_utils.litellm_logging import Logging
+
+Receive = Callable[[Mapping[str, Any], Any], None]
+_NEEDS_FUNCTION = not hasattr(Logging, "_get_completed_success_callbacks")
+
+
+class SpendLoggerTwin(CustomLogger):
+    """Passes what it receives to `receive`, while `owner` is one of LiteLLM's callbacks."""
+
+    def __init__(self, owner: CustomLogger, target: int, receive: Receive) -> None:
+        super().__init__()
+        self.target = target
+        self._owner = owner
+        self._receive = receive
+
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        if is_registered(self._owner):
+            self._receive(kwargs, response_obj)
+
+    def logging_hook(self, kwargs: dict, result: Any, call_type: str) -> tuple[dict, Any]:
+        # Unlike events, hooks also run for streams in pieces and for calls that ask not to be logged.
+        if _NEEDS_FUNCTION and not _is_piece(kwargs) and not _is_unlogged(kwargs) and is_registered(self._owner):
+            self._receive(kwargs, result)
+        return kwargs, result
+
+
+def start_sync_delivery(kwargs: Any, *_: Any) -> None:
+    """Does nothing: that it is there makes LiteLLM 1.79 run the sync callbacks of async calls."""
+
+
+def attach(twin: SpendLoggerTwin) -> None:
+    """Puts the twin among LiteLLM's callbacks; cheap and harmless if it is there."""
+    callbacks = litellm.success_callback
+    if not any(type(other) is SpendLoggerTwin and other.target == twin.target for other in callbacks):
+        callbacks.append(twin)
+    if _NEEDS_FUNCTION and start_sync_delivery not in callbacks:
+        callbacks.append(start_sync_delivery)
+
+
+def is_registered(logger: CustomLogger) -> bool:
+    names = ("callbacks", "success_callback", "_async_success_callback")
+    return any(other is logger for name in names for other in getattr(litellm, name, ()))
+
+
+def _is_piece(kwargs: dict) -> bool:
+    return bool(kwargs.get("stream")) and "complete_streaming_response" not in kwargs
+
+
+def _is_unlogged(kwargs: dict) -> bool:
+    if litellm.global_disable_no_log_param:
+        return False
+    return (kwargs.get("litellm_params") or {}).get("no-log", False) is True
