@@ -1,0 +1,45 @@
+"""A fold reads staged rows in order, window by window, and misses none (invariant 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import new_database
+from harness.cluster import Cluster
+from harness.records import assert_counted, spend_records
+
+
+@pytest.fixture
+def tiny_batches() -> Iterator[Cluster]:
+    """A server whose folds take many batches, and so continue from a position, for one window."""
+    with Cluster({"litellm_spend.batch_rows": "7"}) as cluster:
+        yield cluster
+
+
+def test_transaction_ids_are_numbers_and_not_text_when_a_batch_continues(tiny_batches: Cluster) -> None:
+    database = new_database(tiny_batches, template="template1")
+    database.query("SELECT * FROM litellm_spend.create_tables()")
+    next_id = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    assert database.value(next_id) < 9_000, "the server is too old for this test"
+    # As text, 10000 comes before 9999: a cursor that sorts so would step over rows.
+    while database.value(next_id) < 9_980:
+        database.query("SELECT pg_current_xact_id()")
+    records = spend_records(60)
+    with database.connect(autocommit=False) as blocker:
+        blocker.execute('LOCK TABLE "LiteLLM_SpendLogs" IN ACCESS EXCLUSIVE MODE')
+        for record in records:
+            database.record(record)
+        assert database.value(next_id) > 10_020
+    database.wait_folded()
+    assert_counted(database, records)
+
+
+def test_one_transaction_of_many_records_is_folded_in_many_batches(tiny_batches: Cluster) -> None:
+    database = new_database(tiny_batches, template="template1")
+    database.query("SELECT * FROM litellm_spend.create_tables()")
+    records = spend_records(1_000)
+    assert database.record(records) == 1_000
+    database.wait_folded()
+    assert_counted(database, records)
