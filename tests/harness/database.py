@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -63,6 +65,16 @@ class Database:
             raise AssertionError(
                 f"not folded in {timeout}: worker {status['worker']}, {status['last_error']}; {status}"
             )
+
+    @contextmanager
+    def held_fold(self) -> Iterator[None]:
+        """Nothing can be folded meanwhile: a session of its own locks a target."""
+        blocker = self.connect(autocommit=False)
+        try:
+            blocker.execute('LOCK TABLE "LiteLLM_SpendLogs" IN ACCESS EXCLUSIVE MODE')
+            yield
+        finally:
+            blocker.close()
 
     def status(self) -> dict[str, Any]:
         [row] = self.rows("SELECT * FROM litellm_spend.status")

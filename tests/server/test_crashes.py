@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from conftest import new_database
@@ -20,17 +19,6 @@ def small_batches() -> Iterator[Cluster]:
     """A server that folds a backlog in many small transactions."""
     with Cluster({"litellm_spend.batch_rows": "100"}) as cluster:
         yield cluster
-
-
-@contextmanager
-def held_fold(database: Database) -> Iterator[None]:
-    """Nothing can be folded meanwhile: a session of its own locks a target."""
-    blocker = database.connect(autocommit=False)
-    try:
-        blocker.execute('LOCK TABLE "LiteLLM_SpendLogs" IN ACCESS EXCLUSIVE MODE')
-        yield
-    finally:
-        blocker.close()
 
 
 def own_schema_database(cluster: Cluster) -> Database:
@@ -64,7 +52,7 @@ def test_terminating_the_worker_in_the_middle_of_a_backlog_counts_each_record_on
 def test_staged_rows_are_folded_after_the_server_was_stopped(own_cluster: Cluster, mode: str) -> None:
     database = new_database(own_cluster)
     records = spend_records(500)
-    with held_fold(database):
+    with database.held_fold():
         database.record(records)
         assert database.status()["backlog"] == 500
         own_cluster.stop(mode)

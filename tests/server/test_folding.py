@@ -131,12 +131,10 @@ def test_fold_beside_the_worker_and_itself_counts_each_record_once(database: Dat
 
 
 def test_flush_returns_false_when_the_time_ran_out(database: Database) -> None:
-    with database.connect(autocommit=False) as blocker:
-        blocker.execute('LOCK TABLE "LiteLLM_SpendLogs" IN ACCESS EXCLUSIVE MODE')
-        record = spend_record()
+    record = spend_record()
+    with database.held_fold():
         database.record(record)
         assert database.flush("500 ms") is False
-        blocker.rollback()
     database.wait_folded()
     assert_counted(database, [record])
 

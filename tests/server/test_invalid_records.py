@@ -24,7 +24,7 @@ BAD = {
     "an array in the array": ([], None),
     "no request id": (without("request_id"), "request_id"),
     "an empty request id": (spend_record(request_id=""), "request_id"),
-    "a request id that is a number": (spend_record(request_id=7), "request_id"),
+    "a request id that is an object": (spend_record(request_id={}), "request_id"),
     "no start time": (without("startTime"), "startTime"),
     "a start time that is no time": (spend_record(startTime="yesterday-ish"), "startTime"),
     "no cost": (without("spend"), "spend"),
@@ -108,7 +108,7 @@ def test_a_read_only_transaction_is_refused(database: Database) -> None:
 
 def test_no_error_repeats_a_value(database: Database) -> None:
     needle = "sk-needle-4711"
-    for field in ("spend", "startTime", "prompt_tokens"):
+    for field in ("spend", "startTime", "endTime"):
         with pytest.raises(psycopg.Error) as error:
             database.record(spend_record(**{field: needle}))
         assert needle not in "".join(str(part) for part in (error.value, vars(error.value.diag)))

@@ -40,8 +40,7 @@ def test_a_promoted_standby_counts_what_was_staged_before(own_cluster: Cluster, 
     counted, staged = spend_records(5, "counted"), spend_records(7, "staged")
     primary.record(counted)
     primary.wait_folded()
-    with primary.connect(autocommit=False) as blocker:
-        blocker.execute('LOCK TABLE "LiteLLM_SpendLogs" IN ACCESS EXCLUSIVE MODE')
+    with primary.held_fold():
         primary.record(staged)
         wait_for_replica(primary, standby)
         own_cluster.stop("immediate")
