@@ -1,0 +1,70 @@
+"""The golden cases: what LiteLLM's own writer was given, and what it left in its tables (README.md)."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+SEED = (FOLDER / "seed.sql").read_text()
+# LiteLLM flushed between these requests; those of every other case were one batch.
+FLUSHED_APART = {"two_flushes_same_key"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of the LiteLLM SDK: what a callback saw, and the SpendLogs rows that LiteLLM made of it."""
+
+    payload: dict[str, Any]
+    kwargs: dict[str, Any]
+    spend_logs: list[dict[str, Any]]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The `metadata=` of the call."""
+        return self.kwargs["litellm_params"].get("metadata") or {}
+
+
+@dataclass(frozen=True)
+class Golden:
+    name: str
+    extra_seed: str
+    requests: list[Request]
+    entity_changes: list[dict[str, Any]]
+    rows: dict[str, list[dict[str, Any]]]
+
+    @cached_property
+    def changed_tables(self) -> set[str]:
+        """The tables in which LiteLLM left something."""
+        return {change["table"] for change in self.entity_changes} | {name for name, rows in self.rows.items() if rows}
+
+    def batches(self, records: list[Any]) -> list[list[Any]]:
+        """The records of the case's requests as they are folded."""
+        return [[record] for record in records] if self.name in FLUSHED_APART else [records]
+
+
+def _read() -> dict[str, Golden]:
+    cases = {}
+    for line in (FOLDER / "cases.jsonl").read_text().splitlines():
+        raw = json.loads(line)
+        requests = [
+            Request(each["standard_logging_object"], each["kwargs_subset"], each["spend_log_payloads"])
+            for each in raw["requests"]
+        ]
+        cases[raw["name"]] = Golden(
+            raw["name"], raw["extra_seed"] or "", requests, raw["db_entity_changes"], raw["db_rows"]
+        )
+    return cases
+
+
+_CASES = _read()
+NAMES = list(_CASES)
+
+
+def golden(name: str) -> Golden:
+    """A case of the caller's own, free to be changed."""
+    return copy.deepcopy(_CASES[name])

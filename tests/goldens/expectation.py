@@ -1,0 +1,102 @@
+"""What LiteLLM left in this slice's tables, as our database must show it: goldens' JSON turned into rows,
+without what is never stored."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import datetime
+from typing import Any
+
+from .case import Golden
+from .state import ENTITIES, ROWS, Row, State, key_of
+
+# Targets of LiteLLM's writer that do not exist in this slice: nothing can be compared there.
+NOT_WRITTEN = {
+    "LiteLLM_AgentsTable",
+    "LiteLLM_ModelAccessGroupBudgetTable",
+    "LiteLLM_OrganizationMembership",
+    "LiteLLM_ProjectTable",
+    "LiteLLM_TeamMembership",
+    "LiteLLM_DailyAgentSpend",
+    "LiteLLM_DailyEndUserSpend",
+    "LiteLLM_DailyOrganizationSpend",
+    "LiteLLM_DailyModelUsage",
+    "LiteLLM_DailyRequestErrors",
+    "LiteLLM_DailyToolSpend",
+    "LiteLLM_SpendLogToolIndex",
+}
+
+# What of a log row's metadata is kept, where not all of it is: the rest may quote a prompt (an error's
+# message and traceback, a tool's arguments) or is 10 kB of LiteLLM's price map.
+KEPT_MEMBERS = {
+    "error_information": {"error_code", "error_class", "llm_provider"},
+    "mcp_tool_call_metadata": {"name", "namespaced_tool_name", "mcp_server_name"},
+    "model_map_information": {"model_map_key"},
+}
+# LiteLLM stores these values where nothing was said; here nothing is stored then, which reads the same.
+SAID_BY_DEFAULT = {"billed_retry_attempt": False, "litellm_roi_estimator": False}
+_TIMES = ("startTime", "endTime", "completionStartTime")
+_DOCUMENTS = ("messages", "response", "proxy_server_request", "request_tags")
+_INT4 = ("prompt_tokens", "completion_tokens", "total_tokens", "request_duration_ms")
+INT4_RANGE = (-(2**31), 2**31 - 1)
+
+
+def of_litellm(case: Golden, before: State) -> State:
+    """LiteLLM's result on the tables of this slice, which were `before` when the case began."""
+    state = copy.deepcopy(before)
+    for change in case.entity_changes:
+        if change["table"] in ENTITIES:
+            key = (change["key"][ENTITIES[change["table"]][0]],)
+            state[change["table"]][key] = {**state[change["table"]].get(key, {}), **change["after"]}
+    for table in ROWS:
+        for row in case.rows.get(table, []):
+            state[table][key_of(table, row)] = log_row(row) if table == "LiteLLM_SpendLogs" else row
+    return state
+
+
+def log_row(row: Row) -> Row:
+    """A golden's SpendLogs row as the database shows it."""
+    times = {name: _stored_time(row[name]) for name in _TIMES if row[name]}
+    return {**row, **times, "metadata": _kept_metadata(row["metadata"])}
+
+
+def log_row_of(payload: Row) -> Row:
+    """The row that a SpendLogs payload asks for, where LiteLLM's own was lost."""
+    documents = {name: json.loads(payload[name]) for name in _DOCUMENTS}
+    least, most = INT4_RANGE
+    counts = {name: max(least, min(most, payload[name])) for name in _INT4}
+    return log_row({**payload, **documents, **counts})
+
+
+def without_defaults(state: State) -> State:
+    """An actual state with SAID_BY_DEFAULT taken out."""
+    shown = copy.deepcopy(state)
+    for row in shown["LiteLLM_SpendLogs"].values():
+        row["metadata"] = _without_defaults(row["metadata"])
+    return shown
+
+
+def _stored_time(text: str) -> datetime:
+    """UTC in timestamp(3), which rounds."""
+    time = datetime.fromisoformat(text).replace(tzinfo=None)
+    return datetime.min + round((time - datetime.min) / _MILLISECOND) * _MILLISECOND
+
+
+_MILLISECOND = datetime.resolution * 1000
+
+
+def _kept_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    kept = _without_defaults(metadata)
+    for parent, members in KEPT_MEMBERS.items():
+        if isinstance(kept.get(parent), dict):
+            kept[parent] = {name: value for name, value in kept[parent].items() if name in members}
+    return kept
+
+
+def _without_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in metadata.items()
+        if not (name in SAID_BY_DEFAULT and value == SAID_BY_DEFAULT[name])
+    }

@@ -1,0 +1,77 @@
+"""Runs one golden case on a database: seed, record, fold, and compare what the tables then hold."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+
+from harness.database import Database
+
+from .case import SEED, Golden, golden
+from .expectation import of_litellm, without_defaults
+from .rules import Expected
+from .shapes import Shape, records
+from .state import State, differences, read
+from .verdicts import REJECTED, VERDICTS
+
+# Cases that LiteLLM ran with store_prompts_in_spend_logs.
+WITH_PROMPTS = {"store_prompts"}
+RECORD = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
+# Folds what was staged, and is told how many records that are.
+Fold = Callable[[Database, int], None]
+
+
+def check(database: Database, name: str, shape: Shape, fold: Fold) -> None:
+    """The case leads to LiteLLM's result, but for the rules of its verdict."""
+    case = golden(name)
+    before = seed(database, case)
+    expected = _expected(case, shape, before)
+    record_and_fold(database, case, shape, fold)
+    _assert_same(expected, without_defaults(read(database)), case, shape)
+    rejected = database.value("SELECT count(*) FROM litellm_spend.rejected")
+    assert rejected == (len(case.requests) if name in REJECTED else 0)
+
+
+def check_replay(database: Database, name: str, shape: Shape, fold: Fold) -> None:
+    """The same requests again change nothing: a replayed request counts once."""
+    case = golden(name)
+    seed(database, case)
+    record_and_fold(database, case, shape, fold)
+    once = read(database)
+    record_and_fold(database, case, shape, fold)
+    _assert_same(once, read(database), case, shape)
+
+
+def seed(database: Database, case: Golden) -> State:
+    """Bring the database to where the case begins, and return what it holds then."""
+    with database.connect() as connection:
+        connection.execute("DELETE FROM litellm_spend.rejected")
+        connection.execute(SEED)
+        if case.extra_seed:
+            connection.execute(case.extra_seed)
+    return read(database)
+
+
+def record_and_fold(database: Database, case: Golden, shape: Shape, fold: Fold) -> None:
+    with database.connect() as connection:
+        if case.name in WITH_PROMPTS:
+            connection.execute("SET litellm_spend.store_prompts = on")
+        for batch in case.batches(records(case, shape)):
+            [(staged,)] = connection.execute(RECORD, (json.dumps(batch),)).fetchall()
+            fold(database, staged)
+
+
+def _expected(case: Golden, shape: Shape, before: State) -> State:
+    expected = Expected(case, shape, before, of_litellm(case, before))
+    for rule in VERDICTS[case.name].rules:
+        untouched = copy.deepcopy(expected.state)
+        if shape in rule.shapes:
+            rule.apply(expected)
+            assert differences(untouched, expected.state), f"{rule.name} changes nothing in {case.name}: do not list it"
+    return expected.state
+
+
+def _assert_same(expected: State, actual: State, case: Golden, shape: Shape) -> None:
+    lines = differences(expected, actual)
+    assert not lines, f"{case.name} as a {shape.value} differs in {len(lines)} places:\n" + "\n".join(lines)

@@ -1,0 +1,91 @@
+"""The two shapes in which a request is sent: LiteLLM's SpendLogs row, and its StandardLoggingPayload."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from .case import Golden, Request, golden
+
+Record = dict[str, Any]
+# A request of the same kind as those that LiteLLM does not track, with a row in its log.
+TWIN_OF_UNTRACKED = "user_only"
+
+
+class Shape(Enum):
+    SPEND_LOGS = "SpendLogs row"
+    STANDARD_LOGGING = "StandardLoggingPayload"
+
+
+SPEND_LOGS = Shape.SPEND_LOGS
+STANDARD_LOGGING = Shape.STANDARD_LOGGING
+
+
+def records(case: Golden, shape: Shape) -> list[Record]:
+    """The case's requests in that shape, with what the client sends besides."""
+    one = sent_spend_log if shape is SPEND_LOGS else sent_payload
+    return [{**one(request), **_extras(case, request)} for request in case.requests]
+
+
+def sent_spend_log(request: Request) -> Record:
+    """LiteLLM's SpendLogs payload. The goldens blank the price map's entry in it, its name included,
+    which the StandardLoggingPayload still has."""
+    [row] = request.spend_logs or [_untracked_spend_log(request)]
+    known = request.payload["model_map_information"]
+    return {**row, "metadata": {**row["metadata"], "model_map_information": known}}
+
+
+def sent_payload(request: Request) -> Record:
+    """LiteLLM's StandardLoggingPayload and what only the call has. The API key is sent raw where the call
+    had a raw one: hashing it is the server's task too."""
+    record = _finite(request.payload)
+    record["agent_id"] = request.kwargs.get("agent_id") or request.metadata.get("agent_id")
+    record["user"] = request.kwargs.get("user")
+    record["internal_call_origin"] = request.metadata.get("internal_call_origin")
+    if not request.payload["metadata"].get("user_api_key_hash"):
+        record["user_api_key"] = request.metadata.get("user_api_key")
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _extras(case: Golden, request: Request) -> Record:
+    """What neither shape holds. The client works the savings out from LiteLLM's price map: here they are
+    the golden's own, which a case of one request shows unmixed."""
+    sent: Record = {}
+    daily = case.rows.get("LiteLLM_DailyUserSpend", [])
+    if len(case.requests) == 1 and daily and daily[0]["prompt_caching_savings_spend"]:
+        sent["prompt_caching_savings_spend"] = daily[0]["prompt_caching_savings_spend"]
+    choices = (request.payload.get("response") or {}).get("choices") or []
+    calls = [call for choice in choices for call in choice.get("message", {}).get("tool_calls") or []]
+    if calls:
+        sent["tool_calls"] = [call["function"]["name"] for call in calls]
+    return sent
+
+
+def _untracked_spend_log(request: Request) -> Record:
+    """The SpendLogs payload of a request for which LiteLLM makes none: that of its tracked twin, with the
+    request's own identity in place of the twin's."""
+    [twin] = golden(TWIN_OF_UNTRACKED).requests[0].spend_logs
+    payload = _finite(request.payload)
+    identity = payload["metadata"]
+    return {
+        **twin,
+        "request_id": payload["id"],
+        "litellm_call_id": payload["litellm_call_id"],
+        "session_id": payload["trace_id"],
+        "spend": payload["response_cost"],
+        "user": identity["user_api_key_user_id"] or request.kwargs.get("user") or "",
+        "organization_id": identity["user_api_key_org_id"] or "",
+        "request_tags": payload["request_tags"],
+        "metadata": {
+            **twin["metadata"],
+            "litellm_call_id": payload["litellm_call_id"],
+            "user_api_key_user_id": identity["user_api_key_user_id"],
+            "user_api_key_org_id": identity["user_api_key_org_id"],
+        },
+    }
+
+
+def _finite(payload: Record) -> Record:
+    """JSON has no NaN: a client can only send its name, which is no number."""
+    cost = payload["response_cost"]
+    return {**payload, "response_cost": cost["$nonfinite"] if isinstance(cost, dict) else cost}
