@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -28,6 +29,7 @@ from harness.cluster import Cluster  # noqa: E402
 from harness.waiting import wait_until  # noqa: E402
 from target import prepare  # noqa: E402
 
+CALLS = 100
 COUNT = 'SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE "user" LIKE %s'
 
 
@@ -45,46 +47,62 @@ def server() -> Iterator[str]:
         say("stopping the throwaway Postgres and deleting it")
 
 
-def run_script(python: str, script: str, url: str) -> str:
-    """Run one of the demo's SDK scripts in LiteLLM's environment, as a user would."""
-    # The price map ships with LiteLLM; without this the SDK would try to fetch a newer one.
-    environment = {**os.environ, "DATABASE_URL": url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    done = subprocess.run([python, HERE / script], env=environment, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"error: demo/{script} failed (exit code {done.returncode}); its output is above")
-    return done.stdout
+@dataclass(frozen=True)
+class Demo:
+    """Where the demo runs: a prepared database, whether a worker folds in it, and LiteLLM's interpreter."""
+
+    connection: psycopg.Connection
+    url: str
+    worker: bool
+    litellm_python: str
+
+    def counted(self, users: str) -> int:
+        """How many requests of these users are in LiteLLM's log."""
+        if not self.worker:
+            self.connection.execute("SELECT litellm_spend.fold()")
+        [count] = self.connection.execute(COUNT, (users,)).fetchone()
+        return count
+
+    def run(self, script: str, users: str) -> tuple[str, float, int]:
+        """Run an SDK script as a user would, until it has exited and its 100 requests are counted.
+
+        Returns what it printed, when the last request was seen in the log, and how many there are.
+        """
+        before = self.counted(users)
+        # The price map ships with LiteLLM; without this the SDK would try to fetch a newer one.
+        environment = {**os.environ, "DATABASE_URL": self.url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        process = subprocess.Popen(
+            [self.litellm_python, HERE / script], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            wait_until(
+                lambda: self.counted(users) - before >= CALLS or process.poll() not in (None, 0),
+                deadline=120,
+                what=f"{CALLS} requests of {script} to be counted",
+                show=lambda _: f"{self.counted(users) - before} counted, exit code {process.poll()}",
+            )
+            visible = time.time()
+            printed, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode != 0:
+            raise SystemExit(f"error: demo/{script} failed (exit code {process.returncode}); its output is above")
+        return printed, visible, self.counted(users) - before
 
 
-def wait_counted(connection: psycopg.Connection, users: str, expected: int, worker: bool) -> float:
-    """Wait until the log holds `expected` requests of these users; the time it was seen."""
-
-    def counted() -> bool:
-        if not worker:
-            connection.execute("SELECT litellm_spend.fold()")
-        return connection.execute(COUNT, (users,)).fetchone() >= (expected,)
-
-    wait_until(counted, deadline=60, what=f"{expected} requests to be counted")
-    return time.time()
-
-
-def run_calls(connection: psycopg.Connection, python: str, url: str, worker: bool) -> None:
-    [before] = connection.execute(COUNT, ("demo-user-%",)).fetchone()
+def run_calls(demo: Demo) -> None:
     say("running demo/sdk_calls.py: 100 concurrent litellm.acompletion calls, 10 users, 2 teams, 3 tags")
-    *_, last = run_script(python, "sdk_calls.py", url).splitlines()
-    calls = json.loads(last)
-    visible = wait_counted(connection, "demo-user-%", before + calls["calls"], worker)
-    print_report(connection, calls, max(0.0, visible - calls["returned_at"]))
+    printed, visible, _ = demo.run("sdk_calls.py", "demo-user-%")
+    calls = json.loads(printed.splitlines()[-1])
+    print_report(demo.connection, calls, max(0.0, visible - calls["returned_at"]))
 
 
-def run_exit_at_once(connection: psycopg.Connection, python: str, url: str, worker: bool, times: int) -> None:
+def run_exit_at_once(demo: Demo, times: int) -> None:
     for _ in range(times):
-        [before] = connection.execute(COUNT, ("demo-exit",)).fetchone()
         started = time.time()
-        run_script(python, "exit_at_once.py", url)
-        seconds = time.time() - started
-        visible = wait_counted(connection, "demo-exit", before + 100, worker)
-        [after] = connection.execute(COUNT, ("demo-exit",)).fetchone()
-        say(f"{after - before} of 100 recorded; the script ran {seconds:.1f} s, counted {visible - started:.1f} s")
+        _, visible, recorded = demo.run("exit_at_once.py", "demo-exit")
+        say(f"{recorded} of {CALLS} recorded; all in the log {visible - started:.1f} s after the script's start")
 
 
 def main() -> None:
@@ -94,10 +112,11 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with server() as url, prepare(url) as (connection, worker):
+        demo = Demo(connection, url, worker, options.litellm_python)
         if options.exit_at_once:
-            run_exit_at_once(connection, options.litellm_python, url, worker, options.exit_at_once)
+            run_exit_at_once(demo, options.exit_at_once)
         else:
-            run_calls(connection, options.litellm_python, url, worker)
+            run_calls(demo)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
+# In a file or a pipe, tables may be as wide as they are.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 QUERIES = {
     "Spend by user": "SELECT user_id, spend FROM litellm_usertable WHERE user_id LIKE 'demo-user-%' ORDER BY user_id",
     "Spend by team": "SELECT team_id, spend FROM litellm_teamtable WHERE team_id LIKE 'demo-%' ORDER BY team_id",
@@ -63,7 +65,7 @@ def print_query(connection: psycopg.Connection, title: str, query: str) -> None:
     rows = cursor.fetchall()
     for index, column in enumerate(cursor.description or []):
         numeric = any(isinstance(row[index], int | float | Decimal) for row in rows)
-        table.add_column(column.name, justify="right" if numeric else "left")
+        table.add_column(column.name, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*[shown(value) for value in row])
     console.print(f"\n{title}", style="bold")
