@@ -22,10 +22,8 @@ def prepare(url: str) -> Iterator[tuple[psycopg.Connection, bool]]:
         create_tables(connection)
         [preloaded] = connection.execute("SELECT preloaded FROM litellm_spend.status").fetchone()
         if not preloaded:
-            say(
-                "this server does not preload the library, so the demo calls litellm_spend.fold() itself. For a worker,"
-            )
-            say("set shared_preload_libraries = 'litellm_spend' in postgresql.conf and restart the server")
+            say("this server does not preload the library, so the demo calls litellm_spend.fold() itself.")
+            say("For a worker: shared_preload_libraries = 'litellm_spend' in postgresql.conf, and a restart")
         yield connection, preloaded
 
 
@@ -35,7 +33,10 @@ def connect(url: str) -> psycopg.Connection:
     except psycopg.OperationalError as error:
         raise SystemExit(f"error: cannot connect to DATABASE_URL: {error}") from None
     except psycopg.ProgrammingError as error:
-        raise SystemExit(f"error: DATABASE_URL is not a libpq URL: {error}") from None
+        raise SystemExit(
+            f"error: DATABASE_URL is not a URL of libpq, which the demo itself needs: {error}. "
+            "Prisma's own parameters (schema=, connection_limit=, ...) have to be left out."
+        ) from None
 
 
 def create_extension(connection: psycopg.Connection) -> None:
