@@ -10,7 +10,7 @@ SELECT w.preloaded,
        coalesce(c.folded, 0) AS folded,
        coalesce(c.duplicates, 0) AS duplicates,
        coalesce(c.reused_ids, 0) AS reused_ids,
-       (SELECT pg_catalog.count(*) FROM litellm_spend.rejected) AS rejected,
+       (SELECT pg_catalog.count(*) FROM (SELECT FROM litellm_spend.rejected LIMIT 100000) AS r) AS rejected,
        c.last_fold_at,
        w.last_error,
        w.last_error_at,
@@ -35,5 +35,5 @@ COMMENT ON COLUMN litellm_spend.status.backlog_bytes IS 'Bytes that staging take
 COMMENT ON COLUMN litellm_spend.status.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.status.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.status.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
-COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.rejected';
+COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.rejected, counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';

@@ -7,15 +7,17 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::worker::board;
-use crate::{origin, session};
+use crate::fold::pending;
+use crate::session;
+use crate::worker::{board, transaction};
 
 /// How often the cursor is looked at.
 const POLL: Duration = Duration::from_millis(10);
 
 /// Waits until everything that had committed before the call is folded; false if that takes longer
 /// than `timeout`.
-#[pg_extern(volatile, parallel_unsafe, schema = "litellm_spend")]
+#[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
 fn flush(timeout: default!(Interval, "'30 s'")) -> std::result::Result<bool, ErrorReport> {
     Ok(wait_until_folded(timeout)?)
 }
@@ -72,23 +74,9 @@ fn refuse_where_it_cannot_work() -> Result<()> {
     Ok(())
 }
 
-/// Whether no row that `asked` sees is left to fold.
+/// Whether no row that `asked` sees is left, as the cursor is at this moment.
 fn is_folded(asked: &Snapshot) -> Result<bool> {
-    let query = "SELECT EXISTS (
-            SELECT FROM litellm_spend.staging s
-            LEFT JOIN litellm_spend.fold_cursor c ON c.origin = $1
-            WHERE s.origin = $1 AND s.xid < $2::pg_catalog.text::pg_catalog.xid8
-              AND pg_catalog.pg_visible_in_snapshot(s.xid, $3::pg_catalog.text::pg_catalog.pg_snapshot)
-              AND (c.origin IS NULL
-                   OR s.xid >= pg_catalog.pg_snapshot_xmin(c.folded_through)
-                      AND NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through)
-                      AND NOT (c.position_xid IS NOT NULL AND (s.xid, s.seq) <= (c.position_xid, c.position_seq))))";
-    crate::worker::transaction::with_latest_snapshot(|| {
-        Spi::connect(|client| {
-            let arguments = [origin::this_database().into(), asked.xmax().to_string().into(), asked.to_string().into()];
-            Ok(client.select(query, Some(1), &arguments)?.first().get::<bool>(1)? == Some(false))
-        })
-    })
+    transaction::with_latest_snapshot(|| Ok(!pending::exists_for(asked)?))
 }
 
 /// Sleeps, but lets a cancel or a shutdown through.

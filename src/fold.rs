@@ -26,10 +26,10 @@ mod entities;
 mod guard;
 mod log;
 mod owner;
+pub mod pending;
 mod rotation;
 mod targets;
 
-pub use cursor::has_pending;
 pub use guard::installed_and_unlocked;
 pub use rotation::{needs_rotation, next_truncation, prepared_transactions_hold_rows, rotate};
 
@@ -53,7 +53,8 @@ struct Tally {
 
 /// Folds every row that is committed now, in the caller's session; returns how many staged rows it
 /// consumed. Works without the preload line and beside a running worker.
-#[pg_extern(volatile, parallel_unsafe, schema = "litellm_spend")]
+#[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
 fn fold() -> std::result::Result<i64, ErrorReport> {
     guard::refuse_in_a_transaction()?;
     let rows = session::pinned(|| -> Result<usize> {

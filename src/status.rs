@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 
 use crate::error::Result;
 use crate::worker::board;
-use crate::{fold, origin, session};
+use crate::{fold, session};
 
 /// Counting stops here, so that a poll each second stays cheap whatever the backlog.
 const COUNTED_AT_MOST: i64 = 100_000;
@@ -23,7 +23,7 @@ fn backlog() -> std::result::Result<
 }
 
 fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>)> {
-    let (rows, oldest) = if fold::has_pending()? { count_pending()? } else { (0, None) };
+    let (rows, oldest) = if fold::pending::exists()? { fold::pending::count(COUNTED_AT_MOST)? } else { (0, None) };
     let bytes = Spi::connect(|client| {
         client
             .select(
@@ -37,27 +37,6 @@ fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>)> {
             .get::<i64>(1)
     })?;
     Ok((rows, bytes.unwrap_or(0), oldest))
-}
-
-fn count_pending() -> Result<(i64, Option<TimestampWithTimeZone>)> {
-    Spi::connect(|client| {
-        let row = client
-            .select(
-                "SELECT pg_catalog.count(*), pg_catalog.min(staged_at) FROM (
-                     SELECT s.staged_at FROM litellm_spend.staging s
-                     LEFT JOIN litellm_spend.fold_cursor c ON c.origin = $1
-                     WHERE s.origin = $1
-                       AND (c.origin IS NULL
-                            OR s.xid >= pg_catalog.pg_snapshot_xmin(c.folded_through)
-                               AND NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through)
-                               AND NOT (c.position_xid IS NOT NULL AND (s.xid, s.seq) <= (c.position_xid, c.position_seq)))
-                     LIMIT $2) AS pending",
-                Some(1),
-                &[origin::this_database().into(), COUNTED_AT_MOST.into()],
-            )?
-            .first();
-        Ok((row.get::<i64>(1)?.unwrap_or(0), row.get(2)?))
-    })
 }
 
 /// This database's worker: whether one can run, what it does, and why its last fold failed.

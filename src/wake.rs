@@ -23,7 +23,9 @@ pub fn at_commit() {
     }
     // SAFETY: the session's database is set before any function can run in it.
     let database = unsafe { pg_sys::MyDatabaseId };
-    register_xact_callback(PgXactCallbackEvent::Commit, move || board::request_fold(database));
+    register_xact_callback(PgXactCallbackEvent::Commit, move || {
+        board::request_fold(database);
+    });
     register_xact_callback(PgXactCallbackEvent::Prepare, move || board::note_prepared(database));
 }
 

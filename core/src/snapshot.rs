@@ -42,6 +42,11 @@ impl Snapshot {
         self
     }
 
+    /// Every transaction below this one had ended.
+    pub fn xmin(&self) -> u64 {
+        self.xmin
+    }
+
     /// First transaction id that had not been given out.
     pub fn xmax(&self) -> u64 {
         self.xmax

@@ -11,11 +11,14 @@ use super::batch::Batch;
 use crate::error::Result;
 use crate::origin;
 
-/// The locked cursor row.
+/// The cursor row.
 pub struct Cursor {
-    through: Snapshot,
-    window: Option<Snapshot>,
-    position: Option<Position>,
+    /// Every row whose transaction this snapshot sees is folded.
+    pub through: Snapshot,
+    /// Up to where the fold under way reads.
+    pub window: Option<Snapshot>,
+    /// How far it has come.
+    pub position: Option<Position>,
 }
 
 const READ: &str = "SELECT folded_through::pg_catalog.text, open_window::pg_catalog.text,
@@ -33,6 +36,11 @@ impl Cursor {
         )?;
         let rows = client.update(&format!("{READ} FOR UPDATE"), Some(1), &[origin::this_database().into()])?;
         read_row(rows)
+    }
+
+    /// The row as the active snapshot has it, without a lock and without a transaction id.
+    pub fn peek(client: &SpiClient) -> Result<Self> {
+        read_row(client.select(READ, Some(1), &[origin::this_database().into()])?)
     }
 
     /// What is left to read of the open window; opens one up to a snapshot of this moment if none is.
@@ -119,25 +127,5 @@ fn read_row(rows: pgrx::spi::SpiTupleTable) -> Result<Cursor> {
         through: parse(row.get(1)?)?.unwrap_or_else(Snapshot::empty),
         window: parse(row.get(2)?)?,
         position: xid.and_then(|xid| xid.parse().ok()).zip(seq),
-    })
-}
-
-/// Whether a row that is committed now has not been folded; reads only, and takes no transaction id.
-pub fn has_pending() -> Result<bool> {
-    Spi::connect(|client| {
-        let cursor = read_row(client.select(READ, Some(1), &[origin::this_database().into()])?)?;
-        if cursor.window.is_some() {
-            return Ok(true);
-        }
-        let unseen: Vec<String> = cursor.through.in_progress().iter().map(u64::to_string).collect();
-        let found = client.select(
-            "SELECT EXISTS (SELECT FROM litellm_spend.staging s WHERE s.origin = $1
-                            AND s.xid >= $2::pg_catalog.text::pg_catalog.xid8)
-                 OR EXISTS (SELECT FROM litellm_spend.staging s WHERE s.origin = $1
-                            AND s.xid = ANY ($3::pg_catalog.text[]::pg_catalog.xid8[]))",
-            Some(1),
-            &[origin::this_database().into(), cursor.through.xmax().to_string().into(), unseen.into()],
-        )?;
-        Ok(found.first().get(1)?.unwrap_or(false))
     })
 }

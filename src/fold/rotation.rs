@@ -47,7 +47,7 @@ pub fn rotate() -> Result<()> {
         }
         let next = (rotation.current + 1) % SEGMENTS;
         if size(rotation.current) >= settings::segment_bytes().max(1) && size(next) == 0
-            || used[rotation.current] && size(next) == 0 && !super::has_pending()?
+            || used[rotation.current] && size(next) == 0 && !super::pending::exists()?
         {
             set_retired(client, rotation.current)?;
             set_current(client, next)?;

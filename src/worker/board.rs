@@ -57,12 +57,14 @@ impl Slot {
 #[derive(Clone, Copy)]
 struct Board {
     launcher_pid: i32,
+    /// A database found no slot: the launcher is to visit all of them.
+    crowded: bool,
     slots: [Slot; SLOTS],
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Board { launcher_pid: 0, slots: [Slot::default(); SLOTS] }
+        Board { launcher_pid: 0, crowded: false, slots: [Slot::default(); SLOTS] }
     }
 }
 
@@ -100,9 +102,10 @@ impl Board {
     }
 }
 
-/// Notes that something has committed, and wakes the worker, or the launcher to start one.
-pub fn request_fold(database: pg_sys::Oid) {
-    note(database, |slot| slot.wanted = true);
+/// Notes that something has committed, and wakes the worker, or the launcher to start one. False if all
+/// slots are taken.
+pub fn request_fold(database: pg_sys::Oid) -> bool {
+    note(database, |slot| slot.wanted = true)
 }
 
 /// Notes that a transaction with staged rows has been prepared.
@@ -110,20 +113,28 @@ pub fn note_prepared(database: pg_sys::Oid) {
     note(database, |slot| slot.prepared = true);
 }
 
-fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot)) {
-    if !is_available() {
-        return;
-    }
-    let pid = {
+fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot)) -> bool {
+    let (pid, noted) = {
         let mut board = BOARD.exclusive();
         let launcher = board.launcher_pid;
-        // With every slot taken the launcher's round of visits finds the rows.
-        board.slot(database).map_or(launcher, |slot| {
-            change(slot);
-            if slot.worker_pid != 0 { slot.worker_pid } else { launcher }
-        })
+        match board.slot(database) {
+            Some(slot) => {
+                change(slot);
+                (if slot.worker_pid != 0 { slot.worker_pid } else { launcher }, true)
+            }
+            None => {
+                board.crowded = true;
+                (launcher, false)
+            }
+        }
     };
     set_latch_of(pid);
+    noted
+}
+
+/// Reads and clears the note that a database found no slot.
+pub fn take_crowded() -> bool {
+    std::mem::take(&mut BOARD.exclusive().crowded)
 }
 
 /// Asks for a visit of a database `micros` from now, unless an earlier one is due.

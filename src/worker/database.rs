@@ -89,7 +89,10 @@ fn serve(database: pg_sys::Oid) {
     let mut idle_since = Instant::now();
     loop {
         board::take_wanted(database);
-        match transaction::run(step) {
+        report_activity(pg_sys::BackendState::STATE_RUNNING);
+        let outcome = transaction::run(step);
+        report_activity(pg_sys::BackendState::STATE_IDLE);
+        match outcome {
             Ok(Step::NotInstalled) => return,
             Ok(Step::Busy) => {
                 signals::wait(Some(BUSY_POLL));
@@ -128,6 +131,12 @@ fn serve(database: pg_sys::Oid) {
     }
 }
 
+/// Shows in pg_stat_activity whether the worker folds or waits.
+fn report_activity(state: pg_sys::BackendState::Type) {
+    // SAFETY: reports this process; the text is static.
+    unsafe { pg_sys::pgstat_report_activity(state, c"litellm_spend fold".as_ptr()) };
+}
+
 /// Waits for the whole of `duration`, however often commits set the latch meanwhile.
 fn collect(duration: Duration) {
     let deadline = Instant::now() + duration;
@@ -148,7 +157,7 @@ fn step() -> Result<Step> {
         Some(true) => {}
     }
     session::pinned(|| {
-        if fold::has_pending()? {
+        if fold::pending::exists()? {
             let folded = fold::fold_batch()?;
             return Ok(Step::Folded { more: folded.more });
         }

@@ -10,6 +10,9 @@ use super::{LIBRARY, board, databases, signals};
 
 /// How long a worker may take to appear on the board before another one is tried.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
+/// How soon to look for a free slot again while databases wait for one.
+const CROWDED_POLL: Duration = Duration::from_secs(1);
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// The launcher's entry point.
 ///
@@ -21,32 +24,46 @@ pub extern "C-unwind" fn litellm_spend_launcher(_argument: pg_sys::Datum) {
     signals::attach();
     BackgroundWorker::connect_worker_to_spi_by_oid(None, None);
     board::attach_launcher();
-    for database in databases::connectable() {
-        board::request_fold(database);
-    }
+    // SAFETY: reports this process to pg_stat_activity.
+    unsafe { pg_sys::pgstat_report_appname(c"litellm_spend launcher".as_ptr()) };
+    let mut to_visit = databases::connectable();
+    let mut starved = false;
     loop {
-        start_due_workers();
-        signals::wait(
-            board::next_due().map(|micros| Duration::from_micros(micros.unsigned_abs()).max(Duration::from_millis(10))),
-        );
+        while to_visit.last().is_some_and(|database| board::request_fold(*database)) {
+            to_visit.pop();
+        }
+        if to_visit.is_empty() && board::take_crowded() {
+            to_visit = databases::connectable();
+        }
+        starved = start_due_workers(starved);
+        let due = board::next_due().map(|micros| Duration::from_micros(micros.unsigned_abs()).max(SHORTEST_WAIT));
+        let crowded = (!to_visit.is_empty()).then_some(CROWDED_POLL);
+        signals::wait(due.into_iter().chain(crowded).min());
     }
 }
 
-fn start_due_workers() {
+/// Starts the workers that are due; true if there was no process for one of them. That is logged once,
+/// until there is one again.
+fn start_due_workers(was_starved: bool) -> bool {
     let due = board::take_due(i64::try_from(START_TIMEOUT.as_micros()).unwrap_or(i64::MAX));
     if due.is_empty() {
-        return;
+        return was_starved;
     }
     let existing = databases::connectable();
+    let mut starved = false;
     for database in due {
         if !existing.contains(&database) {
             board::forget(database);
         } else if start(database).is_err() {
-            log!(
-                "litellm_spend could not start a worker for the database with oid {database}: max_worker_processes is exhausted; it tries again"
-            );
+            starved = true;
         }
     }
+    if starved && !was_starved {
+        warning!(
+            "litellm_spend finds no background worker process and waits for one: raise max_worker_processes if this lasts"
+        );
+    }
+    starved
 }
 
 fn start(database: pg_sys::Oid) -> Result<(), ()> {
