@@ -12,6 +12,8 @@ import time
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from . import habits
+
 EXIT_SECONDS = 5.0
 
 
@@ -42,6 +44,7 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
+    habits.revive_thread_pool()
     for logger in list(_loggers):
         logger.restart_in_child()
 

@@ -122,12 +122,13 @@ class Outbox:
             finally:
                 self._in_a_hurry -= 1
 
-    def pause(self, seconds: float) -> None:
-        """Waits before the next attempt, less long while somebody waits for the queue to empty."""
+    def pause(self, seconds: float) -> bool:
+        """Waits before the next attempt; True, after a moment, if somebody waits for the queue to empty."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._in_a_hurry, seconds):
-                return
+                return False
         time.sleep(min(seconds, 0.2))
+        return True
 
     def interrupt(self) -> None:
         with self._changed:

@@ -10,7 +10,9 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 
+from . import habits
 from .connection import Connection
 from .errors import Verdict, explain, judge
 from .outbox import Outbox
@@ -20,6 +22,7 @@ log = logging.getLogger("litellm_spend")
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 30.0
 _IDLE_CLOSE = 60.0
+_WATCH_EVERY = 0.2
 
 
 class Sender:
@@ -77,7 +80,7 @@ class Sender:
     def _run(self) -> None:
         try:
             while not self._stopping:
-                if not self.outbox.wait_for_record(_IDLE_CLOSE, lambda: self._stopping):
+                if not self._wait_for_record():
                     with self._sending:
                         self.connection.close()
                     continue
@@ -85,13 +88,31 @@ class Sender:
                 while self.outbox.pending() and self._send_batch():
                     pass
                 if self.outbox.pending() and not self._stopping:
-                    self.outbox.pause(self._next_pause())
+                    self._watchfully(self._next_pause(), self.outbox.pause)
         except Exception as error:
             # The next record starts a new thread.
             log.error("the sender stopped: %s", type(error).__name__)
         finally:
             with self._sending:
                 self.connection.close()
+
+    def _wait_for_record(self) -> bool:
+        """False if none came for so long that the connection is not worth keeping."""
+        return self._watchfully(_IDLE_CLOSE, lambda seconds: self.outbox.wait_for_record(seconds, self.is_stopping))
+
+    def _watchfully(self, seconds: float, wait: Callable[[float], bool]) -> bool:
+        """Waits with `wait` until it is true, and looks after LiteLLM's worker meanwhile where that can hang."""
+        watching = habits.may_hang_at_exit()
+        until = time.monotonic() + seconds
+        while (remaining := until - time.monotonic()) > 0 and not self._stopping:
+            if wait(min(remaining, _WATCH_EVERY) if watching else remaining):
+                return True
+            if watching:
+                habits.end_cancelled_worker()
+        return False
+
+    def is_stopping(self) -> bool:
+        return self._stopping
 
     def _send_batch(self) -> bool:
         """Takes one batch and sends it; False if it was put back."""

@@ -1,0 +1,58 @@
+"""Two habits of LiteLLM and of Python's thread pool that would hang a script or lose its events.
+
+Both reach into private attributes, so both do nothing where these have moved.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import threading
+from typing import Any
+
+log = logging.getLogger("litellm_spend")
+
+
+def _logging_worker() -> Any:
+    module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
+    return getattr(module, "GLOBAL_LOGGING_WORKER", None)
+
+
+def may_hang_at_exit() -> bool:
+    """Whether this LiteLLM's worker task can swallow the cancellation by which `asyncio.run` ends.
+
+    It awaits each callback with `wait_for`, which before Python 3.12 loses a cancellation that comes
+    as the callback ends. LiteLLM 1.79 then waits for the next event for ever, with any callback or none.
+    """
+    worker = _logging_worker()
+    return sys.version_info < (3, 12) and worker is not None and not hasattr(worker, "_process_log_task")
+
+
+def end_cancelled_worker() -> None:
+    """Cancels LiteLLM's worker task again if it swallowed a cancellation. For another thread than the loop's."""
+    try:
+        worker = _logging_worker()
+        task = worker._worker_task
+        if task is None or task.done() or not worker._queue._getters:
+            return
+        if hasattr(task, "cancelling") and task.cancelling():
+            task.get_loop().call_soon_threadsafe(task.cancel)
+    except Exception as error:
+        log.debug("LiteLLM's worker was not looked at: %s", type(error).__name__)
+
+
+def revive_thread_pool() -> None:
+    """In a forked child: makes LiteLLM's thread pool start threads of its own.
+
+    The pool believes that the parent's idle threads are there and would queue the child's events for ever.
+    """
+    try:
+        executor = sys.modules["litellm.litellm_core_utils.thread_pool_executor"].executor  # type: ignore[attr-defined]
+        if executor._threads:
+            executor._shutdown_lock = threading.Lock()
+            executor._idle_semaphore = threading.Semaphore(0)
+            executor._work_queue = queue.SimpleQueue()
+            executor._threads = set()
+    except Exception as error:
+        log.debug("LiteLLM's thread pool was not looked at: %s", type(error).__name__)
