@@ -1,0 +1,52 @@
+"""Needles: secrets and prompts that nothing else can hold, one for each place where they are sent; and the
+search for them in all that a server wrote."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import defaultdict
+from pathlib import Path
+
+from harness.cluster import Cluster
+
+# The server's files are searched for this mark alone, so that a needle cut short is found too.
+MARK = "n33dle"
+
+
+class Needles:
+    """Needles by the place where they were sent."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, str] = {}
+
+    def key(self, place: str) -> str:
+        """A raw API key."""
+        return "sk-" + self._new(place)
+
+    def prompt(self, place: str) -> str:
+        """Words that a user might have written."""
+        return f"please write a poem about {self._new(place)} and my mother"
+
+    def _new(self, place: str) -> str:
+        # Fewer than 2 kB a record: what Postgres compresses cannot be searched.
+        needle = MARK + secrets.token_hex(6)
+        assert place not in self._places.values(), f"two needles in one place: {place}"
+        self._places[needle] = place
+        return needle
+
+    def find(self, cluster: Cluster) -> dict[str, list[str]]:
+        """Place of each needle that the server wrote: the files that hold it, under the cluster's directory."""
+        found: dict[str, list[str]] = defaultdict(list)
+        pattern = re.compile(MARK.encode() + rb"[0-9a-f]{0,12}")
+        for file in files(cluster):
+            for hit in sorted(set(pattern.findall(file.read_bytes()))):
+                place = self._places.get(hit.decode(), f"a part of a needle, {hit.decode()}")
+                found[place].append(str(file.relative_to(cluster.directory)))
+        return dict(found)
+
+
+def files(cluster: Cluster) -> list[Path]:
+    """Every file of the data directory, WAL included, and the server's log."""
+    cluster.execute("CHECKPOINT")
+    return [cluster.log_file, *(file for file in sorted(cluster.data.rglob("*")) if file.is_file())]
