@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-SEED = (FOLDER / "seed.sql").read_text()
+# What every case starts from: seed.sql, with the TRUNCATE that it begins with as DELETEs, which on nearly
+# empty tables with 150 indexes take 3 ms instead of 170.
+_TRUNCATE, _ROWS = (FOLDER / "seed.sql").read_text().split(";", maxsplit=1)
+_EMPTY = "".join(f"DELETE FROM {table};" for table in re.findall(r'"LiteLLM_\w+"', _TRUNCATE))
+SEED = f"BEGIN; SET LOCAL session_replication_role = replica; {_EMPTY} COMMIT; {_ROWS}"
 # LiteLLM flushed between these requests; those of every other case were one batch.
 FLUSHED_APART = {"two_flushes_same_key"}
 

@@ -5,70 +5,17 @@ Each rule works the better value out from what was sent; none is a copy of what 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
-from .case import Golden, Request, golden
+from .case import golden
 from .expectation import log_row, log_row_of
-from .shapes import SPEND_LOGS, STANDARD_LOGGING, TWIN_OF_UNTRACKED, Shape, sent_spend_log
-from .state import ROWS, Row, State, key_of
+from .expected import DAILY, LOGS, Expected, add_tag_rows, distinct_tags, rule, sent_key, stored_id
+from .shapes import PAYLOADS, TWIN_OF_UNTRACKED, Shape, sent_spend_log
 
-DAILY = ("LiteLLM_DailyUserSpend", "LiteLLM_DailyTeamSpend", "LiteLLM_DailyTagSpend")
-LOGS = "LiteLLM_SpendLogs"
-# Longest id in bytes.
-LONGEST_ID = 1024
 # The entities that create_missing creates by default, and that LiteLLM does not: table, column of the log row.
 CREATED = {
     "LiteLLM_UserTable": "user",
     "LiteLLM_TeamTable": "team_id",
     "LiteLLM_OrganizationTable": "organization_id",
 }
-
-
-@dataclass
-class Expected:
-    """The state that a case must lead to, on its way from LiteLLM's to ours."""
-
-    case: Golden
-    shape: Shape
-    before: State
-    state: State
-
-    @property
-    def logs(self) -> list[Row]:
-        return list(self.state[LOGS].values())
-
-    def put(self, table: str, row: Row) -> None:
-        self.state[table][key_of(table, row)] = row
-
-    def charge(self, table: str, entity: str, spend: float) -> None:
-        row = self.state[table].setdefault((entity,), {"spend": 0.0})
-        row["spend"] += spend
-
-    def rewrite(self, table: str, change: Callable[[Row], Row]) -> None:
-        """Change rows; those that come to share a key become one, with the sums of both."""
-        rows = [change(dict(row)) for row in self.state[table].values()]
-        self.state[table] = {}
-        for row in rows:
-            other = self.state[table].get(key_of(table, row))
-            self.put(table, _sum(other, row, ROWS[table]) if other else row)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A reason, and what follows from it for the state."""
-
-    name: str
-    reason: str
-    apply: Callable[[Expected], None]
-    shapes: frozenset[Shape] = field(default_factory=frozenset)
-
-
-def rule(reason: str, *shapes: Shape) -> Callable[[Callable[[Expected], None]], Rule]:
-    """Make a rule of a function; without `shapes` it holds for both."""
-    return lambda apply: Rule(apply.__name__, reason, apply, frozenset(shapes or (SPEND_LOGS, STANDARD_LOGGING)))
 
 
 @rule("missing user, team, organization and tag rows are created, as an SDK-only database starts empty")
@@ -136,7 +83,7 @@ def one_key(expected: Expected) -> None:
     key = sent_key(expected)
     for table in DAILY:
         expected.rewrite(table, lambda row: {**row, "api_key": key})
-    own = {"user_api_key": key} if expected.shape is STANDARD_LOGGING else {}
+    own = {"user_api_key": key} if expected.shape is not Shape.SPEND_LOGS else {}
     expected.rewrite(LOGS, lambda row: {**row, "api_key": key, "metadata": {**row["metadata"], **own}})
     keys = {token: dict(row) for token, row in expected.before["LiteLLM_VerificationToken"].items()}
     if (key,) in keys:
@@ -179,7 +126,7 @@ def empty_ids_are_missing(expected: Expected) -> None:
 
 @rule(
     "a failure has the tokens that its payload reports; LiteLLM's proxy estimates them from the prompt",
-    STANDARD_LOGGING,
+    *PAYLOADS,
 )
 def no_estimated_tokens(expected: Expected) -> None:
     [request] = expected.case.requests
@@ -188,15 +135,13 @@ def no_estimated_tokens(expected: Expected) -> None:
         expected.rewrite(table, lambda row: {**row, **{name: reported[name] for name in reported if name in row}})
 
 
-@rule("the router's attempts are no part of a StandardLoggingPayload", STANDARD_LOGGING)
+@rule("the router's attempts are no part of a StandardLoggingPayload", *PAYLOADS)
 def no_router_attempts(expected: Expected) -> None:
     unknown = dict.fromkeys(("attempted_retries", "attempted_fallbacks", "max_retries", "original_model_group"))
     expected.rewrite(LOGS, lambda row: {**row, "metadata": {**row["metadata"], **unknown}})
 
 
-@rule(
-    "the key's row is not read: user, team, organization, project and alias are those that were sent", STANDARD_LOGGING
-)
+@rule("the key's row is not read: user, team, organization, project and alias are those that were sent", *PAYLOADS)
 def identity_as_sent(expected: Expected) -> None:
     [request] = expected.case.requests
     sent = request.payload["metadata"]
@@ -218,37 +163,32 @@ def no_proxy_budget(expected: Expected) -> None:
     expected.state["LiteLLM_UserTable"][name] = expected.before["LiteLLM_UserTable"][name]
 
 
-def add_tag_rows(expected: Expected, request: Request) -> None:
-    """A daily row for each distinct string tag, made of the team's, which every request has."""
-    [team] = expected.state["LiteLLM_DailyTeamSpend"].values()
-    own = {name: value for name, value in team.items() if name not in ("team_id", "ptu_flat_cost")}
-    for tag in distinct_tags(request.payload["request_tags"]):
-        expected.put("LiteLLM_DailyTagSpend", {**own, "tag": tag, "request_id": request.payload["id"]})
+@rule("the callback sends the provider's address, which LiteLLM's payload has elsewhere", Shape.CALLBACK)
+def real_api_base(expected: Expected) -> None:
+    bases = [request.payload["hidden_params"]["api_base"] for request in expected.case.requests]
+    expected.rewrite(LOGS, lambda row: {**row, "api_base": row["api_base"] or bases[0] or ""})
 
 
-def distinct_tags(tags: list[Any]) -> list[str]:
-    return list(dict.fromkeys(tag for tag in tags if isinstance(tag, str)))
+@rule("the callback does not send the name of the price map's entry", Shape.CALLBACK)
+def no_price_map_name(expected: Expected) -> None:
+    expected.rewrite(LOGS, lambda row: {**row, "metadata": {**row["metadata"], "model_map_information": None}})
 
 
-def stored_id(text: str) -> str:
-    """An id of at most LONGEST_ID bytes."""
-    if len(text.encode()) <= LONGEST_ID:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return text.encode()[: LONGEST_ID - len(digest) - 1].decode(errors="ignore") + "#" + digest
+@rule("the callback does not send what prompt caching saved yet", Shape.CALLBACK)
+def no_savings(expected: Expected) -> None:
+    for table in DAILY:
+        expected.rewrite(table, lambda row: {**row, "prompt_caching_savings_spend": 0.0})
 
 
-def sent_key(expected: Expected) -> str:
-    """The one key of a case's one request, as it must be stored."""
-    [request] = expected.case.requests
-    if expected.shape is SPEND_LOGS:
-        return request.spend_logs[0]["api_key"]
-    return request.payload["metadata"]["user_api_key_hash"]
+@rule("the callback sends no prompt and no response, even to a server that would store them", Shape.CALLBACK)
+def no_prompts(expected: Expected) -> None:
+    expected.rewrite(LOGS, lambda row: {**row, "messages": {}, "response": {}, "proxy_server_request": {}})
 
 
-def _sum(one: Row, other: Row, key: tuple[str, ...]) -> Row:
-    def add(name: str) -> Any:
-        value = one[name]
-        return value if name in key or isinstance(value, str) else value + other[name]
+@rule("the callback sends no null among the tags", Shape.CALLBACK)
+def no_null_tags(expected: Expected) -> None:
+    expected.rewrite(LOGS, lambda row: {**row, "request_tags": [tag for tag in row["request_tags"] if tag is not None]})
 
-    return {name: add(name) for name in one}
+
+# What holds for each record of the callback, whatever the case.
+OF_THE_CALLBACK = (real_api_base, no_price_map_name, no_savings, no_prompts, no_null_tags)

@@ -10,8 +10,9 @@ from harness.database import Database
 
 from .case import SEED, Golden, golden
 from .expectation import of_litellm, without_defaults
-from .rules import Expected
-from .shapes import Shape, records
+from .expected import Expected
+from .rules import OF_THE_CALLBACK
+from .shapes import Record, Shape
 from .state import State, differences, read
 from .verdicts import REJECTED, VERDICTS
 
@@ -22,24 +23,24 @@ RECORD = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
 Fold = Callable[[Database, int], None]
 
 
-def check(database: Database, name: str, shape: Shape, fold: Fold) -> None:
-    """The case leads to LiteLLM's result, but for the rules of its verdict."""
+def check(database: Database, name: str, shape: Shape, sent: list[Record], fold: Fold) -> None:
+    """The case, whose requests are `sent` in that shape, leads to LiteLLM's result, but for its verdict's rules."""
     case = golden(name)
     before = seed(database, case)
     expected = _expected(case, shape, before)
-    record_and_fold(database, case, shape, fold)
+    record_and_fold(database, case, sent, fold)
     _assert_same(expected, without_defaults(read(database)), case, shape)
     rejected = database.value("SELECT count(*) FROM litellm_spend.rejected")
     assert rejected == (len(case.requests) if name in REJECTED else 0)
 
 
-def check_replay(database: Database, name: str, shape: Shape, fold: Fold) -> None:
+def check_replay(database: Database, name: str, shape: Shape, sent: list[Record], fold: Fold) -> None:
     """The same requests again change nothing: a replayed request counts once."""
     case = golden(name)
     seed(database, case)
-    record_and_fold(database, case, shape, fold)
+    record_and_fold(database, case, sent, fold)
     once = read(database)
-    record_and_fold(database, case, shape, fold)
+    record_and_fold(database, case, sent, fold)
     _assert_same(once, read(database), case, shape)
 
 
@@ -53,11 +54,11 @@ def seed(database: Database, case: Golden) -> State:
     return read(database)
 
 
-def record_and_fold(database: Database, case: Golden, shape: Shape, fold: Fold) -> None:
+def record_and_fold(database: Database, case: Golden, sent: list[Record], fold: Fold) -> None:
     with database.connect() as connection:
         if case.name in WITH_PROMPTS:
             connection.execute("SET litellm_spend.store_prompts = on")
-        for batch in case.batches(records(case, shape)):
+        for batch in case.batches(sent):
             [(staged,)] = connection.execute(RECORD, (json.dumps(batch),)).fetchall()
             fold(database, staged)
 
@@ -69,6 +70,9 @@ def _expected(case: Golden, shape: Shape, before: State) -> State:
         if shape in rule.shapes:
             rule.apply(expected)
             assert differences(untouched, expected.state), f"{rule.name} changes nothing in {case.name}: do not list it"
+    for rule in OF_THE_CALLBACK:
+        if shape in rule.shapes:
+            rule.apply(expected)
     return expected.state
 
 

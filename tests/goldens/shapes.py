@@ -1,4 +1,5 @@
-"""The two shapes in which a request is sent: LiteLLM's SpendLogs row, and its StandardLoggingPayload."""
+"""The shapes in which a request is sent: LiteLLM's SpendLogs row, its StandardLoggingPayload, and what the
+callback of python/ makes of the latter."""
 
 from __future__ import annotations
 
@@ -15,15 +16,16 @@ TWIN_OF_UNTRACKED = "user_only"
 class Shape(Enum):
     SPEND_LOGS = "SpendLogs row"
     STANDARD_LOGGING = "StandardLoggingPayload"
+    CALLBACK = "record of the callback"
 
 
-SPEND_LOGS = Shape.SPEND_LOGS
-STANDARD_LOGGING = Shape.STANDARD_LOGGING
+# The shapes that hold what a StandardLoggingPayload holds.
+PAYLOADS = (Shape.STANDARD_LOGGING, Shape.CALLBACK)
 
 
 def records(case: Golden, shape: Shape) -> list[Record]:
-    """The case's requests in that shape, with what the client sends besides."""
-    one = sent_spend_log if shape is SPEND_LOGS else sent_payload
+    """The case's requests in one of LiteLLM's own shapes, with what the client sends besides."""
+    one = sent_spend_log if shape is Shape.SPEND_LOGS else sent_payload
     return [{**one(request), **_extras(case, request)} for request in case.requests]
 
 

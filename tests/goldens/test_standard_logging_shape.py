@@ -6,9 +6,11 @@ import pytest
 
 from harness.database import Database
 
-from .case import NAMES
+from .case import NAMES, golden
 from .runner import check, check_replay
-from .shapes import STANDARD_LOGGING
+from .shapes import Shape, records
+
+SHAPE = Shape.STANDARD_LOGGING
 
 
 def fold(database: Database, staged: int) -> None:
@@ -17,9 +19,9 @@ def fold(database: Database, staged: int) -> None:
 
 @pytest.mark.parametrize("golden_name", NAMES)
 def test_fold_leaves_what_litellm_leaves(caller_database: Database, golden_name: str) -> None:
-    check(caller_database, golden_name, STANDARD_LOGGING, fold)
+    check(caller_database, golden_name, SHAPE, records(golden(golden_name), SHAPE), fold)
 
 
 @pytest.mark.parametrize("golden_name", NAMES)
 def test_a_replayed_request_counts_once(caller_database: Database, golden_name: str) -> None:
-    check_replay(caller_database, golden_name, STANDARD_LOGGING, fold)
+    check_replay(caller_database, golden_name, SHAPE, records(golden(golden_name), SHAPE), fold)

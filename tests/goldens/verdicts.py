@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .expected import Rule
 from .rules import (
-    Rule,
     clamped_log_row,
     created,
     each_string_tag_once,

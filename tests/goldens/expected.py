@@ -1,0 +1,97 @@
+"""The state that a case must lead to, and what rules are made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .case import Golden, Request
+from .shapes import Shape
+from .state import ROWS, Row, State, key_of
+
+DAILY = ("LiteLLM_DailyUserSpend", "LiteLLM_DailyTeamSpend", "LiteLLM_DailyTagSpend")
+LOGS = "LiteLLM_SpendLogs"
+# Longest id in bytes.
+LONGEST_ID = 1024
+
+
+@dataclass
+class Expected:
+    """The state that a case must lead to, on its way from LiteLLM's to ours."""
+
+    case: Golden
+    shape: Shape
+    before: State
+    state: State
+
+    @property
+    def logs(self) -> list[Row]:
+        return list(self.state[LOGS].values())
+
+    def put(self, table: str, row: Row) -> None:
+        self.state[table][key_of(table, row)] = row
+
+    def charge(self, table: str, entity: str, spend: float) -> None:
+        row = self.state[table].setdefault((entity,), {"spend": 0.0})
+        row["spend"] += spend
+
+    def rewrite(self, table: str, change: Callable[[Row], Row]) -> None:
+        """Change rows; those that come to share a key become one, with the sums of both."""
+        rows = [change(dict(row)) for row in self.state[table].values()]
+        self.state[table] = {}
+        for row in rows:
+            other = self.state[table].get(key_of(table, row))
+            self.put(table, _sum(other, row, ROWS[table]) if other else row)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason, and what follows from it for the state."""
+
+    name: str
+    reason: str
+    apply: Callable[[Expected], None]
+    shapes: frozenset[Shape] = field(default_factory=frozenset)
+
+
+def rule(reason: str, *shapes: Shape) -> Callable[[Callable[[Expected], None]], Rule]:
+    """Make a rule of a function; without `shapes` it holds for all."""
+    return lambda apply: Rule(apply.__name__, reason, apply, frozenset(shapes or Shape))
+
+
+def add_tag_rows(expected: Expected, request: Request) -> None:
+    """A daily row for each distinct string tag, made of the team's, which every request has."""
+    [team] = expected.state["LiteLLM_DailyTeamSpend"].values()
+    own = {name: value for name, value in team.items() if name not in ("team_id", "ptu_flat_cost")}
+    for tag in distinct_tags(request.payload["request_tags"]):
+        expected.put("LiteLLM_DailyTagSpend", {**own, "tag": tag, "request_id": request.payload["id"]})
+
+
+def distinct_tags(tags: list[Any]) -> list[str]:
+    return list(dict.fromkeys(tag for tag in tags if isinstance(tag, str)))
+
+
+def stored_id(text: str) -> str:
+    """An id of at most LONGEST_ID bytes."""
+    if len(text.encode()) <= LONGEST_ID:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return text.encode()[: LONGEST_ID - len(digest) - 1].decode(errors="ignore") + "#" + digest
+
+
+def sent_key(expected: Expected) -> str:
+    """The one key of a case's one request, as it must be stored."""
+    [request] = expected.case.requests
+    if expected.shape is Shape.SPEND_LOGS:
+        return request.spend_logs[0]["api_key"]
+    return request.payload["metadata"]["user_api_key_hash"]
+
+
+def _sum(one: Row, other: Row, key: tuple[str, ...]) -> Row:
+    def add(name: str) -> Any:
+        value = one[name]
+        return value if name in key or isinstance(value, str) else value + other[name]
+
+    return {name: add(name) for name in one}
