@@ -40,6 +40,8 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     call_id = kwargs.get("litellm_call_id")
     if "litellm_call_id" not in record and isinstance(call_id, str):
         record["litellm_call_id"] = call_id  # LiteLLM 1.79's payload lacks it
+    if record.get("cache_hit") is True:
+        record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
     if not record.get("api_base"):
         _copy_scalar(payload.get("hidden_params"), "api_base", record)
     user = kwargs.get("user")

@@ -1,0 +1,167 @@
+"""Dead and missing servers, forks, threads, late events: a call never fails or waits, and no record is lost silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from driving import run_code, user_spend
+from harness.cluster import Cluster, free_port
+from harness.database import Database
+
+REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"
+TIMED_CALL = "call(); started = time.monotonic(); call(); say(seconds=time.monotonic() - started)\n"
+
+
+def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm_python: Path) -> None:
+    ran = run_code(litellm_python, REGISTER + TIMED_CALL, url=None)
+    assert ran.log_lines() == [
+        "litellm_spend: ERROR cannot record spend: no database URL: set DATABASE_URL or pass "
+        "SpendLogger(database_url=...). Records are kept and sent again later",
+        "litellm_spend: ERROR 2 spend records are lost at exit: no database URL: set DATABASE_URL or pass "
+        "SpendLogger(database_url=...)",
+    ]
+    assert ran.sdk["seconds"] < 1
+
+
+def test_a_dead_server_is_one_line_delays_no_call_and_lets_the_process_exit(litellm_python: Path) -> None:
+    code = REGISTER + TIMED_CALL + "say(ending=time.time())"
+    ran = run_code(litellm_python, code, url=f"postgresql://app:needle-4711@127.0.0.1:{free_port()}/none")
+    problem, lost = ran.log_lines()
+    assert problem.startswith("litellm_spend: ERROR cannot record spend: ") and "refused" in problem
+    assert lost.startswith("litellm_spend: ERROR 2 spend records are lost at exit: ")
+    assert "needle-4711" not in ran.log
+    assert ran.sdk["seconds"] < 1
+    assert ran.seconds < 40
+
+
+def test_records_are_kept_while_the_server_is_away_and_sent_when_it_is_back(
+    own_cluster: Cluster, litellm_python: Path
+) -> None:
+    from conftest import new_database
+
+    database = new_database(own_cluster)
+    code = (
+        REGISTER
+        + """
+call("before"); assert logger.flush()
+say(stop=1); sys.stdin.readline()
+call("during"); time.sleep(0)
+while not logger.stats().retries: time.sleep(0.02)
+say(start=1); sys.stdin.readline()
+call("after"); assert logger.flush(60), logger.stats()
+"""
+    )
+    from driving import FOLDER, PREAMBLE
+
+    import os
+    import subprocess
+
+    env = os.environ | {"DATABASE_URL": database.url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    with subprocess.Popen(
+        [litellm_python, "-c", PREAMBLE + code],
+        cwd=FOLDER,
+        env=env,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin and process.stdout
+        assert "stop" in process.stdout.readline()
+        database.close()
+        own_cluster.stop()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert "start" in process.stdout.readline()
+        own_cluster.start()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.wait(60) == 0
+    assert set(user_spend(database)) == {"before", "during", "after"}
+
+
+def test_a_forked_child_records_its_own_calls_and_not_the_parents(database: Database, litellm_python: Path) -> None:
+    code = (
+        REGISTER
+        + """
+for _ in range(10): call("parent")
+child = os.fork()
+for _ in range(10): call("child" if child == 0 else "parent")
+if child == 0:
+    say(child=logger.stats().captured <= 10)
+else:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    )
+    ran = run_code(litellm_python, code, url=database.url)
+    assert ran.sdk["child"] is True
+    spent = user_spend(database)
+    assert spent["parent"] == pytest.approx(2 * spent["child"], rel=1e-9)
+    assert database.query('SELECT "user", count(*) FROM "LiteLLM_SpendLogs" GROUP BY 1 ORDER BY 1') == [
+        ("child", 10),
+        ("parent", 20),
+    ]
+    assert database.status()["duplicates"] == 0
+
+
+def test_threads_record_all_their_calls(database: Database, litellm_python: Path) -> None:
+    code = (
+        REGISTER
+        + """
+threads = [threading.Thread(target=lambda n=n: [call(f"user-{n}") for _ in range(20)]) for n in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    )
+    run_code(litellm_python, code, url=database.url)
+    database.wait_folded()
+    assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 160
+    assert len(user_spend(database)) == 8
+
+
+def test_an_event_after_close_is_recorded(database: Database, litellm_python: Path) -> None:
+    run_code(litellm_python, REGISTER + "call('early'); assert logger.close(); call('late')", url=database.url)
+    assert set(user_spend(database)) == {"early", "late"}
+
+
+def test_flush_and_aflush_wait_for_what_was_captured(database: Database, litellm_python: Path) -> None:
+    code = (
+        REGISTER
+        + """
+call()
+while not logger.stats().captured: time.sleep(0.01)
+assert logger.flush() and logger.stats().sent == 1 and logger.stats().queued == 0
+call()
+while logger.stats().captured < 2: time.sleep(0.01)
+assert asyncio.run(logger.aflush()) and logger.stats().sent == 2
+"""
+    )
+    run_code(litellm_python, code, url=database.url)
+
+
+def test_a_full_queue_drops_counts_and_says_so_once(litellm_python: Path) -> None:
+    code = """
+litellm.callbacks = [logger := SpendLogger(max_queue=3)]
+for _ in range(10): call()
+while logger.stats().captured < 10: time.sleep(0.01)
+say(dropped=logger.stats().dropped, queued=logger.stats().queued)
+"""
+    ran = run_code(litellm_python, code, url=f"postgresql://127.0.0.1:{free_port()}/none")
+    assert ran.sdk == {"dropped": 7, "queued": 3}
+    assert len([line for line in ran.log_lines() if "queue is full" in line]) == 1
+
+
+def test_calls_that_ask_not_to_be_logged_are_not_recorded(database: Database, litellm_python: Path) -> None:
+    code = (
+        REGISTER
+        + """
+async def main():
+    arguments = dict(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}], mock_response="y")
+    await litellm.acompletion(user="asked-not", **{"no-log": True}, **arguments)
+    await litellm.acompletion(user="asked", **arguments)
+asyncio.run(main())
+call("asked-not", **{"no-log": True})
+"""
+    )
+    run_code(litellm_python, code, url=database.url)
+    assert set(user_spend(database)) == {"asked"}

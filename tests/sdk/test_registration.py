@@ -1,0 +1,70 @@
+"""However the callback is registered, and whatever is registered beside it, each call is recorded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from driving import assert_recorded, run_code, run_scenario, user_spend
+from harness.database import Database
+
+
+@pytest.mark.parametrize("registration", ["name", "handler", "twice", "every_list"])
+@pytest.mark.parametrize("scenario", ["gathered", "completions", "astreams", "streams"])
+def test_each_call_is_recorded_once(database: Database, litellm_python: Path, scenario: str, registration: str) -> None:
+    ran = run_scenario(litellm_python, database, scenario, 10, registration)
+    assert_recorded(database, ran.sdk)
+
+
+@pytest.mark.parametrize("scenario", ["gathered", "completions"])
+def test_the_earlier_name_in_success_callback_records_too(
+    database: Database, litellm_python: Path, scenario: str
+) -> None:
+    ran = run_scenario(litellm_python, database, scenario, 10, "other_name")
+    assert_recorded(database, ran.sdk)
+
+
+@pytest.mark.parametrize("scenario", ["gathered", "completions"])
+def test_opentelemetry_beside_it_exports_its_spans(database: Database, litellm_python: Path, scenario: str) -> None:
+    ran = run_scenario(litellm_python, database, scenario, 10, "opentelemetry")
+    assert_recorded(database, ran.sdk)
+    assert ran.reported[1]["spans"] > 0
+
+
+def test_two_loggers_with_two_databases_both_record(
+    database: Database, other_database: Database, litellm_python: Path
+) -> None:
+    code = """
+litellm.callbacks = [SpendLogger(), SpendLogger(os.environ["OTHER_URL"])]
+async def main():
+    arguments = dict(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}], user="user-1", mock_response="y")
+    await asyncio.gather(*(litellm.acompletion(**arguments) for _ in range(10)))
+call()
+asyncio.run(main())
+"""
+    run_code(litellm_python, code, url=database.url, OTHER_URL=other_database.url)
+    for one in (database, other_database):
+        assert set(user_spend(one)) == {"user-0", "user-1"}
+        assert one.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 11
+
+
+def test_an_application_records_in_its_own_transaction_and_the_callback_adds_nothing(
+    database: Database, litellm_python: Path
+) -> None:
+    code = """
+import psycopg
+from litellm.integrations.custom_logger import CustomLogger
+
+class InMyTransaction(CustomLogger):
+    def log_success_event(self, kwargs, response_obj, start_time, end_time):
+        record = json.dumps(litellm_spend.spend_record(kwargs))
+        with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+            connection.execute("SELECT litellm_record_spend(%s::jsonb)", (record,))
+
+litellm.callbacks = [InMyTransaction(), SpendLogger()]
+call()
+"""
+    run_code(litellm_python, code, url=database.url)
+    database.wait_folded()
+    assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 1
+    assert database.value('SELECT api_requests::int FROM "LiteLLM_DailyUserSpend"') == 1
