@@ -23,10 +23,9 @@ import psycopg
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
-from report import print_report, say  # noqa: E402
-
 from harness.cluster import Cluster  # noqa: E402
 from harness.waiting import wait_until  # noqa: E402
+from report import print_report, say  # noqa: E402
 from target import prepare  # noqa: E402
 
 CALLS = 100

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+
 from report import say
 
 INSTALLED = "SELECT count(*) FROM pg_available_extensions WHERE name = 'litellm_spend'"

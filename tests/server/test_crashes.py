@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import new_database
 from psycopg.types.json import Jsonb
 
+from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, counted, spend_records

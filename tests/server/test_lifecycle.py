@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from conftest import new_database
 
+from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, counted, spend_records

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from conftest import new_database
 
+from conftest import new_database
 from harness.cluster import Cluster
 from harness.records import assert_counted, counted, spend_records
 
