@@ -10,7 +10,7 @@ from harness.database import Database
 
 from .case import SEED, Golden, golden
 from .expectation import of_litellm, without_defaults
-from .expected import Expected
+from .expected import Expected, Rule
 from .rules import OF_THE_CALLBACK
 from .shapes import Record, Shape
 from .state import State, differences, read
@@ -23,11 +23,15 @@ RECORD = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
 Fold = Callable[[Database, int], None]
 
 
-def check(database: Database, name: str, shape: Shape, sent: list[Record], fold: Fold) -> None:
-    """The case, whose requests are `sent` in that shape, leads to LiteLLM's result, but for its verdict's rules."""
+def check(
+    database: Database, name: str, shape: Shape, sent: list[Record], fold: Fold, *, but: Rule | None = None
+) -> None:
+    """The case, whose requests are `sent` in that shape, leads to LiteLLM's result, but for the rules of its
+    verdict; `but` one of these that does not hold."""
     case = golden(name)
     before = seed(database, case)
-    expected = _expected(case, shape, before)
+    rules = [rule for rule in VERDICTS[name].rules if rule is not but]
+    expected = _expected(case, shape, before, rules)
     record_and_fold(database, case, sent, fold)
     _assert_same(expected, without_defaults(read(database)), case, shape)
     rejected = database.value("SELECT count(*) FROM litellm_spend.rejected")
@@ -63,9 +67,9 @@ def record_and_fold(database: Database, case: Golden, sent: list[Record], fold: 
             fold(database, staged)
 
 
-def _expected(case: Golden, shape: Shape, before: State) -> State:
+def _expected(case: Golden, shape: Shape, before: State, rules: list[Rule]) -> State:
     expected = Expected(case, shape, before, of_litellm(case, before))
-    for rule in VERDICTS[case.name].rules:
+    for rule in rules:
         untouched = copy.deepcopy(expected.state)
         if shape in rule.shapes:
             rule.apply(expected)
