@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from conftest import add_litellm_template, discard, new_database
 
+from conftest import add_litellm_template, discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database
 

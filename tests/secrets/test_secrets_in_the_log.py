@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import new_database
 from needles import Needles
 
+from conftest import new_database
 from harness.cluster import Cluster
 from harness.records import spend_record
 

@@ -7,9 +7,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from conftest import new_database
 from needles import Needles
 
+from conftest import new_database
 from harness.cluster import Cluster
 
 APPLICATION = Path(__file__).with_name("careless_application.py")

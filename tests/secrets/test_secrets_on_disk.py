@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import new_database
 from leaks import key_records, other_records, rejected_elements
 from needles import Needles
 
+from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import spend_record
