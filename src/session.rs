@@ -24,22 +24,37 @@ const PINS: &[(&str, &str)] = &[
     ("jit", "off"),
 ];
 
+const TRANSACTION_DEFAULTS: &[(&str, &str)] = &[
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("idle_in_transaction_session_timeout", "0"),
+];
+
 /// Runs `body` under the pinned settings and restores the session's own. An error needs no clean-up:
 /// it ends the transaction, and with it every setting made here.
 pub fn pinned<R>(body: impl FnOnce() -> R) -> R {
     // SAFETY: the nest level is closed below, or by the transaction's abort.
     let level = unsafe { pg_sys::NewGUCNestLevel() };
     for (name, value) in PINS {
-        set_local(name, value);
+        set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
     }
-    set_local("lock_timeout", &settings::lock_timeout());
+    set("lock_timeout", &settings::lock_timeout(), pg_sys::GucAction::GUC_ACTION_SAVE);
     let result = body();
     // SAFETY: closes the level opened above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
     result
 }
 
-fn set_local(name: &str, value: &str) {
+/// Makes every later transaction of a worker READ COMMITTED and read-write, whatever the server, role or
+/// database has set.
+pub fn pin_transaction_defaults() {
+    for (name, value) in TRANSACTION_DEFAULTS {
+        set(name, value, pg_sys::GucAction::GUC_ACTION_SET);
+    }
+}
+
+fn set(name: &str, value: &str, action: pg_sys::GucAction::Type) {
     let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) else { return };
     // SAFETY: both strings outlive the call, which copies them; an unknown name raises an error.
     unsafe {
@@ -48,7 +63,7 @@ fn set_local(name: &str, value: &str) {
             value.as_ptr(),
             pg_sys::GucContext::PGC_SUSET,
             pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
+            action,
             true,
             0,
             false,

@@ -1,9 +1,13 @@
-//! Keeps the statement that called `litellm_record_spend` out of the server log: a payload written as
-//! a literal may hold a raw key or a prompt, and by default the log shows the statement of an error.
+//! Keeps the statement that calls `litellm_record_spend` out of the server log: a payload written as a
+//! literal may hold a raw key or a prompt, and by default the log shows the statement of an error, and
+//! the statements around it as its context.
 
 use std::cell::Cell;
+use std::ffi::CStr;
 
 use pgrx::prelude::*;
+
+const RECORDER: &[u8] = b"litellm_record_spend";
 
 thread_local! {
     static RECORDING_STATEMENT: Cell<Option<pg_sys::TimestampTz>> = const { Cell::new(None) };
@@ -12,7 +16,8 @@ thread_local! {
 // SAFETY: set once at load, before any error can call the hook; only ever read afterwards.
 static mut PREVIOUS_HOOK: pg_sys::emit_log_hook_type = None;
 
-/// Notes that the running statement calls the recorder.
+/// Notes that the running statement calls the recorder, by whatever way: the client's text may name a
+/// function of its own only.
 pub fn hide_this_statement() {
     // SAFETY: reads the session's own statement time.
     RECORDING_STATEMENT.set(Some(unsafe { pg_sys::GetCurrentStatementStartTimestamp() }));
@@ -33,11 +38,25 @@ unsafe extern "C-unwind" fn hide_recording_statement(error: *mut pg_sys::ErrorDa
     // SAFETY: Postgres passes a valid error; the previous hook has the same contract. Nothing here
     // allocates or raises, as the hook may run for a PANIC.
     unsafe {
-        if RECORDING_STATEMENT.get() == Some(pg_sys::GetCurrentStatementStartTimestamp()) {
+        if RECORDING_STATEMENT.get() == Some(pg_sys::GetCurrentStatementStartTimestamp()) || client_names_recorder() {
             (*error).hide_stmt = true;
+            (*error).hide_ctx = true;
         }
         if let Some(previous) = PREVIOUS_HOOK {
             previous(error);
         }
+    }
+}
+
+/// Whether the client's statement names the recorder: one that fails before the recorder is called (for
+/// a payload that is no JSON, or a missing privilege) is hidden too.
+///
+/// # Safety
+/// Called in a process whose `debug_query_string` is null or a C string.
+unsafe fn client_names_recorder() -> bool {
+    // SAFETY: as the caller says.
+    unsafe {
+        let text = pg_sys::debug_query_string;
+        !text.is_null() && CStr::from_ptr(text).to_bytes().windows(RECORDER.len()).any(|part| part == RECORDER)
     }
 }

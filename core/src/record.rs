@@ -16,6 +16,9 @@ use reader::Reader;
 
 type Text<'a> = Cow<'a, str>;
 
+const CACHE_READ: &str = "cache_read_input_tokens";
+const CACHE_CREATION: &str = "cache_creation_input_tokens";
+
 /// One finished LLM request. Empty text means "none", as in LiteLLM's tables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpendRecord<'a> {
@@ -93,6 +96,10 @@ impl<'a> SpendRecord<'a> {
         let end = reader.time("endTime")?.unwrap_or(start);
         let request_id = reader.request_id(is_failure)?;
         let api_key = reader.api_key();
+        let cache_read_input_tokens = reader.cache_tokens(CACHE_READ, &["cached_tokens"]);
+        let cache_creation_input_tokens =
+            reader.cache_tokens(CACHE_CREATION, &["cache_write_tokens", "cache_creation_tokens"]);
+        let cached = [(CACHE_READ, cache_read_input_tokens), (CACHE_CREATION, cache_creation_input_tokens)];
         Ok(SpendRecord {
             litellm_call_id: reader.first_id(&["litellm_call_id"], &["litellm_call_id"]),
             call_type: reader.name("call_type"),
@@ -100,9 +107,8 @@ impl<'a> SpendRecord<'a> {
             total_tokens: reader.count("total_tokens"),
             prompt_tokens: reader.count("prompt_tokens"),
             completion_tokens: reader.count("completion_tokens"),
-            cache_read_input_tokens: reader.cache_tokens("cache_read_input_tokens", &["cached_tokens"]),
-            cache_creation_input_tokens: reader
-                .cache_tokens("cache_creation_input_tokens", &["cache_write_tokens", "cache_creation_tokens"]),
+            cache_read_input_tokens,
+            cache_creation_input_tokens,
             start,
             end,
             completion_start: reader.time("completionStartTime")?,
@@ -128,7 +134,7 @@ impl<'a> SpendRecord<'a> {
             is_internal_call: reader.flag("internal_call_origin"),
             is_billed_retry: reader.flag("billed_retry_attempt"),
             savings: reader.savings(),
-            metadata: metadata::for_log_row(&reader, &api_key, is_failure),
+            metadata: metadata::for_log_row(&reader, &api_key, is_failure, cached),
             messages: reader.document("messages"),
             response: reader.document("response"),
             proxy_server_request: reader.document("proxy_server_request"),

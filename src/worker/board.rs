@@ -10,49 +10,10 @@ use pgrx::{pg_shmem_init, pg_sys};
 
 /// Databases with staged records that the board can hold at a time; a slot without work is given away.
 const SLOTS: usize = 64;
-/// Bytes kept of an error message.
-const ERROR_BYTES: usize = 400;
 
-#[derive(Clone, Copy)]
-struct Slot {
-    database: pg_sys::Oid,
-    /// Something has committed since the worker last looked.
-    wanted: bool,
-    /// A prepared transaction may hold staged rows; its COMMIT PREPARED wakes nobody.
-    prepared: bool,
-    /// 0 while no worker is connected.
-    worker_pid: i32,
-    /// When the launcher may start a worker: while one is starting, or after a failure.
-    not_before: pg_sys::TimestampTz,
-    /// When the database is to be visited for a truncation; 0 for never.
-    visit_at: pg_sys::TimestampTz,
-    error_at: pg_sys::TimestampTz,
-    error_length: usize,
-    error: [u8; ERROR_BYTES],
-}
+mod slot;
 
-impl Default for Slot {
-    fn default() -> Self {
-        Slot {
-            database: pg_sys::InvalidOid,
-            wanted: false,
-            prepared: false,
-            worker_pid: 0,
-            not_before: 0,
-            visit_at: 0,
-            error_at: 0,
-            error_length: 0,
-            error: [0; ERROR_BYTES],
-        }
-    }
-}
-
-impl Slot {
-    fn is_free(&self) -> bool {
-        self.database == pg_sys::InvalidOid
-            || !self.wanted && !self.prepared && self.worker_pid == 0 && self.visit_at == 0 && self.error_length == 0
-    }
-}
+use slot::Slot;
 
 #[derive(Clone, Copy)]
 struct Board {
@@ -96,7 +57,7 @@ impl Board {
         let at = known.or_else(|| self.slots.iter().position(Slot::is_free))?;
         let slot = &mut self.slots[at];
         if slot.database != database {
-            *slot = Slot { database, ..Slot::default() };
+            *slot = Slot::of(database);
         }
         Some(slot)
     }
@@ -201,28 +162,17 @@ pub fn take_prepared(database: pg_sys::Oid) -> bool {
 pub fn set_error(database: pg_sys::Oid, error: Option<&str>) {
     let mut board = BOARD.exclusive();
     let Some(slot) = board.slot(database) else { return };
-    let text = error.unwrap_or_default();
-    let length = text.floor_char_boundary(ERROR_BYTES);
-    slot.error[..length].copy_from_slice(&text.as_bytes()[..length]);
-    slot.error_length = length;
-    slot.error_at = if error.is_some() { now() } else { 0 };
+    slot.set_error(error, now());
 }
 
 /// Databases that need a worker now, each put off by `retry_micros` in case none comes up.
 pub fn take_due(retry_micros: i64) -> Vec<pg_sys::Oid> {
     let now = now();
     let mut board = BOARD.exclusive();
-    let due = |slot: &&mut Slot| {
-        let visit = slot.visit_at != 0 && slot.visit_at <= now;
-        slot.database != pg_sys::InvalidOid
-            && (slot.wanted || slot.prepared || visit)
-            && slot.not_before <= now
-            && (slot.worker_pid == 0 || !is_alive(slot.worker_pid))
-    };
     board
         .slots
         .iter_mut()
-        .filter(due)
+        .filter(|slot| slot.is_due(now) && (slot.worker_pid == 0 || !is_alive(slot.worker_pid)))
         .map(|slot| {
             slot.worker_pid = 0;
             slot.not_before = now + retry_micros;
@@ -235,15 +185,11 @@ pub fn take_due(retry_micros: i64) -> Vec<pg_sys::Oid> {
 pub fn next_due() -> Option<i64> {
     let now = now();
     let board = BOARD.share();
-    let waiting = board.slots.iter().filter(|slot| slot.database != pg_sys::InvalidOid && slot.worker_pid == 0);
-    waiting
-        .filter_map(|slot| {
-            if slot.wanted || slot.prepared {
-                Some(slot.not_before)
-            } else {
-                (slot.visit_at != 0).then_some(slot.visit_at)
-            }
-        })
+    board
+        .slots
+        .iter()
+        .filter(|slot| slot.worker_pid == 0)
+        .filter_map(|slot| slot.due_at())
         .map(|at| at.saturating_sub(now).max(0))
         .min()
 }
@@ -275,16 +221,14 @@ pub fn state_of_this_database() -> State {
     let database = unsafe { pg_sys::MyDatabaseId };
     let slot = BOARD.share().slots.iter().find(|slot| slot.database == database).copied().unwrap_or_default();
     let alive = slot.worker_pid != 0 && is_alive(slot.worker_pid);
-    state.worker = match (alive, slot.error_length > 0) {
-        (_, true) => "held",
-        (true, false) => "running",
-        (false, false) => "idle",
-    };
     state.pid = alive.then_some(slot.worker_pid);
-    if slot.error_length > 0 {
-        state.last_error = Some(String::from_utf8_lossy(&slot.error[..slot.error_length]).into_owned());
-        state.last_error_at = TimestampWithTimeZone::try_from(slot.error_at).ok();
-    }
+    state.last_error = slot.error();
+    state.last_error_at = state.last_error.as_ref().and_then(|_| TimestampWithTimeZone::try_from(slot.error_at).ok());
+    state.worker = match (alive, &state.last_error) {
+        (_, Some(_)) => "held",
+        (true, None) => "running",
+        (false, None) => "idle",
+    };
     state
 }
 

@@ -51,7 +51,7 @@ pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
         pg_sys::before_shmem_exit(Some(leave_board), argument);
         pg_sys::pgstat_report_appname(c"litellm_spend worker".as_ptr());
     }
-    pin_transaction_defaults();
+    session::pin_transaction_defaults();
     serve(database);
 }
 
@@ -60,26 +60,6 @@ unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum)
     // SAFETY: the argument is the oid registered above.
     if let Some(database) = unsafe { pg_sys::Oid::from_datum(argument, false) } {
         board::detach_worker(database, exit_code == 0);
-    }
-}
-
-/// A fold's transaction is READ COMMITTED and read-write whatever the server, role or database set.
-fn pin_transaction_defaults() {
-    for (name, value) in [
-        (c"default_transaction_isolation", c"read committed"),
-        (c"default_transaction_read_only", c"off"),
-        (c"default_transaction_deferrable", c"off"),
-        (c"idle_in_transaction_session_timeout", c"0"),
-    ] {
-        // SAFETY: both strings are static.
-        unsafe {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
-        }
     }
 }
 

@@ -13,9 +13,16 @@ const MOVED: &[&str] =
 /// The three totals have columns of their own.
 const TOTALS: &[&str] = &["prompt_tokens", "completion_tokens", "total_tokens"];
 /// Members of the payload's metadata that the log row holds elsewhere or not at all.
-const NOT_LOGGED: &[&str] = &["user_api_key_hash", "user_api_key", "team_id", "team_alias", "tags"];
+const NOT_LOGGED: &[&str] =
+    &["user_api_key_hash", "user_api_key", "user_api_key_end_user_id", "team_id", "team_alias", "tags"];
 
-pub(super) fn for_log_row<'a>(reader: &Reader<'_, 'a>, api_key: &Text<'a>, is_failure: bool) -> Json<'a> {
+/// `cached` are the tokens read from and written to the prompt cache, by their name in the usage.
+pub(super) fn for_log_row<'a>(
+    reader: &Reader<'_, 'a>,
+    api_key: &Text<'a>,
+    is_failure: bool,
+    cached: [(&'static str, i64); 2],
+) -> Json<'a> {
     let own: &[(Text<'a>, Json<'a>)] = match reader.metadata() {
         Json::Object(members) => members,
         _ => &[],
@@ -28,7 +35,9 @@ pub(super) fn for_log_row<'a>(reader: &Reader<'_, 'a>, api_key: &Text<'a>, is_fa
         .filter(|(key, value)| !matches!(value, Json::Null) && !NOT_LOGGED.contains(&key.as_ref()))
         .cloned()
         .collect();
-    members.push((Cow::Borrowed("user_api_key"), Json::Str(api_key.clone())));
+    if !api_key.is_empty() {
+        members.push((Cow::Borrowed("user_api_key"), Json::Str(api_key.clone())));
+    }
     if is_failure {
         members.push((Cow::Borrowed("status"), Json::Str(Cow::Borrowed("failure"))));
     }
@@ -40,7 +49,12 @@ pub(super) fn for_log_row<'a>(reader: &Reader<'_, 'a>, api_key: &Text<'a>, is_fa
         }
     }
     if let Some(Json::Object(usage)) = reader.metadata().given("usage_object") {
-        let rest = usage.iter().filter(|(key, _)| !TOTALS.contains(&key.as_ref())).cloned().collect();
+        let mut rest: Vec<_> = usage.iter().filter(|(key, _)| !TOTALS.contains(&key.as_ref())).cloned().collect();
+        for (key, tokens) in cached {
+            if tokens != 0 && !rest.iter().any(|(own, value)| own == key && *value != Json::Null) {
+                rest.push((Cow::Borrowed(key), Json::Int(tokens)));
+            }
+        }
         members.push((Cow::Borrowed("additional_usage_values"), Json::Object(rest)));
     }
     Json::Object(members)
