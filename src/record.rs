@@ -97,8 +97,14 @@ fn accept(element: Element<'_>) -> std::result::Result<Jsonb, (RecordError, Opti
     match (verdict, stored) {
         (Ok(()), Some(stored)) => Ok(stored),
         (Ok(()), None) => Err((RecordError::Damaged, None)),
-        (Err(error), stored) => Err((error, stored)),
+        (Err(error), stored) => Err((as_sent(element.container).unwrap_or(error), stored)),
     }
+}
+
+/// What is wrong with a record as it was sent: a value of the wrong type, say, which the sanitiser has
+/// dropped, is not missing.
+fn as_sent(container: Option<&[u8]>) -> Option<RecordError> {
+    SpendRecord::decode(&jsonb_format::read(container?).ok()?).err()
 }
 
 /// Keeps a record that cannot be counted, with the reason.

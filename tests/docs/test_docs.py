@@ -27,9 +27,7 @@ def test_there_is_something_to_run() -> None:
 
 def test_the_sql_of_the_documents_runs_in_an_empty_database(empty_database: Database) -> None:
     # The application's role, which the reader has.
-    empty_database.execute(
-        "DO $$ BEGIN CREATE ROLE my_application; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-    )
+    empty_database.execute("DO $$ BEGIN CREATE ROLE my_application; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     for where, text in blocks("sql"):
         # One statement at a time: flush() refuses a transaction, which several in one -c would be.
         statements = [part.strip() for part in re.split(r";[ \t]*(?:--[^\n]*)?\n", text) if part.strip()]
