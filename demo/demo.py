@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
 from harness.cluster import Cluster  # noqa: E402
-from harness.waiting import wait_until  # noqa: E402
+from harness.waiting import interrupt_on_sigterm, wait_until  # noqa: E402
 from report import print_report, say  # noqa: E402
 from target import prepare  # noqa: E402
 
@@ -109,7 +108,7 @@ def main() -> None:
     parser.add_argument("litellm_python")
     parser.add_argument("--exit-at-once", type=int, metavar="TIMES", default=0)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    interrupt_on_sigterm()
     with server() as url, prepare(url) as (connection, worker):
         demo = Demo(connection, url, worker, options.litellm_python)
         if options.exit_at_once:

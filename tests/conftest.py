@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 from harness.litellm_schema import load_litellm_schema
 from harness.postgres import PROJECT
+from harness.waiting import interrupt_on_sigterm
 
 LITELLM_VERSIONS = ("1.79.0", "1.109.1")
 TEMPLATE = "litellm_schema"
@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 def pytest_configure(config: pytest.Config) -> None:
     # A terminated run must stop its servers as an interrupted one does.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    interrupt_on_sigterm()
 
 
 def add_litellm_template(cluster: Cluster) -> None:

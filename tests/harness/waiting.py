@@ -1,7 +1,8 @@
-"""Waiting for something to become true: poll with a deadline, never a bare sleep."""
+"""Waiting for something to become true: poll with a deadline, never a bare sleep; and being told to stop."""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -35,3 +36,12 @@ def wait_for_value(read: Callable[[], T], expected: T, *, deadline: float = 30.0
 
     text = f"{what or 'a value'} to become {expected!r}"
     wait_until(reached, deadline=deadline, what=text, show=lambda _: repr(seen[0]))
+
+
+def interrupt_on_sigterm() -> None:
+    """From now on a SIGTERM unwinds this program as Ctrl-C does, so that it stops its servers."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
