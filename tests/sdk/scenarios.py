@@ -90,6 +90,14 @@ def astreams(reported: Reported, number: int) -> None:
     asyncio.run(main())
 
 
+def mixed(reported: Reported, number: int) -> None:
+    """Sync and async calls and streams; the async calls come last, and their event loop ends at once."""
+    completions(reported, number)
+    streams(reported, number)
+    astreams(reported, number)
+    gathered(reported, number)
+
+
 EMBEDDING = {"model": "text-embedding-3-small", "input": ["a b c"], "user": "user-0", "mock_response": [0.1, 0.2]}
 
 

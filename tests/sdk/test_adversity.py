@@ -1,4 +1,4 @@
-"""Dead and missing servers, forks, threads, late events: a call never fails or waits, and no record is lost silently."""
+"""Dead and missing servers, forks, threads, late events: no call fails or waits, no record is lost in silence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from driving import run_code, user_spend
+
 from harness.cluster import Cluster, free_port
 from harness.database import Database
 
@@ -52,10 +53,10 @@ say(start=1); sys.stdin.readline()
 call("after"); assert logger.flush(60), logger.stats()
 """
     )
-    from driving import FOLDER, PREAMBLE
-
     import os
     import subprocess
+
+    from driving import FOLDER, PREAMBLE
 
     env = os.environ | {"DATABASE_URL": database.url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with subprocess.Popen(

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from driving import run_code, user_spend
+
 from harness.database import Database
 
 REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"

@@ -45,10 +45,11 @@ def _registered_logger() -> Any:
 
     from .logger import SpendLogger
 
-    for logger in litellm.callbacks:
-        if isinstance(logger, SpendLogger):
-            return logger
-    return __getattr__("handler")
+    registered = [logger for logger in litellm.callbacks if isinstance(logger, SpendLogger)]
+    logger = registered[0] if registered else __getattr__("handler")
+    # A name in success_callback alone gets no hook before the first call.
+    logger.attach_twin()
+    return logger
 
 
 if importlib.util.find_spec("litellm") is not None:

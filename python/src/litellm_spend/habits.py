@@ -1,6 +1,6 @@
-"""Two habits of LiteLLM and of Python's thread pool that would hang a script or lose its events.
+"""Habits of LiteLLM and of Python's thread pool that would hang a script, or lose an event or its cost.
 
-Both reach into private attributes, so both do nothing where these have moved.
+What reaches into private attributes does nothing where these have moved.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import logging
 import queue
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 log = logging.getLogger("litellm_spend")
@@ -56,3 +57,22 @@ def revive_thread_pool() -> None:
             executor._threads = set()
     except Exception as error:
         log.debug("LiteLLM's thread pool was not looked at: %s", type(error).__name__)
+
+
+def restore_lost_cost(record: dict[str, Any], kwargs: Mapping[str, Any], response: Any) -> None:
+    """Prices a finished stream again that LiteLLM 1.79 reports as free.
+
+    It handles each chunk on a thread of its own, and one that is late clears the cost that was just computed.
+    """
+    if record.get("response_cost") or not kwargs.get("stream") or not record.get("completion_tokens"):
+        return
+    if record.get("cache_hit") is True or record.get("status") != "success":
+        return
+    try:
+        import litellm
+
+        record["response_cost"] = litellm.completion_cost(
+            response, model=record.get("model"), custom_llm_provider=record.get("custom_llm_provider")
+        )
+    except Exception as error:
+        log.debug("LiteLLM has no price for a stream: %s", type(error).__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from . import health, lifecycle, twin
+from . import habits, health, lifecycle, twin
 from .capture import spend_record
 from .encode import encode
 from .outbox import Outbox, Stats
@@ -65,10 +65,10 @@ class SpendLogger(CustomLogger):
     # LiteLLM's hooks.
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
-        self._attach_twin()
+        self.attach_twin()
 
     async def async_pre_call_deployment_hook(self, kwargs: Any, call_type: Any) -> None:
-        self._attach_twin()
+        self.attach_twin()
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self._receive(kwargs, response_obj)
@@ -113,7 +113,14 @@ class SpendLogger(CustomLogger):
         """What became of the records so far."""
         return self._outbox.stats()
 
-    # For `lifecycle`.
+    # For `lifecycle` and registration by name.
+
+    def attach_twin(self) -> None:
+        """Makes sure that async successes arrive though their event loop ends; see `twin`."""
+        try:
+            twin.attach(self._twin)
+        except Exception as error:
+            self._complain(f"cannot attach to LiteLLM's success callbacks: {type(error).__name__}")
 
     def finish(self, deadline: float) -> None:
         """Sends what is left while the process exits, and says how many records that could not save."""
@@ -128,12 +135,6 @@ class SpendLogger(CustomLogger):
         self._seen = Seen()
         self._complaint = threading.Lock()
 
-    def _attach_twin(self) -> None:
-        try:
-            twin.attach(self._twin)
-        except Exception as error:
-            self._complain(f"cannot attach to LiteLLM's success callbacks: {type(error).__name__}")
-
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
         try:
             payload = kwargs.get("standard_logging_object")
@@ -142,6 +143,8 @@ class SpendLogger(CustomLogger):
             record = spend_record(kwargs, response)
             if record is None:
                 return
+            if twin.LITELLM_IS_OLD:
+                habits.restore_lost_cost(record, kwargs, response)
             if not self._outbox.put(encode(record)):
                 self._complain("spend records are dropped: the queue is full and the server does not keep up")
             self._sender.ensure_running()

@@ -16,7 +16,8 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
 
 Receive = Callable[[Mapping[str, Any], Any], None]
-_NEEDS_FUNCTION = not hasattr(Logging, "_get_completed_success_callbacks")
+# Before it sorted callbacks into sync and async ones by the hooks they override (1.79 and a while after).
+LITELLM_IS_OLD = not hasattr(Logging, "_get_completed_success_callbacks")
 
 
 class SpendLoggerTwin(CustomLogger):
@@ -34,7 +35,7 @@ class SpendLoggerTwin(CustomLogger):
 
     def logging_hook(self, kwargs: dict, result: Any, call_type: str) -> tuple[dict, Any]:
         # Unlike events, hooks also run for streams in pieces and for calls that ask not to be logged.
-        if _NEEDS_FUNCTION and not _is_piece(kwargs) and not _is_unlogged(kwargs) and is_registered(self._owner):
+        if LITELLM_IS_OLD and not _is_piece(kwargs) and not _is_unlogged(kwargs) and is_registered(self._owner):
             self._receive(kwargs, result)
         return kwargs, result
 
@@ -48,7 +49,7 @@ def attach(twin: SpendLoggerTwin) -> None:
     callbacks = litellm.success_callback
     if not any(type(other) is SpendLoggerTwin and other.target == twin.target for other in callbacks):
         callbacks.append(twin)
-    if _NEEDS_FUNCTION and start_sync_delivery not in callbacks:
+    if LITELLM_IS_OLD and start_sync_delivery not in callbacks:
         callbacks.append(start_sync_delivery)
 
 
