@@ -1,0 +1,95 @@
+"""Database URLs: Prisma's parameters are translated or left out, unknown ones are named, passwords never show."""
+
+from __future__ import annotations
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from litellm_spend.dsn import Target, UrlError, resolve, translate
+
+URL = "postgresql://app:s3cret@db:5433/litellm"
+
+
+def options(url: str) -> dict[str, object]:
+    return conninfo_to_dict(translate(url).conninfo)
+
+
+def test_a_plain_url_is_kept_and_gets_a_connect_timeout_and_a_name() -> None:
+    assert options(URL) == {
+        "user": "app",
+        "password": "s3cret",
+        "host": "db",
+        "port": "5433",
+        "dbname": "litellm",
+        "connect_timeout": "10",
+        "application_name": "litellm_spend",
+    }
+    assert translate(URL).changes == ()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2", "POSTGRESQL+asyncpg"])
+def test_any_driver_in_the_scheme_will_do(scheme: str) -> None:
+    assert options(URL.replace("postgresql", scheme, 1))["host"] == "db"
+
+
+def test_prismas_parameters_are_left_out_and_told() -> None:
+    target = translate(URL + "?schema=app&connection_limit=5&pool_timeout=60&pgbouncer=true&sslmode=disable")
+    assert target.schema == "app"
+    assert conninfo_to_dict(target.conninfo)["sslmode"] == "disable"
+    assert len(target.changes) == 4
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sslmode"),
+    [
+        ("sslaccept=accept_invalid_certs", "require"),
+        ("sslaccept=strict", "verify-full"),
+        ("sslmode=require&sslaccept=strict", "verify-full"),
+        ("sslmode=verify-ca&sslaccept=strict", "verify-ca"),
+    ],
+)
+def test_sslaccept_becomes_sslmode(parameters: str, sslmode: str) -> None:
+    assert options(f"{URL}?{parameters}")["sslmode"] == sslmode
+
+
+def test_an_unknown_parameter_is_named() -> None:
+    with pytest.raises(UrlError, match="unknown parameter 'sslmod'"):
+        translate(URL + "?sslmod=require")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:needle%zz@db/x",
+        "postgresql://app:needle#4/5@db/x",
+        "postgresql://app:nee?dle=5@db/x",
+        "postgresql://app:needle@db:port/x",
+        "mysql://app:needle@db/x",
+        "needle",
+    ],
+)
+def test_an_unreadable_url_is_told_without_its_password(url: str) -> None:
+    try:
+        target = translate(url)
+    except UrlError as error:
+        assert "needle" not in str(error) and error.__cause__ is None
+    else:
+        assert "needle" not in repr(target)
+
+
+def test_a_target_hides_its_password_in_every_spelling() -> None:
+    target = translate("postgresql://app:p%40ss-w0rd@db/x")
+    assert isinstance(target, Target) and "w0rd" not in repr(target)
+    assert target.redact("p@ss-w0rd, p%40ss-w0rd") == "***, ***"
+
+
+def test_libpqs_own_form_is_taken() -> None:
+    assert options("host=/tmp dbname=x password=y")["host"] == "/tmp"
+
+
+def test_the_environment_is_read_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with pytest.raises(UrlError, match="set DATABASE_URL"):
+        resolve(None)
+    monkeypatch.setenv("DATABASE_URL", URL)
+    assert "host=db" in resolve(None).conninfo

@@ -1,0 +1,68 @@
+"""Every record that was put is queued, on its way, sent, refused or dropped, and counted as such."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from litellm_spend.outbox import Outbox
+from litellm_spend.seen import Seen
+
+
+def test_a_batch_that_is_put_back_keeps_its_order() -> None:
+    outbox = Outbox(max_queue=10, batch_size=3)
+    for record in "abcde":
+        assert outbox.put(record)
+    batch = outbox.take()
+    assert batch == ["a", "b", "c"] and outbox.pending() == 5
+    outbox.put_back(batch, "away")
+    assert outbox.take() == ["a", "b", "c"]
+    outbox.settle(sent=2, rejected=1)
+    outbox.settle(refused=1)
+    stats = outbox.stats()
+    assert (stats.captured, stats.queued, stats.sent, stats.rejected, stats.refused) == (5, 2, 2, 1, 1)
+    assert stats.retries == 1 and stats.last_error is None
+
+
+def test_a_full_queue_drops_what_comes_and_counts_what_is_on_its_way() -> None:
+    outbox = Outbox(max_queue=2, batch_size=2)
+    outbox.put("a")
+    outbox.take()
+    assert [outbox.put("b"), outbox.put("c")] == [True, False]
+    assert outbox.stats().dropped == 1
+
+
+def test_one_batch_is_bounded_in_bytes() -> None:
+    outbox = Outbox(max_queue=100, batch_size=100)
+    for _ in range(10):
+        outbox.put("x" * 4_000_000)
+    assert len(outbox.take()) == 2
+
+
+def test_a_waiter_is_told_when_the_queue_is_empty() -> None:
+    outbox = Outbox(max_queue=10, batch_size=10)
+    outbox.put("a")
+    assert not outbox.wait_empty(time.monotonic() + 0.01)
+
+    def send() -> None:
+        outbox.settle(sent=len(outbox.take()))
+
+    threading.Thread(target=send).start()
+    assert outbox.wait_empty(time.monotonic() + 10)
+
+
+def test_an_event_is_new_once_and_another_start_makes_another_event() -> None:
+    seen = Seen()
+    payload = {"id": "x", "status": "success", "startTime": 1.0}
+    kwargs = {"litellm_call_id": "call"}
+    assert seen.first_time(payload, kwargs)
+    assert not seen.first_time({**payload, "id": "x_cache_hit2"}, kwargs)
+    assert seen.first_time({**payload, "startTime": 2.0}, kwargs)
+    assert seen.first_time({**payload, "status": "failure"}, kwargs)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    seen = Seen()
+    for number in range(100_000):
+        seen.first_time({"status": "success", "startTime": 0.0}, {"litellm_call_id": str(number)})
+    assert len(seen._recent) + len(seen._older) <= 40_000
