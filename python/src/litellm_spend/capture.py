@@ -15,6 +15,7 @@ from typing import Any, Final
 from .fields import ANY, LIST, RECORD, Fields
 
 _SCALARS: Final = (str, int, float, bool)
+_EXACT: Final = frozenset(_SCALARS)
 _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
 # Names that LiteLLM's proxy uses in place of a key hash.
 _KEY_ALIASES: Final = frozenset(
@@ -62,27 +63,29 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
 
 def _pick(source: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
     picked: dict[str, Any] = {}
-    for key, rule in fields.items():
-        value = source.get(key)
-        if value is None:
+    # A copy: another callback may change its payload meanwhile, on another thread.
+    for key, value in list(source.items()):
+        if value is None or key not in fields:
             continue
+        rule = fields[key]
         if rule is None:
-            if isinstance(value, _SCALARS):
+            # The exact types first: they are nearly all that is seen.
+            if type(value) in _EXACT or isinstance(value, _SCALARS):
                 picked[key] = value
         elif rule is LIST:
             if isinstance(value, (list, tuple)):
                 picked[key] = [item for item in value if isinstance(item, _SCALARS)]
         elif rule is ANY:
             picked[key] = value
-        elif isinstance(value, Mapping):
+        elif type(value) is dict or isinstance(value, Mapping):
             picked[key] = _pick(value, rule)
     return picked
 
 
 def _copy_scalar(source: Any, key: str, record: dict[str, Any]) -> None:
-    if isinstance(source, Mapping):
+    if type(source) is dict or isinstance(source, Mapping):
         value = source.get(key)
-        if isinstance(value, _SCALARS):
+        if value is not None and isinstance(value, _SCALARS):
             record[key] = value
 
 
@@ -125,12 +128,14 @@ def _get(source: Any, key: str) -> Any:
 def _tool_names(response: Any) -> list[str]:
     """The distinct tools that a chat completion or a Responses API answer called."""
     names: dict[str, None] = {}
-    for choice in _items(_get(response, "choices")):
+    choices = _get(response, "choices")
+    for choice in _items(choices):
         for call in _items(_get(_get(choice, "message"), "tool_calls")):
             name = _get(_get(call, "function"), "name")
             if isinstance(name, str):
                 names[name] = None
-    for item in _items(_get(response, "output")):
+    # To ask a chat completion for what it does not have takes longer than all the rest.
+    for item in () if choices else _items(_get(response, "output")):
         if _get(item, "type") == "function_call" and isinstance(_get(item, "name"), str):
             names[_get(item, "name")] = None
     return list(names)
