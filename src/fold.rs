@@ -59,11 +59,13 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
     guard::refuse_in_a_transaction()?;
     let rows = session::pinned(|| -> Result<usize> {
         guard::lock_own_tables()?;
+        // A window that was open before ends at a snapshot older than this call.
+        let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;
         let mut rows = 0;
         loop {
             let folded = fold_batch()?;
             rows += folded.rows;
-            if !folded.more {
+            if !folded.more && !std::mem::take(&mut window_is_old) {
                 rotate()?;
                 return Ok(rows);
             }

@@ -1,6 +1,8 @@
 //! SQL behaviour within one transaction. Whatever commits, folding above all, is tested out of process
 //! (tests/server). pgrx runs the functions of the schema `tests`.
 
+// These run in the server, where the test allowances of clippy.toml do not reach.
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #[pgrx::pg_schema]
 mod tests {
     use litellm_spend_core::json::Json;

@@ -115,6 +115,11 @@ impl Cursor {
     }
 }
 
+/// Whether a fold left its window open, for others wait for the lock that this takes.
+pub fn has_open_window(client: &mut SpiClient) -> Result<bool> {
+    Ok(Cursor::lock(client)?.window.is_some())
+}
+
 fn read_row(rows: pgrx::spi::SpiTupleTable) -> Result<Cursor> {
     if rows.is_empty() {
         return Ok(Cursor { through: Snapshot::empty(), window: None, position: None });

@@ -152,6 +152,12 @@ class Cluster:
         self._postmaster.send_signal(STOP_SIGNALS[mode])
         self._wait_for_exit(deadline)
 
+    def configure(self, **settings: str) -> None:
+        """Change settings of a stopped server; the next start reads them."""
+        self.settings.update(settings)
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
         self.start()

@@ -108,3 +108,13 @@ def test_two_concurrent_create_extensions_both_succeed(own_cluster: Cluster, out
         database.record(records)
         database.wait_folded()
         assert_counted(database, records)
+
+
+def test_create_extension_refuses_a_database_that_is_not_utf8_and_says_why(cluster: Cluster) -> None:
+    cluster.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(psycopg.errors.FeatureNotSupported) as error:
+            cluster.execute("CREATE EXTENSION litellm_spend", database="ascii")
+        assert "UTF8" in str(error.value) and "ENCODING" in (error.value.diag.message_hint or "")
+    finally:
+        cluster.drop_database("ascii")

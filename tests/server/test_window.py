@@ -8,7 +8,8 @@ import pytest
 
 from conftest import new_database
 from harness.cluster import Cluster
-from harness.records import assert_counted, spend_records
+from harness.records import assert_counted, counted, spend_records
+from harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -43,3 +44,19 @@ def test_one_transaction_of_many_records_is_folded_in_many_batches(tiny_batches:
     assert database.record(records) == 1_000
     database.wait_folded()
     assert_counted(database, records)
+
+
+def test_fold_counts_what_is_committed_now_beyond_a_window_that_a_worker_left_open(tiny_batches: Cluster) -> None:
+    database = new_database(tiny_batches, template="template1")
+    database.query("SELECT * FROM litellm_spend.create_tables()")
+    early, late = spend_records(3_000, "early"), spend_records(5, "late")
+    database.record(early)
+    wait_until(lambda: counted(database) > 0, what="the first batch to be folded")
+    tiny_batches.stop("immediate")
+    tiny_batches.configure(shared_preload_libraries="")
+    tiny_batches.start()
+    assert 0 < counted(database) < len(early)
+    assert database.value("SELECT open_window IS NOT NULL FROM litellm_spend.fold_cursor")
+    database.record(late)
+    database.fold()
+    assert_counted(database, early + late)
