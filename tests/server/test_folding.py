@@ -128,6 +128,8 @@ def test_fold_beside_the_worker_and_itself_counts_each_record_once(database: Dat
             job.result()
     database.wait_folded()
     assert_counted(database, records)
+    # Folds take turns: none read what another one was counting.
+    assert database.status()["duplicates"] == 0
 
 
 def test_flush_returns_false_when_the_time_ran_out(database: Database) -> None:

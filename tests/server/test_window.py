@@ -8,6 +8,7 @@ import pytest
 
 from conftest import new_database
 from harness.cluster import Cluster
+from harness.database import Database
 from harness.records import assert_counted, counted, spend_records
 from harness.waiting import wait_until
 
@@ -60,3 +61,32 @@ def test_fold_counts_what_is_committed_now_beyond_a_window_that_a_worker_left_op
     database.record(late)
     database.fold()
     assert_counted(database, early + late)
+
+
+def test_a_record_that_a_trigger_stages_within_a_fold_is_counted_by_the_next(database: Database) -> None:
+    first, *records = spend_records(21)
+    database.record(first)
+    database.wait_folded()
+    database.execute(
+        """CREATE FUNCTION public.surcharge() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN
+               PERFORM public.litellm_record_spend(pg_catalog.jsonb_build_object(
+                   'request_id', NEW.request_id || '-surcharge', 'spend', 0.5, 'startTime', 0, 'user', 'house'));
+               RETURN NULL;
+           END $$;
+           CREATE TRIGGER t AFTER INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW
+           WHEN (NEW."user" <> 'house') EXECUTE FUNCTION public.surcharge()"""
+    )
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'litellm_spend worker'"
+        " AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    # The fold has its id, but not its window yet, when younger transactions end: its snapshot then takes
+    # its own id for one that has ended.
+    with database.connect(autocommit=False) as blocker:
+        blocker.execute("SELECT FROM litellm_spend.fold_cursor FOR UPDATE")
+        database.record(records)
+        database.wait_for(waiting, 1)
+        database.query("SELECT pg_current_xact_id()")
+    database.wait_for("""SELECT sum(spend) FROM "LiteLLM_UserTable" WHERE user_id = 'house'""", 10.0)
+    assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 41
