@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every test on one Postgres major. Usage: test.sh MAJOR [all | extension]
-#   all         the core's tests, the extension's own, and every out-of-process test
+#   all         the core's tests, the callback's, the extension's own, and every out-of-process test
 #   extension   what depends on the server's version: the extension's own tests and tests/server
 # Runs everything even when a part fails, and exits with 1 then.
 source "$(dirname "$0")/lib.sh"
@@ -22,6 +22,8 @@ failed=()
 if [ "$scope" = all ]; then
   step "cargo test: the core"
   cargo test -p litellm_spend_core || failed+=("the core's tests")
+  step "pytest: the callback's unit tests"
+  "$python" -m pytest python/tests || failed+=("the callback's unit tests")
 fi
 
 # pgrx puts its server's socket beside the data directory, so this path must be short.
