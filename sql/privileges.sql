@@ -30,5 +30,6 @@ SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.fold_cursor', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected_id_seq', '');
 
 SELECT litellm_spend.start_worker();

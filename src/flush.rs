@@ -71,7 +71,28 @@ fn refuse_where_it_cannot_work() -> Result<()> {
             "Commit first; what this transaction has recorded is folded after that.",
         ));
     }
-    Ok(())
+    match own_table_lock()? {
+        Some(table) => Err(Error::refused(
+            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            format!("litellm_spend.flush() would wait for its own transaction, which has locked {table}"),
+            "Commit first.",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A table that this session has locked against writes, and with them against a fold.
+fn own_table_lock() -> Result<Option<String>> {
+    Spi::connect(|client| {
+        let found = client.select(
+            "SELECT l.relation::pg_catalog.regclass::pg_catalog.text FROM pg_catalog.pg_locks l
+             WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.relation >= 16384
+               AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')",
+            Some(1),
+            &[],
+        )?;
+        if found.is_empty() { Ok(None) } else { Ok(found.first().get(1)?) }
+    })
 }
 
 /// Whether no row that `asked` sees is left, as the cursor is at this moment.

@@ -132,6 +132,13 @@ def test_fold_beside_the_worker_and_itself_counts_each_record_once(database: Dat
     assert database.status()["duplicates"] == 0
 
 
+def test_flush_refuses_to_wait_for_its_own_callers_lock(database: Database) -> None:
+    with database.connect(autocommit=False) as connection:
+        connection.execute('LOCK TABLE "LiteLLM_SpendLogs" IN SHARE MODE')
+        with pytest.raises(psycopg.errors.ActiveSqlTransaction, match="has locked.*SpendLogs"):
+            connection.execute("SELECT litellm_spend.flush()")
+
+
 def test_flush_returns_false_when_the_time_ran_out(database: Database) -> None:
     record = spend_record()
     with database.held_fold():
