@@ -6,7 +6,7 @@ source "$(dirname "$0")/lib.sh"
 
 have_libclang() {
   [ -n "${LIBCLANG_PATH:-}" ] && return 0
-  compgen -G '/usr/lib/llvm*/lib*/libclang*.so*' >/dev/null && compgen -G '/usr/lib/llvm*/lib*/clang/*/include/stddef.h' >/dev/null && return 0
+  compgen -G '/usr/lib/llvm*/lib*/libclang.so*' >/dev/null && compgen -G '/usr/lib/llvm*/lib*/clang/*/include/stddef.h' >/dev/null && return 0
   [ "$(uname)" = Darwin ] && return 0
   # Other distributions: clang itself comes with the library and the headers.
   ! command -v dpkg >/dev/null && command -v clang >/dev/null
