@@ -56,8 +56,8 @@ pub fn rotate() -> Result<()> {
     })
 }
 
-/// Whether `rotate` would change something; reads only, and takes no transaction id. True while there
-/// is nothing left to fold and the current segment holds consumed rows, or a retired one is due.
+/// Whether `rotate` may have something to do; reads only, and takes no transaction id. True while the
+/// current segment holds rows and the next one is empty, or a retired one is due.
 pub fn needs_rotation() -> Result<bool> {
     Spi::connect(|client| {
         let rotation = Rotation::from_rows(client.select(READ, Some(1), &[origin::this_database().into()])?)?;

@@ -139,6 +139,10 @@ fn step() -> Result<Step> {
     session::pinned(|| {
         if fold::pending::exists()? {
             let folded = fold::fold_batch()?;
+            // Here too, because under a steady load there is always something to fold.
+            if !folded.more && fold::needs_rotation()? {
+                fold::rotate()?;
+            }
             return Ok(Step::Folded { more: folded.more });
         }
         if fold::needs_rotation()? {

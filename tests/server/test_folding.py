@@ -135,7 +135,7 @@ def test_fold_beside_the_worker_and_itself_counts_each_record_once(database: Dat
 def test_flush_refuses_to_wait_for_its_own_callers_lock(database: Database) -> None:
     with database.connect(autocommit=False) as connection:
         connection.execute('LOCK TABLE "LiteLLM_SpendLogs" IN SHARE MODE')
-        with pytest.raises(psycopg.errors.ActiveSqlTransaction, match="has locked.*SpendLogs"):
+        with pytest.raises(psycopg.errors.ActiveSqlTransaction, match=r"has locked.*SpendLogs"):
             connection.execute("SELECT litellm_spend.flush()")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -11,6 +13,7 @@ from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, spend_records
+from harness.waiting import wait_until
 
 HEAP = "SELECT sum(pg_relation_size(s))::bigint FROM unnest(ARRAY['litellm_spend.staging_0', \
 'litellm_spend.staging_1', 'litellm_spend.staging_2']::regclass[]) AS s"
@@ -18,7 +21,8 @@ HEAP = "SELECT sum(pg_relation_size(s))::bigint FROM unnest(ARRAY['litellm_spend
 
 @pytest.fixture
 def quick(own_cluster: Cluster) -> Iterator[Database]:
-    """A database whose consumed segments are truncated after a second."""
+    """A database with small segments, truncated a second after they are consumed."""
+    own_cluster.execute("ALTER SYSTEM SET litellm_spend.segment_size = '64 kB'")
     own_cluster.execute("ALTER SYSTEM SET litellm_spend.truncate_delay = '1 s'")
     own_cluster.execute("SELECT pg_reload_conf()")
     database = new_database(own_cluster)
@@ -50,6 +54,35 @@ def test_a_record_of_an_open_transaction_keeps_its_segment(quick: Database) -> N
     quick.wait_folded()
     assert_counted(quick, early + late)
     quick.wait_for(HEAP, 0, deadline=60)
+
+
+def test_recorders_move_on_to_the_next_segment_while_they_never_pause(quick: Database) -> None:
+    stop = threading.Event()
+    sent: list[list[dict]] = []
+
+    def record(part: int) -> None:
+        with quick.connect() as connection:
+            while not stop.is_set():
+                batch = spend_records(20, f"{part}-{len(sent)}")
+                connection.execute("SELECT litellm_record_spend(%s)", (Jsonb(batch),))
+                sent.append(batch)
+
+    seen: set[int] = set()
+
+    def every_segment_was_used() -> bool:
+        seen.update(row[0] for row in quick.query("SELECT segment FROM litellm_spend.rotation"))
+        return len(seen) == 3
+
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(record, part) for part in range(4)]
+        try:
+            wait_until(every_segment_was_used, deadline=60, what="three segments in turn", show=lambda _: repr(seen))
+        finally:
+            stop.set()
+        for job in jobs:
+            job.result()
+    quick.wait_folded()
+    assert_counted(quick, [record for batch in sent for record in batch])
 
 
 def test_a_recorder_steps_over_a_locked_segment_without_waiting(quick: Database) -> None:
