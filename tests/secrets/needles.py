@@ -12,6 +12,10 @@ from harness.cluster import Cluster
 
 # The server's files are searched for this mark alone, so that a needle cut short is found too.
 MARK = "n33dle"
+# PostgreSQL: XLOG_BLCKSZ, SizeOfXLogLongPHD and SizeOfXLogShortPHD of xlog_internal.h.
+WAL_PAGE = 8192
+FIRST_HEADER = 40
+LATER_HEADER = 24
 
 
 class Needles:
@@ -40,10 +44,20 @@ class Needles:
         found: dict[str, list[str]] = defaultdict(list)
         pattern = re.compile(MARK.encode() + rb"[0-9a-f]{0,12}")
         for file in files(cluster):
-            for hit in sorted(set(pattern.findall(file.read_bytes()))):
+            for hit in sorted(set(pattern.findall(_content(file)))):
                 place = self._places.get(hit.decode(), f"a part of a needle, {hit.decode()}")
                 found[place].append(str(file.relative_to(cluster.directory)))
         return dict(found)
+
+
+def _content(file: Path) -> bytes:
+    """A file's bytes; of WAL without the page headers, which would cut a needle that spans two pages in two."""
+    content = file.read_bytes()
+    if file.parent.name != "pg_wal" or not re.fullmatch("[0-9A-F]{24}", file.name):
+        return content
+    pages = [content[at : at + WAL_PAGE] for at in range(0, len(content), WAL_PAGE)]
+    headers = [FIRST_HEADER, *[LATER_HEADER] * (len(pages) - 1)]
+    return b"".join(page[header:] for page, header in zip(pages, headers, strict=True))
 
 
 def files(cluster: Cluster) -> list[Path]:
