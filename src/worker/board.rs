@@ -148,7 +148,7 @@ pub fn take_wanted(database: pg_sys::Oid) -> bool {
     BOARD.exclusive().slot(database).is_some_and(|slot| std::mem::take(&mut slot.wanted))
 }
 
-/// Whether a worker leaves nothing behind if it exits now.
+/// Whether something has committed that the worker has not looked at.
 pub fn is_wanted(database: pg_sys::Oid) -> bool {
     BOARD.exclusive().slot(database).is_some_and(|slot| slot.wanted)
 }

@@ -23,7 +23,7 @@ enum Kind {
 use Kind::{Count, Document, Dollars, Text, Time};
 
 /// Columns in the order of the statement's parameters.
-const COLUMNS: [(&str, Kind); 33] = [
+const COLUMNS: [(&str, Kind); 34] = [
     ("request_id", Text),
     ("call_type", Text),
     ("api_key", Text),
@@ -57,20 +57,18 @@ const COLUMNS: [(&str, Kind); 33] = [
     ("litellm_call_id", Text),
     ("messages", Document),
     ("response", Document),
+    ("proxy_server_request", Document),
 ];
-// proxy_server_request is the last parameter of all, and only there from LiteLLM 1.66 on.
-const PROXY_SERVER_REQUEST: &str = "proxy_server_request";
 
 /// The insert into `log`, returning the ids that were new.
 pub fn insert_statement(log: &Table) -> String {
-    let all: Vec<(&str, Kind)> = COLUMNS.into_iter().chain([(PROXY_SERVER_REQUEST, Document)]).collect();
-    let names: Vec<String> = all.iter().map(|(name, _)| pgrx::spi::quote_identifier(name)).collect();
-    let parameters: Vec<String> = all
+    let names: Vec<String> = COLUMNS.iter().map(|(name, _)| pgrx::spi::quote_identifier(name)).collect();
+    let parameters: Vec<String> = COLUMNS
         .iter()
         .enumerate()
         .map(|(index, (_, kind))| format!("${}::{}[]", index + 1, kind.parameter_type()))
         .collect();
-    let present = all.iter().zip(&names).filter(|((name, _), _)| log.has(name));
+    let present = COLUMNS.iter().zip(&names).filter(|((name, _), _)| log.has(name));
     let (targets, values): (Vec<&str>, Vec<String>) =
         present.map(|((name, kind), quoted)| (quoted.as_str(), kind.value(log, name, quoted))).unzip();
     format!(
