@@ -8,8 +8,9 @@ GRANT USAGE ON SCHEMA @extschema@ TO litellm_spend_writer;
 GRANT EXECUTE ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) TO litellm_spend_writer;
 
 GRANT USAGE ON SCHEMA litellm_spend TO pg_monitor;
-GRANT SELECT ON litellm_spend.status TO pg_monitor;
-GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state() TO pg_monitor;
+GRANT SELECT ON litellm_spend.status, litellm_spend.targets TO pg_monitor;
+GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state(), litellm_spend.list_targets()
+    TO pg_monitor;
 
 COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension litellm_spend';
 COMMENT ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) IS
@@ -21,6 +22,7 @@ COMMENT ON FUNCTION litellm_spend.flush(interval) IS
 COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
 COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
 COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';
+COMMENT ON FUNCTION litellm_spend.list_targets() IS 'What litellm_spend.targets shows';
 COMMENT ON FUNCTION litellm_spend.create_tables() IS
     'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
 

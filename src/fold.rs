@@ -15,8 +15,7 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
-use crate::record;
-use crate::session;
+use crate::{record, session, settings};
 
 mod batch;
 mod budget;
@@ -24,11 +23,20 @@ mod cursor;
 mod daily;
 mod entities;
 mod guard;
+mod identity;
 mod log;
+mod members;
+mod null_keys;
 mod owner;
 pub mod pending;
+mod rollups;
 mod rotation;
 mod targets;
+mod tool_index;
+mod upsert;
+mod windows;
+
+use targets::{Role, Targets};
 
 pub use guard::installed_and_unlocked;
 pub use rotation::{needs_rotation, next_truncation, prepared_transactions_hold_rows, rotate};
@@ -108,7 +116,8 @@ fn count(client: &mut SpiClient, batch: &batch::Batch) -> Result<Tally> {
         }
     }
 
-    let targets = targets::Targets::look_up(client)?;
+    let targets = Targets::lock(client)?;
+    identity::resolve(client, &targets, &mut records)?;
     let logged = log::write(client, &targets, Groups::new(records))?;
     tally.duplicates = logged.duplicates;
     tally.reused_ids = logged.reused_ids;
@@ -116,17 +125,36 @@ fn count(client: &mut SpiClient, batch: &batch::Batch) -> Result<Tally> {
 
     let mut totals = Totals::default();
     for record in &logged.counted {
-        totals.add(record, |kind| targets.daily(kind).map(|daily| daily.shape));
+        totals.add(record, |kind| targets.daily_shape(kind));
     }
+    write(client, &targets, &logged.counted, &totals)?;
+    Ok(tally)
+}
+
+/// Adds a batch to every target but the log, in LiteLLM's order of tables (invariant 8).
+fn write(client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord], totals: &Totals) -> Result<()> {
     for kind in EntityKind::ALL {
-        if let Some(table) = targets.entity(kind) {
-            entities::write(client, &targets, kind, table, totals.entities.of(kind))?;
-        }
+        entities::write(client, targets, kind, totals.entities.of(kind))?;
     }
     for kind in DailyKind::ALL {
-        if let Some(table) = targets.daily(kind) {
-            daily::write(client, kind, table, totals.daily(kind))?;
+        if let Some(target) = targets.get(Role::Daily(kind)) {
+            daily::write(client, kind, target, totals.daily(kind))?;
         }
     }
-    Ok(tally)
+    windows::write(client, targets, &totals.window_holders)?;
+    if settings::write_spend_logs() {
+        if let Some(target) = targets.get(Role::ToolIndex) {
+            tool_index::write(client, target, counted)?;
+        }
+        if let Some(target) = targets.get(Role::ToolSpend) {
+            rollups::write_tool_spend(client, target, &totals.tool_spend)?;
+        }
+    }
+    if let Some(target) = targets.get(Role::ModelUsage) {
+        rollups::write_model_usage(client, target, &totals.model_usage)?;
+    }
+    if let Some(target) = targets.get(Role::RequestErrors) {
+        rollups::write_request_errors(client, target, &totals.request_errors)?;
+    }
+    Ok(())
 }

@@ -33,7 +33,11 @@ mod litellm_spend {}
 extension_sql_file!("../sql/preconditions.sql", name = "preconditions", bootstrap);
 extension_sql_file!("../sql/staging.sql", name = "staging", requires = [litellm_spend]);
 extension_sql_file!("../sql/state.sql", name = "state", requires = ["staging"]);
-extension_sql_file!("../sql/status.sql", name = "status", requires = ["state", status::backlog, status::worker_state]);
+extension_sql_file!(
+    "../sql/status.sql",
+    name = "status",
+    requires = ["state", status::backlog, status::worker_state, fold::targets::report::list_targets]
+);
 extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 /// Runs when the library is loaded: at server start when preloaded, else at a session's first call.

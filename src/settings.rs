@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 static TARGET_SCHEMA: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"public"));
 static CREATE_MISSING: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"user, team, organization, end_user, tag"));
+static WRITE_SPEND_LOGS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static STORE_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
 static LINGER: GucSetting<i32> = GucSetting::<i32>::new(2_000);
@@ -27,7 +28,13 @@ pub fn target_schema() -> String {
 
 /// Whether a fold makes the row of an entity of this kind that LiteLLM's table lacks.
 pub fn creates_missing(kind: EntityKind) -> bool {
-    text(&CREATE_MISSING).split(',').any(|name| name.trim() == kind.name())
+    let setting = text(&CREATE_MISSING);
+    kind.name().is_some_and(|name| setting.split(',').any(|listed| listed.trim() == name))
+}
+
+/// Whether requests are logged.
+pub fn write_spend_logs() -> bool {
+    WRITE_SPEND_LOGS.get()
 }
 
 /// Whether prompts and responses are stored.
@@ -91,7 +98,7 @@ pub fn define() {
     GucRegistry::define_string_guc(
         c"litellm_spend.create_missing",
         c"Kinds of entities whose missing row a fold creates.",
-        c"A list of user, team, organization, end_user, tag and key; a key is created blocked.",
+        c"A list of user, team, organization, end_user, tag, project, model_access_group, agent and key; a key is created blocked.",
         &CREATE_MISSING,
         GucContext::Suset,
         GucFlags::default(),

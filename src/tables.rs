@@ -49,6 +49,14 @@ fn create_all(client: &mut SpiClient, schema: &str) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
+/// The columns that LiteLLM's own definition of a table has.
+pub fn columns_of_litellm(table: &str) -> impl Iterator<Item = &'static str> {
+    let begins = format!("{PART_BEGINS}{table}\n");
+    let part = DEFINITIONS.split_once(&begins).map_or("", |(_, rest)| rest);
+    let list = part.split_once("(\n").and_then(|(_, rest)| rest.split_once("\n)")).map_or("", |(list, _)| list);
+    list.lines().filter_map(|line| line.split_whitespace().next()).map(|name| name.trim_matches('"'))
+}
+
 /// The budget table is there for foreign keys only.
 fn view_of(table: &str) -> Option<String> {
     (table != "LiteLLM_BudgetTable").then(|| table.to_ascii_lowercase())

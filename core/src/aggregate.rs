@@ -2,14 +2,23 @@
 //! (invariants 2 and 14). The result does not depend on the order of the records but for
 //! `model_group` and a tag row's `request_id`, where the first writer wins.
 
+use crate::budget_window::{self, HolderSpends};
 use crate::daily::{self, DailyKind, DailyRows, DailyShape};
 use crate::entity::EntityTotals;
+use crate::model_usage::{self, ModelUsageRows};
 use crate::record::SpendRecord;
+use crate::request_errors::{self, RequestErrorRows};
+use crate::tool_spend::{self, ToolSpendRows};
 
 /// Sums of a batch.
 #[derive(Debug, Default)]
 pub struct Totals<'a> {
     pub entities: EntityTotals<'a>,
+    pub model_usage: ModelUsageRows<'a>,
+    pub tool_spend: ToolSpendRows<'a>,
+    pub request_errors: RequestErrorRows<'a>,
+    /// In the order of `budget_window::HOLDERS`.
+    pub window_holders: [HolderSpends<'a>; budget_window::HOLDERS.len()],
     daily: [DailyRows<'a>; DailyKind::ALL.len()],
 }
 
@@ -21,6 +30,12 @@ impl<'a> Totals<'a> {
             if let Some(shape) = shape_of(kind) {
                 daily::add(&mut self.daily[kind as usize], kind, shape, record);
             }
+        }
+        model_usage::add(&mut self.model_usage, record);
+        tool_spend::add(&mut self.tool_spend, record);
+        request_errors::add(&mut self.request_errors, record);
+        for (holders, holder) in self.window_holders.iter_mut().zip(budget_window::HOLDERS) {
+            budget_window::add(holders, holder, record);
         }
     }
 
@@ -39,7 +54,7 @@ mod tests {
     use crate::entity::EntityKind;
     use crate::json::Json;
 
-    const FULL: DailyShape = DailyShape { has_mcp_tool: true, has_endpoint: true };
+    const FULL: DailyShape = DailyShape { has_mcp_tool: true, has_endpoint: true, has_model_group: false };
 
     #[derive(Debug, Clone)]
     struct Sent {
@@ -141,7 +156,7 @@ mod tests {
         let rows_with = |has_endpoint| {
             let mut totals = Totals::default();
             for json in &jsons {
-                let shape = DailyShape { has_mcp_tool: true, has_endpoint };
+                let shape = DailyShape { has_endpoint, ..FULL };
                 totals.add(&SpendRecord::decode(json).unwrap(), |_| Some(shape));
             }
             totals.daily(DailyKind::Team).len()

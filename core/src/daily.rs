@@ -5,27 +5,40 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::endpoint;
-use crate::record::SpendRecord;
+use crate::record::{CallOrigin, SpendRecord};
 use crate::sum::Sum;
 
 type Text<'a> = Cow<'a, str>;
 
-/// A daily table that the fold writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A daily table that the fold writes; the order is that in which LiteLLM writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DailyKind {
     User,
     Team,
+    Organization,
+    EndUser,
+    Agent,
     Tag,
 }
 
 impl DailyKind {
-    pub const ALL: [DailyKind; 3] = [DailyKind::User, DailyKind::Team, DailyKind::Tag];
+    pub const ALL: [DailyKind; 6] = [
+        DailyKind::User,
+        DailyKind::Team,
+        DailyKind::Organization,
+        DailyKind::EndUser,
+        DailyKind::Agent,
+        DailyKind::Tag,
+    ];
 
     /// LiteLLM's table.
     pub fn table(self) -> &'static str {
         match self {
             DailyKind::User => "LiteLLM_DailyUserSpend",
             DailyKind::Team => "LiteLLM_DailyTeamSpend",
+            DailyKind::Organization => "LiteLLM_DailyOrganizationSpend",
+            DailyKind::EndUser => "LiteLLM_DailyEndUserSpend",
+            DailyKind::Agent => "LiteLLM_DailyAgentSpend",
             DailyKind::Tag => "LiteLLM_DailyTagSpend",
         }
     }
@@ -35,6 +48,9 @@ impl DailyKind {
         match self {
             DailyKind::User => "user_id",
             DailyKind::Team => "team_id",
+            DailyKind::Organization => "organization_id",
+            DailyKind::EndUser => "end_user_id",
+            DailyKind::Agent => "agent_id",
             DailyKind::Tag => "tag",
         }
     }
@@ -42,9 +58,13 @@ impl DailyKind {
     /// The entities whose row a record belongs to. A missing user or team is `''`: the UI's global
     /// pages read those rows.
     fn entities<'a>(self, record: &SpendRecord<'a>) -> Vec<Text<'a>> {
+        let if_named = |name: &Text<'a>| if name.is_empty() { Vec::new() } else { vec![name.clone()] };
         match self {
             DailyKind::User => vec![record.user.clone()],
             DailyKind::Team => vec![record.team_id.clone()],
+            DailyKind::Organization => if_named(&record.organization_id),
+            DailyKind::EndUser => if_named(&record.end_user),
+            DailyKind::Agent => record.agent_id.iter().flat_map(if_named).collect(),
             DailyKind::Tag => record.tags(),
         }
     }
@@ -55,6 +75,7 @@ impl DailyKind {
 pub struct DailyShape {
     pub has_mcp_tool: bool,
     pub has_endpoint: bool,
+    pub has_model_group: bool,
 }
 
 /// The unique key. The order of the fields is that of the index, so that rows are locked in its order.
@@ -68,12 +89,14 @@ pub struct DailyKey<'a> {
     pub custom_llm_provider: Text<'a>,
     pub mcp_namespaced_tool_name: Text<'a>,
     pub endpoint: &'static str,
+    /// `""` where the index lacks it, and the row keeps its first writer's.
+    pub model_group: Text<'a>,
 }
 
 /// What a batch adds to one row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DailyRow<'a> {
-    /// Not part of the key: the first writer's stays, as in LiteLLM.
+    /// Mostly not part of the key: the first writer's stays, as in LiteLLM.
     pub model_group: Text<'a>,
     /// For the tag table: the first request of the batch.
     pub request_id: Text<'a>,
@@ -111,6 +134,7 @@ pub fn add<'a>(rows: &mut DailyRows<'a>, kind: DailyKind, shape: DailyShape, rec
                 _ => Cow::Borrowed(""),
             },
             endpoint: if shape.has_endpoint { endpoint::of_call_type(&record.call_type) } else { "" },
+            model_group: if shape.has_model_group { record.model_group.clone() } else { Cow::Borrowed("") },
         };
         rows.entry(key).or_insert_with(|| DailyRow::first(record)).add(record);
     }
@@ -140,8 +164,9 @@ impl<'a> DailyRow<'a> {
     }
 
     fn add(&mut self, record: &SpendRecord<'a>) {
-        let requests = i64::from(!record.is_internal_call && !record.is_billed_retry);
-        let timed = !record.is_failure && !record.is_internal_call && record.request_duration_ms >= 0;
+        let is_callers = record.origin == CallOrigin::Caller;
+        let requests = i64::from(is_callers && !record.is_billed_retry);
+        let timed = !record.is_failure && is_callers && record.request_duration_ms >= 0;
         let tally = |column: &mut i64, by: i64| *column = column.saturating_add(by);
         tally(&mut self.prompt_tokens, record.prompt_tokens);
         tally(&mut self.completion_tokens, record.completion_tokens);
@@ -159,6 +184,8 @@ impl<'a> DailyRow<'a> {
         self.compression_savings_spend.add(savings.compression);
         self.prompt_caching_savings_spend.add(savings.prompt_caching);
         self.gateway_injected_caching_savings_spend.add(savings.gateway_injected_caching);
-        self.autorouter_savings_spend.add(savings.autorouter);
+        if is_callers {
+            self.autorouter_savings_spend.add(savings.autorouter);
+        }
     }
 }

@@ -26,6 +26,9 @@ const EARLIEST: i64 = -62_135_596_800_000_000;
 const LATEST: i64 = 253_402_300_799_999_999;
 
 impl Moment {
+    /// The end of the year 9999.
+    pub const LAST: Moment = Moment(LATEST);
+
     pub fn from_micros(micros: i64) -> Result<Self, MomentError> {
         if (EARLIEST..=LATEST).contains(&micros) { Ok(Moment(micros)) } else { Err(MomentError::OutOfRange) }
     }

@@ -5,10 +5,12 @@
 use std::borrow::Cow;
 
 use crate::error::RecordError;
+use crate::identity::Claim;
 use crate::json::Json;
 use crate::moment::Moment;
 use crate::sanitise::is_failure;
 
+mod attributes;
 mod metadata;
 mod reader;
 
@@ -48,8 +50,15 @@ pub struct SpendRecord<'a> {
     pub team_id: Text<'a>,
     pub organization_id: Text<'a>,
     pub end_user: Text<'a>,
+    pub project_id: Text<'a>,
     pub agent_id: Option<Text<'a>>,
     pub billing_agent_id: Option<Text<'a>>,
+    /// What the record says of who is charged, and how sure it is of that.
+    pub claim: Claim<'a>,
+    /// Distinct names.
+    pub model_access_groups: Vec<Text<'a>>,
+    /// Tools that the request called, the MCP tool first; distinct.
+    pub tools: Vec<Text<'a>>,
     /// As sent, for the log row.
     pub request_tags: Json<'a>,
     /// `None`, `True` or `False`, as Python prints them.
@@ -59,13 +68,26 @@ pub struct SpendRecord<'a> {
     pub is_failure: bool,
     pub mcp_namespaced_tool_name: Option<Text<'a>>,
     pub requester_ip_address: Option<Text<'a>>,
-    pub is_internal_call: bool,
+    pub origin: CallOrigin,
     pub is_billed_retry: bool,
+    /// HTTP status of a failed request, 100 to 599; 0 where none is known.
+    pub status_code: i32,
     pub savings: Savings,
     pub metadata: Json<'a>,
     pub messages: Option<Json<'a>>,
     pub response: Option<Json<'a>>,
     pub proxy_server_request: Option<Json<'a>>,
+}
+
+/// Who made a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallOrigin {
+    /// The caller: it counts as a request.
+    Caller,
+    /// LiteLLM itself, on the caller's account: it costs, but is no request.
+    Internal,
+    /// LiteLLM's poll for the cost of a background response, which model usage shows too.
+    CostPoll,
 }
 
 /// What caching, compression and routing saved; the first in tokens, the others in US dollars.
@@ -96,6 +118,15 @@ impl<'a> SpendRecord<'a> {
         let end = reader.time("endTime")?.unwrap_or(start);
         let request_id = reader.request_id(is_failure)?;
         let api_key = reader.api_key();
+        let mcp_namespaced_tool_name = reader.mcp_tool();
+        let (user, user_is_claimed) = reader.user();
+        let (team_id, team_is_claimed) = reader.team();
+        let claim = Claim {
+            user: user_is_claimed,
+            team: team_is_claimed,
+            key_is_described: reader.has_key_alias(),
+            active_key: None,
+        };
         let cache_read_input_tokens = reader.cache_tokens(CACHE_READ, &["cached_tokens"]);
         let cache_creation_input_tokens =
             reader.cache_tokens(CACHE_CREATION, &["cache_write_tokens", "cache_creation_tokens"]);
@@ -118,10 +149,15 @@ impl<'a> SpendRecord<'a> {
             model_group: reader.name("model_group"),
             custom_llm_provider: reader.name("custom_llm_provider"),
             api_base: reader.name("api_base"),
-            user: reader.user(),
-            team_id: reader.first_id(&["team_id"], &["user_api_key_team_id", "team_id"]).unwrap_or_default(),
+            user,
+            team_id,
             organization_id: reader.first_id(&["organization_id"], &["user_api_key_org_id"]).unwrap_or_default(),
             end_user: reader.end_user(),
+            project_id: reader.first_id(&["project_id"], &["user_api_key_project_id"]).unwrap_or_default(),
+            claim,
+            model_access_groups: reader.model_access_groups(),
+            tools: reader.tools(mcp_namespaced_tool_name.as_ref()),
+            status_code: reader.status_code(),
             agent_id: reader.first_id(&["agent_id"], &["agent_id"]),
             billing_agent_id: reader.first_id(&["billing_agent_id"], &["billing_agent_id"]),
             request_tags: reader.tags(),
@@ -129,9 +165,9 @@ impl<'a> SpendRecord<'a> {
             cache_key: reader.cache_key(),
             session_id: reader.session_id(),
             is_failure,
-            mcp_namespaced_tool_name: reader.mcp_tool(),
+            mcp_namespaced_tool_name,
             requester_ip_address: reader.first_id(&["requester_ip_address"], &["requester_ip_address"]),
-            is_internal_call: reader.flag("internal_call_origin"),
+            origin: reader.origin(),
             is_billed_retry: reader.flag("billed_retry_attempt"),
             savings: reader.savings(),
             metadata: metadata::for_log_row(&reader, &api_key, is_failure, cached),

@@ -4,15 +4,19 @@
 use pgrx::spi::SpiClient;
 
 use super::owner;
-use super::targets::Targets;
+use super::targets::{Role, Targets};
 use crate::error::{Error, Result};
+
+/// LiteLLM's table.
+pub const TABLE: &str = "LiteLLM_BudgetTable";
+pub const COLUMNS: [&str; 3] = ["budget_id", "created_by", "updated_by"];
 
 /// The budget's id as an SQL literal.
 pub const UNLIMITED_ID_LITERAL: &str = "'litellm_spend'";
 
 /// Makes the budget if it is not there.
 pub fn ensure(client: &mut SpiClient, targets: &Targets) -> Result<()> {
-    let Some(table) = &targets.budget else {
+    let Some(table) = targets.get(Role::Budget).map(|target| &target.table) else {
         return Err(Error::held(
             "an organization cannot be made without the table \"LiteLLM_BudgetTable\"",
             "Run LiteLLM's migrations, or take organization out of litellm_spend.create_missing.",

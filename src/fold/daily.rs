@@ -1,19 +1,27 @@
-//! Adds a batch's sums to one daily table: one set-based upsert, rows in key order (invariant 8),
-//! naming just the columns that the table has.
+//! The columns of a daily table and a batch's sums for them.
 
 use litellm_spend_core::daily::{DailyKey, DailyKind, DailyRow, DailyRows};
-use pgrx::datum::DatumWithOid;
-use pgrx::spi::{SpiClient, quote_identifier};
+use pgrx::spi::SpiClient;
 
-use super::owner;
-use super::targets::DailyTable;
+use super::targets::Target;
+use super::upsert::{self, Column, On, Values};
 use crate::error::Result;
 
-const KEY_COLUMNS: [&str; 6] =
-    ["date", "api_key", "model", "custom_llm_provider", "mcp_namespaced_tool_name", "endpoint"];
+/// The key columns that came with later versions of LiteLLM.
+pub const OPTIONAL_KEY: [&str; 3] = ["mcp_namespaced_tool_name", "endpoint", "model_group"];
 
+type TextOf = for<'r> fn(&'r DailyKey<'r>) -> &'r str;
 type CountOf = fn(&DailyRow) -> i64;
 type DollarsOf = fn(&DailyRow) -> f64;
+
+const KEY: [(&str, TextOf); 6] = [
+    ("date", |key| &key.date),
+    ("api_key", |key| &key.api_key),
+    ("model", |key| &key.model),
+    ("custom_llm_provider", |key| &key.custom_llm_provider),
+    ("mcp_namespaced_tool_name", |key| &key.mcp_namespaced_tool_name),
+    ("endpoint", |key| key.endpoint),
+];
 
 const COUNTS: [(&str, CountOf); 10] = [
     ("prompt_tokens", |row| row.prompt_tokens),
@@ -36,75 +44,42 @@ const DOLLARS: [(&str, DollarsOf); 5] = [
     ("autorouter_savings_spend", |row| row.autorouter_savings_spend.value()),
 ];
 
+/// The key columns that every version of LiteLLM has.
+pub fn required_key(kind: DailyKind) -> &'static [&'static str] {
+    match kind {
+        DailyKind::User => &["user_id", "date", "api_key", "model", "custom_llm_provider"],
+        DailyKind::Team => &["team_id", "date", "api_key", "model", "custom_llm_provider"],
+        DailyKind::Organization => &["organization_id", "date", "api_key", "model", "custom_llm_provider"],
+        DailyKind::EndUser => &["end_user_id", "date", "api_key", "model", "custom_llm_provider"],
+        DailyKind::Agent => &["agent_id", "date", "api_key", "model", "custom_llm_provider"],
+        DailyKind::Tag => &["tag", "date", "api_key", "model", "custom_llm_provider"],
+    }
+}
+
+/// Every column that a fold fills.
+pub fn columns(kind: DailyKind) -> Vec<&'static str> {
+    let names = KEY.map(|(name, _)| name).into_iter().chain(COUNTS.map(|(name, _)| name));
+    let of_tags = (kind == DailyKind::Tag).then_some("request_id");
+    ["id", "created_at", "updated_at", kind.entity_column()]
+        .into_iter()
+        .chain(names)
+        .chain(DOLLARS.map(|(name, _)| name))
+        .chain(["model_group"])
+        .chain(of_tags)
+        .collect()
+}
+
 /// Writes the rows of one daily table.
-pub fn write(client: &mut SpiClient, kind: DailyKind, daily: &DailyTable, rows: &DailyRows) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let statement = upsert_statement(kind, daily);
-    let arguments = arguments(rows);
-    owner::act_as(client, daily.table.owner, |client| {
-        client.update(&statement, None, &arguments)?;
-        Ok(())
-    })
-}
-
-fn upsert_statement(kind: DailyKind, daily: &DailyTable) -> String {
-    let texts = [kind.entity_column()].into_iter().chain(KEY_COLUMNS).chain(["model_group", "request_id"]);
-    let typed = texts
-        .map(|name| (name, "pg_catalog.text"))
-        .chain(COUNTS.map(|(name, _)| (name, "pg_catalog.int8")))
-        .chain(DOLLARS.map(|(name, _)| (name, "pg_catalog.float8")));
-    let all: Vec<(String, &str, bool)> =
-        typed.map(|(name, of)| (quote_identifier(name), of, daily.table.has(name))).collect();
-    let parameters: Vec<String> = (1..).zip(&all).map(|(n, (_, of, _))| format!("${n}::{of}[]")).collect();
-    let aliases: Vec<&str> = all.iter().map(|(name, ..)| name.as_str()).collect();
-    let present: Vec<&str> = all.iter().filter(|(.., present)| *present).map(|(name, ..)| name.as_str()).collect();
-
-    let summed = COUNTS.map(|(name, _)| name).into_iter().chain(DOLLARS.map(|(name, _)| name));
-    let mut changes: Vec<String> = summed
-        .filter(|name| daily.table.has(name))
-        .map(|name| format!("{name} = t.{name} + EXCLUDED.{name}"))
-        .collect();
-    if daily.table.has("request_id") {
-        changes.push("request_id = coalesce(EXCLUDED.request_id, t.request_id)".to_owned());
-    }
-    changes.push("updated_at = EXCLUDED.updated_at".to_owned());
-
-    format!(
-        "INSERT INTO {} AS t (id, created_at, updated_at, {}) \
-         SELECT pg_catalog.gen_random_uuid()::pg_catalog.text, pg_catalog.timezone('UTC', pg_catalog.now()), \
-                pg_catalog.timezone('UTC', pg_catalog.now()), {} \
-         FROM unnest({}) AS r ({}) ON CONFLICT ({}) DO UPDATE SET {}",
-        daily.table.name,
-        present.join(", "),
-        present.iter().map(|name| format!("r.{name}")).collect::<Vec<_>>().join(", "),
-        parameters.join(", "),
-        aliases.join(", "),
-        daily.key,
-        changes.join(", ")
-    )
-}
-
-fn arguments<'a>(rows: &'a DailyRows<'a>) -> Vec<DatumWithOid<'a>> {
-    let of_key = |column: &dyn Fn(&'a DailyKey<'a>) -> &'a str| -> DatumWithOid<'a> {
-        rows.keys().map(column).collect::<Vec<&str>>().into()
-    };
-    let of_row = |column: &dyn Fn(&'a DailyRow<'a>) -> &'a str| -> DatumWithOid<'a> {
-        rows.values().map(column).collect::<Vec<&str>>().into()
-    };
-    let mut arguments = vec![
-        of_key(&|key| &key.entity),
-        of_key(&|key| &key.date),
-        of_key(&|key| &key.api_key),
-        of_key(&|key| &key.model),
-        of_key(&|key| &key.custom_llm_provider),
-        of_key(&|key| &key.mcp_namespaced_tool_name),
-        of_key(&|key| key.endpoint),
-        of_row(&|row| &row.model_group),
-        of_row(&|row| &row.request_id),
-    ];
-    arguments.extend(COUNTS.map(|(_, count)| rows.values().map(count).collect::<Vec<i64>>().into()));
-    arguments.extend(DOLLARS.map(|(_, dollars)| rows.values().map(dollars).collect::<Vec<f64>>().into()));
-    arguments
+pub fn write(client: &mut SpiClient, kind: DailyKind, target: &Target, rows: &DailyRows) -> Result<()> {
+    let mut columns = vec![Column::first(kind.entity_column(), rows.keys().map(|key| key.entity.as_ref()).collect())];
+    columns.extend(KEY.map(|(name, text)| Column::first(name, rows.keys().map(text).collect())));
+    columns.push(Column::first("model_group", rows.values().map(|row| row.model_group.as_ref()).collect()));
+    columns.push(Column {
+        name: "request_id",
+        on: On::Latest,
+        values: Values::Text(rows.values().map(|row| row.request_id.as_ref()).collect()),
+    });
+    columns.extend(COUNTS.map(|(name, count)| Column::count(name, rows.values().map(count).collect())));
+    columns.extend(DOLLARS.map(|(name, dollars)| Column::dollars(name, rows.values().map(dollars).collect())));
+    upsert::write(client, target, columns)
 }

@@ -8,10 +8,15 @@ use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::SpiClient;
 
 use super::owner;
-use super::targets::{Table, Targets};
-use crate::error::Result;
+use super::targets::{Role, Table, Target, Targets};
+use crate::error::{Error, Result};
 
 mod rows;
+
+pub use rows::{COLUMN_NAMES as COLUMNS, moment, timestamp};
+
+/// LiteLLM's table.
+pub const TABLE: &str = "LiteLLM_SpendLogs";
 
 /// Which records count, and how many did not.
 pub struct Logged<'a> {
@@ -22,11 +27,14 @@ pub struct Logged<'a> {
 
 /// Logs the records of a batch.
 pub fn write<'a>(client: &mut SpiClient, targets: &Targets, groups: Groups<'a>) -> Result<Logged<'a>> {
-    owner::act_as(client, targets.log.owner, |client| {
-        let known = insert(client, &targets.log, groups.candidates())?;
+    let Some(Target { table: log, key: Some(_) }) = targets.get(Role::Log) else {
+        return Err(Error::held("there is no \"LiteLLM_SpendLogs\"", "Run LiteLLM's migrations."));
+    };
+    owner::act_as(client, log.owner, |client| {
+        let known = insert(client, log, groups.candidates())?;
         let first = groups.resolve(&known);
         let reused = Groups::new(first.renamed);
-        let known = insert(client, &targets.log, reused.candidates())?;
+        let known = insert(client, log, reused.candidates())?;
         // A record under its own call id meets only itself.
         let second = reused.resolve(&known);
         let reused_ids = second.counted.len();

@@ -5,198 +5,154 @@
 use std::collections::HashMap;
 
 use litellm_spend_core::daily::{DailyKind, DailyShape};
-use litellm_spend_core::entity::EntityKind;
 use pgrx::prelude::*;
-use pgrx::spi::{SpiClient, quote_qualified_identifier};
+use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
-use crate::settings;
 
-const LOG_TABLE: &str = "LiteLLM_SpendLogs";
-const BUDGET_TABLE: &str = "LiteLLM_BudgetTable";
+mod cache;
+mod catalogue;
+mod keys;
+mod report;
+mod role;
+mod table;
 
-/// A table of LiteLLM.
-pub struct Table {
-    /// Schema-qualified and quoted.
-    pub name: String,
-    pub owner: pg_sys::Oid,
-    columns: HashMap<String, Column>,
-    unique_keys: Vec<Vec<String>>,
-}
+pub use keys::Key;
+pub use role::Role;
+pub use table::Table;
 
-struct Column {
-    type_name: String,
-    has_default: bool,
-}
+const RESTORE_HINT: &str =
+    "A restore or migration may be under way; otherwise create the index that LiteLLM's migrations create.";
 
-impl Table {
-    pub fn has(&self, column: &str) -> bool {
-        self.columns.contains_key(column)
-    }
-
-    /// Whether the column is of this type, named as `format_type` does.
-    pub fn is_of_type(&self, column: &str, type_name: &str) -> bool {
-        self.columns.get(column).is_some_and(|found| found.type_name == type_name)
-    }
-
-    /// Text array columns without a default, which LiteLLM always fills; sorted.
-    pub fn bare_lists(&self) -> Vec<&str> {
-        let bare = |column: &Column| column.type_name == "text[]" && !column.has_default;
-        let mut lists: Vec<&str> =
-            self.columns.iter().filter(|(_, column)| bare(column)).map(|(name, _)| name.as_str()).collect();
-        lists.sort_unstable();
-        lists
-    }
-}
-
-/// A daily table and its unique key.
-pub struct DailyTable {
+/// A table that the fold writes or reads.
+pub struct Target {
     pub table: Table,
-    pub shape: DailyShape,
-    /// The columns of the unique key, quoted, in index order.
-    pub key: String,
+    /// How `ON CONFLICT` finds its rows; `None` where the fold needs no key, or has none to use.
+    pub key: Option<Key>,
 }
 
-/// The tables that a fold writes.
+impl Target {
+    /// The key of a target whose role has one; it was found with the table.
+    pub fn conflict_target(&self) -> &str {
+        self.key.as_ref().map_or("", |key| &key.conflict_target)
+    }
+
+    /// Which of the later key columns a daily table has.
+    pub fn daily_shape(&self) -> DailyShape {
+        let has = |column| self.key.as_ref().is_some_and(|key| key.has(column));
+        DailyShape {
+            has_mcp_tool: has("mcp_namespaced_tool_name"),
+            has_endpoint: has("endpoint"),
+            has_model_group: has("model_group"),
+        }
+    }
+}
+
+/// What becomes of one of LiteLLM's tables.
+enum Finding {
+    Found(Target),
+    /// Not written, and why.
+    Skipped(String),
+    /// The fold must not go on: message and hint.
+    Held(String, &'static str),
+}
+
+/// The tables of a fold.
 pub struct Targets {
-    pub log: Table,
-    pub budget: Option<Table>,
-    entities: HashMap<&'static str, Table>,
-    daily: HashMap<&'static str, DailyTable>,
+    found: HashMap<Role, Target>,
 }
 
 impl Targets {
-    /// Reads the catalogue.
+    /// The targets, each locked against changes of its shape until the transaction ends.
     ///
     /// # Errors
-    /// There is no table to write to, or one of them is not as it must be: the fold is held.
-    pub fn look_up(client: &mut SpiClient) -> Result<Self> {
-        let schema = settings::target_schema();
-        let mut tables = read_tables(client, &schema)?;
-        let Some(log) = tables.remove(LOG_TABLE) else {
+    /// There is no table to write to, one of them is not as it must be, or another session has locked
+    /// one: the fold is held.
+    pub fn lock(client: &mut SpiClient) -> Result<std::rc::Rc<Self>> {
+        cache::locked(client)
+    }
+
+    pub fn get(&self, role: Role) -> Option<&Target> {
+        self.found.get(&role)
+    }
+
+    pub fn daily_shape(&self, kind: DailyKind) -> Option<DailyShape> {
+        self.get(Role::Daily(kind)).map(Target::daily_shape)
+    }
+
+    /// Reads the catalogue.
+    fn look_up(client: &mut SpiClient, schema: &str) -> Result<Self> {
+        let mut found = HashMap::new();
+        for (role, finding) in examine(client, schema)? {
+            match finding {
+                Finding::Found(target) => {
+                    found.insert(role, target);
+                }
+                Finding::Skipped(_) => {}
+                Finding::Held(message, hint) => return Err(Error::held(message, hint)),
+            }
+        }
+        if !found.contains_key(&Role::Log) && !found.contains_key(&Role::Daily(DailyKind::User)) {
             return Err(Error::held(
-                format!("schema \"{schema}\" has no table \"{LOG_TABLE}\""),
+                format!(
+                    "schema \"{schema}\" has neither \"{}\" nor \"{}\"",
+                    Role::Log.table(),
+                    Role::Daily(DailyKind::User).table()
+                ),
                 "Run LiteLLM's migrations or SELECT * FROM litellm_spend.create_tables(), \
                  or set litellm_spend.target_schema to the schema of LiteLLM's tables.",
             ));
-        };
-        require_key(&log, &["request_id"])?;
-        let mut targets =
-            Targets { log, budget: tables.remove(BUDGET_TABLE), entities: HashMap::new(), daily: HashMap::new() };
-        for kind in EntityKind::ALL {
-            if let Some(table) = tables.remove(kind.table()) {
-                require_key(&table, &[kind.id_column()])?;
-                targets.entities.insert(kind.table(), table);
-            }
         }
-        for kind in DailyKind::ALL {
-            if let Some(table) = tables.remove(kind.table()) {
-                targets.daily.insert(kind.table(), daily_table(kind, table)?);
-            }
-        }
-        Ok(targets)
+        Ok(Targets { found })
     }
 
-    pub fn entity(&self, kind: EntityKind) -> Option<&Table> {
-        self.entities.get(kind.table())
-    }
-
-    pub fn daily(&self, kind: DailyKind) -> Option<&DailyTable> {
-        self.daily.get(kind.table())
+    /// The tables with the lock that a fold needs on each, in the order in which it writes them.
+    fn locks(&self) -> impl Iterator<Item = (&Table, i32)> {
+        Role::all().filter_map(|role| {
+            let mode = if role == Role::DeprecatedKeys { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock };
+            self.get(role).map(|target| (&target.table, mode as i32))
+        })
     }
 }
 
-fn require_key(table: &Table, key: &[&str]) -> Result<()> {
-    if table.unique_keys.iter().any(|unique| unique == key) {
-        return Ok(());
-    }
-    Err(Error::held(
-        format!("{} has no valid unique index on just ({})", table.name, key.join(", ")),
-        "A restore or migration may be under way; otherwise create the index that LiteLLM's migrations create.",
-    ))
+/// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.
+fn examine(client: &mut SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {
+    let names: Vec<&str> = Role::all().map(Role::table).collect();
+    let mut tables = catalogue::read(client, schema, &names)?;
+    Ok(Role::all().map(|role| (role, finding(role, tables.remove(role.table())))).collect())
 }
 
-fn daily_table(kind: DailyKind, table: Table) -> Result<DailyTable> {
-    let required = [kind.entity_column(), "date", "api_key", "model", "custom_llm_provider"];
-    let optional = ["mcp_namespaced_tool_name", "endpoint"];
-    let fits = |key: &&Vec<String>| {
-        required.iter().all(|column| key.iter().any(|own| own == column))
-            && key.iter().all(|own| required.contains(&own.as_str()) || optional.contains(&own.as_str()))
+fn finding(role: Role, table: Option<Table>) -> Finding {
+    let Some(table) = table else {
+        return Finding::Skipped("the schema has no such table".to_owned());
     };
-    let Some(key) = table.unique_keys.iter().find(fits) else {
-        return Err(Error::held(
-            format!("{} has no unique index on LiteLLM's daily key", table.name),
-            "A restore or migration may be under way; otherwise create the index that LiteLLM's migrations create.",
-        ));
-    };
-    let holds = |column: &str| key.iter().any(|own| own == column);
-    let shape = DailyShape { has_mcp_tool: holds(optional[0]), has_endpoint: holds(optional[1]) };
-    let key = key.iter().map(pgrx::spi::quote_identifier).collect::<Vec<_>>().join(", ");
-    Ok(DailyTable { table, shape, key })
+    if !table.is_table {
+        return Finding::Held(
+            format!("{} is not a table", table.name),
+            "The fold writes tables only; rename the view or foreign table that has LiteLLM's name.",
+        );
+    }
+    if role.is_target() && role.columns().contains(&"spend") && !table.has("spend") {
+        return Finding::Skipped("it has no column spend".to_owned());
+    }
+    match role.key() {
+        None if role == Role::Log => log_finding(table),
+        None => Finding::Found(Target { table, key: None }),
+        Some((required, optional)) => match table.unique_keys.iter().find_map(|key| key.fit(required, optional)) {
+            Some(key) => Finding::Found(Target { table, key: Some(key) }),
+            None => Finding::Held(
+                format!("{} has no valid unique index on just ({})", table.name, required.join(", ")),
+                RESTORE_HINT,
+            ),
+        },
+    }
 }
 
-fn read_tables(client: &mut SpiClient, schema: &str) -> Result<HashMap<String, Table>> {
-    let entities = EntityKind::ALL.map(EntityKind::table);
-    let dailies = DailyKind::ALL.map(DailyKind::table);
-    let names: Vec<&str> = [LOG_TABLE, BUDGET_TABLE].into_iter().chain(entities).chain(dailies).collect();
-    let mut tables = HashMap::new();
-    let rows = client.update(
-        "SELECT c.relname::pg_catalog.text, c.relowner, c.relkind IN ('r', 'p'),
-                pg_catalog.array_agg(a.attname::pg_catalog.text),
-                pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, NULL)),
-                pg_catalog.array_agg(a.atthasdef)
-         FROM pg_catalog.pg_class c
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-         WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-         GROUP BY c.oid, c.relname, c.relowner, c.relkind",
-        None,
-        &[schema.into(), names.into()],
-    )?;
-    for row in rows {
-        let (Some(relname), Some(owner)) = (row.get::<String>(1)?, row.get::<pg_sys::Oid>(2)?) else { continue };
-        let name = quote_qualified_identifier(schema, &relname);
-        if row.get(3)? != Some(true) {
-            return Err(Error::held(
-                format!("{name} is not a table"),
-                "The fold writes tables only; rename the view or foreign table that has LiteLLM's name.",
-            ));
-        }
-        let column_names: Vec<String> = row.get(4)?.unwrap_or_default();
-        let types: Vec<String> = row.get(5)?.unwrap_or_default();
-        let defaults: Vec<bool> = row.get(6)?.unwrap_or_default();
-        let columns = column_names
-            .into_iter()
-            .zip(types.into_iter().zip(defaults))
-            .map(|(name, (type_name, has_default))| (name, Column { type_name, has_default }))
-            .collect();
-        tables.insert(relname, Table { name, owner, columns, unique_keys: Vec::new() });
+/// A partitioned log has no unique index on just its request id; another one must have it.
+fn log_finding(table: Table) -> Finding {
+    let key = table.unique_keys.iter().find_map(|key| key.fit(&["request_id"], &[]));
+    if key.is_none() {
+        return Finding::Held(format!("{} has no valid unique index on just (request_id)", table.name), RESTORE_HINT);
     }
-    read_unique_keys(client, schema, &mut tables)?;
-    Ok(tables)
-}
-
-fn read_unique_keys(client: &mut SpiClient, schema: &str, tables: &mut HashMap<String, Table>) -> Result<()> {
-    let names: Vec<&str> = tables.keys().map(String::as_str).collect();
-    let rows = client.update(
-        "SELECT c.relname::pg_catalog.text, pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY k.n)
-         FROM pg_catalog.pg_index i
-         JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k (attnum, n)
-         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-         WHERE n.nspname = $1 AND c.relname = ANY ($2) AND i.indisunique AND i.indisvalid
-           AND i.indpred IS NULL AND i.indexprs IS NULL AND k.n <= i.indnkeyatts
-         GROUP BY c.relname, i.indexrelid",
-        None,
-        &[schema.into(), names.into()],
-    )?;
-    for row in rows {
-        if let (Some(relname), Some(key)) = (row.get::<String>(1)?, row.get::<Vec<String>>(2)?)
-            && let Some(table) = tables.get_mut(&relname)
-        {
-            table.unique_keys.push(key);
-        }
-    }
-    Ok(())
+    Finding::Found(Target { table, key })
 }

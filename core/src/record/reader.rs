@@ -14,7 +14,7 @@ use crate::moment::Moment;
 /// provider and a tool name in one entry of at most 2,704 bytes.
 pub(super) const LONGEST_ID: usize = 1024;
 const LONGEST_NAME: usize = 512;
-const LONGEST_DETAIL: usize = 256;
+pub(super) const LONGEST_DETAIL: usize = 256;
 
 /// `text`, cut to `longest` bytes with a hash of the whole in place of the rest.
 pub(super) fn fit(text: Text<'_>, longest: usize) -> Text<'_> {
@@ -109,14 +109,29 @@ impl<'j, 'a> Reader<'j, 'a> {
         find(self.record, keys).or_else(|| find(self.metadata, nested)).map(|id| fit(id, LONGEST_ID))
     }
 
-    /// The SDK's `user=` is the user only where no LiteLLM identity is known.
-    pub(super) fn user(&self) -> Text<'a> {
-        if self.is_standard_logging {
-            self.first_id(&[], &["user_api_key_user_id"]).or_else(|| self.first_id(&["user"], &[]))
-        } else {
-            self.first_id(&["user"], &["user_api_key_user_id"])
+    /// The user, and whether that is only the SDK's `user=`, which stands where no LiteLLM identity is
+    /// known.
+    pub(super) fn user(&self) -> (Text<'a>, bool) {
+        if !self.is_standard_logging {
+            return (self.first_id(&["user"], &["user_api_key_user_id"]).unwrap_or_default(), false);
         }
-        .unwrap_or_default()
+        match self.first_id(&[], &["user_api_key_user_id"]) {
+            Some(user) => (user, false),
+            None => (self.first_id(&["user"], &[]).unwrap_or_default(), true),
+        }
+    }
+
+    /// The team, and whether that is only the caller's `metadata.team_id`.
+    pub(super) fn team(&self) -> (Text<'a>, bool) {
+        match self.first_id(&["team_id"], &["user_api_key_team_id"]) {
+            Some(team) => (team, false),
+            None => (self.first_id(&[], &["team_id"]).unwrap_or_default(), true),
+        }
+    }
+
+    /// Whether the proxy described the key, so that nothing is left to look up.
+    pub(super) fn has_key_alias(&self) -> bool {
+        self.metadata.given("user_api_key_alias").is_some()
     }
 
     /// A StandardLoggingPayload's own `end_user` is the request body's `user`, which LiteLLM does not
@@ -193,7 +208,7 @@ impl<'j, 'a> Reader<'j, 'a> {
 }
 
 /// A scalar as text. Ids are sometimes sent as numbers.
-fn text_of<'a>(json: &Json<'a>) -> Option<Text<'a>> {
+pub(super) fn text_of<'a>(json: &Json<'a>) -> Option<Text<'a>> {
     match json {
         Json::Str(text) => Some(text.clone()),
         Json::Int(number) => Some(Cow::Owned(number.to_string())),

@@ -7,7 +7,7 @@ use litellm_spend_core::moment::Moment;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::datum::{DatumWithOid, Timestamp};
 
-use super::Table;
+use crate::fold::targets::Table;
 
 /// Kind of a column: the type of its parameter and how it reaches the table.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,17 @@ const COLUMNS: [(&str, Kind); 34] = [
     ("response", Document),
     ("proxy_server_request", Document),
 ];
+
+/// The names of the columns.
+pub const COLUMN_NAMES: [&str; COLUMNS.len()] = {
+    let mut names = [""; COLUMNS.len()];
+    let mut at = 0;
+    while at < COLUMNS.len() {
+        names[at] = COLUMNS[at].0;
+        at += 1;
+    }
+    names
+};
 
 /// The insert into `log`, returning the ids that were new.
 pub fn insert_statement(log: &Table) -> String {
@@ -162,9 +173,15 @@ fn stored_document(document: Option<&Json>) -> String {
     document.map_or_else(|| "{}".to_owned(), Json::to_text)
 }
 
-fn timestamp(moment: Moment) -> Timestamp {
-    /// Postgres counts from 2000-01-01.
-    const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+/// Postgres counts microseconds from 2000-01-01.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+
+pub fn timestamp(moment: Moment) -> Timestamp {
     // A moment lies within years 1 to 9999, which Postgres's range includes.
     Timestamp::saturating_from_raw(moment.micros() - POSTGRES_EPOCH)
+}
+
+/// The moment of a raw timestamp; one out of range is the last moment there is.
+pub fn moment(raw: i64) -> Moment {
+    Moment::from_micros(raw.saturating_add(POSTGRES_EPOCH)).unwrap_or(Moment::LAST)
 }

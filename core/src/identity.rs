@@ -1,0 +1,203 @@
+//! Who is charged, where a record names a key but not its user: the key's own row says
+//! (LiteLLM's proxy_track_cost_callback.py). What LiteLLM's proxy said stays; what only the caller
+//! claimed (`user=`, `metadata.team_id`) gives way to the key's row.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::json::Json;
+use crate::moment::Moment;
+use crate::record::SpendRecord;
+
+/// What a record says of who is charged, beyond the names themselves.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Claim<'a> {
+    /// The user is the SDK's `user=`.
+    pub user: bool,
+    /// The team is the caller's `metadata.team_id`.
+    pub team: bool,
+    /// The proxy described the key: there is nothing to look up.
+    pub key_is_described: bool,
+    /// The key that took the place of the record's own, which is in its grace period.
+    pub active_key: Option<Cow<'a, str>>,
+}
+
+/// What the row of a key says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KeyIdentity {
+    pub alias: Option<String>,
+    pub user_id: Option<String>,
+    pub team_id: Option<String>,
+    /// The key's own organization, else its team's.
+    pub organization_id: Option<String>,
+    pub project_id: Option<String>,
+}
+
+/// A key that was replaced by another one and is valid for a while yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeprecatedKey {
+    pub active_key: String,
+    pub revoked_at: Moment,
+}
+
+/// The rows of the keys of a batch.
+#[derive(Debug, Default)]
+pub struct Keys {
+    pub active: HashMap<String, KeyIdentity>,
+    pub deprecated: HashMap<String, DeprecatedKey>,
+}
+
+/// Call types whose identity was taken when they began, and must not change with the key's row since.
+const IDENTITY_IS_OLDER: [&str; 2] = ["aretrieve_batch", "CallTypes.aretrieve_batch"];
+
+impl SpendRecord<'_> {
+    /// Whether the key's row may know what the record does not say.
+    pub fn asks_for_key(&self) -> bool {
+        let user_is_unknown = self.user.is_empty() || self.claim.user || self.is_failure;
+        !self.api_key.is_empty()
+            && user_is_unknown
+            && !self.claim.key_is_described
+            && !IDENTITY_IS_OLDER.contains(&self.call_type.as_ref())
+    }
+
+    /// The key whose row is charged.
+    pub fn charged_key(&self) -> &str {
+        self.claim.active_key.as_ref().unwrap_or(&self.api_key)
+    }
+
+    /// Fills in what the rows of the keys know.
+    pub fn resolve(&mut self, keys: &Keys) {
+        if !keys.active.contains_key(self.api_key.as_ref())
+            && let Some(deprecated) = keys.deprecated.get(self.api_key.as_ref())
+            && self.start < deprecated.revoked_at
+        {
+            self.claim.active_key = Some(Cow::Owned(deprecated.active_key.clone()));
+        }
+        if self.asks_for_key()
+            && let Some(identity) = keys.active.get(self.charged_key())
+        {
+            self.adopt(identity);
+        }
+    }
+
+    fn adopt(&mut self, identity: &KeyIdentity) {
+        let known = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        if let Some(user) = known(&identity.user_id).filter(|_| self.user.is_empty() || self.claim.user) {
+            self.user = Cow::Owned(user);
+            self.claim.user = false;
+        }
+        if let Some(team) = known(&identity.team_id).filter(|_| self.team_id.is_empty() || self.claim.team) {
+            self.team_id = Cow::Owned(team);
+            self.claim.team = false;
+        }
+        if let Some(organization) = known(&identity.organization_id).filter(|_| self.organization_id.is_empty()) {
+            self.organization_id = Cow::Owned(organization);
+        }
+        if let Some(project) = known(&identity.project_id).filter(|_| self.project_id.is_empty()) {
+            self.project_id = Cow::Owned(project);
+        }
+        for (key, value) in [
+            ("user_api_key_alias", &identity.alias),
+            ("user_api_key_user_id", &identity.user_id),
+            ("user_api_key_team_id", &identity.team_id),
+            ("user_api_key_org_id", &identity.organization_id),
+            ("user_api_key_project_id", &identity.project_id),
+        ] {
+            if let Some(value) = value {
+                self.describe(key, value);
+            }
+        }
+    }
+
+    /// Sets a member of the log row's metadata that is not known yet.
+    fn describe(&mut self, key: &'static str, value: &str) {
+        let Json::Object(members) = &mut self.metadata else { return };
+        let value = Json::Str(Cow::Owned(value.to_owned()));
+        match members.iter_mut().find(|(name, _)| name == key) {
+            Some((_, Json::Null)) => members.retain(|(name, _)| name != key),
+            Some(_) => return,
+            None => {}
+        }
+        members.push((Cow::Borrowed(key), value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "30323e05e0a491d1721c5452dc51a07c9b247c1aee3a78677c384efd94476167";
+
+    fn record(rest: &str) -> SpendRecord<'static> {
+        let text = format!(r#"{{"id":"r","response_cost":1,"startTime":100,"user_api_key":"{KEY}"{rest}}}"#);
+        SpendRecord::decode(&Json::from_text(&text).unwrap().into_owned()).unwrap()
+    }
+
+    fn keys() -> Keys {
+        let text = |text: &str| Some(text.to_owned());
+        let identity = KeyIdentity {
+            alias: text("key-one"),
+            user_id: text("u"),
+            team_id: text("t"),
+            organization_id: text("o"),
+            project_id: text("p"),
+        };
+        Keys { active: HashMap::from([(KEY.to_owned(), identity)]), deprecated: HashMap::new() }
+    }
+
+    fn resolved(rest: &str) -> SpendRecord<'static> {
+        let mut record = record(rest);
+        record.resolve(&keys());
+        record
+    }
+
+    fn names<'r>(record: &'r SpendRecord) -> [&'r str; 4] {
+        [&record.user, &record.team_id, &record.organization_id, &record.project_id]
+    }
+
+    #[test]
+    fn a_key_without_a_user_brings_its_rows_identity() {
+        let record = resolved("");
+        assert_eq!(names(&record), ["u", "t", "o", "p"]);
+        assert_eq!(record.metadata.get("user_api_key_alias").and_then(Json::as_str), Some("key-one"));
+    }
+
+    #[test]
+    fn what_the_proxy_said_stays() {
+        let record = resolved(r#","metadata":{"user_api_key_user_id":"mine"}"#);
+        assert_eq!(names(&record), ["mine", "", "", ""]);
+        let record = resolved(r#","metadata":{"user_api_key_alias":"known","user_api_key_team_id":"mine"}"#);
+        assert_eq!(names(&record), ["", "mine", "", ""]);
+        let record = resolved(r#","metadata":{"user_api_key_team_id":"mine"}"#);
+        assert_eq!(names(&record), ["u", "mine", "o", "p"]);
+    }
+
+    #[test]
+    fn what_the_caller_claims_gives_way_to_the_keys_row() {
+        let record = resolved(r#","user":"claimed","metadata":{"team_id":"claimed"}"#);
+        assert_eq!(names(&record), ["u", "t", "o", "p"]);
+    }
+
+    #[test]
+    fn a_batch_that_is_retrieved_keeps_the_identity_it_began_with() {
+        assert_eq!(names(&resolved(r#","call_type":"aretrieve_batch""#)), ["", "", "", ""]);
+    }
+
+    #[test]
+    fn a_key_in_its_grace_period_charges_the_key_that_replaced_it() {
+        let deprecated = |micros| {
+            let mut keys = keys();
+            let identity = keys.active.remove(KEY).unwrap();
+            keys.active.insert("new".to_owned(), identity);
+            let revoked_at = Moment::from_micros(micros).unwrap();
+            keys.deprecated.insert(KEY.to_owned(), DeprecatedKey { active_key: "new".to_owned(), revoked_at });
+            let mut record = record("");
+            record.resolve(&keys);
+            record
+        };
+        let within = deprecated(100_000_001);
+        assert_eq!((within.charged_key(), within.user.as_ref(), within.api_key.as_ref()), ("new", "u", KEY));
+        let after = deprecated(100_000_000);
+        assert_eq!((after.charged_key(), after.user.as_ref()), (KEY, ""));
+    }
+}

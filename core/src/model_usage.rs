@@ -1,0 +1,132 @@
+//! `LiteLLM_DailyModelUsage`, the Model Insights page: requests, tokens and spend by day, model and the
+//! task that a `task:` tag names (LiteLLM's model_usage_rollup.py).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::json::Json;
+use crate::record::{CallOrigin, SpendRecord};
+use crate::sum::Sum;
+
+type Text<'a> = Cow<'a, str>;
+
+/// LiteLLM's table.
+pub const TABLE: &str = "LiteLLM_DailyModelUsage";
+
+const UNKNOWN: &str = "unknown";
+const TASK_TAG: &str = "task:";
+const NO_TASK: &str = "uncategorized";
+/// The tasks that LiteLLM knows (model_insights_tasks.json); another one is no task.
+const TASKS: [&str; 20] = [
+    "classification",
+    "content_writing",
+    "roleplay_fiction",
+    "conversation",
+    "research_reports",
+    "qa_knowledge",
+    "customer_support",
+    "summarization",
+    "translation",
+    "workflow_execution",
+    "multi_step_planning",
+    "tool_dispatch",
+    "code_generation",
+    "debugging",
+    "code_review",
+    "frontend_ui",
+    "file_io",
+    "shell_execution",
+    "data_extraction",
+    "data_transformation",
+];
+
+/// The primary key; the order of its fields is LiteLLM's, in which rows are locked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModelUsageKey<'a> {
+    /// `YYYY-MM-DD`, UTC.
+    pub date: String,
+    pub model_group: Text<'a>,
+    pub model: Text<'a>,
+    pub custom_llm_provider: Text<'a>,
+    pub task_type: &'static str,
+}
+
+/// What a batch adds to one row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelUsage {
+    /// US dollars.
+    pub spend: Sum,
+    pub prompt_tokens: i64,
+    pub completion_tokens: i64,
+    pub request_count: i64,
+    pub successful_requests: i64,
+    pub failed_requests: i64,
+}
+
+/// Rows by key.
+pub type ModelUsageRows<'a> = BTreeMap<ModelUsageKey<'a>, ModelUsage>;
+
+/// Adds a record, unless LiteLLM made the call itself.
+pub fn add<'a>(rows: &mut ModelUsageRows<'a>, record: &SpendRecord<'a>) {
+    if record.origin == CallOrigin::Internal {
+        return;
+    }
+    let or_else = |text: &Text<'a>, other: Text<'a>| if text.is_empty() { other } else { text.clone() };
+    let model = or_else(&record.model, Cow::Borrowed(UNKNOWN));
+    let key = ModelUsageKey {
+        date: record.start.utc_date(),
+        model_group: or_else(&record.model_group, model.clone()),
+        model,
+        custom_llm_provider: or_else(&record.custom_llm_provider, Cow::Borrowed(UNKNOWN)),
+        task_type: task_type(&record.request_tags),
+    };
+    let row = rows.entry(key).or_default();
+    let requests = i64::from(record.origin == CallOrigin::Caller);
+    let tally = |column: &mut i64, by: i64| *column = column.saturating_add(by);
+    row.spend.add(record.spend);
+    tally(&mut row.prompt_tokens, record.prompt_tokens);
+    tally(&mut row.completion_tokens, record.completion_tokens);
+    tally(&mut row.request_count, requests);
+    tally(if record.is_failure { &mut row.failed_requests } else { &mut row.successful_requests }, requests);
+}
+
+/// The task of the first tag that names one.
+fn task_type(tags: &Json) -> &'static str {
+    let Json::Array(tags) = tags else { return NO_TASK };
+    tags.iter()
+        .filter_map(|tag| tag.as_str()?.strip_prefix(TASK_TAG))
+        .find_map(|task| TASKS.iter().find(|known| **known == task).copied())
+        .unwrap_or(NO_TASK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(rest: &str) -> Vec<(String, i64, i64)> {
+        let text = format!(r#"{{"request_id":"r","spend":2,"startTime":0,"prompt_tokens":3{rest}}}"#);
+        let json = Json::from_text(&text).unwrap();
+        let mut rows = ModelUsageRows::new();
+        add(&mut rows, &SpendRecord::decode(&json).unwrap());
+        let name = |k: &ModelUsageKey| [&k.model_group, &k.model, &k.custom_llm_provider, k.task_type].join(" ");
+        rows.iter().map(|(key, row)| (name(key), row.request_count, row.prompt_tokens)).collect()
+    }
+
+    #[test]
+    fn what_is_missing_is_unknown_and_a_model_is_its_own_group() {
+        assert_eq!(usage(""), [("unknown unknown unknown uncategorized".to_owned(), 1, 3)]);
+        assert_eq!(usage(r#","model":"m""#)[0].0, "m m unknown uncategorized");
+    }
+
+    #[test]
+    fn the_first_known_task_counts() {
+        let tags = r#","request_tags":["task:cooking",7,"task:debugging","task:code_review"]"#;
+        assert!(usage(tags)[0].0.ends_with(" debugging"));
+    }
+
+    #[test]
+    fn an_internal_call_is_no_usage_and_a_cost_poll_is_usage_without_a_request() {
+        assert_eq!(usage(r#","internal_call_origin":"judge""#), []);
+        assert_eq!(usage(r#","internal_call_origin":"background_response_cost_poll""#)[0].1, 0);
+    }
+}

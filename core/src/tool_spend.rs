@@ -1,0 +1,57 @@
+//! `LiteLLM_DailyToolSpend`, the Tools page: each tool that a request called is charged the request's
+//! whole spend and tokens (LiteLLM's spend_log_tool_index.py), so totals over tools exceed the spend.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::record::SpendRecord;
+use crate::sum::Sum;
+
+/// LiteLLM's rollup, and its index of the requests that called a tool.
+pub const TABLE: &str = "LiteLLM_DailyToolSpend";
+pub const INDEX_TABLE: &str = "LiteLLM_SpendLogToolIndex";
+
+/// The primary key: the UTC day, `YYYY-MM-DD`, and the tool.
+pub type ToolKey<'a> = (String, Cow<'a, str>);
+
+/// What a batch adds to one row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ToolSpend {
+    /// US dollars.
+    pub spend: Sum,
+    pub total_tokens: i64,
+    pub request_count: i64,
+}
+
+/// Rows by key, in LiteLLM's order.
+pub type ToolSpendRows<'a> = BTreeMap<ToolKey<'a>, ToolSpend>;
+
+/// Adds a record to each tool that it called.
+pub fn add<'a>(rows: &mut ToolSpendRows<'a>, record: &SpendRecord<'a>) {
+    for tool in &record.tools {
+        let row = rows.entry((record.start.utc_date(), tool.clone())).or_default();
+        row.spend.add(record.spend);
+        row.total_tokens = row.total_tokens.saturating_add(record.total_tokens);
+        row.request_count = row.request_count.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Json;
+
+    #[test]
+    fn each_distinct_tool_is_charged_the_whole_request() {
+        let json = Json::from_text(
+            r#"{"request_id":"r","spend":2,"startTime":0,"total_tokens":5,"tool_calls":[" find ","find",""," ",3],
+                "mcp_namespaced_tool_name":"docs-search"}"#,
+        );
+        let json = json.unwrap();
+        let mut rows = ToolSpendRows::new();
+        add(&mut rows, &SpendRecord::decode(&json).unwrap());
+        let charged: Vec<_> =
+            rows.iter().map(|(key, row)| (key.1.as_ref(), row.spend.value(), row.total_tokens)).collect();
+        assert_eq!(charged, [("docs-search", 2.0, 5), ("find", 2.0, 5)]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Reads the rows of a batch's keys, once for all of them: who is charged where a record names only its
+//! key, and which key took the place of one that is in its grace period.
+
+use std::collections::HashMap;
+
+use litellm_spend_core::entity::EntityKind;
+use litellm_spend_core::identity::{DeprecatedKey, KeyIdentity, Keys};
+use litellm_spend_core::record::SpendRecord;
+use pgrx::datum::Timestamp;
+use pgrx::spi::SpiClient;
+
+use super::log::moment;
+use super::owner;
+use super::targets::{Role, Target, Targets};
+use crate::error::Result;
+
+/// Fills in what the rows of the keys know.
+pub fn resolve(client: &mut SpiClient, targets: &Targets, records: &mut [SpendRecord]) -> Result<()> {
+    let Some(table) = targets.get(Role::Entity(EntityKind::Key)) else { return Ok(()) };
+    let keys = read_keys(client, targets, table, records)?;
+    for record in records {
+        record.resolve(&keys);
+    }
+    Ok(())
+}
+
+fn read_keys(client: &mut SpiClient, targets: &Targets, table: &Target, records: &[SpendRecord]) -> Result<Keys> {
+    let mut keys = Keys::default();
+    let named = distinct(records.iter().map(|record| record.api_key.as_ref()));
+    if named.is_empty() {
+        return Ok(keys);
+    }
+    keys.active = read_active(client, targets, table, &named)?;
+    if let Some(deprecated) = targets.get(Role::DeprecatedKeys) {
+        let unknown: Vec<&str> = named.into_iter().filter(|key| !keys.active.contains_key(*key)).collect();
+        keys.deprecated = read_deprecated(client, deprecated, &unknown)?;
+        let replaced_by = distinct(keys.deprecated.values().map(|key| key.active_key.as_str()));
+        keys.active.extend(read_active(client, targets, table, &replaced_by)?);
+    }
+    Ok(keys)
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The rows of keys; a key without an organization belongs to its team's.
+fn read_active(
+    client: &mut SpiClient,
+    targets: &Targets,
+    table: &Target,
+    keys: &[&str],
+) -> Result<HashMap<String, KeyIdentity>> {
+    let mut found = HashMap::new();
+    if keys.is_empty() {
+        return Ok(found);
+    }
+    let column = |name: &str| if table.table.has(name) { name.to_owned() } else { format!("NULL AS {name}") };
+    let columns = ["key_alias", "user_id", "team_id", "organization_id", "project_id"].map(column).join(", ");
+    let query = format!("SELECT token, {columns} FROM {} WHERE token = ANY ($1)", table.table.name);
+    owner::act_as(client, table.table.owner, |client| {
+        for row in client.update(&query, None, &[keys.to_vec().into()])? {
+            if let Some(token) = row.get::<String>(1)? {
+                let identity = KeyIdentity {
+                    alias: row.get(2)?,
+                    user_id: row.get(3)?,
+                    team_id: row.get(4)?,
+                    organization_id: row.get(5)?,
+                    project_id: row.get(6)?,
+                };
+                found.insert(token, identity);
+            }
+        }
+        Ok(())
+    })?;
+    add_organizations_of_teams(client, targets, &mut found)?;
+    Ok(found)
+}
+
+fn add_organizations_of_teams(
+    client: &mut SpiClient,
+    targets: &Targets,
+    keys: &mut HashMap<String, KeyIdentity>,
+) -> Result<()> {
+    let Some(teams) = targets.get(Role::Entity(EntityKind::Team)) else { return Ok(()) };
+    let lacking = |key: &&KeyIdentity| key.organization_id.as_deref().unwrap_or_default().is_empty();
+    let named: Vec<String> = keys.values().filter(lacking).filter_map(|key| key.team_id.clone()).collect();
+    if named.is_empty() || !teams.table.has("organization_id") {
+        return Ok(());
+    }
+    let query = format!(
+        "SELECT team_id, organization_id FROM {} WHERE team_id = ANY ($1) AND organization_id IS NOT NULL",
+        teams.table.name
+    );
+    let mut organizations = HashMap::new();
+    owner::act_as(client, teams.table.owner, |client| {
+        for row in client.update(&query, None, &[named.into()])? {
+            if let (Some(team), Some(organization)) = (row.get::<String>(1)?, row.get::<String>(2)?) {
+                organizations.insert(team, organization);
+            }
+        }
+        Ok(())
+    })?;
+    for key in keys.values_mut() {
+        if lacking(&&*key) {
+            key.organization_id = key.team_id.as_ref().and_then(|team| organizations.get(team).cloned());
+        }
+    }
+    Ok(())
+}
+
+fn read_deprecated(client: &mut SpiClient, target: &Target, keys: &[&str]) -> Result<HashMap<String, DeprecatedKey>> {
+    let mut found = HashMap::new();
+    if keys.is_empty() {
+        return Ok(found);
+    }
+    let query = format!("SELECT token, active_token_id, revoke_at FROM {} WHERE token = ANY ($1)", target.table.name);
+    owner::act_as(client, target.table.owner, |client| {
+        for row in client.update(&query, None, &[keys.to_vec().into()])? {
+            if let (Some(token), Some(active_key), Some(revoke_at)) =
+                (row.get::<String>(1)?, row.get::<String>(2)?, row.get::<Timestamp>(3)?)
+            {
+                found.insert(token, DeprecatedKey { active_key, revoked_at: moment(revoke_at.into()) });
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}

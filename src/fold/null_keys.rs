@@ -1,0 +1,92 @@
+//! Old daily rows with NULL in a key column: LiteLLM up to 1.90 wrote them, and columns that joined the
+//! key later left them behind. NULL never conflicts, so an upsert makes a new row beside them. The fold
+//! merges them into the row that it has just made: their sums are added to it and they are deleted.
+
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
+
+use super::targets::Target;
+use super::upsert::{Column, NOW, On};
+use crate::error::Result;
+
+/// The columns of the target's key that may be NULL.
+pub fn nullable_key(target: &Target) -> Vec<&str> {
+    let columns = target.key.iter().flat_map(|key| &key.columns);
+    columns.map(String::as_str).filter(|column| target.table.is_nullable(column)).collect()
+}
+
+/// The upsert, made to return the keys of the rows that it inserted: one array a column. What another
+/// statement of this transaction inserted is returned too, which does no harm.
+pub fn returning_new_keys(target: &Target, upsert: &str) -> String {
+    let keys = key_columns(target);
+    let list = keys.join(", ");
+    let arrays: Vec<String> =
+        keys.iter().map(|key| format!("pg_catalog.array_agg(w.{key}) FILTER (WHERE w.is_new)")).collect();
+    format!(
+        "WITH w AS ({upsert} RETURNING {list}, created_at = {NOW}::pg_catalog.timestamp(3) AS is_new)
+         SELECT {} FROM w",
+        arrays.join(", ")
+    )
+}
+
+/// Adds rows with NULL in `nullable` to the row that has `''` there, and deletes them. The first column of
+/// the key, the entity, has a branch for each case, so that either finds its rows through the index.
+pub fn merge_statement(target: &Target, columns: &[Column], nullable: &[&str]) -> String {
+    let keys = key_columns(target);
+    let is_nullable = |key: &String| nullable.iter().any(|name| quote_identifier(name) == *key);
+    let sums: Vec<String> =
+        columns.iter().filter(|column| column.on == On::Sum).map(|column| quote_identifier(column.name)).collect();
+    let list = |of: &[String], text: &dyn Fn(&String) -> String| of.iter().map(text).collect::<Vec<_>>().join(", ");
+    let all = |of: &[String], text: &dyn Fn(&String) -> String| of.iter().map(text).collect::<Vec<_>>().join(" AND ");
+    let (entity, others) = keys.split_at(1.min(keys.len()));
+    let entity = entity.concat();
+    let same_others = all(others, &|key| match is_nullable(key) {
+        true => format!("coalesce(o.{key}, '') = b.{key}"),
+        false => format!("o.{key} = b.{key}"),
+    });
+    let is_null: Vec<String> =
+        others.iter().filter(|key| is_nullable(key)).map(|key| format!("o.{key} IS NULL")).collect();
+    format!(
+        "WITH b AS (SELECT * FROM unnest({parameters}) AS b ({names})),
+         old AS (SELECT o.id, b.* FROM b JOIN {table} AS o
+                     ON o.{entity} = b.{entity} AND {same_others} AND ({is_null})
+                 UNION ALL
+                 SELECT o.id, b.* FROM b JOIN {table} AS o ON o.{entity} IS NULL AND b.{entity} = '' AND {same_others}),
+         merged AS (DELETE FROM {table} AS o USING old AS b WHERE o.id = b.id RETURNING {of_key}, {of_old}, o.created_at),
+         total AS (SELECT {names}, {totals}, pg_catalog.min(created_at) AS created_at FROM merged GROUP BY {names})
+         UPDATE {table} AS o SET {changes}, created_at = least(o.created_at, b.created_at)
+         FROM total AS b WHERE {same_key}",
+        parameters = (1..=keys.len()).map(|n| format!("${n}::pg_catalog.text[]")).collect::<Vec<_>>().join(", "),
+        names = keys.join(", "),
+        table = target.table.name,
+        is_null = is_null.join(" OR "),
+        of_key = list(&keys, &|key| format!("b.{key}")),
+        of_old = list(&sums, &|sum| format!("o.{sum}")),
+        totals = list(&sums, &|sum| format!("pg_catalog.sum({sum}) AS {sum}")),
+        changes = list(&sums, &|sum| format!("{sum} = o.{sum} + b.{sum}")),
+        same_key = all(&keys, &|key| format!("o.{key} = b.{key}")),
+    )
+}
+
+/// Runs the merge for the keys of new rows; most folds insert none.
+pub fn merge(client: &mut SpiClient, target: &Target, new_rows: SpiTupleTable, statement: &str) -> Result<()> {
+    let row = new_rows.first();
+    let mut keys: Vec<Vec<String>> = Vec::new();
+    for at in 1..=key_columns(target).len() {
+        match row.get::<Vec<String>>(at)? {
+            Some(column) => keys.push(column),
+            None => return Ok(()),
+        }
+    }
+    let arguments: Vec<DatumWithOid> = keys.into_iter().map(Into::into).collect();
+    let merged = client.update(statement, None, &arguments)?.len();
+    if merged > 0 {
+        log!("litellm_spend merged old rows with NULL in their key into {merged} rows of {}", target.table.name);
+    }
+    Ok(())
+}
+
+fn key_columns(target: &Target) -> Vec<String> {
+    target.key.iter().flat_map(|key| &key.columns).map(quote_identifier).collect()
+}

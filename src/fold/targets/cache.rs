@@ -1,0 +1,98 @@
+//! Keeps what the catalogue said until Postgres tells that something changed there, and locks the
+//! tables, so that it stays true while a fold writes.
+//!
+//! A fold never waits for a table's lock: a migration that alters several tables in one transaction
+//! would wait for the fold in turn, and one of the two would die of the deadlock.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
+
+use super::Targets;
+use crate::error::{Error, Result};
+use crate::settings;
+
+/// Goes up with every change of a relation or schema. Every relation counts: a table that LiteLLM is
+/// about to create has no oid yet to watch for, and a look-up takes a few milliseconds.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static WATCH: Once = Once::new();
+
+thread_local! {
+    static CACHE: RefCell<Option<Cached>> = const { RefCell::new(None) };
+}
+
+struct Cached {
+    generation: u64,
+    schema: String,
+    targets: Rc<Targets>,
+}
+
+/// The targets, locked.
+pub(super) fn locked(client: &mut SpiClient) -> Result<Rc<Targets>> {
+    WATCH.call_once(watch);
+    let schema = settings::target_schema();
+    loop {
+        let (generation, targets) = cached(client, &schema)?;
+        for (table, mode) in targets.locks() {
+            // SAFETY: a lock request by oid, released when the transaction ends. A granted lock brings
+            // in all invalidations that were sent before it.
+            if !unsafe { pg_sys::ConditionalLockRelationOid(table.oid, mode) } {
+                return Err(locked_by_another(&table.name));
+            }
+        }
+        if GENERATION.load(Ordering::Relaxed) == generation {
+            return Ok(targets);
+        }
+    }
+}
+
+fn cached(client: &mut SpiClient, schema: &str) -> Result<(u64, Rc<Targets>)> {
+    // SAFETY: reads the invalidations that other sessions have sent.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+    let generation = GENERATION.load(Ordering::Relaxed);
+    let kept = CACHE.with_borrow(|cache| {
+        let valid = cache.as_ref().filter(|cached| cached.generation == generation && cached.schema == schema);
+        valid.map(|cached| cached.targets.clone())
+    });
+    if let Some(targets) = kept {
+        return Ok((generation, targets));
+    }
+    let targets = Rc::new(Targets::look_up(client, schema)?);
+    let entry = Cached { generation, schema: schema.to_owned(), targets: targets.clone() };
+    CACHE.with_borrow_mut(|cache| *cache = Some(entry));
+    Ok((generation, targets))
+}
+
+fn locked_by_another(name: &str) -> Error {
+    Error::refused(
+        PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+        format!("{name} is locked by another session"),
+        "A migration, index build or LOCK TABLE may be under way; the fold goes on when it is done.",
+    )
+}
+
+fn watch() {
+    // SAFETY: registers callbacks of this library, which stays loaded, once in this process.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0));
+        pg_sys::CacheRegisterSyscacheCallback(
+            pg_sys::SysCacheIdentifier::NAMESPACEOID as i32,
+            Some(schema_changed),
+            pg_sys::Datum::from(0),
+        );
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn relation_changed(_argument: pg_sys::Datum, _relation: pg_sys::Oid) {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn schema_changed(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,110 @@
+//! Reads LiteLLM's tables from the catalogue: columns, unique keys, and what else decides how a write
+//! to them ends.
+
+use std::collections::HashMap;
+
+use pgrx::prelude::*;
+use pgrx::spi::{SpiClient, quote_qualified_identifier};
+
+use super::keys::UniqueKey;
+use super::table::{Column, Table};
+use crate::error::Result;
+
+const TABLES: &str = "SELECT c.oid, c.relname::pg_catalog.text, c.relowner, c.relkind IN ('r', 'p'), c.relkind = 'p',
+        pg_catalog.array_agg(a.attname::pg_catalog.text),
+        pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, NULL)),
+        pg_catalog.array_agg(a.atthasdef),
+        pg_catalog.array_agg(NOT a.attnotnull)
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    GROUP BY c.oid, c.relname, c.relowner, c.relkind";
+
+/// An index that a `DEFERRABLE` constraint uses cannot settle a conflict.
+const UNIQUE_KEYS: &str = "SELECT i.indrelid,
+        pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY k.n),
+        pg_catalog.array_agg(pg_catalog.pg_get_indexdef(i.indexrelid, k.n::pg_catalog.int4, true) ORDER BY k.n)
+    FROM pg_catalog.pg_index i
+    CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k (attnum, n)
+    LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+    WHERE i.indrelid = ANY ($1) AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+      AND k.n <= i.indnkeyatts
+    GROUP BY i.indrelid, i.indexrelid
+    ORDER BY i.indexrelid";
+
+const PECULIARITIES: &str = "SELECT c.oid, 'row security is forced on its owner'
+    FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1) AND c.relrowsecurity AND c.relforcerowsecurity
+    UNION ALL
+    SELECT r.ev_class, 'rule ' || pg_catalog.quote_ident(r.rulename) || ' rewrites writes'
+    FROM pg_catalog.pg_rewrite r WHERE r.ev_class = ANY ($1) AND r.ev_type <> '1'
+    UNION ALL
+    SELECT t.tgrelid, 'trigger ' || pg_catalog.quote_ident(t.tgname) || ' may change or suppress rows'
+    FROM pg_catalog.pg_trigger t
+    WHERE t.tgrelid = ANY ($1) AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3
+    ORDER BY 1, 2";
+
+/// The tables of `schema` with one of `names`, by name.
+pub fn read(client: &mut SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<String, Table>> {
+    let mut tables = HashMap::new();
+    for row in client.update(TABLES, None, &[schema.into(), names.to_vec().into()])? {
+        let (Some(oid), Some(relname), Some(owner)) =
+            (row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?, row.get::<pg_sys::Oid>(3)?)
+        else {
+            continue;
+        };
+        let column_names: Vec<String> = row.get(6)?.unwrap_or_default();
+        let types: Vec<String> = row.get(7)?.unwrap_or_default();
+        let defaults: Vec<bool> = row.get(8)?.unwrap_or_default();
+        let nullable: Vec<bool> = row.get(9)?.unwrap_or_default();
+        let columns = column_names
+            .into_iter()
+            .zip(types)
+            .zip(defaults.into_iter().zip(nullable))
+            .map(|((name, type_name), (has_default, is_nullable))| {
+                (name, Column { type_name, has_default, is_nullable })
+            })
+            .collect();
+        let table = Table {
+            oid,
+            name: quote_qualified_identifier(schema, &relname),
+            owner,
+            is_table: row.get(4)? == Some(true),
+            is_partitioned: row.get(5)? == Some(true),
+            columns,
+            unique_keys: Vec::new(),
+            peculiarities: Vec::new(),
+        };
+        tables.insert(relname, table);
+    }
+    let mut by_oid: HashMap<pg_sys::Oid, &mut Table> = tables.values_mut().map(|table| (table.oid, table)).collect();
+    read_unique_keys(client, &mut by_oid)?;
+    read_peculiarities(client, &mut by_oid)?;
+    Ok(tables)
+}
+
+fn read_unique_keys(client: &mut SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
+    let oids: Vec<pg_sys::Oid> = tables.keys().copied().collect();
+    for row in client.update(UNIQUE_KEYS, None, &[oids.into()])? {
+        let columns: Vec<Option<String>> = row.get(2)?.unwrap_or_default();
+        let definitions: Vec<String> = row.get(3)?.unwrap_or_default();
+        if let Some(table) = row.get::<pg_sys::Oid>(1)?.and_then(|oid| tables.get_mut(&oid)) {
+            let of_table: Vec<&str> = table.columns.keys().map(String::as_str).collect();
+            let key = UniqueKey::new(columns, definitions, &of_table);
+            table.unique_keys.push(key);
+        }
+    }
+    Ok(())
+}
+
+fn read_peculiarities(client: &mut SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
+    let oids: Vec<pg_sys::Oid> = tables.keys().copied().collect();
+    for row in client.update(PECULIARITIES, None, &[oids.into()])? {
+        if let (Some(oid), Some(text)) = (row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?)
+            && let Some(table) = tables.get_mut(&oid)
+        {
+            table.peculiarities.push(text);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! What `litellm_spend.targets` shows: each of LiteLLM's tables, and what the fold does with it.
+
+use std::collections::HashSet;
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use super::{Finding, Role, catalogue, finding};
+use crate::error::Result;
+use crate::{session, settings, tables};
+
+type Row = (String, bool, &'static str, Vec<String>, Vec<String>, Option<String>);
+
+/// Each table that a fold writes, in its order: whether it is there, what is done with it, the columns
+/// that are written, those that this version of the extension does not know, and why it is not written
+/// or what about it may change a write.
+#[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
+fn list_targets() -> std::result::Result<
+    TableIterator<
+        'static,
+        (
+            name!(target, String),
+            name!(found, bool),
+            name!(action, &'static str),
+            name!(columns_written, Vec<String>),
+            name!(columns_unknown, Vec<String>),
+            name!(reason, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    Ok(TableIterator::new(session::pinned(rows)?))
+}
+
+fn rows() -> Result<Vec<Row>> {
+    let schema = settings::target_schema();
+    let names: Vec<&str> = Role::all().map(Role::table).collect();
+    let mut tables = Spi::connect_mut(|client| catalogue::read(client, &schema, &names))?;
+    Ok(Role::all()
+        .filter(|role| role.is_target())
+        .map(|role| row(role, finding(role, tables.remove(role.table()))))
+        .collect())
+}
+
+fn row(role: Role, finding: Finding) -> Row {
+    let name = role.table().to_owned();
+    match finding {
+        Finding::Skipped(reason) => (name, false, "skipped", Vec::new(), Vec::new(), Some(reason)),
+        Finding::Held(message, hint) => {
+            (name, true, "held", Vec::new(), Vec::new(), Some(format!("{message}. {hint}")))
+        }
+        Finding::Found(target) => {
+            let written = role.columns().into_iter().filter(|column| target.table.has(column));
+            let known: HashSet<&str> = tables::columns_of_litellm(role.table()).collect();
+            let mut unknown: Vec<String> =
+                target.table.columns.keys().filter(|column| !known.contains(column.as_str())).cloned().collect();
+            unknown.sort_unstable();
+            let peculiar = target.table.peculiarities.join("; ");
+            let reason = Some(peculiar).filter(|text| !text.is_empty());
+            (name, true, "written", written.map(str::to_owned).collect(), unknown, reason)
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What each of LiteLLM's tables is to a fold: its name, the columns that are written and the key by
+//! which its rows are found.
+
+use litellm_spend_core::daily::DailyKind;
+use litellm_spend_core::entity::EntityKind;
+use litellm_spend_core::{budget_window, model_usage, request_errors, tool_spend};
+
+use crate::fold::{budget, daily, entities, log, rollups, tool_index, windows};
+
+/// A table's part in a fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    Log,
+    Entity(EntityKind),
+    /// Only the budget of organizations that a fold creates.
+    Budget,
+    /// Read only: which key replaced another.
+    DeprecatedKeys,
+    Daily(DailyKind),
+    ModelUsage,
+    ToolSpend,
+    ToolIndex,
+    RequestErrors,
+    WindowSpend,
+}
+
+impl Role {
+    /// Every role, in the order in which a fold writes.
+    pub fn all() -> impl Iterator<Item = Role> {
+        [Role::Log, Role::ToolIndex]
+            .into_iter()
+            .chain(EntityKind::ALL.map(Role::Entity))
+            .chain(DailyKind::ALL.map(Role::Daily))
+            .chain([Role::WindowSpend, Role::ModelUsage, Role::ToolSpend, Role::RequestErrors])
+            .chain([Role::Budget, Role::DeprecatedKeys])
+    }
+
+    /// LiteLLM's table.
+    pub fn table(self) -> &'static str {
+        match self {
+            Role::Log => log::TABLE,
+            Role::Entity(kind) => kind.table(),
+            Role::Budget => budget::TABLE,
+            Role::DeprecatedKeys => "LiteLLM_DeprecatedVerificationToken",
+            Role::Daily(kind) => kind.table(),
+            Role::ModelUsage => model_usage::TABLE,
+            Role::ToolSpend => tool_spend::TABLE,
+            Role::ToolIndex => tool_spend::INDEX_TABLE,
+            Role::RequestErrors => request_errors::TABLE,
+            Role::WindowSpend => budget_window::TABLE,
+        }
+    }
+
+    /// Whether a fold writes spend to it.
+    pub fn is_target(self) -> bool {
+        !matches!(self, Role::Budget | Role::DeprecatedKeys)
+    }
+
+    /// The columns that a fold writes where the table has them.
+    pub fn columns(self) -> Vec<&'static str> {
+        match self {
+            Role::Log => log::COLUMNS.to_vec(),
+            Role::Entity(kind) => entities::columns(kind),
+            Role::Budget => budget::COLUMNS.to_vec(),
+            Role::DeprecatedKeys => Vec::new(),
+            Role::Daily(kind) => daily::columns(kind),
+            Role::ModelUsage => rollups::MODEL_USAGE_COLUMNS.to_vec(),
+            Role::ToolSpend => rollups::TOOL_SPEND_COLUMNS.to_vec(),
+            Role::ToolIndex => tool_index::COLUMNS.to_vec(),
+            Role::RequestErrors => rollups::REQUEST_ERROR_COLUMNS.to_vec(),
+            Role::WindowSpend => windows::COLUMNS.to_vec(),
+        }
+    }
+
+    /// The columns of the unique key by which a fold finds a row: those that every version of LiteLLM
+    /// has in it, and those that only some have. `None` where a fold needs no key.
+    pub fn key(self) -> Option<(&'static [&'static str], &'static [&'static str])> {
+        match self {
+            Role::Log | Role::Budget | Role::DeprecatedKeys | Role::ToolIndex => None,
+            Role::Entity(kind) => Some((kind.key_columns(), &[])),
+            Role::Daily(kind) => Some((daily::required_key(kind), &daily::OPTIONAL_KEY)),
+            Role::ModelUsage => Some((&rollups::MODEL_USAGE_KEY, &[])),
+            Role::ToolSpend => Some((&rollups::TOOL_SPEND_KEY, &[])),
+            Role::RequestErrors => Some((&rollups::REQUEST_ERROR_KEY, &[])),
+            Role::WindowSpend => Some((&windows::KEY, &[])),
+        }
+    }
+}
