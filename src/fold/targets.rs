@@ -151,7 +151,7 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
 /// A partitioned log has no unique index on just its request id; another one must have it.
 fn log_finding(table: Table) -> Finding {
     let key = table.unique_keys.iter().find_map(|key| key.fit(&["request_id"], &[]));
-    if key.is_none() {
+    if key.is_none() && !table.is_partitioned {
         return Finding::Held(format!("{} has no valid unique index on just (request_id)", table.name), RESTORE_HINT);
     }
     Finding::Found(Target { table, key })
