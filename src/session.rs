@@ -39,7 +39,7 @@ pub fn pinned<R>(body: impl FnOnce() -> R) -> R {
     for (name, value) in PINS {
         set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
     }
-    set("lock_timeout", &settings::lock_timeout(), pg_sys::GucAction::GUC_ACTION_SAVE);
+    set("lock_timeout", &format!("{}ms", settings::lock_timeout().as_millis()), pg_sys::GucAction::GUC_ACTION_SAVE);
     let result = body();
     // SAFETY: closes the level opened above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };

@@ -62,9 +62,9 @@ pub fn batch_bytes() -> usize {
     usize::try_from(BATCH_SIZE.get()).unwrap_or(1) * 1024
 }
 
-/// How long a fold waits for a lock, as `lock_timeout` reads it.
-pub fn lock_timeout() -> String {
-    format!("{}ms", LOCK_TIMEOUT.get())
+/// How long a fold waits for a lock.
+pub fn lock_timeout() -> Duration {
+    millis(&LOCK_TIMEOUT)
 }
 
 /// Size in bytes from which the next staging segment is taken.
@@ -141,7 +141,7 @@ pub fn define() {
     );
     define_int(
         c"litellm_spend.lock_timeout",
-        c"How long a fold waits for a row that another session has locked.",
+        c"How long a fold waits for a row or table that another session has locked.",
         &LOCK_TIMEOUT,
         (100, 60_000),
         GucFlags::UNIT_MS,

@@ -1,18 +1,20 @@
 //! Keeps what the catalogue said until Postgres tells that something changed there, and locks the
 //! tables, so that it stays true while a fold writes.
 //!
-//! A fold never waits for a table's lock: a migration that alters several tables in one transaction
-//! would wait for the fold in turn, and one of the two would die of the deadlock.
+//! A fold does not queue for a table's lock while it holds another's: a migration that alters several
+//! tables in one transaction would wait for the fold in turn, and one of the two would die of the deadlock.
+//! It lets go of all of them and tries again.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::Targets;
+use super::{Table, Targets};
 use crate::error::{Error, Result};
 use crate::settings;
 
@@ -31,23 +33,51 @@ struct Cached {
     targets: Rc<Targets>,
 }
 
-/// The targets, locked.
+/// How soon to try again for tables of which another session has locked one.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// The targets, locked; tries for as long as `litellm_spend.lock_timeout`.
 pub(super) fn locked(client: &mut SpiClient) -> Result<Rc<Targets>> {
     WATCH.call_once(watch);
     let schema = settings::target_schema();
+    let deadline = Instant::now() + settings::lock_timeout();
     loop {
         let (generation, targets) = cached(client, &schema)?;
-        for (table, mode) in targets.locks() {
-            // SAFETY: a lock request by oid, released when the transaction ends. A granted lock brings
-            // in all invalidations that were sent before it.
-            if !unsafe { pg_sys::ConditionalLockRelationOid(table.oid, mode) } {
-                return Err(locked_by_another(&table.name));
-            }
-        }
-        if GENERATION.load(Ordering::Relaxed) == generation {
-            return Ok(targets);
+        match lock_all(&targets) {
+            // A granted lock brings in all changes that were made before it.
+            Ok(()) if GENERATION.load(Ordering::Relaxed) == generation => return Ok(targets),
+            Ok(()) => unlock(targets.locks()),
+            Err(busy) if Instant::now() >= deadline => return Err(locked_by_another(&busy)),
+            Err(_) => sleep(RETRY),
         }
     }
+}
+
+/// Locks all tables or none, without waiting; the name of a table that another session has locked.
+fn lock_all(targets: &Targets) -> std::result::Result<(), String> {
+    for (taken, (table, mode)) in targets.locks().enumerate() {
+        // SAFETY: a lock request by oid, released when the transaction ends or below.
+        if !unsafe { pg_sys::ConditionalLockRelationOid(table.oid, mode) } {
+            unlock(targets.locks().take(taken));
+            return Err(table.name.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Gives back locks under which nothing was read or written yet.
+fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, i32)>) {
+    for (table, mode) in locks {
+        // SAFETY: releases a lock that `lock_all` has just taken.
+        unsafe { pg_sys::UnlockRelationOid(table.oid, mode) };
+    }
+}
+
+/// Sleeps, and serves a cancel or a shutdown after it.
+fn sleep(duration: Duration) {
+    // SAFETY: sleeps; interrupts are served at a safe place.
+    unsafe { pg_sys::pg_usleep(i64::try_from(duration.as_micros()).unwrap_or(0)) };
+    pgrx::check_for_interrupts!();
 }
 
 fn cached(client: &mut SpiClient, schema: &str) -> Result<(u64, Rc<Targets>)> {
