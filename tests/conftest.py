@@ -11,12 +11,11 @@ import pytest
 
 from harness.cluster import Cluster
 from harness.database import Database
-from harness.litellm_schema import load_litellm_schema
+from harness.litellm_schema import NEWEST, LiteLLMSchema, add_litellm_template
 from harness.postgres import PROJECT
 from harness.waiting import interrupt_on_sigterm
 
 LITELLM_VERSIONS = ("1.79.0", "1.109.1")
-TEMPLATE = "litellm_schema"
 _numbers = itertools.count(1)
 
 
@@ -25,16 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
     interrupt_on_sigterm()
 
 
-def add_litellm_template(cluster: Cluster) -> None:
-    """A database with LiteLLM's migrated schema, to copy: nothing may connect to it."""
-    cluster.create_database(TEMPLATE)
-    load_litellm_schema(cluster, TEMPLATE)
-    cluster.execute(f'ALTER DATABASE "{TEMPLATE}" IS_TEMPLATE true ALLOW_CONNECTIONS false')
-
-
-def new_database(cluster: Cluster, *, template: str = TEMPLATE, extension: bool = True) -> Database:
+def new_database(
+    cluster: Cluster, *, schema: LiteLLMSchema = NEWEST, template: str | None = None, extension: bool = True
+) -> Database:
+    """A database with LiteLLM's migrated schema of that version, or a copy of `template`."""
     database = Database(cluster, f"test_{next(_numbers)}")
-    cluster.create_database(database.name, template=template)
+    cluster.create_database(database.name, template=template or add_litellm_template(cluster, schema))
     if extension:
         database.execute("CREATE EXTENSION litellm_spend")
     return database
@@ -49,7 +44,6 @@ def discard(database: Database) -> None:
 def cluster() -> Iterator[Cluster]:
     """A running server with the library preloaded, shared by the tests that do not stop it."""
     with Cluster() as cluster:
-        add_litellm_template(cluster)
         yield cluster
         assert cluster.crashes() == []
 
@@ -58,7 +52,6 @@ def cluster() -> Iterator[Cluster]:
 def own_cluster() -> Iterator[Cluster]:
     """A running preloaded server of the test's own, to be stopped, killed or changed."""
     with Cluster() as cluster:
-        add_litellm_template(cluster)
         yield cluster
 
 
@@ -66,7 +59,6 @@ def own_cluster() -> Iterator[Cluster]:
 def unloaded_cluster() -> Iterator[Cluster]:
     """A running server without the shared_preload_libraries line."""
     with Cluster({"shared_preload_libraries": ""}) as cluster:
-        add_litellm_template(cluster)
         yield cluster
 
 

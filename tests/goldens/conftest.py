@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import add_litellm_template, discard, new_database
+from conftest import discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database
 
@@ -28,7 +28,6 @@ def worker_database(cluster: Cluster) -> Iterator[Database]:
 def caller_database() -> Iterator[Database]:
     """Where nobody folds but the caller: a server without the library preloaded has no worker."""
     with Cluster({"shared_preload_libraries": ""}) as cluster:
-        add_litellm_template(cluster)
         database = new_database(cluster)
         yield database
         database.close()
