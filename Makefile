@@ -7,7 +7,7 @@ ifeq ($(origin DATABASE_URL),command line)
 export DEMO_DATABASE_URL := $(DATABASE_URL)
 endif
 
-.PHONY: help demo test test-all install lint clean
+.PHONY: help demo test test-all install lint tables clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -31,6 +31,9 @@ install:         ## build a release and install it into the Postgres of PG_CONFI
 
 lint:            ## cargo fmt, clippy and ruff; warnings are errors
 	@scripts/lint.sh $(PG)
+
+tables:          ## write sql/litellm_tables.sql anew from LiteLLM's migrations (for maintainers)
+	@scripts/dump-litellm-tables.sh $(PG)
 
 clean:           ## remove all that was built, the servers' copies of Postgres included
 	@scripts/clean.sh

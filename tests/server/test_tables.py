@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import runpy
+
+import pytest
+
+from harness.catalogue import differences, tables_of
 from harness.database import Database
+from harness.postgres import PROJECT
 from harness.records import assert_counted, spend_record, spend_records
 
 KEY = "5e884898da28047151d0e56f8dc6292773603d0d6aabbd62a11ef721d1542d8a"
 CREATE = "SELECT table_name, action FROM litellm_spend.create_tables()"
-VIEWS = {
-    "litellm_usertable",
-    "litellm_teamtable",
-    "litellm_verificationtoken",
-    "litellm_organizationtable",
-    "litellm_endusertable",
-    "litellm_tagtable",
-    "litellm_dailyuserspend",
-    "litellm_dailyteamspend",
-    "litellm_dailytagspend",
-    "litellm_spendlogs",
-}
+MADE_FOR_FOREIGN_KEYS = {"LiteLLM_BudgetTable"}
+DUMP_SCRIPT = runpy.run_path(str(PROJECT / "scripts" / "dump_litellm_tables.py"))
+TABLES = set(DUMP_SCRIPT["TABLES"])
 
 
 def test_create_tables_fills_an_empty_database_and_keeps_what_is_there(empty_database: Database) -> None:
     empty_database.execute("CREATE EXTENSION litellm_spend")
     made = dict(empty_database.query(CREATE))
     assert set(made.values()) == {"created"}
-    assert {"LiteLLM_SpendLogs", "LiteLLM_UserTable", "LiteLLM_DailyTagSpend"} <= {name.strip('"') for name in made}
+    assert set(made) >= TABLES
     records = spend_records(30)
     empty_database.record(records)
     empty_database.wait_folded()
@@ -43,11 +40,44 @@ def test_create_tables_touches_nothing_of_litellms_own_schema(database: Database
     assert database.query(columns) == before
 
 
+@pytest.mark.parametrize("schema", ["public", "litellm"])
+def test_what_create_tables_makes_equals_litellms_own(
+    database: Database, empty_database: Database, schema: str
+) -> None:
+    empty_database.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    empty_database.execute("CREATE EXTENSION litellm_spend")
+    with empty_database.connect() as connection:
+        connection.execute("SELECT set_config('litellm_spend.target_schema', %s, false)", (schema,))
+        connection.execute(CREATE)
+    made, migrated = tables_of(empty_database, schema), tables_of(database)
+    assert set(made) == TABLES
+    assert differences({table: refer_to_made(migrated[table]) for table in TABLES}, made) == []
+    assert schema == "public" or tables_of(empty_database) == {}
+
+
+def refer_to_made(table: dict[str, str]) -> dict[str, str]:
+    """Without the foreign keys to tables that are not made: LiteLLM's migrations add them with those tables."""
+    quoted = {f'REFERENCES "{name}"(' for name in TABLES}
+    return {
+        part: text
+        for part, text in table.items()
+        if not text.startswith("FOREIGN KEY") or any(name in text for name in quoted)
+    }
+
+
+def test_the_definitions_are_what_litellms_migrations_make_today(database: Database) -> None:
+    written = DUMP_SCRIPT["OUTPUT"].read_text()
+    assert DUMP_SCRIPT["definitions"](database.cluster, database.name) == written, "run `make tables`"
+
+
 def test_the_lower_case_views_show_the_tables(empty_database: Database) -> None:
     empty_database.execute("CREATE EXTENSION litellm_spend")
     empty_database.query(CREATE)
-    views = "SELECT table_name FROM information_schema.views WHERE table_schema = 'public'"
-    assert {name for (name,) in empty_database.query(views)} >= VIEWS
+    views = """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'v' AND reloptions = '{security_invoker=true}'"""
+    wanted = {table.lower() for table in TABLES - MADE_FOR_FOREIGN_KEYS}
+    assert {name for (name,) in empty_database.query(views)} == wanted
     empty_database.record(spend_records(4))
     empty_database.wait_folded()
     assert empty_database.value("SELECT sum(spend) FROM litellm_dailyuserspend") == 1.0

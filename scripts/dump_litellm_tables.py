@@ -1,0 +1,106 @@
+"""Write sql/litellm_tables.sql anew, from LiteLLM's own migrations (`make tables`).
+
+A throwaway server gets the newest supported schema, and pg_dump tells what its tables are. Run it when
+tests/harness/litellm_schema.py names a newer LiteLLM, or a fold writes another table: see TABLES.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from harness.cluster import Cluster  # noqa: E402
+from harness.litellm_schema import NEWEST, apply_migrations  # noqa: E402
+from harness.postgres import bindir  # noqa: E402
+
+OUTPUT = ROOT / "sql" / "litellm_tables.sql"
+# What folds write, and the budgets that organizations need. A table comes after those it refers to.
+TABLES = [
+    "LiteLLM_BudgetTable",
+    "LiteLLM_OrganizationTable",
+    "LiteLLM_UserTable",
+    "LiteLLM_EndUserTable",
+    "LiteLLM_TeamTable",
+    "LiteLLM_TeamMembership",
+    "LiteLLM_OrganizationMembership",
+    "LiteLLM_ProjectTable",
+    "LiteLLM_VerificationToken",
+    "LiteLLM_TagTable",
+    "LiteLLM_ModelAccessGroupBudgetTable",
+    "LiteLLM_AgentsTable",
+    "LiteLLM_SpendLogs",
+    "LiteLLM_DailyUserSpend",
+    "LiteLLM_DailyTeamSpend",
+    "LiteLLM_DailyOrganizationSpend",
+    "LiteLLM_DailyEndUserSpend",
+    "LiteLLM_DailyAgentSpend",
+    "LiteLLM_DailyTagSpend",
+    "LiteLLM_BudgetWindowSpend",
+    "LiteLLM_DailyModelUsage",
+    "LiteLLM_DailyToolSpend",
+    "LiteLLM_SpendLogToolIndex",
+    "LiteLLM_DailyRequestErrors",
+]
+HEADER = f"""\
+-- Made by scripts/dump_litellm_tables.py: do not edit.
+-- LiteLLM's own definitions (litellm-proxy-extras {NEWEST.extras}, all {NEWEST.migrations} migrations) of the tables
+-- that folds write: columns, types, defaults, keys and indexes. Foreign keys to tables that are not here are
+-- left to LiteLLM's migrations. `create_tables()` runs each part whose table is missing; a part begins with
+-- a line "-- table NAME", and comes after the tables that it refers to.
+"""
+_SUBJECT = re.compile(r'(?:CREATE TABLE|ALTER TABLE ONLY|CREATE (?:UNIQUE )?INDEX .*? ON) "(\w+)"')
+# Postgres 18 shows a name that is not the one it would give; before it there were none.
+_NOT_NULL_NAME = re.compile(r'CONSTRAINT "\w+" (?=NOT NULL)')
+_REFERENCE = re.compile(r'REFERENCES "(\w+)"')
+
+
+def definitions(cluster: Cluster, database: str) -> str:
+    """The file's text, from a database of this cluster with LiteLLM's schema."""
+    parts: dict[str, list[str]] = {table: [] for table in TABLES}
+    for statement in statements(dump(cluster, database)):
+        subject = _SUBJECT.match(statement)
+        if subject is None:
+            raise ValueError(f"a table of LiteLLM's has something that is not understood here: {statement}")
+        referred = _REFERENCE.search(statement)
+        if referred is None or referred[1] in TABLES:
+            parts[subject[1]].append(statement)
+    check_order(parts)
+    return HEADER + "".join(f"\n-- table {table}\n" + "\n".join(part) + "\n" for table, part in parts.items())
+
+
+def dump(cluster: Cluster, database: str) -> str:
+    command = [bindir() / "pg_dump", "--schema-only", "--no-owner", "--no-privileges"]
+    command += [f'--table="{table}"' for table in TABLES]
+    return subprocess.run([*command, cluster.url(database)], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def statements(dumped: str) -> Iterator[str]:
+    """The dump's statements without the session's settings, comments and the schema's name."""
+    kept = [line for line in dumped.splitlines() if not re.match(r"--|SET |SELECT pg_catalog|\\|$", line)]
+    for statement in re.split(r"(?<=;)\n", "\n".join(kept)):
+        yield _NOT_NULL_NAME.sub("", statement).replace("public.", "").rstrip()
+
+
+def check_order(parts: dict[str, list[str]]) -> None:
+    """Refuse a list in which a table comes before one that it refers to."""
+    for table, part in parts.items():
+        for referred in _REFERENCE.findall("\n".join(part)):
+            if TABLES.index(referred) > TABLES.index(table):
+                raise ValueError(f"TABLES has {table} before {referred}, which it refers to")
+
+
+def main() -> None:
+    with Cluster({"shared_preload_libraries": ""}) as cluster:
+        cluster.create_database("litellm")
+        apply_migrations(cluster, "litellm", NEWEST.migration_files())
+        OUTPUT.write_text(definitions(cluster, "litellm"))
+
+
+if __name__ == "__main__":
+    main()
