@@ -1,7 +1,8 @@
 """LiteLLM's event -> one spend record: a pure function of what LiteLLM hands to a callback.
 
 Copies the allow list of `fields` out of the StandardLoggingPayload and adds what only the request
-holds: the caller's `user`, the hashed key, agent, origin and the names of the tools that were called.
+holds: the caller's `user`, the hashed key, agent, project, origin, a Router's attempts and the names of
+the tools that were called; and LiteLLM's own figure of what a prompt cache saved.
 Keeps no reference to prompt or response. Sources of each field: LiteLLM's spend_tracking_utils.py.
 """
 
@@ -9,10 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from .fields import ANY, LIST, RECORD, Fields
+from .fields import ANY, LIST, RECORD, REQUEST, REQUEST_METADATA, Fields
+from .savings import prompt_caching_savings
+from .tools import called_tools
 
 _SCALARS: Final = (str, int, float, bool)
 _EXACT: Final = frozenset(_SCALARS)
@@ -21,7 +25,6 @@ _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
 _KEY_ALIASES: Final = frozenset(
     ("litellm_proxy_master_key", "litellm-internal-health-check", "LITELLM_INTERNAL_JOBS_SERVICE_ACCOUNT")
 )
-_REQUEST_EXTRAS: Final = ("agent_id", "internal_call_origin", "billed_retry_attempt")
 # The LiteLLM proxy that serves these requests records them itself.
 _RECORDED_ELSEWHERE: Final = "litellm_proxy"
 
@@ -48,16 +51,25 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     user = kwargs.get("user")
     if isinstance(user, str) and not metadata.get("user_api_key_user_id"):
         record["user"] = user
-    sources = list(_request_metadata(kwargs))
-    for name in _REQUEST_EXTRAS:
-        for source in (kwargs, *sources):
-            if name not in record:
-                _copy_scalar(source, name, record)
+    params = kwargs.get("litellm_params")
+    sources = list(_request_metadata(params))
+    _copy_scalar(kwargs, "agent_id", record)
+    for source in sources:
+        _copy_missing(source, REQUEST, record)
+        _copy_missing(source, REQUEST_METADATA, metadata)
+    _copy_scalar(params, "user_api_key_end_user_id", metadata)
+    if not _end_users_are_tracked():
+        record.pop("end_user", None)
+        metadata.pop("user_api_key_end_user_id", None)
     key = _api_key(payload.get("metadata"), sources)
     if key:
         record["api_key"] = metadata["user_api_key_hash"] = key
-    if tools := _tool_names(payload.get("response") if response is None else response):
+    if tools := called_tools(
+        payload.get("response") if response is None else response, kwargs.get("realtime_tool_calls")
+    ):
         record["tool_calls"] = tools
+    if savings := prompt_caching_savings(payload):
+        record["prompt_caching_savings_spend"] = savings
     return record
 
 
@@ -89,14 +101,23 @@ def _copy_scalar(source: Any, key: str, record: dict[str, Any]) -> None:
             record[key] = value
 
 
-def _request_metadata(kwargs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _copy_missing(source: Mapping[str, Any], names: frozenset[str], record: dict[str, Any]) -> None:
+    for name in names & source.keys():
+        if name not in record:
+            _copy_scalar(source, name, record)
+
+
+def _request_metadata(params: Any) -> Iterator[Mapping[str, Any]]:
     """`metadata=` before `litellm_metadata=`, as in LiteLLM's own payload."""
-    params = kwargs.get("litellm_params")
     if isinstance(params, Mapping):
         for name in ("metadata", "litellm_metadata"):
             source = params.get(name)
             if isinstance(source, Mapping):
                 yield source
+
+
+def _end_users_are_tracked() -> bool:
+    return not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False)
 
 
 def _api_key(payload_metadata: Any, sources: list[Mapping[str, Any]]) -> str:
@@ -119,27 +140,3 @@ def stored_key(key: str) -> str:
     if not key or key in _KEY_ALIASES or _SHA256_HEX.fullmatch(key):
         return key
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _get(source: Any, key: str) -> Any:
-    return source.get(key) if isinstance(source, Mapping) else getattr(source, key, None)
-
-
-def _tool_names(response: Any) -> list[str]:
-    """The distinct tools that a chat completion or a Responses API answer called."""
-    names: dict[str, None] = {}
-    choices = _get(response, "choices")
-    for choice in _items(choices):
-        for call in _items(_get(_get(choice, "message"), "tool_calls")):
-            name = _get(_get(call, "function"), "name")
-            if isinstance(name, str):
-                names[name] = None
-    # To ask a chat completion for what it does not have takes longer than all the rest.
-    for item in () if choices else _items(_get(response, "output")):
-        if _get(item, "type") == "function_call" and isinstance(_get(item, "name"), str):
-            names[_get(item, "name")] = None
-    return list(names)
-
-
-def _items(value: Any) -> list[Any] | tuple[Any, ...]:
-    return value if isinstance(value, (list, tuple)) else ()

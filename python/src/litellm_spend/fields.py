@@ -76,6 +76,8 @@ _COST_BREAKDOWN: Final[Fields] = dict.fromkeys(
         "margin_fixed_amount",
         "margin_total_amount",
         "service_tier",
+        "data_residency",
+        "vertex_location",
     )
 )
 
@@ -140,6 +142,27 @@ RECORD: Final[Fields] = {
     "cost_breakdown": _COST_BREAKDOWN,
     # Class, code and provider; the message and the traceback may quote the prompt.
     "error_information": dict.fromkeys(("error_code", "error_class", "llm_provider")),
+    # The name only: the price map's entry beside it has up to 10 kB.
+    "model_map_information": dict.fromkeys(("model_map_key",)),
     "request_tags": LIST,
     "request_model_access_groups": LIST,
 }
+
+# What only the request's own metadata holds: for the record, and for the `metadata` in it.
+REQUEST: Final = frozenset(
+    ("agent_id", "billing_agent_id", "project_id", "internal_call_origin", "billed_retry_attempt"),
+)
+REQUEST_METADATA: Final = frozenset(
+    (
+        "attempted_retries",
+        "max_retries",
+        "attempted_fallbacks",
+        "original_model_group",
+        "user_api_key_project_id",
+        "user_api_key_end_user_id",
+        "actor_agent_id",
+        "target_agent_id",
+        "agent_execution_mode",
+        "verified_human_user_id",
+    )
+)

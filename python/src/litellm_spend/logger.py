@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import threading
 import time
@@ -12,9 +13,11 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from . import habits, health, lifecycle, twin
+from .attempts import RouterAttempts
 from .capture import spend_record
 from .encode import encode
 from .outbox import Outbox, Stats
+from .prices import UnpricedCalls
 from .seen import Seen
 from .sender import Sender
 
@@ -30,7 +33,8 @@ class SpendLogger(CustomLogger):
     `database_url`: where; DATABASE_URL, read at first use, if None. LiteLLM's own URL will do.
     `batch_size`: records in one call to the server, at most. `flush_interval`: seconds that a record
     waits for others. `max_queue`: records kept while the server is away; more are dropped, and counted.
-    `record_failures`: also record failed calls, each attempt of a Router's retries by itself.
+    `record_failures`: also record failed calls. A Router's failed attempts are recorded too, but its
+    call counts as one failed request at most, and as none if an attempt succeeds; see `attempts`.
 
     Its hooks never raise and never wait: a background thread talks to the server.
     """
@@ -53,6 +57,8 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(max_queue, batch_size)
         self._sender = Sender(database_url, self._outbox, flush_interval)
         self._seen = Seen()
+        self._attempts = RouterAttempts(self._send)
+        self._unpriced = UnpricedCalls()
         self._twin = twin.SpendLoggerTwin(self, self.target, self._receive)
         self._complaint = threading.Lock()
         self._complained_at = float("-inf")
@@ -65,10 +71,10 @@ class SpendLogger(CustomLogger):
     # LiteLLM's hooks.
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
-        self.attach_twin()
+        self._before_call(kwargs)
 
     async def async_pre_call_deployment_hook(self, kwargs: Any, call_type: Any) -> None:
-        self.attach_twin()
+        self._before_call(kwargs)
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self._receive(kwargs, response_obj)
@@ -90,7 +96,8 @@ class SpendLogger(CustomLogger):
         """Waits until all captured records are committed; False if `timeout` seconds ran out.
 
         LiteLLM delivers its events from threads and tasks of its own, some up to half a second after
-        the call returned; an event that is not delivered yet is not waited for.
+        the call returned; an event that is not delivered yet is not waited for. Nor is a Router's
+        failed attempt while the Router may try again.
         """
         return self._sender.drain(time.monotonic() + timeout)
 
@@ -101,6 +108,7 @@ class SpendLogger(CustomLogger):
     def close(self, timeout: float = 30.0) -> bool:
         """Flushes, ends the thread and closes the connection. A later event starts both again."""
         deadline = time.monotonic() + timeout
+        self._attempts.release()
         flushed = self._sender.drain(deadline)
         self._sender.stop(deadline)
         return flushed
@@ -111,7 +119,7 @@ class SpendLogger(CustomLogger):
 
     def stats(self) -> Stats:
         """What became of the records so far."""
-        return self._outbox.stats()
+        return dataclasses.replace(self._outbox.stats(), unpriced=self._unpriced.count, held=self._attempts.held())
 
     # For `lifecycle` and registration by name.
 
@@ -124,6 +132,7 @@ class SpendLogger(CustomLogger):
 
     def finish(self, deadline: float) -> None:
         """Sends what is left while the process exits, and says how many records that could not save."""
+        self._attempts.release()
         if self._outbox.pending() and not self._sender.drain(deadline):
             reason = self._outbox.stats().last_error or "the server did not answer in time"
             log.error("%d spend records are lost at exit: %s", self._outbox.drop_all(), reason)
@@ -133,6 +142,8 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(self._outbox.max_queue, self._outbox.batch_size)
         self._sender = self._sender.copy_for_child(self._outbox)
         self._seen = Seen()
+        self._attempts = RouterAttempts(self._send)
+        self._unpriced = UnpricedCalls()
         self._complaint = threading.Lock()
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
@@ -145,14 +156,29 @@ class SpendLogger(CustomLogger):
                 return
             if twin.LITELLM_IS_OLD:
                 habits.restore_lost_cost(record, kwargs, response)
-            if not self._outbox.put(encode(record)):
-                self._complain("spend records are dropped: the queue is full and the server does not keep up")
-            self._sender.ensure_running()
+            self._unpriced.look_at(record)
+            if self.record_failures:
+                self._attempts.finished(kwargs, record)
+            else:
+                self._send(record)
             deadline = lifecycle.exit_deadline()
             if deadline is not None:
                 self.finish(deadline)
         except Exception as error:
             self._complain(f"an event could not be recorded: {type(error).__name__}")
+
+    def _before_call(self, kwargs: Any) -> None:
+        self.attach_twin()
+        if self.record_failures:
+            try:
+                self._attempts.started(kwargs)
+            except Exception as error:
+                self._complain(f"a Router's attempt was not looked at: {type(error).__name__}")
+
+    def _send(self, record: dict[str, Any]) -> None:
+        if not self._outbox.put(encode(record)):
+            self._complain("spend records are dropped: the queue is full and the server does not keep up")
+        self._sender.ensure_running()
 
     def _complain(self, what: str) -> None:
         with self._complaint:

@@ -35,6 +35,10 @@ class Stats:
     """Attempts to send that failed and were repeated."""
     last_error: str | None
     """The last failure, without secrets; None when the last attempt succeeded."""
+    unpriced: int = 0
+    """Calls with tokens that cost 0 because LiteLLM has no price for their model."""
+    held: int = 0
+    """A Router's failed attempts that wait to be followed by another one; not yet in `captured`."""
 
 
 class Outbox:
