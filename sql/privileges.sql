@@ -26,11 +26,14 @@ COMMENT ON FUNCTION litellm_spend.list_targets() IS 'What litellm_spend.targets 
 COMMENT ON FUNCTION litellm_spend.create_tables() IS
     'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
 
--- Pending rows, the cursor and rejected records are data: a dump must have them.
+-- Pending rows, the cursor, the ledger and rejected records are data: a dump must have them.
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.fold_cursor', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_0', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_1', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected_id_seq', '');
 

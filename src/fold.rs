@@ -24,11 +24,14 @@ mod daily;
 mod entities;
 mod guard;
 mod identity;
+mod ledger;
 mod log;
 mod members;
+mod memory;
 mod null_keys;
 mod owner;
 pub mod pending;
+mod relation;
 mod rollups;
 mod rotation;
 mod targets;
@@ -118,16 +121,16 @@ fn count(client: &mut SpiClient, batch: &batch::Batch) -> Result<Tally> {
 
     let targets = Targets::lock(client)?;
     identity::resolve(client, &targets, &mut records)?;
-    let logged = log::write(client, &targets, Groups::new(records))?;
-    tally.duplicates = logged.duplicates;
-    tally.reused_ids = logged.reused_ids;
-    tally.folded = logged.counted.len();
+    let admitted = memory::admit(client, &targets, Groups::new(records))?;
+    tally.duplicates = admitted.duplicates;
+    tally.reused_ids = admitted.reused_ids;
+    tally.folded = admitted.counted.len();
 
     let mut totals = Totals::default();
-    for record in &logged.counted {
+    for record in &admitted.counted {
         totals.add(record, |kind| targets.daily_shape(kind));
     }
-    write(client, &targets, &logged.counted, &totals)?;
+    write(client, &targets, &admitted.counted, &totals)?;
     Ok(tally)
 }
 

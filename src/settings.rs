@@ -11,8 +11,10 @@ use pgrx::prelude::*;
 static TARGET_SCHEMA: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"public"));
 static CREATE_MISSING: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"user, team, organization, end_user, tag"));
-static WRITE_SPEND_LOGS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static STORE_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
+static WRITE_SPEND_LOGS: GucSetting<bool> = GucSetting::<bool>::new(true);
+static LEDGER: GucSetting<LedgerUse> = GucSetting::<LedgerUse>::new(LedgerUse::Auto);
+static DEDUPE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(7 * 86_400);
 static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
 static LINGER: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 static BATCH_ROWS: GucSetting<i32> = GucSetting::<i32>::new(5_000);
@@ -20,6 +22,17 @@ static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(32 * 1024);
 static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static SEGMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
 static TRUNCATE_DELAY: GucSetting<i32> = GucSetting::<i32>::new(60);
+
+/// When folds keep the ledger of counted requests.
+#[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
+pub enum LedgerUse {
+    /// Where SpendLogs is not written, is missing, or is partitioned by "startTime".
+    #[name = c"auto"]
+    Auto,
+    /// Always, beside the log.
+    #[name = c"on"]
+    On,
+}
 
 /// Schema of LiteLLM's tables.
 pub fn target_schema() -> String {
@@ -32,14 +45,24 @@ pub fn creates_missing(kind: EntityKind) -> bool {
     kind.name().is_some_and(|name| setting.split(',').any(|listed| listed.trim() == name))
 }
 
-/// Whether requests are logged.
+/// Whether prompts and responses are stored.
+pub fn store_prompts() -> bool {
+    STORE_PROMPTS.get()
+}
+
+/// Whether folds write rows of SpendLogs.
 pub fn write_spend_logs() -> bool {
     WRITE_SPEND_LOGS.get()
 }
 
-/// Whether prompts and responses are stored.
-pub fn store_prompts() -> bool {
-    STORE_PROMPTS.get()
+/// When folds keep the ledger.
+pub fn ledger() -> LedgerUse {
+    LEDGER.get()
+}
+
+/// How long the ledger remembers a request id at least.
+pub fn dedupe_window() -> Duration {
+    Duration::from_secs(u64::try_from(DEDUPE_WINDOW.get()).unwrap_or(0))
 }
 
 /// How long the worker collects commits before it folds them.
@@ -110,6 +133,29 @@ pub fn define() {
         &STORE_PROMPTS,
         GucContext::Suset,
         GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"litellm_spend.write_spend_logs",
+        c"Writes a row of \"LiteLLM_SpendLogs\" for each request.",
+        c"Off, as with LiteLLM's disable_spend_logs, everything else is counted as before.",
+        &WRITE_SPEND_LOGS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"litellm_spend.ledger",
+        c"When folds keep a ledger of the requests that they have counted.",
+        c"auto: where \"LiteLLM_SpendLogs\" is not written, is missing or is partitioned; on: always, for a table whose old rows are deleted.",
+        &LEDGER,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    define_int(
+        c"litellm_spend.dedupe_window",
+        c"How long the ledger remembers a request id at least.",
+        &DEDUPE_WINDOW,
+        (1, 366 * 86_400),
+        GucFlags::UNIT_S,
     );
     define_int(
         c"litellm_spend.fold_interval",

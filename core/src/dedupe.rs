@@ -1,13 +1,31 @@
 //! Which records of a batch count (invariant 3). A request id counts once; a known id that comes with
 //! another `litellm_call_id` is another request of a provider that reuses ids, and counts under
-//! `id#litellm_call_id`. Two steps, because only the log table knows the ids of earlier batches.
+//! `id#litellm_call_id`. Two steps, because only a memory outside (the log table, the ledger) knows the
+//! ids of earlier batches.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use crate::ledger::call_hash;
 use crate::record::{self, SpendRecord};
 
 type Text<'a> = Cow<'a, str>;
+
+/// Request ids that are remembered, each with the hashes of the call ids that hold it: none if it is not
+/// known whose they are, several if memories differ.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<String, Vec<i64>>);
+
+impl Known {
+    /// Notes that an id is remembered, and the hash of the call id that holds it.
+    pub fn add(&mut self, request_id: &str, call: Option<i64>) {
+        self.0.entry(request_id.to_owned()).or_default().extend(call);
+    }
+
+    pub fn holds(&self, request_id: &str) -> bool {
+        self.0.contains_key(request_id)
+    }
+}
 
 /// The records of a batch grouped by request id.
 #[derive(Debug)]
@@ -29,7 +47,7 @@ struct Group<'a> {
 pub struct Resolved<'a> {
     /// Records that count, under the id they were first sent with.
     pub counted: Vec<SpendRecord<'a>>,
-    /// Records whose id was another request's, under their new id; not logged yet.
+    /// Records whose id was another request's, under their new id; not looked up yet.
     pub renamed: Vec<SpendRecord<'a>>,
     /// How many records repeated another one.
     pub duplicates: usize,
@@ -57,29 +75,30 @@ impl<'a> Groups<'a> {
         Groups { groups, duplicates }
     }
 
-    /// The records to log first: one for each id.
+    /// The records to look up: one for each id.
     pub fn candidates(&self) -> impl Iterator<Item = &SpendRecord<'a>> {
         self.groups.iter().map(|group| &group.first)
     }
 
-    /// Decides each record, given the ids that the log table already held, with their call ids.
-    pub fn resolve(self, known: &HashMap<String, Option<String>>) -> Resolved<'a> {
+    /// Decides each record, given what is remembered of the candidates' ids. A candidate whose id is not
+    /// remembered counts.
+    pub fn resolve(self, known: &Known) -> Resolved<'a> {
         let mut resolved = Resolved { counted: Vec::new(), renamed: Vec::new(), duplicates: self.duplicates };
         for group in self.groups {
             let mut contenders = group.reused;
-            let holder = match known.get(group.first.request_id.as_ref()) {
-                Some(call_id) => {
+            let holders = match known.0.get(group.first.request_id.as_ref()) {
+                Some(calls) => {
                     contenders.insert(0, group.first);
-                    call_id.clone()
+                    calls.clone()
                 }
                 None => {
-                    let call_id = group.first.litellm_call_id.as_deref().map(str::to_owned);
+                    let calls = group.first.litellm_call_id.as_deref().map(call_hash).into_iter().collect();
                     resolved.counted.push(group.first);
-                    call_id
+                    calls
                 }
             };
             for record in contenders {
-                if is_same_call(holder.as_deref(), &record) {
+                if is_held(&holders, &record) {
                     resolved.duplicates += 1;
                 } else {
                     resolved.renamed.push(under_its_call_id(record));
@@ -90,7 +109,15 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// Whether `record` repeats the request that holds its id: the call ids are equal, or one is unknown.
+/// Whether `record` repeats a request that holds its id: a call id is equal, or one side is unknown.
+fn is_held(holders: &[i64], record: &SpendRecord) -> bool {
+    match record.litellm_call_id.as_deref() {
+        Some(call_id) if !holders.is_empty() => holders.contains(&call_hash(call_id)),
+        _ => true,
+    }
+}
+
+/// Whether `record` repeats a request of the same batch and id, with the call id `holder`.
 fn is_same_call(holder: Option<&str>, record: &SpendRecord) -> bool {
     match (holder, record.litellm_call_id.as_deref()) {
         (Some(holder), Some(call_id)) => holder == call_id,
@@ -105,87 +132,4 @@ fn under_its_call_id(mut record: SpendRecord) -> SpendRecord {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::json::Json;
-
-    fn record(id: u8, call: Option<u8>) -> SpendRecord<'static> {
-        let call = call.map_or(String::new(), |call| format!(r#""litellm_call_id":"c{call}","#));
-        let text = format!(r#"{{{call}"request_id":"r{id}","spend":1,"startTime":0}}"#);
-        SpendRecord::decode(&Json::from_text(&text).unwrap().into_owned()).unwrap()
-    }
-
-    /// Folds batches against a log table kept in memory; returns the ids that counted.
-    fn fold(batches: Vec<Vec<SpendRecord<'static>>>) -> (Vec<String>, usize) {
-        let mut log: HashMap<String, Option<String>> = HashMap::new();
-        let (mut counted, mut duplicates) = (Vec::new(), 0);
-        for batch in batches {
-            let groups = Groups::new(batch);
-            let known = groups
-                .candidates()
-                .filter_map(|r| Some((r.request_id.to_string(), log.get(r.request_id.as_ref())?.clone())));
-            let known: HashMap<_, _> = known.collect();
-            let resolved = groups.resolve(&known);
-            duplicates += resolved.duplicates;
-            let renamed = Groups::new(resolved.renamed);
-            let known: HashMap<_, _> = renamed
-                .candidates()
-                .filter_map(|r| Some((r.request_id.to_string(), log.get(r.request_id.as_ref())?.clone())))
-                .collect();
-            let second = renamed.resolve(&known);
-            duplicates += second.duplicates;
-            assert!(second.renamed.is_empty());
-            for record in resolved.counted.into_iter().chain(second.counted) {
-                log.insert(record.request_id.to_string(), record.litellm_call_id.as_deref().map(str::to_owned));
-                counted.push(record.request_id.into_owned());
-            }
-        }
-        (counted, duplicates)
-    }
-
-    #[test]
-    fn a_repeated_request_counts_once_within_a_batch_and_across_batches() {
-        let (counted, duplicates) = fold(vec![vec![record(1, Some(1)), record(1, Some(1))], vec![record(1, Some(1))]]);
-        assert_eq!((counted, duplicates), (vec!["r1".to_owned()], 2));
-    }
-
-    #[test]
-    fn a_known_id_with_another_call_id_is_another_request() {
-        let (counted, duplicates) = fold(vec![
-            vec![record(1, Some(1)), record(1, Some(2))],
-            vec![record(1, Some(3)), record(1, Some(2)), record(1, Some(1))],
-        ]);
-        assert_eq!((counted, duplicates), (vec!["r1".into(), "r1#c2".into(), "r1#c3".into()], 2));
-    }
-
-    #[test]
-    fn without_a_call_id_a_known_id_is_a_duplicate() {
-        let (counted, duplicates) = fold(vec![vec![record(1, Some(1))], vec![record(1, None)]]);
-        assert_eq!((counted.len(), duplicates), (1, 1));
-    }
-
-    proptest! {
-        #[test]
-        fn each_call_counts_once_for_any_split_and_order(
-            calls in proptest::collection::vec((0u8..4, 0u8..4), 1..40),
-            cuts in proptest::collection::vec(any::<bool>(), 40),
-        ) {
-            let mut batches = vec![Vec::new()];
-            for ((id, call), cut) in calls.iter().zip(&cuts) {
-                batches.last_mut().unwrap().push(record(*id, Some(*call)));
-                if *cut {
-                    batches.push(Vec::new());
-                }
-            }
-            let (counted, duplicates) = fold(batches);
-            let distinct: BTreeSet<_> = calls.iter().collect();
-            prop_assert_eq!(counted.len(), distinct.len());
-            prop_assert_eq!(counted.iter().collect::<BTreeSet<_>>().len(), distinct.len());
-            prop_assert_eq!(duplicates, calls.len() - distinct.len());
-        }
-    }
-}
+mod tests;

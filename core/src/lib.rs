@@ -16,6 +16,7 @@ pub mod fields;
 pub mod identity;
 pub mod json;
 pub mod jsonb;
+pub mod ledger;
 pub mod model_usage;
 pub mod moment;
 pub mod record;

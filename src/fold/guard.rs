@@ -3,6 +3,8 @@
 
 use pgrx::prelude::*;
 
+use super::ledger::Ledger;
+use super::relation;
 use crate::error::{Error, Result};
 use crate::staging;
 
@@ -47,24 +49,16 @@ pub fn lock_own_tables() -> Result<()> {
 /// extension is not installed, `Some(false)` if somebody (a DROP EXTENSION, say) holds one of them. All
 /// of them are taken before anything else, so that a fold and a DROP cannot wait for each other.
 pub fn installed_and_unlocked() -> Option<bool> {
-    const TABLES: [&std::ffi::CStr; 3] = [c"fold_cursor", c"rotation", c"rejected"];
-    // SAFETY: catalogue look-ups by name and lock requests by oid, within a transaction.
-    unsafe {
-        let schema = pg_sys::get_namespace_oid(c"litellm_spend".as_ptr(), true);
-        let own = TABLES.map(|name| {
-            Some(pg_sys::get_relname_relid(name.as_ptr(), schema)).filter(|oid| *oid != pg_sys::InvalidOid)
-        });
-        let segments = (0..staging::SEGMENTS).map(staging::segment_oid);
-        for table in own.into_iter().chain(segments) {
-            if !pg_sys::ConditionalLockRelationOid(table?, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE) {
-                return Some(false);
-            }
-        }
-        // A drop that committed while a lock was being granted is seen only now.
-        (pg_sys::get_namespace_oid(c"litellm_spend".as_ptr(), true) == schema && segments_exist()).then_some(true)
+    let tables = own_tables()?;
+    if !tables.iter().all(|table| relation::lock_without_waiting(*table, pg_sys::RowExclusiveLock)) {
+        return Some(false);
     }
+    // A drop that committed while a lock was being granted is seen only now.
+    (own_tables()? == tables).then_some(true)
 }
 
-fn segments_exist() -> bool {
-    (0..staging::SEGMENTS).all(|segment| staging::segment_oid(segment).is_some())
+fn own_tables() -> Option<Vec<pg_sys::Oid>> {
+    const STATE: [&std::ffi::CStr; 4] = [c"fold_cursor", c"rotation", c"ledger_rotation", c"rejected"];
+    let segments = (0..staging::SEGMENTS).map(staging::segment_oid);
+    STATE.into_iter().map(relation::own).chain(Ledger::tables()).chain(segments).collect()
 }

@@ -1,16 +1,19 @@
-//! Writes the log row of each record and thereby decides which records count: LiteLLM's SpendLogs is
-//! the memory of request ids, for rows of the proxy as well as for our own (invariant 3).
+//! LiteLLM's SpendLogs: a row for each request, and thereby a memory of request ids, for rows of the
+//! proxy as well as for our own. It is read also where `litellm_spend.write_spend_logs` is off.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use litellm_spend_core::dedupe::Groups;
+use litellm_spend_core::dedupe::Known;
+use litellm_spend_core::ledger::call_hash;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::SpiClient;
 
 use super::owner;
-use super::targets::{Role, Table, Target, Targets};
-use crate::error::{Error, Result};
+use super::targets::{Role, Table, Targets};
+use crate::error::Result;
+use crate::settings;
 
+mod missing_partition;
 mod rows;
 
 pub use rows::{COLUMN_NAMES as COLUMNS, moment, timestamp};
@@ -18,68 +21,69 @@ pub use rows::{COLUMN_NAMES as COLUMNS, moment, timestamp};
 /// LiteLLM's table.
 pub const TABLE: &str = "LiteLLM_SpendLogs";
 
-/// Which records count, and how many did not.
-pub struct Logged<'a> {
-    pub counted: Vec<SpendRecord<'a>>,
-    pub duplicates: usize,
-    pub reused_ids: usize,
+/// The table SpendLogs.
+pub struct LogTable<'t> {
+    table: &'t Table,
+    /// Whether a request id is unique in it. It is not if the table is partitioned by "startTime".
+    has_unique_ids: bool,
+    is_written: bool,
 }
 
-/// Logs the records of a batch.
-pub fn write<'a>(client: &mut SpiClient, targets: &Targets, groups: Groups<'a>) -> Result<Logged<'a>> {
-    let Some(Target { table: log, key: Some(_) }) = targets.get(Role::Log) else {
-        return Err(Error::held("there is no \"LiteLLM_SpendLogs\"", "Run LiteLLM's migrations."));
-    };
-    owner::act_as(client, log.owner, |client| {
-        let known = insert(client, log, groups.candidates())?;
-        let first = groups.resolve(&known);
-        let reused = Groups::new(first.renamed);
-        let known = insert(client, log, reused.candidates())?;
-        // A record under its own call id meets only itself.
-        let second = reused.resolve(&known);
-        let reused_ids = second.counted.len();
-        let mut counted = first.counted;
-        counted.extend(second.counted);
-        Ok(Logged { counted, duplicates: first.duplicates + second.duplicates + second.renamed.len(), reused_ids })
-    })
-}
-
-/// Inserts log rows and returns the ids that the table held already, with their call ids. An id that
-/// was neither inserted nor is found was suppressed by a trigger: it is not in the map, and counts.
-fn insert<'r, 'a: 'r>(
-    client: &mut SpiClient,
-    log: &Table,
-    records: impl Iterator<Item = &'r SpendRecord<'a>>,
-) -> Result<HashMap<String, Option<String>>> {
-    let mut records: Vec<&SpendRecord> = records.collect();
-    if records.is_empty() {
-        return Ok(HashMap::new());
+impl<'t> LogTable<'t> {
+    /// The log, if LiteLLM's schema has one.
+    pub fn of(targets: &'t Targets) -> Option<Self> {
+        let target = targets.get(Role::Log)?;
+        let has_unique_ids = target.key.as_ref().is_some_and(|key| key.columns.len() == 1);
+        Some(LogTable { table: &target.table, has_unique_ids, is_written: settings::write_spend_logs() })
     }
-    records.sort_unstable_by(|a, b| a.request_id.as_bytes().cmp(b.request_id.as_bytes()));
-    let inserted: HashSet<String> = client
-        .update(&rows::insert_statement(log), None, &rows::arguments(&records))?
-        .filter_map(|row| row.get::<String>(1).transpose())
-        .collect::<std::result::Result<_, _>>()?;
-    let missing: Vec<&str> =
-        records.iter().map(|record| record.request_id.as_ref()).filter(|id| !inserted.contains(*id)).collect();
-    if missing.is_empty() {
-        return Ok(HashMap::new());
-    }
-    find(client, log, missing)
-}
 
-fn find(client: &mut SpiClient, log: &Table, ids: Vec<&str>) -> Result<HashMap<String, Option<String>>> {
-    let call_id = if log.has("litellm_call_id") {
-        "coalesce(litellm_call_id, metadata ->> 'litellm_call_id')"
-    } else {
-        "metadata ->> 'litellm_call_id'"
-    };
-    let query = format!("SELECT request_id, {call_id} FROM {} WHERE request_id = ANY ($1)", log.name);
-    let mut known = HashMap::new();
-    for row in client.update(&query, None, &[ids.into()])? {
-        if let Some(id) = row.get::<String>(1)? {
-            known.insert(id, row.get::<String>(2)?.filter(|call_id| !call_id.is_empty()));
+    /// Whether `insert` by itself finds the ids that the table held.
+    pub fn insert_tells_known_ids(&self) -> bool {
+        self.is_written && self.has_unique_ids
+    }
+
+    /// Inserts log rows, unless none are to be written, and adds to `known` the ids that the table held
+    /// already. An id that was neither inserted nor is found was suppressed by a trigger: it is not
+    /// known, and counts. Expects records in the byte order of their ids (invariant 8).
+    pub fn insert(&self, client: &mut SpiClient, records: &[&SpendRecord], known: &mut Known) -> Result<()> {
+        if !self.is_written || records.is_empty() {
+            return Ok(());
         }
+        let inserted: HashSet<String> = owner::act_as(client, self.table.owner, |client| {
+            let insert = || client.update(&rows::insert_statement(self.table), None, &rows::arguments(records));
+            let rows = missing_partition::explained(self.table, records, insert)?;
+            Ok(rows.filter_map(|row| row.get::<String>(1).transpose()).collect::<std::result::Result<_, _>>()?)
+        })?;
+        let missing: Vec<&SpendRecord> =
+            records.iter().copied().filter(|record| !inserted.contains(record.request_id.as_ref())).collect();
+        self.find(client, &missing, known)
     }
-    Ok(known)
+
+    /// Adds to `known` what the table holds of these records' ids. Where it is partitioned, only rows
+    /// that start within a day of the batch are looked at.
+    pub fn find(&self, client: &mut SpiClient, records: &[&SpendRecord], known: &mut Known) -> Result<()> {
+        let Some((first, last)) = rows::starts(records) else { return Ok(()) };
+        let ids: Vec<&str> = records.iter().map(|record| record.request_id.as_ref()).collect();
+        let call_id = if self.table.has("litellm_call_id") {
+            "coalesce(litellm_call_id, metadata ->> 'litellm_call_id')"
+        } else {
+            "metadata ->> 'litellm_call_id'"
+        };
+        let within_a_day = if self.has_unique_ids {
+            ""
+        } else {
+            r#"AND "startTime" BETWEEN $2 - interval '1 day' AND $3 + interval '1 day'"#
+        };
+        let query =
+            format!("SELECT request_id, {call_id} FROM {} WHERE request_id = ANY ($1) {within_a_day}", self.table.name);
+        owner::act_as(client, self.table.owner, |client| {
+            for row in client.update(&query, None, &[ids.into(), first.into(), last.into()])? {
+                if let Some(id) = row.get::<String>(1)? {
+                    let call: Option<String> = row.get(2)?;
+                    known.add(&id, call.as_deref().filter(|call| !call.is_empty()).map(call_hash));
+                }
+            }
+            Ok(())
+        })
+    }
 }

@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::batch::Batch;
+use super::relation;
 use crate::error::Result;
 use crate::staging::{self, SEGMENTS};
 use crate::{origin, settings};
@@ -153,8 +154,7 @@ fn set_current(client: &mut SpiClient, segment: usize) -> Result<()> {
 /// snapshot whether every row in it is consumed.
 fn is_consumed_and_locked(client: &mut SpiClient, segment: usize) -> Result<bool> {
     let Some(oid) = staging::segment_oid(segment) else { return Ok(false) };
-    // SAFETY: a lock request by oid, released when the transaction ends.
-    if !unsafe { pg_sys::ConditionalLockRelationOid(oid, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE) } {
+    if !relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock) {
         return Ok(false);
     }
     let unread = client.update(
@@ -172,12 +172,5 @@ fn is_consumed_and_locked(client: &mut SpiClient, segment: usize) -> Result<bool
 
 /// Bytes of a segment's heap; 0 if it does not exist.
 fn size(segment: usize) -> u64 {
-    let Some(oid) = staging::segment_oid(segment) else { return 0 };
-    // SAFETY: opens the relation under a lock that a fold holds already, and closes it.
-    unsafe {
-        let relation = pg_sys::relation_open(oid, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
-        let blocks = pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM);
-        pg_sys::relation_close(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
-        u64::from(blocks) * u64::from(pg_sys::BLCKSZ)
-    }
+    staging::segment_oid(segment).map_or(0, relation::heap_bytes)
 }

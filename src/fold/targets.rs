@@ -148,11 +148,19 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     }
 }
 
-/// A partitioned log has no unique index on just its request id; another one must have it.
+/// A log that is partitioned by "startTime" has a unique index on that and the request id; any other one
+/// must have it on just the request id.
 fn log_finding(table: Table) -> Finding {
-    let key = table.unique_keys.iter().find_map(|key| key.fit(&["request_id"], &[]));
-    if key.is_none() && !table.is_partitioned {
-        return Finding::Held(format!("{} has no valid unique index on just (request_id)", table.name), RESTORE_HINT);
+    let by_time: &[&str] = if table.is_partitioned { &["startTime"] } else { &[] };
+    let key = |optional: &[&str]| table.unique_keys.iter().find_map(|key| key.fit(&["request_id"], optional));
+    match key(&[]).or_else(|| key(by_time)) {
+        Some(key) => Finding::Found(Target { table, key: Some(key) }),
+        None => {
+            let columns: Vec<&str> = ["request_id"].iter().chain(by_time).copied().collect();
+            Finding::Held(
+                format!("{} has no valid unique index on just ({})", table.name, columns.join(", ")),
+                RESTORE_HINT,
+            )
+        }
     }
-    Finding::Found(Target { table, key })
 }

@@ -16,7 +16,6 @@ use super::owner;
 use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
 use crate::error::Result;
-use crate::settings;
 
 pub const KEY: [&str; 3] = ["entity_type", "entity_id", "window_duration"];
 pub const COLUMNS: [&str; 7] =
@@ -130,7 +129,7 @@ fn lock(client: &mut SpiClient, target: &Target, increments: &[Increment]) -> Re
 /// What the log holds of a window without this batch: all of it less the batch, and at least what
 /// began before the batch, for the batch may not be in the log.
 fn logged_before(client: &mut SpiClient, targets: &Targets, increment: &Increment) -> Result<f64> {
-    let Some(log) = targets.get(Role::Log).filter(|_| settings::write_spend_logs()) else { return Ok(0.0) };
+    let Some(log) = targets.get(Role::Log) else { return Ok(0.0) };
     let holder = if increment.holder == EntityKind::Key { "api_key" } else { "team_id" };
     let query = format!(
         "SELECT coalesce(pg_catalog.sum(spend), 0), coalesce(pg_catalog.sum(spend) FILTER (WHERE \"startTime\" < $3), 0)

@@ -173,6 +173,12 @@ fn stored_document(document: Option<&Json>) -> String {
     document.map_or_else(|| "{}".to_owned(), Json::to_text)
 }
 
+/// When the first and the last of these requests started; `None` if there are none.
+pub fn starts(records: &[&SpendRecord]) -> Option<(Timestamp, Timestamp)> {
+    let starts = || records.iter().map(|record| record.start);
+    Some((timestamp(starts().min()?), timestamp(starts().max()?)))
+}
+
 /// Postgres counts microseconds from 2000-01-01.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 

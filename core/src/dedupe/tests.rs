@@ -1,0 +1,139 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::json::Json;
+use crate::ledger::request_hash;
+
+fn record(id: u8, call: Option<u8>) -> SpendRecord<'static> {
+    let call = call.map_or(String::new(), |call| format!(r#""litellm_call_id":"c{call}","#));
+    let text = format!(r#"{{{call}"request_id":"r{id}","spend":1,"startTime":0}}"#);
+    SpendRecord::decode(&Json::from_text(&text).unwrap().into_owned()).unwrap()
+}
+
+/// What a fold remembers with: ids and call ids as text (the log table) or as hashes (the ledger).
+#[derive(Default)]
+struct Memory {
+    log: HashMap<String, Option<String>>,
+    ledger: HashMap<[u8; 16], Option<i64>>,
+}
+
+impl Memory {
+    fn find(&self, groups: &Groups) -> Known {
+        let mut known = Known::default();
+        for id in groups.candidates().map(|record| record.request_id.as_ref()) {
+            if let Some(call) = self.log.get(id) {
+                known.add(id, call.as_deref().map(call_hash));
+            }
+            if let Some(call) = self.ledger.get(&request_hash(id)) {
+                known.add(id, *call);
+            }
+        }
+        known
+    }
+
+    fn remember(&mut self, records: &[SpendRecord], uses: Uses) {
+        for record in records {
+            let call = record.litellm_call_id.as_deref();
+            if uses.log {
+                self.log.insert(record.request_id.to_string(), call.map(str::to_owned));
+            }
+            if uses.ledger {
+                self.ledger.insert(request_hash(&record.request_id), call.map(call_hash));
+            }
+        }
+    }
+}
+
+/// Which memories a batch is written to; both are always read.
+#[derive(Debug, Clone, Copy)]
+struct Uses {
+    log: bool,
+    ledger: bool,
+}
+
+fn uses() -> impl Strategy<Value = Uses> {
+    prop_oneof![Just((true, false)), Just((false, true)), Just((true, true))]
+        .prop_map(|(log, ledger)| Uses { log, ledger })
+}
+
+/// Folds batches, each into the memories that it uses; returns the ids that counted.
+fn fold_into(batches: Vec<(Vec<SpendRecord<'static>>, Uses)>) -> (Vec<String>, usize) {
+    let mut memory = Memory::default();
+    let (mut counted, mut duplicates) = (Vec::new(), 0);
+    for (batch, uses) in batches {
+        let groups = Groups::new(batch);
+        let known = memory.find(&groups);
+        let first = groups.resolve(&known);
+        memory.remember(&first.counted, uses);
+        let renamed = Groups::new(first.renamed);
+        let known = memory.find(&renamed);
+        let second = renamed.resolve(&known);
+        memory.remember(&second.counted, uses);
+        assert!(second.renamed.is_empty());
+        duplicates += first.duplicates + second.duplicates;
+        let ids = first.counted.into_iter().chain(second.counted).map(|record| record.request_id.into_owned());
+        counted.extend(ids);
+    }
+    (counted, duplicates)
+}
+
+fn fold(batches: Vec<Vec<SpendRecord<'static>>>) -> (Vec<String>, usize) {
+    let uses = Uses { log: true, ledger: false };
+    fold_into(batches.into_iter().map(|batch| (batch, uses)).collect())
+}
+
+#[test]
+fn a_repeated_request_counts_once_within_a_batch_and_across_batches() {
+    let (counted, duplicates) = fold(vec![vec![record(1, Some(1)), record(1, Some(1))], vec![record(1, Some(1))]]);
+    assert_eq!((counted, duplicates), (vec!["r1".to_owned()], 2));
+}
+
+#[test]
+fn a_known_id_with_another_call_id_is_another_request() {
+    let (counted, duplicates) = fold(vec![
+        vec![record(1, Some(1)), record(1, Some(2))],
+        vec![record(1, Some(3)), record(1, Some(2)), record(1, Some(1))],
+    ]);
+    assert_eq!((counted, duplicates), (vec!["r1".into(), "r1#c2".into(), "r1#c3".into()], 2));
+}
+
+#[test]
+fn without_a_call_id_a_known_id_is_a_duplicate() {
+    let (counted, duplicates) = fold(vec![vec![record(1, Some(1))], vec![record(1, None)]]);
+    assert_eq!((counted.len(), duplicates), (1, 1));
+}
+
+#[test]
+fn a_call_that_only_one_of_two_memories_knows_is_a_duplicate() {
+    let mut known = Known::default();
+    known.add("r1", Some(call_hash("c1")));
+    known.add("r1", Some(call_hash("c2")));
+    known.add("r1", None);
+    let of = |call| Groups::new([record(1, call)]).resolve(&known);
+    assert_eq!((of(Some(1)).duplicates, of(Some(2)).duplicates, of(None).duplicates), (1, 1, 1));
+    assert_eq!(of(Some(3)).renamed[0].request_id, "r1#c3");
+}
+
+proptest! {
+    #[test]
+    fn each_call_counts_once_for_any_split_order_and_memory(
+        calls in proptest::collection::vec((0u8..4, 0u8..4), 1..40),
+        cuts in proptest::collection::vec(any::<bool>(), 40),
+        uses in proptest::collection::vec(uses(), 41),
+    ) {
+        let mut batches = vec![Vec::new()];
+        for ((id, call), cut) in calls.iter().zip(&cuts) {
+            batches.last_mut().unwrap().push(record(*id, Some(*call)));
+            if *cut {
+                batches.push(Vec::new());
+            }
+        }
+        let (counted, duplicates) = fold_into(batches.into_iter().zip(uses).collect());
+        let distinct: BTreeSet<_> = calls.iter().collect();
+        prop_assert_eq!(counted.len(), distinct.len());
+        prop_assert_eq!(counted.iter().collect::<BTreeSet<_>>().len(), distinct.len());
+        prop_assert_eq!(duplicates, calls.len() - distinct.len());
+    }
+}
