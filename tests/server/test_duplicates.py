@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from harness.database import Database
-from harness.records import DAY, assert_counted, spend_record, spend_records, totals
-
-PROXY_ROW = """
-    INSERT INTO "LiteLLM_SpendLogs" (request_id, litellm_call_id, call_type, api_key, spend, "startTime", "endTime")
-    VALUES (%s, %s, 'acompletion', '', 0.25, %s, %s)"""
-
-
-def write_proxy_row(database: Database, record: dict) -> None:
-    """What the LiteLLM proxy writes in its log for this request."""
-    database.execute(PROXY_ROW, record["request_id"], record["litellm_call_id"], f"{DAY} 12:00", f"{DAY} 12:00:01")
+from harness.records import assert_counted, spend_record, spend_records, totals
+from harness.remembering import write_proxy_row
 
 
 def test_the_same_request_id_twice_in_one_array_counts_once(database: Database) -> None:

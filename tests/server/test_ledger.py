@@ -9,16 +9,13 @@ import pytest
 from conftest import discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database, Record
-from harness.records import DAY, assert_counted, counted, spend_record, spend_records, totals
+from harness.records import assert_counted, counted, spend_record, spend_records, totals
+from harness.remembering import configure, send, write_proxy_row
 from harness.waiting import wait_until
 
-PROXY_ROW = """
-    INSERT INTO "LiteLLM_SpendLogs" (request_id, litellm_call_id, call_type, api_key, spend, "startTime", "endTime")
-    VALUES (%s, %s, 'acompletion', '', 0.25, %s, %s)"""
 ENTRIES = "SELECT count(*) FROM litellm_spend.ledger"
 DUPLICATES = "SELECT duplicates FROM litellm_spend.status"
 REUSED = "SELECT reused_ids FROM litellm_spend.status"
-WORKERS = "FROM pg_stat_activity WHERE application_name = 'litellm_spend worker' AND datname = current_database()"
 
 Configure = Callable[..., Database]
 
@@ -38,20 +35,6 @@ def configured(cluster: Cluster) -> Iterator[Configure]:
     yield make
     for database in made:
         discard(database)
-
-
-def configure(database: Database, **settings: str) -> None:
-    """Set settings of this database for sessions and workers that start from now on, and end the worker."""
-    for name, value in settings.items():
-        database.execute(f"ALTER DATABASE {database.name} SET litellm_spend.{name} = '{value}'")
-    database.query(f"SELECT pg_terminate_backend(pid) {WORKERS}")
-    database.wait_for(f"SELECT count(*) {WORKERS}", 0)
-    database.close()
-
-
-def send(database: Database, *records: Record) -> None:
-    database.record(list(records))
-    database.wait_folded()
 
 
 def assert_sums(database: Database, records: list[Record]) -> None:
@@ -98,8 +81,7 @@ def test_without_a_call_id_a_known_id_is_a_duplicate(configured: Configure) -> N
 def test_without_log_rows_a_request_that_the_proxy_logged_counts_nowhere_again(configured: Configure) -> None:
     database = configured(write_spend_logs="off")
     known, new = spend_records(2)
-    times = (f"{DAY} 12:00", f"{DAY} 12:00:01")
-    database.execute(PROXY_ROW, known["request_id"], known["litellm_call_id"], *times)
+    write_proxy_row(database, known)
     send(database, known, new)
     reused = spend_record(request_id=known["request_id"], spend=0.5)
     send(database, reused)
@@ -113,8 +95,7 @@ def test_a_call_counts_once_though_the_ledger_and_the_log_know_another_one_of_it
     send(database, ours)
     # The retention job of the proxy deletes our row, and the proxy logs a request with the same id.
     database.execute('DELETE FROM "LiteLLM_SpendLogs"')
-    times = (f"{DAY} 12:00", f"{DAY} 12:00:01")
-    database.execute(PROXY_ROW, "reused", proxys["litellm_call_id"], *times)
+    write_proxy_row(database, proxys)
     send(database, ours, proxys)
     assert_sums(database, [ours])
     assert database.value(DUPLICATES) == 2
