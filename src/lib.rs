@@ -33,6 +33,7 @@ mod litellm_spend {}
 extension_sql_file!("../sql/preconditions.sql", name = "preconditions", bootstrap);
 extension_sql_file!("../sql/staging.sql", name = "staging", requires = [litellm_spend]);
 extension_sql_file!("../sql/state.sql", name = "state", requires = ["staging"]);
+extension_sql_file!("../sql/ledger.sql", name = "ledger", requires = [litellm_spend]);
 extension_sql_file!(
     "../sql/status.sql",
     name = "status",
