@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -119,15 +120,57 @@ def test_agent_and_origin_come_from_the_requests_metadata() -> None:
     assert (record["agent_id"], record["internal_call_origin"]) == ("agent-1", "shadow_eval_judge")
 
 
-def test_each_called_tool_is_named_once() -> None:
-    def call(name: str) -> SimpleNamespace:
-        return SimpleNamespace(function=SimpleNamespace(name=name, arguments="needle"))
+def test_what_only_the_request_knows_is_captured() -> None:
+    kwargs = event(
+        model_map_information={"model_map_key": "gpt-4o", "model_map_value": {"needle": 1}},
+        request_model_access_groups=["group-1"],
+        cost_breakdown={"data_residency": "eu", "vertex_location": "x"},
+    )
+    metadata = {
+        "billing_agent_id": "agent-3",
+        "project_id": "project-1",
+        "user_api_key_project_id": "project-2",
+        "billed_retry_attempt": True,
+        "attempted_retries": 1,
+        "max_retries": 2,
+        "attempted_fallbacks": 0,
+        "original_model_group": "group",
+        "model_info": {"needle": 1},
+        "previous_models": ["needle"],
+    }
+    kwargs["litellm_params"] = {"metadata": metadata}
+    kwargs["agent_id"] = "agent-0"
+    record = captured(kwargs)
+    assert "needle" not in encode(record)
+    assert record["agent_id"] == "agent-0"
+    assert (record["billing_agent_id"], record["project_id"]) == ("agent-3", "project-1")
+    assert record["billed_retry_attempt"] is True
+    assert record["model_map_information"] == {"model_map_key": "gpt-4o"}
+    assert record["request_model_access_groups"] == ["group-1"]
+    assert record["cost_breakdown"] == {"data_residency": "eu", "vertex_location": "x"}
+    names = ("attempted_retries", "max_retries", "attempted_fallbacks", "original_model_group")
+    assert [record["metadata"][name] for name in names] == [1, 2, 0, "group"]
+    assert record["metadata"]["user_api_key_project_id"] == "project-2"
 
-    message = SimpleNamespace(tool_calls=[call("search"), call("read"), call("search")])
-    response = SimpleNamespace(choices=[SimpleNamespace(message=message)])
-    assert captured(event(), response)["tool_calls"] == ["search", "read"]
-    answer = {"output": [{"type": "function_call", "name": "look"}, {"type": "message", "name": "no"}]}
-    assert captured(event(), answer)["tool_calls"] == ["look"]
+
+def test_the_end_user_is_the_requests_unless_end_users_are_not_to_be_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    kwargs = event(end_user="body", metadata={"user_api_key_end_user_id": "payload"})
+    kwargs["litellm_params"] = {"user_api_key_end_user_id": "request"}
+    assert captured(kwargs)["metadata"]["user_api_key_end_user_id"] == "request"
+    kwargs["litellm_params"] = {"metadata": {"user_api_key_end_user_id": "metadata"}}
+    assert captured(kwargs)["metadata"]["user_api_key_end_user_id"] == "payload"
+    monkeypatch.setitem(sys.modules, "litellm", SimpleNamespace(disable_end_user_cost_tracking=True))
+    record = captured(kwargs)
+    assert "end_user" not in record and "user_api_key_end_user_id" not in record["metadata"]
+
+
+def test_called_tools_are_those_of_the_response_or_else_of_the_payload() -> None:
+    message = {"tool_calls": [{"function": {"name": "search", "arguments": "needle"}}]}
+    answer = {"choices": [{"message": message}]}
+    assert captured(event(), answer)["tool_calls"] == ["search"]
+    assert captured(event(response=answer))["tool_calls"] == ["search"]
+    assert captured(event() | {"realtime_tool_calls": message["tool_calls"]})["tool_calls"] == ["search"]
+    assert "tool_calls" not in captured(event())
 
 
 def test_a_cache_hit_costs_nothing() -> None:

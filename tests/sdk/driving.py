@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,11 @@ class Run:
 
     reported: list[dict[str, Any]]
     log: str
-    seconds: float
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, stdout: str, stderr: str, seconds: float = 0.0) -> Run:
+        return cls([json.loads(line) for line in stdout.splitlines() if line.startswith("{")], stderr, seconds)
 
     @property
     def sdk(self) -> dict[str, Any]:
@@ -37,27 +44,85 @@ class Run:
         return [line for line in self.log.splitlines() if line.startswith("litellm_spend: ")]
 
 
-def run(python: Path, *command: str, url: str | None, timeout: float = 120, **environment: str) -> Run:
-    """Runs a file or `-c` code in this folder with DATABASE_URL set; fails unless it exits with 0."""
-    unset = ("DATABASE_URL", "PYTHONPATH")
-    env = {name: value for name, value in os.environ.items() if name not in unset}
-    env |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(FOLDER), **environment}
-    if url is not None:
-        env["DATABASE_URL"] = url
-    started = time.monotonic()
-    done = subprocess.run([python, *command], cwd=FOLDER, env=env, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return Run(lines, done.stderr, time.monotonic() - started)
+class Interpreter:
+    """Runs programs with one version of LiteLLM, each as a process of its own in this folder."""
+
+    def __init__(self, python: Path) -> None:
+        self.python = python
+        self._forks: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Interpreter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._forks is not None:
+            self._forks.stdin.close()
+            self._forks.wait(30)
+
+    def run(self, code: str, *arguments: str, url: str | None, timeout: float = 120, **variables: str) -> Run:
+        """Runs `code` where LiteLLM is loaded (see preloaded.py); fails unless it exits with 0."""
+        forks = self._preloaded()
+        with tempfile.TemporaryDirectory() as folder:
+            stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
+            stdout.touch()
+            stderr.touch()
+            request = {
+                "code": code,
+                "argv": ["<program>", *arguments],
+                "variables": variables if url is None else {"DATABASE_URL": url, **variables},
+                "stdout": str(stdout),
+                "stderr": str(stderr),
+            }
+            started = time.monotonic()
+            print(json.dumps(request), file=forks.stdin, flush=True)
+            pid = int(forks.stdout.readline())
+            if not select.select([forks.stdout], [], [], timeout)[0]:
+                os.kill(pid, signal.SIGKILL)
+            exit_code = int(forks.stdout.readline())
+            seconds = time.monotonic() - started
+            assert exit_code == 0, f"exit code {exit_code} after {seconds:.1f} s: {stderr.read_text()}"
+            return Run.of(stdout.read_text(), stderr.read_text(), seconds)
+
+    def run_code(self, code: str, *, url: str | None, **variables: str) -> Run:
+        """Runs code that begins where every application does: LiteLLM, logging, a call to make."""
+        return self.run(PREAMBLE + code, url=url, **variables)
+
+    def run_scenario(self, database: Database, scenario: str, number: int = 1, registration: str = "object") -> Run:
+        code = (FOLDER / "scenarios.py").read_text()
+        return self.run(code, scenario, registration, str(number), url=database.url)
+
+    def run_scenarios_afresh(self, database: Database, scenario: str, number: int, *, times: int) -> list[Run]:
+        """As a user would: `python scenarios.py`, several at the same time."""
+        command = [self.python, "scenarios.py", scenario, "object", str(number)]
+        processes = [self.start(*command, url=database.url) for _ in range(times)]
+        runs = []
+        for process in processes:
+            stdout, stderr = process.communicate(timeout=120)
+            assert process.returncode == 0, stderr
+            runs.append(Run.of(stdout, stderr))
+        return runs
+
+    def start(self, *command: str | Path, url: str | None, **variables: str) -> subprocess.Popen[str]:
+        """Starts a process whose streams are pipes; the caller waits for its end."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=FOLDER, env=environment(url, **variables), text=True, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+
+    def _preloaded(self) -> subprocess.Popen[str]:
+        if self._forks is None:
+            command = [self.python, "preloaded.py"]
+            self._forks = subprocess.Popen(
+                command, cwd=FOLDER, env=environment(None), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        return self._forks
 
 
-def run_scenario(python: Path, database: Database, scenario: str, number: int = 1, registration: str = "object") -> Run:
-    return run(python, "scenarios.py", scenario, registration, str(number), url=database.url)
-
-
-def run_code(python: Path, code: str, *, url: str | None, **environment: str) -> Run:
-    """Runs code that begins where every application does: LiteLLM, logging, a call to make."""
-    return run(python, "-c", PREAMBLE + code, url=url, **environment)
+def environment(url: str | None, **variables: str) -> dict[str, str]:
+    """This process's environment with no DATABASE_URL but the given one."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "PYTHONPATH")}
+    given = {} if url is None else {"DATABASE_URL": url}
+    return {**kept, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(FOLDER), **given, **variables}
 
 
 PREAMBLE = """

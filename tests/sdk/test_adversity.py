@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from driving import run_code, user_spend
 
+from conftest import new_database
 from harness.cluster import Cluster, free_port
 from harness.database import Database
+
+from .driving import PREAMBLE, Interpreter, user_spend
 
 REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"
 TIMED_CALL = "call(); started = time.monotonic(); call(); say(seconds=time.monotonic() - started)\n"
 
 
-def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm_python: Path) -> None:
-    ran = run_code(litellm_python, REGISTER + TIMED_CALL, url=None)
+def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm: Interpreter) -> None:
+    ran = litellm.run_code(REGISTER + TIMED_CALL, url=None)
     assert ran.log_lines() == [
         "litellm_spend: ERROR cannot record spend: no database URL: set DATABASE_URL or pass "
         "SpendLogger(database_url=...). Records are kept and sent again later",
@@ -25,9 +25,9 @@ def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm_python: 
     assert ran.sdk["seconds"] < 1
 
 
-def test_a_dead_server_is_one_line_delays_no_call_and_lets_the_process_exit(litellm_python: Path) -> None:
+def test_a_dead_server_is_one_line_delays_no_call_and_lets_the_process_exit(litellm: Interpreter) -> None:
     code = REGISTER + TIMED_CALL + "say(ending=time.time())"
-    ran = run_code(litellm_python, code, url=f"postgresql://app:needle-4711@127.0.0.1:{free_port()}/none")
+    ran = litellm.run_code(code, url=f"postgresql://app:needle-4711@127.0.0.1:{free_port()}/none")
     problem, lost = ran.log_lines()
     assert problem.startswith("litellm_spend: ERROR cannot record spend: ") and "refused" in problem
     assert lost.startswith("litellm_spend: ERROR 2 spend records are lost at exit: ")
@@ -37,10 +37,8 @@ def test_a_dead_server_is_one_line_delays_no_call_and_lets_the_process_exit(lite
 
 
 def test_records_are_kept_while_the_server_is_away_and_sent_when_it_is_back(
-    own_cluster: Cluster, litellm_python: Path
+    own_cluster: Cluster, litellm: Interpreter
 ) -> None:
-    from conftest import new_database
-
     database = new_database(own_cluster)
     code = (
         REGISTER
@@ -53,20 +51,7 @@ say(start=1); sys.stdin.readline()
 call("after"); assert logger.flush(60), logger.stats()
 """
     )
-    import os
-    import subprocess
-
-    from driving import FOLDER, PREAMBLE
-
-    env = os.environ | {"DATABASE_URL": database.url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    with subprocess.Popen(
-        [litellm_python, "-c", PREAMBLE + code],
-        cwd=FOLDER,
-        env=env,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
+    with litellm.start(litellm.python, "-c", PREAMBLE + code, url=database.url) as process:
         assert process.stdin and process.stdout
         assert "stop" in process.stdout.readline()
         database.close()
@@ -81,7 +66,7 @@ call("after"); assert logger.flush(60), logger.stats()
     assert set(user_spend(database)) == {"before", "during", "after"}
 
 
-def test_a_forked_child_records_its_own_calls_and_not_the_parents(database: Database, litellm_python: Path) -> None:
+def test_a_forked_child_records_its_own_calls_and_not_the_parents(database: Database, litellm: Interpreter) -> None:
     code = (
         REGISTER
         + """
@@ -94,7 +79,7 @@ else:
     assert os.waitpid(child, 0)[1] == 0
 """
     )
-    ran = run_code(litellm_python, code, url=database.url)
+    ran = litellm.run_code(code, url=database.url)
     assert ran.sdk["child"] is True
     spent = user_spend(database)
     assert spent["parent"] == pytest.approx(2 * spent["child"], rel=1e-9)
@@ -105,7 +90,7 @@ else:
     assert database.status()["duplicates"] == 0
 
 
-def test_threads_record_all_their_calls(database: Database, litellm_python: Path) -> None:
+def test_threads_record_all_their_calls(database: Database, litellm: Interpreter) -> None:
     code = (
         REGISTER
         + """
@@ -114,18 +99,18 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
     )
-    run_code(litellm_python, code, url=database.url)
+    litellm.run_code(code, url=database.url)
     database.wait_folded()
     assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 160
     assert len(user_spend(database)) == 8
 
 
-def test_an_event_after_close_is_recorded(database: Database, litellm_python: Path) -> None:
-    run_code(litellm_python, REGISTER + "call('early'); assert logger.close(); call('late')", url=database.url)
+def test_an_event_after_close_is_recorded(database: Database, litellm: Interpreter) -> None:
+    litellm.run_code(REGISTER + "call('early'); assert logger.close(); call('late')", url=database.url)
     assert set(user_spend(database)) == {"early", "late"}
 
 
-def test_flush_and_aflush_wait_for_what_was_captured(database: Database, litellm_python: Path) -> None:
+def test_flush_and_aflush_wait_for_what_was_captured(database: Database, litellm: Interpreter) -> None:
     code = (
         REGISTER
         + """
@@ -137,22 +122,22 @@ while logger.stats().captured < 2: time.sleep(0.01)
 assert asyncio.run(logger.aflush()) and logger.stats().sent == 2
 """
     )
-    run_code(litellm_python, code, url=database.url)
+    litellm.run_code(code, url=database.url)
 
 
-def test_a_full_queue_drops_counts_and_says_so_once(litellm_python: Path) -> None:
+def test_a_full_queue_drops_counts_and_says_so_once(litellm: Interpreter) -> None:
     code = """
 litellm.callbacks = [logger := SpendLogger(max_queue=3)]
 for _ in range(10): call()
 while logger.stats().captured < 10: time.sleep(0.01)
 say(dropped=logger.stats().dropped, queued=logger.stats().queued)
 """
-    ran = run_code(litellm_python, code, url=f"postgresql://127.0.0.1:{free_port()}/none")
+    ran = litellm.run_code(code, url=f"postgresql://127.0.0.1:{free_port()}/none")
     assert ran.sdk == {"dropped": 7, "queued": 3}
     assert len([line for line in ran.log_lines() if "queue is full" in line]) == 1
 
 
-def test_calls_that_ask_not_to_be_logged_are_not_recorded(database: Database, litellm_python: Path) -> None:
+def test_calls_that_ask_not_to_be_logged_are_not_recorded(database: Database, litellm: Interpreter) -> None:
     code = (
         REGISTER
         + """
@@ -164,5 +149,5 @@ asyncio.run(main())
 call("asked-not", **{"no-log": True})
 """
     )
-    run_code(litellm_python, code, url=database.url)
+    litellm.run_code(code, url=database.url)
     assert set(user_spend(database)) == {"asked"}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from driving import assert_recorded, run_scenario
 
 from harness.database import Database
+
+from .driving import Interpreter, assert_recorded
 
 
 @pytest.mark.parametrize(
@@ -24,62 +23,62 @@ from harness.database import Database
     ],
 )
 def test_each_kind_of_call_is_recorded_with_its_cost(
-    database: Database, litellm_python: Path, scenario: str, number: int
+    database: Database, litellm: Interpreter, scenario: str, number: int
 ) -> None:
-    ran = run_scenario(litellm_python, database, scenario, number)
+    ran = litellm.run_scenario(database, scenario, number)
     assert ran.sdk["calls"] == number
     assert_recorded(database, ran.sdk)
 
 
 @pytest.mark.parametrize("number", [1, 100, 1000])
 def test_a_script_that_gathers_calls_and_exits_loses_none(
-    database: Database, litellm_python: Path, number: int
+    database: Database, litellm: Interpreter, number: int
 ) -> None:
-    ran = run_scenario(litellm_python, database, "gathered", number)
+    ran = litellm.run_scenario(database, "gathered", number)
     assert ran.sdk["calls"] == number
     assert_recorded(database, ran.sdk)
 
 
-def test_the_exit_at_once_script_loses_none_in_three_runs(database: Database, litellm_python: Path) -> None:
-    runs = [run_scenario(litellm_python, database, "gathered", 100).sdk for _ in range(3)]
+def test_the_exit_at_once_script_loses_none_in_three_runs(database: Database, litellm: Interpreter) -> None:
+    runs = [run.sdk for run in litellm.run_scenarios_afresh(database, "gathered", 100, times=3)]
     sums = {key: sum(run[key] for run in runs) for key in ("calls", "cost", "prompt_tokens", "completion_tokens")}
     assert_recorded(database, {**sums, "users": {"user-0": sums["cost"]}})
 
 
-def test_twenty_short_event_loops_lose_none(database: Database, litellm_python: Path) -> None:
-    ran = run_scenario(litellm_python, database, "short_runs", 20)
+def test_twenty_short_event_loops_lose_none(database: Database, litellm: Interpreter) -> None:
+    ran = litellm.run_scenario(database, "short_runs", 20)
     assert_recorded(database, ran.sdk)
 
 
-def test_a_hundred_concurrent_calls_charge_ten_users(database: Database, litellm_python: Path) -> None:
-    ran = run_scenario(litellm_python, database, "ten_users", 100)
+def test_a_hundred_concurrent_calls_charge_ten_users(database: Database, litellm: Interpreter) -> None:
+    ran = litellm.run_scenario(database, "ten_users", 100)
     assert len(ran.sdk["users"]) == 10
     assert_recorded(database, ran.sdk)
 
 
-def test_cache_hits_are_recorded_and_cost_nothing(database: Database, litellm_python: Path) -> None:
-    run_scenario(litellm_python, database, "cache_hits", 9)
+def test_cache_hits_are_recorded_and_cost_nothing(database: Database, litellm: Interpreter) -> None:
+    litellm.run_scenario(database, "cache_hits", 9)
     database.wait_folded()
     assert database.query(
         """SELECT cache_hit, count(*), sum(spend) > 0 FROM "LiteLLM_SpendLogs" GROUP BY 1 ORDER BY 1"""
     ) == [("None", 1, True), ("True", 8, False)]
 
 
-def test_failures_are_not_recorded_unless_asked_for(database: Database, litellm_python: Path) -> None:
-    ran = run_scenario(litellm_python, database, "failures", 6)
+def test_failures_are_not_recorded_unless_asked_for(database: Database, litellm: Interpreter) -> None:
+    ran = litellm.run_scenario(database, "failures", 6)
     assert ran.sdk["failures"] == 6
     assert_recorded(database, ran.sdk)
     assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == 0
 
 
-def test_failures_are_recorded_when_asked_for(database: Database, litellm_python: Path) -> None:
-    ran = run_scenario(litellm_python, database, "failures", 6, "failures")
+def test_failures_are_recorded_when_asked_for(database: Database, litellm: Interpreter) -> None:
+    ran = litellm.run_scenario(database, "failures", 6, "failures")
     assert_recorded(database, ran.sdk)
     assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == 6
     assert database.value("""SELECT sum(spend) FROM "LiteLLM_SpendLogs" WHERE status = 'failure'""") == 0
 
 
-def test_a_call_that_the_router_retries_and_reroutes_is_recorded_once(database: Database, litellm_python: Path) -> None:
-    ran = run_scenario(litellm_python, database, "routed", 10)
+def test_a_call_that_the_router_retries_and_reroutes_is_recorded_once(database: Database, litellm: Interpreter) -> None:
+    ran = litellm.run_scenario(database, "routed", 10)
     assert_recorded(database, ran.sdk)
     assert database.query('SELECT DISTINCT model_group FROM "LiteLLM_SpendLogs"') == [("second",)]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psycopg
 import pytest
-from driving import run_code, user_spend
 
 from harness.database import Database
+
+from .driving import Interpreter, user_spend
 
 REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"
 CHECK = REGISTER + "health = logger.health_check(); say(ok=health.ok, problem=health.problem)\n"
@@ -19,27 +18,27 @@ def with_parameters(url: str, parameters: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{parameters}"
 
 
-def test_prismas_parameters_and_a_driver_cost_one_line(database: Database, litellm_python: Path) -> None:
+def test_prismas_parameters_and_a_driver_cost_one_line(database: Database, litellm: Interpreter) -> None:
     url = with_parameters(database.url.replace("postgresql://", "postgresql+psycopg2://"), PRISMA)
-    ran = run_code(litellm_python, REGISTER + "call()", url=url)
+    ran = litellm.run_code(REGISTER + "call()", url=url)
     assert set(user_spend(database)) == {"user-0"}
     [line] = ran.log_lines()
     assert line.startswith("litellm_spend: INFO database URL: ")
     assert all(word in line for word in ("+psycopg2", "connection_limit", "pool_timeout", "pgbouncer", "schema"))
 
 
-def test_another_schema_than_the_servers_is_told(database: Database, litellm_python: Path) -> None:
+def test_another_schema_than_the_servers_is_told(database: Database, litellm: Interpreter) -> None:
     url = with_parameters(database.url, "schema=litellm")
-    ran = run_code(litellm_python, REGISTER + "call()", url=url)
+    ran = litellm.run_code(REGISTER + "call()", url=url)
     assert [line for line in ran.log_lines() if "WARNING" in line] == [
         "litellm_spend: WARNING the database URL says schema=litellm, but the server folds spend into schema public: "
         "set litellm_spend.target_schema = 'litellm' there, or correct the URL"
     ]
 
 
-def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm_python: Path) -> None:
+def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm: Interpreter) -> None:
     url = "postgresql://app:needle-4711@127.0.0.1:1/none?statement_timeot=5"
-    ran = run_code(litellm_python, REGISTER + "call(); say(text=repr(logger) + str(logger.stats()))", url=url)
+    ran = litellm.run_code(REGISTER + "call(); say(text=repr(logger) + str(logger.stats()))", url=url)
     assert "unknown parameter 'statement_timeot'" in ran.log_lines()[0]
     assert "needle-4711" not in ran.log + ran.sdk["text"]
 
@@ -52,13 +51,13 @@ def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm_python: P
     ],
 )
 def test_a_missing_function_or_privilege_is_told_with_what_to_do(
-    database: Database, litellm_python: Path, statement: str, problem: str
+    database: Database, litellm: Interpreter, statement: str, problem: str
 ) -> None:
     database.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger-4711'")
     try:
         database.execute(statement)
         url = _as(database, "stranger", "stranger-4711")
-        ran = run_code(litellm_python, CHECK + "call()", url=url)
+        ran = litellm.run_code(CHECK + "call()", url=url)
         assert ran.sdk["ok"] is False and problem in ran.sdk["problem"]
         problems = [line for line in ran.log_lines() if "cannot record spend" in line]
         assert len(problems) == 1 and problem in problems[0]
@@ -67,7 +66,7 @@ def test_a_missing_function_or_privilege_is_told_with_what_to_do(
 
 
 def test_records_refused_for_want_of_a_privilege_are_sent_once_it_is_there(
-    database: Database, litellm_python: Path
+    database: Database, litellm: Interpreter
 ) -> None:
     database.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger-4711'")
     try:
@@ -82,14 +81,14 @@ with psycopg.connect(os.environ["OWNER_URL"]) as owner:
 assert logger.flush(60), logger.stats()
 """
         )
-        run_code(litellm_python, code, url=_as(database, "stranger", "stranger-4711"), OWNER_URL=database.url)
+        litellm.run_code(code, url=_as(database, "stranger", "stranger-4711"), OWNER_URL=database.url)
         assert set(user_spend(database)) == {"user-0"}
     finally:
         database.execute("DROP ROLE stranger")
 
 
-def test_a_usable_url_is_healthy(database: Database, litellm_python: Path) -> None:
-    assert run_code(litellm_python, CHECK, url=database.url).sdk == {"ok": True, "problem": None}
+def test_a_usable_url_is_healthy(database: Database, litellm: Interpreter) -> None:
+    assert litellm.run_code(CHECK, url=database.url).sdk == {"ok": True, "problem": None}
 
 
 def _as(database: Database, user: str, password: str) -> str:

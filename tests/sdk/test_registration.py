@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from driving import assert_recorded, run_code, run_scenario, user_spend
 
 from harness.database import Database
 
+from .driving import Interpreter, assert_recorded, user_spend
+
 
 @pytest.mark.parametrize("registration", ["name", "handler", "twice", "every_list"])
-def test_each_call_is_recorded_once(database: Database, litellm_python: Path, registration: str) -> None:
-    ran = run_scenario(litellm_python, database, "mixed", 10, registration)
+def test_each_call_is_recorded_once(database: Database, litellm: Interpreter, registration: str) -> None:
+    ran = litellm.run_scenario(database, "mixed", 10, registration)
     assert_recorded(database, ran.sdk)
 
 
 @pytest.mark.parametrize("scenario", ["gathered", "completions"])
 def test_the_earlier_name_in_success_callback_records_too(
-    database: Database, litellm_python: Path, scenario: str
+    database: Database, litellm: Interpreter, scenario: str
 ) -> None:
-    ran = run_scenario(litellm_python, database, scenario, 10, "other_name")
+    ran = litellm.run_scenario(database, scenario, 10, "other_name")
     assert_recorded(database, ran.sdk)
 
 
-def test_opentelemetry_beside_it_exports_its_spans(database: Database, litellm_python: Path) -> None:
-    ran = run_scenario(litellm_python, database, "mixed", 10, "opentelemetry")
+def test_opentelemetry_beside_it_exports_its_spans(database: Database, litellm: Interpreter) -> None:
+    ran = litellm.run_scenario(database, "mixed", 10, "opentelemetry")
     assert_recorded(database, ran.sdk)
     assert ran.reported[1]["spans"] > 0
 
 
 def test_two_loggers_with_two_databases_both_record(
-    database: Database, other_database: Database, litellm_python: Path
+    database: Database, other_database: Database, litellm: Interpreter
 ) -> None:
     code = """
 litellm.callbacks = [SpendLogger(), SpendLogger(os.environ["OTHER_URL"])]
@@ -41,14 +40,14 @@ async def main():
 call()
 asyncio.run(main())
 """
-    run_code(litellm_python, code, url=database.url, OTHER_URL=other_database.url)
+    litellm.run_code(code, url=database.url, OTHER_URL=other_database.url)
     for one in (database, other_database):
         assert set(user_spend(one)) == {"user-0", "user-1"}
         assert one.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 11
 
 
 def test_an_application_records_in_its_own_transaction_and_the_callback_adds_nothing(
-    database: Database, litellm_python: Path
+    database: Database, litellm: Interpreter
 ) -> None:
     code = """
 import psycopg
@@ -63,7 +62,7 @@ class InMyTransaction(CustomLogger):
 litellm.callbacks = [InMyTransaction(), SpendLogger()]
 call()
 """
-    run_code(litellm_python, code, url=database.url)
+    litellm.run_code(code, url=database.url)
     database.wait_folded()
     assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 1
     assert database.value('SELECT api_requests::int FROM "LiteLLM_DailyUserSpend"') == 1

@@ -1,0 +1,148 @@
+"""Which of a Router's failed attempts count: events as LiteLLM 1.79 and 1.109 deliver them, in every order."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from litellm_spend import attempts
+from litellm_spend.attempts import RouterAttempts
+
+FAILURE, SUCCESS = "failure", "success"
+
+
+class Events:
+    """Delivers events, and collects what is sent as (id, marked as an attempt)."""
+
+    def __init__(self, *, counters: bool = True, hold_seconds: float = 60.0) -> None:
+        self.sent: list[tuple[str, bool]] = []
+        self.counters = counters
+        self.attempts = RouterAttempts(self._send, hold_seconds)
+
+    def _send(self, record: dict[str, Any]) -> None:
+        self.sent.append((record["id"], record.get("billed_retry_attempt", False)))
+
+    def kwargs(self, call: str, number: int) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"model_group": "group"}
+        if self.counters:
+            metadata |= {"attempted_retries": number, "attempted_fallbacks": 0}
+        elif number:
+            metadata["previous_models"] = [{}] * number
+        return {
+            "litellm_trace_id": call,
+            "litellm_call_id": f"{call}{number}",
+            "litellm_params": {"metadata": metadata},
+        }
+
+    def start(self, call: str, number: int) -> None:
+        self.attempts.started(self.kwargs(call, number))
+
+    def finish(self, call: str, number: int, status: str) -> None:
+        self.attempts.finished(self.kwargs(call, number), {"id": f"{call}{number}", "status": status})
+
+    def run(self, call: str, *statuses: str) -> None:
+        for number, status in enumerate(statuses):
+            self.start(call, number)
+            self.finish(call, number, status)
+
+    def wait_for(self, number: int) -> None:
+        end = time.monotonic() + 10
+        while len(self.sent) < number and time.monotonic() < end:
+            time.sleep(0.01)
+
+
+@pytest.fixture(params=[True, False], ids=["litellm-1.109", "litellm-1.79"])
+def events(request: pytest.FixtureRequest) -> Events:
+    return Events(counters=request.param)
+
+
+def test_failed_attempts_before_a_success_are_marked(events: Events) -> None:
+    events.run("a", FAILURE, FAILURE, SUCCESS)
+    assert events.sent == [("a0", True), ("a1", True), ("a2", False)]
+    assert events.attempts.held() == 0
+
+
+def test_of_failed_attempts_alone_the_last_counts(events: Events) -> None:
+    events.run("a", FAILURE, FAILURE, FAILURE)
+    assert events.sent == [("a0", True), ("a1", True)] and events.attempts.held() == 1
+    events.attempts.release()
+    assert events.sent[2:] == [("a2", False)]
+
+
+def test_a_single_failure_counts_when_no_other_attempt_started_in_time() -> None:
+    events = Events(hold_seconds=0.05)
+    events.run("a", FAILURE)
+    assert events.sent == []
+    events.wait_for(1)
+    assert events.sent == [("a0", False)] and events.attempts.held() == 0
+
+
+def test_each_of_many_failures_counts_in_its_own_time() -> None:
+    events = Events(hold_seconds=0.05)
+    events.run("a", FAILURE)
+    events.run("b", FAILURE)
+    events.wait_for(2)
+    assert events.sent == [("a0", False), ("b0", False)]
+
+
+def test_a_success_without_failures_leaves_nothing_behind(events: Events) -> None:
+    for number in range(100):
+        events.run(f"call-{number}", SUCCESS)
+    assert len(events.sent) == 100 and not events.attempts._calls
+
+
+def test_a_report_that_comes_late_is_known_as_an_attempt(events: Events) -> None:
+    """LiteLLM delivers sync events from a pool of threads: here the first attempt's comes last."""
+    events.start("a", 0)
+    events.start("a", 1)
+    events.finish("a", 1, SUCCESS)
+    events.finish("a", 0, FAILURE)
+    assert events.sent == [("a1", False), ("a0", True)]
+    events.start("b", 0)
+    events.start("b", 1)
+    events.finish("b", 1, FAILURE)
+    events.finish("b", 0, FAILURE)
+    events.attempts.release()
+    assert events.sent[2:] == [("b0", True), ("b1", False)]
+
+
+def test_attempts_whose_start_was_not_reported_are_told_by_their_end(events: Events) -> None:
+    for number, status in enumerate([FAILURE, FAILURE, SUCCESS]):
+        events.finish("a", number, status)
+    assert events.sent == [("a0", True), ("a1", True), ("a2", False)]
+
+
+def test_calls_that_share_an_id_of_the_callers_are_told_apart(events: Events) -> None:
+    events.run("session", FAILURE, FAILURE)
+    kwargs = events.kwargs("session", 0) | {"litellm_call_id": "next"}
+    events.attempts.started(kwargs)
+    assert events.sent == [("session0", True), ("session1", False)]
+    events.attempts.finished(kwargs, {"id": "next", "status": SUCCESS})
+    assert events.sent[2:] == [("next", False)]
+
+
+def test_attempts_that_share_the_callers_call_id_count_once(events: Events) -> None:
+    for number in range(3):
+        kwargs = events.kwargs("a", number) | {"litellm_call_id": "mine"}
+        events.attempts.started(kwargs)
+        events.attempts.finished(kwargs, {"id": f"a{number}", "status": FAILURE})
+    events.attempts.release()
+    assert events.sent == [("a0", True), ("a1", True), ("a2", False)]
+
+
+def test_calls_outside_a_router_are_passed_on_at_once(events: Events) -> None:
+    kwargs = {"litellm_trace_id": "t", "litellm_call_id": "plain", "litellm_params": {"metadata": None}}
+    events.attempts.started(kwargs)
+    events.attempts.finished(kwargs, {"id": "plain", "status": FAILURE})
+    assert events.sent == [("plain", False)]
+
+
+def test_memory_is_bounded_and_what_is_pushed_out_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "_CALLS", 10)
+    events = Events()
+    for number in range(15):
+        events.run(f"call-{number}-", FAILURE)
+    assert events.sent == [(f"call-{number}-0", False) for number in range(5)]
+    assert events.attempts.held() == 10
