@@ -22,7 +22,7 @@ class Events:
         self.attempts = RouterAttempts(self._send, hold_seconds)
 
     def _send(self, record: dict[str, Any]) -> None:
-        self.sent.append((record["id"], record.get("billed_retry_attempt", False)))
+        self.sent.append((record["id"], record.get("metadata", {}).get("billed_retry_attempt", False)))
 
     def kwargs(self, call: str, number: int) -> dict[str, Any]:
         metadata: dict[str, Any] = {"model_group": "group"}

@@ -144,12 +144,11 @@ def test_what_only_the_request_knows_is_captured() -> None:
     assert "needle" not in encode(record)
     assert record["agent_id"] == "agent-0"
     assert (record["billing_agent_id"], record["project_id"]) == ("agent-3", "project-1")
-    assert record["billed_retry_attempt"] is True
     assert record["model_map_information"] == {"model_map_key": "gpt-4o"}
     assert record["request_model_access_groups"] == ["group-1"]
     assert record["cost_breakdown"] == {"data_residency": "eu", "vertex_location": "x"}
-    names = ("attempted_retries", "max_retries", "attempted_fallbacks", "original_model_group")
-    assert [record["metadata"][name] for name in names] == [1, 2, 0, "group"]
+    names = ("billed_retry_attempt", "attempted_retries", "max_retries", "attempted_fallbacks", "original_model_group")
+    assert [record["metadata"][name] for name in names] == [True, 1, 2, 0, "group"]
     assert record["metadata"]["user_api_key_project_id"] == "project-2"
 
 

@@ -142,6 +142,8 @@ def call(user="user-0", **others):
 def say(**what):
     print(json.dumps(what), flush=True)
 """
+# For programs whose records nobody takes, where it is not the point that they try for five seconds at exit.
+GIVE_UP_SOON = "import litellm_spend.lifecycle; litellm_spend.lifecycle.EXIT_SECONDS = 0.5\n"
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from conftest import new_database
 from harness.cluster import Cluster, free_port
 from harness.database import Database
 
-from .driving import PREAMBLE, Interpreter, user_spend
+from .driving import GIVE_UP_SOON, PREAMBLE, Interpreter, user_spend
 
 REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"
 TIMED_CALL = "call(); started = time.monotonic(); call(); say(seconds=time.monotonic() - started)\n"
 
 
 def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm: Interpreter) -> None:
-    ran = litellm.run_code(REGISTER + TIMED_CALL, url=None)
+    ran = litellm.run_code(GIVE_UP_SOON + REGISTER + TIMED_CALL, url=None)
     assert ran.log_lines() == [
         "litellm_spend: ERROR cannot record spend: no database URL: set DATABASE_URL or pass "
         "SpendLogger(database_url=...). Records are kept and sent again later",
@@ -126,12 +126,15 @@ assert asyncio.run(logger.aflush()) and logger.stats().sent == 2
 
 
 def test_a_full_queue_drops_counts_and_says_so_once(litellm: Interpreter) -> None:
-    code = """
+    code = (
+        GIVE_UP_SOON
+        + """
 litellm.callbacks = [logger := SpendLogger(max_queue=3)]
 for _ in range(10): call()
 while logger.stats().captured < 10: time.sleep(0.01)
 say(dropped=logger.stats().dropped, queued=logger.stats().queued)
 """
+    )
     ran = litellm.run_code(code, url=f"postgresql://127.0.0.1:{free_port()}/none")
     assert ran.sdk == {"dropped": 7, "queued": 3}
     assert len([line for line in ran.log_lines() if "queue is full" in line]) == 1

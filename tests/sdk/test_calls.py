@@ -64,20 +64,6 @@ def test_cache_hits_are_recorded_and_cost_nothing(database: Database, litellm: I
     ) == [("None", 1, True), ("True", 8, False)]
 
 
-def test_failures_are_not_recorded_unless_asked_for(database: Database, litellm: Interpreter) -> None:
-    ran = litellm.run_scenario(database, "failures", 6)
-    assert ran.sdk["failures"] == 6
-    assert_recorded(database, ran.sdk)
-    assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == 0
-
-
-def test_failures_are_recorded_when_asked_for(database: Database, litellm: Interpreter) -> None:
-    ran = litellm.run_scenario(database, "failures", 6, "failures")
-    assert_recorded(database, ran.sdk)
-    assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == 6
-    assert database.value("""SELECT sum(spend) FROM "LiteLLM_SpendLogs" WHERE status = 'failure'""") == 0
-
-
 def test_a_call_that_the_router_retries_and_reroutes_is_recorded_once(database: Database, litellm: Interpreter) -> None:
     ran = litellm.run_scenario(database, "routed", 10)
     assert_recorded(database, ran.sdk)

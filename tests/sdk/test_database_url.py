@@ -7,7 +7,7 @@ import pytest
 
 from harness.database import Database
 
-from .driving import Interpreter, user_spend
+from .driving import GIVE_UP_SOON, Interpreter, user_spend
 
 REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"
 CHECK = REGISTER + "health = logger.health_check(); say(ok=health.ok, problem=health.problem)\n"
@@ -38,7 +38,7 @@ def test_another_schema_than_the_servers_is_told(database: Database, litellm: In
 
 def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm: Interpreter) -> None:
     url = "postgresql://app:needle-4711@127.0.0.1:1/none?statement_timeot=5"
-    ran = litellm.run_code(REGISTER + "call(); say(text=repr(logger) + str(logger.stats()))", url=url)
+    ran = litellm.run_code(GIVE_UP_SOON + REGISTER + "call(); say(text=repr(logger) + str(logger.stats()))", url=url)
     assert "unknown parameter 'statement_timeot'" in ran.log_lines()[0]
     assert "needle-4711" not in ran.log + ran.sdk["text"]
 
@@ -57,7 +57,7 @@ def test_a_missing_function_or_privilege_is_told_with_what_to_do(
     try:
         database.execute(statement)
         url = _as(database, "stranger", "stranger-4711")
-        ran = litellm.run_code(CHECK + "call()", url=url)
+        ran = litellm.run_code(GIVE_UP_SOON + CHECK + "call()", url=url)
         assert ran.sdk["ok"] is False and problem in ran.sdk["problem"]
         problems = [line for line in ran.log_lines() if "cannot record spend" in line]
         assert len(problems) == 1 and problem in problems[0]

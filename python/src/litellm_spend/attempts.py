@@ -163,7 +163,7 @@ def _mark(call: _Call) -> list[Record]:
 
 
 def _marked(record: Record) -> Record:
-    record["billed_retry_attempt"] = True
+    record.setdefault("metadata", {})["billed_retry_attempt"] = True
     return record
 
 

@@ -150,10 +150,11 @@ RECORD: Final[Fields] = {
 
 # What only the request's own metadata holds: for the record, and for the `metadata` in it.
 REQUEST: Final = frozenset(
-    ("agent_id", "billing_agent_id", "project_id", "internal_call_origin", "billed_retry_attempt"),
+    ("agent_id", "billing_agent_id", "project_id", "internal_call_origin"),
 )
 REQUEST_METADATA: Final = frozenset(
     (
+        "billed_retry_attempt",
         "attempted_retries",
         "max_retries",
         "attempted_fallbacks",

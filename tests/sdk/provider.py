@@ -1,0 +1,118 @@
+"""A provider at a port of this machine that answers as each request's first message tells it.
+
+The message is JSON: `fail` (how often to fail before it answers; for ever by default if `status` is given),
+`status` (of those failures), `tool` (a tool to call), `cached` (cached tokens of the prompt). It speaks
+OpenAI's chat completions and responses, and Anthropic's messages.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+PROMPT_TOKENS, COMPLETION_TOKENS = 2000, 10
+
+
+def start() -> str:
+    """Serves in the background until the process ends; the address for `api_base`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def ask(**wish: Any) -> list[dict[str, str]]:
+    """The messages that ask the provider for this."""
+    return [{"role": "user", "content": json.dumps(wish)}]
+
+
+_requests: Counter[str] = Counter()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = body["input"] if "input" in body else body["messages"][0]["content"]
+        text = text if isinstance(text, str) else text[0]["text"]
+        wish = json.loads(text)
+        _requests[text] += 1
+        if _requests[text] <= wish.get("fail", 10**9 if "status" in wish else 0):
+            self._answer(wish.get("status", 500), {"error": {"message": "no", "type": "error", "code": None}})
+        elif self.path.endswith("/responses"):
+            self._answer(200, response(wish))
+        elif self.path.endswith("/messages"):
+            self._answer(200, message(wish))
+        else:
+            self._answer(200, chat_completion(wish))
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def chat_completion(wish: dict[str, Any]) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": "not much"}
+    if "tool" in wish:
+        message["tool_calls"] = [
+            {"id": "call_1", "type": "function", "function": {"name": wish["tool"], "arguments": "{}"}}
+        ]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {
+            "prompt_tokens": PROMPT_TOKENS,
+            "completion_tokens": COMPLETION_TOKENS,
+            "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
+            "prompt_tokens_details": {"cached_tokens": wish.get("cached", 0)},
+        },
+    }
+
+
+def response(wish: dict[str, Any]) -> dict[str, Any]:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": wish.get("tool"), "arguments": "{}"}
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "gpt-4o",
+        "output": [call | {"status": "completed"}],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": PROMPT_TOKENS,
+            "input_tokens_details": {"cached_tokens": wish.get("cached", 0)},
+            "output_tokens": COMPLETION_TOKENS,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
+        },
+    }
+
+
+def message(wish: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [
+            {"type": "text", "text": "not much"},
+            {"type": "tool_use", "id": "toolu_1", "name": wish.get("tool"), "input": {}},
+        ],
+        "stop_reason": "tool_use",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1500, "cache_read_input_tokens": wish.get("cached", 0), "output_tokens": 10},
+    }

@@ -1,0 +1,54 @@
+"""Failed calls, where they are asked for: what a caller sees as one failed call counts as one, retries or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.database import Database
+
+from .driving import FOLDER, Interpreter, assert_recorded
+
+COUNTS = """
+SELECT user_id, sum(api_requests)::int, sum(successful_requests)::int, sum(failed_requests)::int
+FROM "LiteLLM_DailyUserSpend" GROUP BY user_id
+"""
+ATTEMPTS = """
+SELECT "user", count(*) FILTER (WHERE status = 'failure')::int,
+       count(*) FILTER (WHERE (metadata ->> 'billed_retry_attempt')::bool)::int
+FROM "LiteLLM_SpendLogs" GROUP BY "user"
+"""
+# Failed attempts of each case, and how many of them another attempt followed. A refused call is the only one
+# that a Router does not repeat.
+FAILED_ATTEMPTS = {
+    "succeeds": (0, 0),
+    "retried": (2, 2),
+    "exhausted": (3, 2),
+    "refused": (1, 0),
+    "rerouted": (2, 2),
+    "rerouted and retried": (3, 3),
+    "fails everywhere": (4, 3),
+    "plain failure": (1, 0),
+}
+
+
+def test_a_call_counts_once_however_often_a_router_tried_it(database: Database, litellm: Interpreter) -> None:
+    succeeded = litellm.run((FOLDER / "routing.py").read_text(), url=database.url).sdk
+    database.wait_folded()
+    assert {user: ok for user, ok in succeeded.items() if "async" not in user} == {
+        case: case in ("succeeds", "retried", "rerouted", "rerouted and retried") for case in FAILED_ATTEMPTS
+    }
+    counts = {user: tuple(numbers) for user, *numbers in database.query(COUNTS)}
+    assert counts == {user: (1, 1, 0) if ok else (1, 0, 1) for user, ok in succeeded.items()}
+    attempts = {user: tuple(numbers) for user, *numbers in database.query(ATTEMPTS)}
+    assert attempts == {f"{kind}{case}": n for case, n in FAILED_ATTEMPTS.items() for kind in ("", "async ")}
+
+
+@pytest.mark.parametrize(("registration", "expected"), [("object", 0), ("failures", 6)])
+def test_failures_are_recorded_only_when_asked_for(
+    database: Database, litellm: Interpreter, registration: str, expected: int
+) -> None:
+    ran = litellm.run_scenario(database, "failures", 6, registration)
+    assert ran.sdk["failures"] == 6
+    assert_recorded(database, ran.sdk)
+    assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == expected
+    assert database.value("""SELECT coalesce(sum(spend), 0) FROM "LiteLLM_SpendLogs" WHERE status = 'failure'""") == 0

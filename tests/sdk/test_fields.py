@@ -1,0 +1,138 @@
+"""What a call says of itself reaches its record, and what LiteLLM knows of its price: real calls, real price map."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.database import Database
+from harness.postgres import PROJECT
+
+from .driving import FOLDER, Interpreter
+
+GOLDENS = PROJECT / "tests" / "goldens" / "cases.jsonl"
+# LiteLLM 1.79 has neither this figure nor a column for it.
+HAS_SAVINGS = "1.109"
+
+
+@pytest.fixture(scope="module")
+def has_savings(litellm: Interpreter) -> bool:
+    return HAS_SAVINGS in str(litellm.python)
+
+
+def test_a_call_through_a_router_says_who_and_how(database: Database, litellm: Interpreter, has_savings: bool) -> None:
+    records = litellm.run((FOLDER / "fields.py").read_text(), url=database.url).sdk
+    chat = records["chat"]
+    assert (chat["agent_id"], chat["billing_agent_id"]) == ("agent-1", "agent-2")
+    assert (chat["trace_id"], chat["model_group"], chat["request_tags"]) == ("session-1", "group", ["tag-1"])
+    assert chat["model_map_information"] == {"model_map_key": "gpt-4o"}
+    assert chat["metadata"]["user_api_key_project_id"] == "project-1"
+    assert chat["metadata"]["user_api_key_end_user_id"] == "customer-1"
+    if has_savings:
+        expected = {"attempted_retries": 0, "max_retries": 2, "attempted_fallbacks": 0, "original_model_group": "group"}
+        assert {name: chat["metadata"].get(name) for name in expected} == expected
+    assert [records[user]["tool_calls"] for user in ("chat", "responses", "messages")] == [
+        ["search"],
+        ["look"],
+        ["write"],
+    ]
+
+    database.wait_folded()
+    assert database.query(
+        """SELECT team_id, agent_id, billing_agent_id, end_user, session_id FROM "LiteLLM_SpendLogs"
+           WHERE "user" = 'chat'"""
+    ) == [("team-1", "agent-1", "agent-2", "customer-1", "session-1")]
+    savings = database.value(
+        """SELECT prompt_caching_savings_spend FROM "LiteLLM_DailyUserSpend" WHERE user_id = 'chat'"""
+    )
+    # 1500 cached tokens at half the price of 2.5e-6.
+    assert savings == pytest.approx(1500 * 1.25e-6 if has_savings else 0, abs=1e-12)
+
+
+def test_the_savings_of_a_prompt_cache_are_LiteLLMs_own_figure(litellm: Interpreter, has_savings: bool) -> None:
+    cases = [case for line in GOLDENS.read_text().splitlines() if (case := json.loads(line))["name"] in CACHED]
+    assert len(cases) == len(CACHED)
+    code = """
+import json, sys
+from litellm_spend import spend_record
+for payload in json.loads(sys.argv[1]):
+    print(json.dumps(spend_record({"standard_logging_object": payload})))
+"""
+    payloads = [case["requests"][0]["standard_logging_object"] for case in cases]
+    records = litellm.run(code, json.dumps(payloads), url=None).reported
+    for case, record in zip(cases, records, strict=True):
+        [row] = case["db_rows"]["LiteLLM_DailyUserSpend"]
+        expected = row["prompt_caching_savings_spend"] if has_savings else None
+        assert record.get("prompt_caching_savings_spend") == pytest.approx(expected, abs=1e-12)
+
+
+CACHED = ("cached_tokens_openai", "cache_tokens_anthropic")
+
+UNPRICED = """
+litellm.callbacks = [logger := SpendLogger(record_failures=True)]
+litellm.cache = litellm.Cache(type="local")
+messages = [{"role": "user", "content": "what does it cost?"}]
+
+def ask(model, reply="not much", **others):
+    return litellm.completion(model=model, messages=messages, mock_response=reply, **others)
+
+def deployment(name, **price):
+    return {"model_name": name, "litellm_params": {"model": f"openai/{name}", "api_key": "sk-none", **price}}
+
+ask("openai/own-model"); ask("openai/own-model")
+ask("gpt-4o-mini")
+ask("ollama/llama3")
+ask("openai/gift", input_cost_per_token=0, output_cost_per_token=0)
+router = litellm.Router([deployment("other-model"), deployment("other-gift", input_cost_per_token=0, output_cost_per_token=0)])
+router.completion(model="other-model", messages=messages, mock_response="not much")
+router.completion(model="other-gift", messages=messages, mock_response="not much")
+try:
+    ask("openai/failed-model", Exception("no"))
+except Exception:
+    pass
+ask("gpt-4o", caching=True)
+while logger.stats().captured < 9: time.sleep(0.01)
+ask("gpt-4o", caching=True)
+while logger.stats().captured < 10: time.sleep(0.01)
+say(unpriced=logger.stats().unpriced)
+"""
+
+
+def test_calls_that_LiteLLM_has_no_price_for_are_counted_and_told_once_a_model(
+    database: Database, litellm: Interpreter
+) -> None:
+    ran = litellm.run_code(UNPRICED, url=database.url)
+    assert ran.sdk == {"unpriced": 3}
+    warned = [line for line in ran.log_lines() if "has no price" in line]
+    assert [line.split("'")[1].removeprefix("openai/") for line in warned] == ["own-model", "other-model"]
+    database.wait_folded()
+    assert database.value("""SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE spend = 0 AND status = 'success'""") == 7
+
+
+THROUGH_A_PROXY = """
+litellm.callbacks = [logger := SpendLogger(record_failures=True)]
+messages = [{"role": "user", "content": "what does it cost?"}]
+
+def ask(model, **others):
+    try:
+        litellm.completion(model=model, messages=messages, api_base="http://127.0.0.1:1", api_key="sk-none", **others)
+    except litellm.exceptions.APIError as error:
+        return type(error).__name__
+
+ask("litellm_proxy/gpt-4o", mock_response="not much")
+assert ask("litellm_proxy/gpt-4o", max_retries=0)
+litellm.use_litellm_proxy = True
+ask("gpt-4o", mock_response="not much")
+litellm.use_litellm_proxy = False
+call()
+while not logger.stats().captured: time.sleep(0.01)
+"""
+
+
+def test_calls_to_a_LiteLLM_proxy_are_left_to_it(database: Database, litellm: Interpreter) -> None:
+    litellm.run_code(THROUGH_A_PROXY, url=database.url)
+    database.wait_folded()
+    assert database.query('SELECT "user", custom_llm_provider, status FROM "LiteLLM_SpendLogs"') == [
+        ("user-0", "openai", "success")
+    ]
