@@ -22,7 +22,7 @@ API = {"api_base": ADDRESS, "api_key": "sk-none"}
 class Printer(CustomLogger):
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         record = spend_record(kwargs, response_obj)
-        printed.append((record["user"], record))
+        records[record["call_type"]] = record
 
 
 async def main() -> None:
@@ -42,19 +42,17 @@ async def main() -> None:
         litellm_session_id="session-1",
     )
     wish = provider.ask(tool="look")
-    await litellm.aresponses(model="openai/gpt-4o", input=wish[0]["content"], user="responses", **API)
+    await litellm.aresponses(model="openai/gpt-4o", input=wish[0]["content"], **API)
     wish = provider.ask(tool="write")
-    await litellm.anthropic.messages.acreate(
-        model="anthropic/claude-sonnet-4-5", messages=wish, max_tokens=9, user="messages", **API
-    )
+    await litellm.anthropic.messages.acreate(model="anthropic/claude-sonnet-4-5", messages=wish, max_tokens=9, **API)
     # LiteLLM delivers these events from a task of this loop.
     for _ in range(500):
-        if len(printed) == 3:
+        if len(records) == 3:
             break
         await asyncio.sleep(0.02)
 
 
-printed: list[tuple[str, Any]] = []
+records: dict[str, Any] = {}
 litellm.callbacks = [SpendLogger(), Printer()]
 asyncio.run(main())
-print(json.dumps(dict(printed)))
+print(json.dumps(records))

@@ -148,7 +148,8 @@ RECORD: Final[Fields] = {
     "request_model_access_groups": LIST,
 }
 
-# What only the request's own metadata holds: for the record, and for the `metadata` in it.
+# What only the request's own metadata holds (or holds in every version of LiteLLM: 1.79's payload lacks
+# projects and the caller's team): for the record, and for the `metadata` in it.
 REQUEST: Final = frozenset(
     ("agent_id", "billing_agent_id", "project_id", "internal_call_origin"),
 )
@@ -159,8 +160,12 @@ REQUEST_METADATA: Final = frozenset(
         "max_retries",
         "attempted_fallbacks",
         "original_model_group",
+        "user_api_key_org_alias",
         "user_api_key_project_id",
+        "user_api_key_project_alias",
         "user_api_key_end_user_id",
+        "team_id",
+        "team_alias",
         "actor_agent_id",
         "target_agent_id",
         "agent_execution_mode",
