@@ -101,8 +101,10 @@ fn a_known_id_with_another_call_id_is_another_request() {
 
 #[test]
 fn without_a_call_id_a_known_id_is_a_duplicate() {
-    let (counted, duplicates) = fold(vec![vec![record(1, Some(1))], vec![record(1, None)]]);
-    assert_eq!((counted.len(), duplicates), (1, 1));
+    for calls in [[Some(1), None], [None, Some(1)], [None, None]] {
+        let (counted, duplicates) = fold(calls.map(|call| vec![record(1, call)]).into());
+        assert_eq!((counted.len(), duplicates), (1, 1), "{calls:?}");
+    }
 }
 
 #[test]
