@@ -1,14 +1,15 @@
 -- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
 -- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
--- truncated for reuse once all in it is a window old, so there is nothing to vacuum.
+-- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
+-- failed: a fold that is held tries again and again.
 --   request_hash  first 16 bytes of the sha256 of the request id under which the record was counted
 --   call_hash     first 8 bytes of the sha256 of its litellm_call_id; NULL if it had none
 CREATE TABLE litellm_spend.ledger_0 (
     request_hash uuid PRIMARY KEY,
     call_hash    bigint
-) WITH (autovacuum_enabled = off);
-CREATE TABLE litellm_spend.ledger_1 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES) WITH (autovacuum_enabled = off);
-CREATE TABLE litellm_spend.ledger_2 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES) WITH (autovacuum_enabled = off);
+);
+CREATE TABLE litellm_spend.ledger_1 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES);
+CREATE TABLE litellm_spend.ledger_2 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES);
 
 CREATE VIEW litellm_spend.ledger AS
     SELECT request_hash, call_hash FROM litellm_spend.ledger_0

@@ -145,7 +145,8 @@ pub fn define() {
     GucRegistry::define_enum_guc(
         c"litellm_spend.ledger",
         c"When folds keep a ledger of the requests that they have counted.",
-        c"auto: where \"LiteLLM_SpendLogs\" is not written, is missing or is partitioned; on: always, for a table whose old rows are deleted.",
+        c"auto: where \"LiteLLM_SpendLogs\" is not written, is missing or is partitioned; \
+          on: always, for a table whose old rows are deleted.",
         &LEDGER,
         GucContext::Suset,
         GucFlags::default(),
