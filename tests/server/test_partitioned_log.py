@@ -62,6 +62,16 @@ def test_a_request_that_the_proxy_logged_within_a_day_counts_nowhere_again(parti
     assert partitioned.query(DAILY) == [(3, 0.75)]
 
 
+def test_a_fold_touches_no_partition_that_is_days_away(partitioned: Database) -> None:
+    partitioned.execute(MORE_DAYS.format("FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')"))
+    records = spend_records(2)
+    with partitioned.connect(autocommit=False) as maintenance:
+        maintenance.execute('LOCK TABLE "LiteLLM_SpendLogs_more" IN ACCESS EXCLUSIVE MODE')
+        send(partitioned, records[0])
+        send(partitioned, *records)
+    assert_counted(partitioned, records)
+
+
 def test_a_missing_partition_holds_the_fold_which_names_the_days_and_then_catches_up(partitioned: Database) -> None:
     today, later = spend_record(), spend_record(startTime="2026-03-03T00:00:01Z")
     partitioned.record([today, later])
