@@ -8,6 +8,9 @@ from .records import DAY
 PROXY_ROW = """
     INSERT INTO "LiteLLM_SpendLogs" (request_id, litellm_call_id, call_type, api_key, spend, "startTime", "endTime")
     VALUES (%s, %s, 'acompletion', '', 0.25, %s, %s)"""
+SUPPRESS_LOG_ROWS = """
+    CREATE FUNCTION public.suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    CREATE TRIGGER t BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION public.suppress()"""
 WORKERS = "FROM pg_stat_activity WHERE application_name = 'litellm_spend worker' AND datname = current_database()"
 
 

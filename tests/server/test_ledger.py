@@ -10,7 +10,7 @@ from conftest import discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database, Record
 from harness.records import assert_counted, counted, spend_record, spend_records, totals
-from harness.remembering import configure, send, write_proxy_row
+from harness.remembering import SUPPRESS_LOG_ROWS, configure, send, write_proxy_row
 from harness.waiting import wait_until
 
 ENTRIES = "SELECT count(*) FROM litellm_spend.ledger"
@@ -123,10 +123,7 @@ def test_a_request_whose_log_row_was_deleted_counts_once_where_the_ledger_is_on(
 
 def test_a_log_row_that_a_trigger_suppresses_counts_once_where_the_ledger_is_on(configured: Configure) -> None:
     database = configured(ledger="on")
-    database.execute(
-        "CREATE FUNCTION public.suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
-        ' CREATE TRIGGER t BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION public.suppress()'
-    )
+    database.execute(SUPPRESS_LOG_ROWS)
     record = spend_record()
     send(database, record)
     send(database, record)

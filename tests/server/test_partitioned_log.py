@@ -7,7 +7,7 @@ import pytest
 
 from harness.database import Database
 from harness.records import DAY, assert_counted, counted, spend_record, spend_records
-from harness.remembering import send, write_proxy_row
+from harness.remembering import SUPPRESS_LOG_ROWS, send, write_proxy_row
 from harness.waiting import wait_until
 
 # The steps of LiteLLM's db_scripts/partition_spend_logs.sql, but for its DEFAULT partition.
@@ -99,10 +99,7 @@ def test_fold_tells_its_caller_of_a_missing_partition(partitioned: Database) -> 
 
 
 def test_a_log_row_that_a_trigger_suppresses_counts_once(partitioned: Database) -> None:
-    partitioned.execute(
-        "CREATE FUNCTION public.suppress() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
-        ' CREATE TRIGGER t BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION public.suppress()'
-    )
+    partitioned.execute(SUPPRESS_LOG_ROWS)
     record = spend_record()
     send(partitioned, record)
     send(partitioned, record)
