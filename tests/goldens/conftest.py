@@ -1,4 +1,4 @@
-"""The databases of the golden cases, which each case seeds anew; and the count of their verdicts."""
+"""The sites of the golden cases, which each case seeds anew; and the count of their verdicts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import pytest
 from conftest import discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.litellm_schema import NEWEST, SCHEMAS, LiteLLMSchema
 
+from .site import Site
 from .verdicts import VERDICTS
 
-_failed = pytest.StashKey[dict[str, bool]]()
+# {version of LiteLLM's schema: {case: whether it failed}}
+_failed = pytest.StashKey[dict[str, dict[str, bool]]]()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worker_database(cluster: Cluster) -> Iterator[Database]:
     """Where the worker folds."""
     database = new_database(cluster)
@@ -24,12 +27,25 @@ def worker_database(cluster: Cluster) -> Iterator[Database]:
     discard(database)
 
 
+@pytest.fixture(scope="session")
+def worker_site(worker_database: Database) -> Site:
+    return Site(worker_database, worker_database)
+
+
 @pytest.fixture(scope="module")
-def caller_database() -> Iterator[Database]:
+def older_site(request: pytest.FixtureRequest, cluster: Cluster, worker_database: Database) -> Iterator[Site]:
+    """Where the worker folds into an older schema."""
+    database = new_database(cluster, schema=request.param)
+    yield Site(database, worker_database)
+    discard(database)
+
+
+@pytest.fixture(scope="session")
+def caller_site() -> Iterator[Site]:
     """Where nobody folds but the caller: a server without the library preloaded has no worker."""
     with Cluster({"shared_preload_libraries": ""}) as cluster:
         database = new_database(cluster)
-        yield database
+        yield Site(database, database)
         database.close()
 
 
@@ -40,21 +56,28 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = (yield).get_result()
-    name = getattr(item, "callspec", None) and item.callspec.params.get("golden_name")
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    name = parameters.get("golden_name")
     if name and (report.when == "call" or report.failed):
-        failed = item.config.stash[_failed]
+        schema: LiteLLMSchema = parameters.get("older_site", NEWEST)
+        failed = item.config.stash[_failed].setdefault(schema.litellm, {})
         failed[name] = failed.get(name, False) or report.failed
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    ran = config.stash[_failed]
-    if not ran:
-        return
+    for schema in SCHEMAS:
+        ran = config.stash[_failed].get(schema.litellm)
+        if ran:
+            _summarise(terminalreporter, schema.litellm, ran)
+
+
+def _summarise(terminalreporter: pytest.TerminalReporter, version: str, ran: dict[str, bool]) -> None:
     by_kind: dict[str, list[str]] = defaultdict(list)
     for name, failed in ran.items():
         by_kind["FAILED" if failed else VERDICTS[name].kind].append(name)
-    terminalreporter.section("golden cases")
+    terminalreporter.section(f"golden cases, LiteLLM {version}'s schema")
     for kind, names in sorted(by_kind.items()):
-        terminalreporter.write_line(f"{kind}: {', '.join(names)}")
+        if version == NEWEST.litellm or kind == "FAILED":
+            terminalreporter.write_line(f"{kind}: {', '.join(names)}")
     counts = ", ".join(f"{kind} {len(names)}" for kind, names in sorted(by_kind.items()))
-    terminalreporter.write_line(f"goldens: {len(ran)} of {len(VERDICTS)} cases ran: {counts}")
+    terminalreporter.write_line(f"goldens {version}: {len(ran)} of {len(VERDICTS)} cases ran: {counts}")

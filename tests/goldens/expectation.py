@@ -1,5 +1,5 @@
-"""What LiteLLM left in this slice's tables, as our database must show it: goldens' JSON turned into rows,
-without what is never stored."""
+"""What LiteLLM left in its tables, as our database must show it: goldens' JSON turned into rows, without
+what is never stored."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ from typing import Any
 
 from .case import Golden
 from .state import ENTITIES, ROWS, Row, State, key_of
-
-# Targets of LiteLLM's writer that do not exist in this slice: nothing can be compared there.
-NOT_WRITTEN = {
-    "LiteLLM_AgentsTable",
-    "LiteLLM_ModelAccessGroupBudgetTable",
-    "LiteLLM_OrganizationMembership",
-    "LiteLLM_ProjectTable",
-    "LiteLLM_TeamMembership",
-    "LiteLLM_DailyAgentSpend",
-    "LiteLLM_DailyEndUserSpend",
-    "LiteLLM_DailyOrganizationSpend",
-    "LiteLLM_DailyModelUsage",
-    "LiteLLM_DailyRequestErrors",
-    "LiteLLM_DailyToolSpend",
-    "LiteLLM_SpendLogToolIndex",
-}
 
 # What of a log row's metadata is kept, where not all of it is: the rest may quote a prompt (an error's
 # message and traceback, a tool's arguments) or is 10 kB of LiteLLM's price map.
@@ -43,15 +27,15 @@ INT4_RANGE = (-(2**31), 2**31 - 1)
 
 
 def of_litellm(case: Golden, before: State) -> State:
-    """LiteLLM's result on the tables of this slice, which were `before` when the case began."""
+    """LiteLLM's result on the tables, which were `before` when the case began."""
     state = copy.deepcopy(before)
     for change in case.entity_changes:
-        if change["table"] in ENTITIES:
-            key = (change["key"][ENTITIES[change["table"]][0]],)
-            state[change["table"]][key] = {**state[change["table"]].get(key, {}), **change["after"]}
+        columns, _ = ENTITIES[change["table"]]
+        key = tuple(change["key"][column] for column in columns)
+        state[change["table"]][key] = {**state[change["table"]].get(key, {}), **change["after"]}
     for table in ROWS:
         for row in case.rows.get(table, []):
-            state[table][key_of(table, row)] = log_row(row) if table == "LiteLLM_SpendLogs" else row
+            state[table][key_of(table, row)] = SHOWN[table](row) if table in SHOWN else row
     return state
 
 
@@ -59,6 +43,14 @@ def log_row(row: Row) -> Row:
     """A golden's SpendLogs row as the database shows it."""
     times = {name: _stored_time(row[name]) for name in _TIMES if row[name]}
     return {**row, **times, "metadata": _kept_metadata(row["metadata"])}
+
+
+def _tool_index_row(row: Row) -> Row:
+    return {**row, "start_time": _stored_time(row["start_time"])}
+
+
+# The tables whose rows the goldens' JSON shows otherwise than the database.
+SHOWN = {"LiteLLM_SpendLogs": log_row, "LiteLLM_SpendLogToolIndex": _tool_index_row}
 
 
 def log_row_of(payload: Row) -> Row:

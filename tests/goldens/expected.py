@@ -9,9 +9,8 @@ from typing import Any
 
 from .case import Golden, Request
 from .shapes import Shape
-from .state import ROWS, Row, State, key_of
+from .state import DAILY, Row, State, add_row, key_of
 
-DAILY = ("LiteLLM_DailyUserSpend", "LiteLLM_DailyTeamSpend", "LiteLLM_DailyTagSpend")
 LOGS = "LiteLLM_SpendLogs"
 # Longest id in bytes.
 LONGEST_ID = 1024
@@ -42,8 +41,7 @@ class Expected:
         rows = [change(dict(row)) for row in self.state[table].values()]
         self.state[table] = {}
         for row in rows:
-            other = self.state[table].get(key_of(table, row))
-            self.put(table, _sum(other, row, ROWS[table]) if other else row)
+            add_row(self.state, table, row, key_of(table, row))
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,17 @@ def rule(reason: str, *shapes: Shape) -> Callable[[Callable[[Expected], None]], 
     return lambda apply: Rule(apply.__name__, reason, apply, frozenset(shapes or Shape))
 
 
-def add_tag_rows(expected: Expected, request: Request) -> None:
-    """A daily row for each distinct string tag, made of the team's, which every request has."""
+def add_daily_row(expected: Expected, table: str, entity: str, **columns: Any) -> None:
+    """A daily row of the case's one request, made of the team's, which every request has."""
     [team] = expected.state["LiteLLM_DailyTeamSpend"].values()
     own = {name: value for name, value in team.items() if name not in ("team_id", "ptu_flat_cost")}
+    expected.put(table, {**own, DAILY[table]: entity, **columns})
+
+
+def add_tag_rows(expected: Expected, request: Request) -> None:
+    """A daily row for each distinct string tag."""
     for tag in distinct_tags(request.payload["request_tags"]):
-        expected.put("LiteLLM_DailyTagSpend", {**own, "tag": tag, "request_id": request.payload["id"]})
+        add_daily_row(expected, "LiteLLM_DailyTagSpend", tag, request_id=request.payload["id"])
 
 
 def distinct_tags(tags: list[Any]) -> list[str]:
@@ -87,11 +90,3 @@ def sent_key(expected: Expected) -> str:
     if expected.shape is Shape.SPEND_LOGS:
         return request.spend_logs[0]["api_key"]
     return request.payload["metadata"]["user_api_key_hash"]
-
-
-def _sum(one: Row, other: Row, key: tuple[str, ...]) -> Row:
-    def add(name: str) -> Any:
-        value = one[name]
-        return value if name in key or isinstance(value, str) else value + other[name]
-
-    return {name: add(name) for name in one}

@@ -11,6 +11,8 @@ from .case import Golden, Request, golden
 Record = dict[str, Any]
 # A request of the same kind as those that LiteLLM does not track, with a row in its log.
 TWIN_OF_UNTRACKED = "user_only"
+# What the metadata of a Router's call tells, and LiteLLM's payload does not.
+ROUTER_ATTEMPTS = ("attempted_retries", "max_retries", "attempted_fallbacks", "original_model_group")
 
 
 class Shape(Enum):
@@ -46,6 +48,8 @@ def sent_payload(request: Request) -> Record:
     record["internal_call_origin"] = request.metadata.get("internal_call_origin")
     if not request.payload["metadata"].get("user_api_key_hash"):
         record["user_api_key"] = request.metadata.get("user_api_key")
+    attempts = {name: request.metadata[name] for name in ROUTER_ATTEMPTS if name in request.metadata}
+    record["metadata"] = {**record["metadata"], **attempts}
     return {name: value for name, value in record.items() if value is not None}
 
 
@@ -56,6 +60,7 @@ def _extras(case: Golden, request: Request) -> Record:
     daily = case.rows.get("LiteLLM_DailyUserSpend", [])
     if len(case.requests) == 1 and daily and daily[0]["prompt_caching_savings_spend"]:
         sent["prompt_caching_savings_spend"] = daily[0]["prompt_caching_savings_spend"]
+    sent["request_model_access_groups"] = request.payload["request_model_access_groups"]
     choices = (request.payload.get("response") or {}).get("choices") or []
     calls = [call for choice in choices for call in choice.get("message", {}).get("tool_calls") or []]
     if calls:

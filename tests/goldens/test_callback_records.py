@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.database import Database
-
 from .case import FOLDER, NAMES
-from .runner import check
+from .runner import by_worker, check
 from .shapes import Record, Shape
+from .site import Site
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +30,7 @@ def callback_records(litellm_python: Path) -> dict[str, list[Record]]:
 @pytest.mark.parametrize("litellm_python", ["1.109.1"], indirect=True, scope="session")
 @pytest.mark.parametrize("golden_name", NAMES)
 def test_the_callbacks_record_leaves_what_litellm_leaves(
-    worker_database: Database, callback_records: dict[str, list[Record]], golden_name: str
+    worker_site: Site, callback_records: dict[str, list[Record]], golden_name: str
 ) -> None:
     sent = callback_records[golden_name]
-    check(worker_database, golden_name, Shape.CALLBACK, sent, lambda database, _: database.wait_folded())
+    check(worker_site, golden_name, Shape.CALLBACK, sent, by_worker)

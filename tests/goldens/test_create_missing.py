@@ -10,6 +10,7 @@ from .case import golden
 from .rules import created
 from .runner import check
 from .shapes import Shape, records
+from .site import Site
 from .verdicts import VERDICTS
 
 
@@ -21,8 +22,6 @@ def fold_without_creating(database: Database, staged: int) -> None:
 
 @pytest.mark.parametrize("shape", [Shape.SPEND_LOGS, Shape.STANDARD_LOGGING])
 @pytest.mark.parametrize("golden_name", [name for name, verdict in VERDICTS.items() if created in verdict.rules])
-def test_no_row_is_created_that_litellm_does_not_create(
-    caller_database: Database, golden_name: str, shape: Shape
-) -> None:
+def test_no_row_is_created_that_litellm_does_not_create(caller_site: Site, golden_name: str, shape: Shape) -> None:
     sent = records(golden(golden_name), shape)
-    check(caller_database, golden_name, shape, sent, fold_without_creating, but=created)
+    check(caller_site, golden_name, shape, sent, fold_without_creating, but=created)

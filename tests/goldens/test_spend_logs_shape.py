@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from harness.database import Database
-
 from .case import NAMES, golden
-from .runner import check
+from .runner import by_worker, check
 from .shapes import Shape, records
+from .site import Site
 
 SHAPE = Shape.SPEND_LOGS
 
 
 @pytest.mark.parametrize("golden_name", NAMES)
-def test_the_worker_leaves_what_litellm_leaves(worker_database: Database, golden_name: str) -> None:
+def test_the_worker_leaves_what_litellm_leaves(worker_site: Site, golden_name: str) -> None:
     sent = records(golden(golden_name), SHAPE)
-    check(worker_database, golden_name, SHAPE, sent, lambda database, _: database.wait_folded())
+    check(worker_site, golden_name, SHAPE, sent, by_worker)

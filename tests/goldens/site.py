@@ -1,0 +1,52 @@
+"""Where cases run, one after the other: a database with one version of LiteLLM's schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from psycopg.types.json import Jsonb
+
+from harness.database import Database
+
+from .case import SEED, Golden
+from .state import Columns, State, columns_of, read
+
+
+@dataclass
+class Site:
+    """A database, and the one with the newest schema in which seed.sql is run for it: itself or another."""
+
+    database: Database
+    newest: Database
+    columns: Columns = field(init=False)
+    newest_columns: Columns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.columns = columns_of(self.database)
+        self.newest_columns = columns_of(self.newest)
+
+    def seed(self, case: Golden) -> State:
+        """Bring the database to where the case begins, and return what the newest schema holds then."""
+        self.database.execute("DELETE FROM litellm_spend.rejected")
+        self.newest.execute(SEED + case.extra_seed)
+        if self.newest is not self.database:
+            self._copy_seed()
+        return read(self.newest, self.newest_columns)
+
+    def read(self) -> State:
+        return read(self.database, self.columns)
+
+    def _copy_seed(self) -> None:
+        """Make all tables hold what the newest schema's do, in the columns that both have."""
+        with self.database.connect() as connection:
+            connection.execute("SET session_replication_role = replica")
+            for table, columns in self.columns.items():
+                connection.execute(f'DELETE FROM "{table}"')
+                rows = self.newest.value(f'SELECT jsonb_agg(to_jsonb(t)) FROM "{table}" AS t')
+                if rows:
+                    common = ", ".join(f'"{name}"' for name in sorted(columns & self.newest_columns[table]))
+                    connection.execute(
+                        f'INSERT INTO "{table}" ({common})'
+                        f' SELECT {common} FROM jsonb_populate_recordset(NULL::"{table}", %s)',
+                        (Jsonb(rows),),
+                    )
