@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from harness.database import Database
@@ -38,15 +40,19 @@ class Site:
 
     def _copy_seed(self) -> None:
         """Make all tables hold what the newest schema's do, in the columns that both have."""
-        with self.database.connect() as connection:
-            connection.execute("SET session_replication_role = replica")
-            for table, columns in self.columns.items():
-                connection.execute(f'DELETE FROM "{table}"')
-                rows = self.newest.value(f'SELECT jsonb_agg(to_jsonb(t)) FROM "{table}" AS t')
-                if rows:
-                    common = ", ".join(f'"{name}"' for name in sorted(columns & self.newest_columns[table]))
-                    connection.execute(
-                        f'INSERT INTO "{table}" ({common})'
-                        f' SELECT {common} FROM jsonb_populate_recordset(NULL::"{table}", %s)',
-                        (Jsonb(rows),),
-                    )
+        rows = [f"'{table}', (SELECT jsonb_agg(to_jsonb(t)) FROM \"{table}\" AS t)" for table in self.columns]
+        seeded = self.newest.value(f"SELECT jsonb_build_object({', '.join(rows)})")
+        statements = ["BEGIN; SET LOCAL session_replication_role = replica"]
+        for table, columns in self.columns.items():
+            statements.append(f'DELETE FROM "{table}"')
+            if seeded[table]:
+                common = ", ".join(f'"{name}"' for name in sorted(columns & self.newest_columns[table]))
+                statements.append(
+                    f'INSERT INTO "{table}" ({common}) SELECT {common}'
+                    f' FROM jsonb_populate_recordset(NULL::"{table}", {_literal(seeded[table])})'
+                )
+        self.database.execute("; ".join([*statements, "COMMIT"]))
+
+
+def _literal(value: Any) -> str:
+    return sql.Literal(Jsonb(value)).as_string(None)

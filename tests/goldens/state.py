@@ -120,7 +120,7 @@ def _sum(one: Row, other: Row, key: tuple[str, ...]) -> Row:
 
 
 def differences(expected: Any, actual: Any, path: str = "") -> list[str]:
-    """Where the two differ, a line each. A missing member equals null."""
+    """Where the two differ, a line each. A missing member equals null; a set holds what is allowed."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         names = sorted(set(expected) | set(actual), key=str)
         return [
@@ -135,6 +135,8 @@ def differences(expected: Any, actual: Any, path: str = "") -> list[str]:
 
 
 def _equal(expected: Any, actual: Any) -> bool:
+    if isinstance(expected, frozenset):
+        return actual in expected
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in (expected, actual)):
         return type(expected) is type(actual) and expected == actual
     return math.isclose(expected, actual, rel_tol=TOLERANCE, abs_tol=0.0)
