@@ -70,6 +70,14 @@ def database(cluster: Cluster) -> Iterator[Database]:
     discard(database)
 
 
+@pytest.fixture(scope="module")
+def shared_database(cluster: Cluster) -> Iterator[Database]:
+    """One such database for all tests of a file, each of which counts under ids of its own."""
+    database = new_database(cluster)
+    yield database
+    discard(database)
+
+
 @pytest.fixture
 def other_database(cluster: Cluster) -> Iterator[Database]:
     """A second one beside `database`."""

@@ -1,0 +1,167 @@
+"""Who is charged, where a record names a key but not its user: the key's own row says."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from harness.database import Database, Record
+from harness.records import DAY, spend_record
+
+LOG = """SELECT "user", team_id, organization_id, metadata->>'user_api_key_alias' FROM "LiteLLM_SpendLogs"
+    WHERE request_id = %s"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def organizations(shared_database: Database) -> None:
+    shared_database.execute("""
+        INSERT INTO "LiteLLM_BudgetTable" (budget_id, created_by, updated_by) VALUES ('b', '', '');
+        INSERT INTO "LiteLLM_OrganizationTable"
+            (organization_id, organization_alias, budget_id, created_by, updated_by)
+        VALUES ('org-of-key', '', 'b', '', ''), ('org-of-team', '', 'b', '', '')""")
+
+
+def key_of(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def make_key(database: Database, name: str, *, organization: str | None = None) -> str:
+    """A key, aliased as it is named, with a user, a team of the organization org-of-team, and a project of
+    its own."""
+    columns = f"""
+        INSERT INTO "LiteLLM_TeamTable" (team_id, organization_id, members_with_roles)
+        VALUES ('team-{name}', 'org-of-team', '[{{"user_id": "user-{name}", "role": "user"}}]');
+        INSERT INTO "LiteLLM_UserTable" (user_id) VALUES ('user-{name}');
+        INSERT INTO "LiteLLM_ProjectTable" (project_id, created_by, updated_by) VALUES ('project-{name}', '', '')"""
+    database.execute(columns)
+    database.execute(
+        'INSERT INTO "LiteLLM_VerificationToken" (token, key_alias, user_id, team_id, organization_id, project_id)'
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        *(key_of(name), name, f"user-{name}", f"team-{name}", organization, f"project-{name}"),
+    )
+    return key_of(name)
+
+
+def key_only(name: str, **fields: object) -> Record:
+    """A request of that key, of which nothing else is known."""
+    return spend_record(user="", team_id="", request_tags=[], api_key=key_of(name), **fields)
+
+
+def spend_of(database: Database, table: str, column: str, name: str) -> float | None:
+    rows = database.query(f'SELECT spend FROM "LiteLLM_{table}" WHERE {column} = %s', name)
+    return rows[0][0] if rows else None
+
+
+def test_a_key_brings_its_user_team_and_project_and_the_organization_of_its_team(shared_database: Database) -> None:
+    make_key(shared_database, "whole")
+    record = key_only("whole")
+    shared_database.record(record)
+    shared_database.wait_folded()
+    assert shared_database.query(LOG, record["request_id"]) == [("user-whole", "team-whole", "org-of-team", "whole")]
+    charged = {
+        "UserTable": ("user_id", "user-whole"),
+        "TeamTable": ("team_id", "team-whole"),
+        "TeamMembership": ("team_id", "team-whole"),
+        "ProjectTable": ("project_id", "project-whole"),
+        "DailyUserSpend": ("user_id", "user-whole"),
+        "DailyTeamSpend": ("team_id", "team-whole"),
+    }
+    assert {table: spend_of(shared_database, table, *of) for table, of in charged.items()} == dict.fromkeys(
+        charged, 0.25
+    )
+
+
+def test_a_keys_own_organization_comes_before_its_teams(shared_database: Database) -> None:
+    make_key(shared_database, "owned", organization="org-of-key")
+    shared_database.record(key_only("owned"))
+    shared_database.wait_folded()
+    assert spend_of(shared_database, "OrganizationTable", "organization_id", "org-of-key") == 0.25
+    assert spend_of(shared_database, "DailyOrganizationSpend", "organization_id", "org-of-key") == 0.25
+
+
+def test_a_key_whose_alias_is_known_is_not_looked_up(shared_database: Database) -> None:
+    make_key(shared_database, "described")
+    record = key_only("described", metadata={"user_api_key_alias": "described"})
+    shared_database.record(record)
+    shared_database.wait_folded()
+    assert shared_database.query(LOG, record["request_id"]) == [("", "", "", "described")]
+    assert spend_of(shared_database, "VerificationToken", "token", key_of("described")) == 0.25
+    assert spend_of(shared_database, "UserTable", "user_id", "user-described") == 0.0
+
+
+def test_the_keys_row_comes_before_what_the_caller_claims(shared_database: Database) -> None:
+    make_key(shared_database, "claimed")
+    payload = {
+        "id": "claimed-1",
+        "startTime": f"{DAY}T12:00:00Z",
+        "response_cost": 0.25,
+        "user": "somebody",
+        "metadata": {"user_api_key_hash": key_of("claimed"), "team_id": "some-team"},
+    }
+    shared_database.record(payload)
+    shared_database.wait_folded()
+    assert shared_database.query(LOG, "claimed-1") == [("user-claimed", "team-claimed", "org-of-team", "claimed")]
+    assert spend_of(shared_database, "UserTable", "user_id", "somebody") is None
+
+
+def test_a_refused_request_is_its_keys_in_every_table(shared_database: Database) -> None:
+    """LiteLLM charges the log, the user and the team only (proxy_track_cost_callback.py)."""
+    key = make_key(shared_database, "refused", organization="org-of-key")
+    error = {"status": "failure", "error_information": {"error_code": "401", "error_class": "ProxyException"}}
+    record = key_only("refused", spend=0.0, status="failure", metadata=error)
+    shared_database.record(record)
+    shared_database.wait_folded()
+    assert shared_database.query(LOG, record["request_id"]) == [
+        ("user-refused", "team-refused", "org-of-key", "refused")
+    ]
+    for entity, name in (("User", "user-refused"), ("Team", "team-refused"), ("Organization", "org-of-key")):
+        query = f'SELECT failed_requests FROM "LiteLLM_Daily{entity}Spend" WHERE {entity}_id = %s AND api_key = %s'
+        assert shared_database.value(query, name, key) == 1
+    errors = (
+        'SELECT user_id, team_id, status_code, failed_requests FROM "LiteLLM_DailyRequestErrors" WHERE api_key = %s'
+    )
+    assert shared_database.query(errors, key) == [("user-refused", "team-refused", 401, 1)]
+    used = 'SELECT last_active IS NOT NULL FROM "LiteLLM_VerificationToken" WHERE token = %s'
+    assert shared_database.value(used, key) is True
+    member = 'SELECT user_id, spend, total_spend FROM "LiteLLM_TeamMembership" WHERE team_id = %s'
+    assert shared_database.query(member, "team-refused") == [("user-refused", 0.0, 0.0)]
+
+
+@pytest.mark.parametrize(("revoked", "charged"), [("later", "new"), ("earlier", "old")])
+def test_a_key_in_its_grace_period_charges_the_key_that_replaced_it(
+    shared_database: Database, revoked: str, charged: str
+) -> None:
+    names = {which: f"{which}-{revoked}" for which in ("old", "new")}
+    make_key(shared_database, names["new"])
+    shared_database.execute(
+        'INSERT INTO "LiteLLM_DeprecatedVerificationToken" (id, token, active_token_id, revoke_at)'
+        " VALUES (%s, %s, %s, %s)",
+        *(
+            revoked,
+            key_of(names["old"]),
+            key_of(names["new"]),
+            f"{DAY} {'12:00:01' if revoked == 'later' else '12:00'}",
+        ),
+    )
+    record = key_only(names["old"])
+    shared_database.record(record)
+    shared_database.wait_folded()
+    found = shared_database.query(LOG, record["request_id"])
+    new = names["new"]
+    assert found == ([(f"user-{new}", f"team-{new}", "org-of-team", new)] if charged == "new" else [("", "", "", None)])
+    spend = 0.25 if charged == "new" else 0.0
+    assert spend_of(shared_database, "VerificationToken", "token", key_of(new)) == spend
+    # The log keeps the key that was used.
+    logged = 'SELECT api_key FROM "LiteLLM_SpendLogs" WHERE request_id = %s'
+    assert shared_database.value(logged, record["request_id"]) == key_of(names["old"])
+
+
+def test_the_key_is_asked_when_the_batch_is_folded(shared_database: Database) -> None:
+    """A key that was made after its request was recorded, but before the fold, is known."""
+    record = key_only("young")
+    with shared_database.held_fold():
+        shared_database.record(record)
+        make_key(shared_database, "young")
+    shared_database.wait_folded()
+    assert shared_database.query(LOG, record["request_id"]) == [("user-young", "team-young", "org-of-team", "young")]
