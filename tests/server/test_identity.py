@@ -128,33 +128,27 @@ def test_a_refused_request_is_its_keys_in_every_table(shared_database: Database)
     assert shared_database.query(member, "team-refused") == [("user-refused", 0.0, 0.0)]
 
 
-@pytest.mark.parametrize(("revoked", "charged"), [("later", "new"), ("earlier", "old")])
+# A key is valid until the moment at which it is revoked; the requests start at 12:00.
+@pytest.mark.parametrize(("revoked_at", "is_valid"), [("12:00:00.001", True), ("12:00", False)])
 def test_a_key_in_its_grace_period_charges_the_key_that_replaced_it(
-    shared_database: Database, revoked: str, charged: str
+    shared_database: Database, revoked_at: str, is_valid: bool
 ) -> None:
-    names = {which: f"{which}-{revoked}" for which in ("old", "new")}
-    make_key(shared_database, names["new"])
+    old, new = f"old-{is_valid}", f"new-{is_valid}"
+    make_key(shared_database, new)
     shared_database.execute(
         'INSERT INTO "LiteLLM_DeprecatedVerificationToken" (id, token, active_token_id, revoke_at)'
         " VALUES (%s, %s, %s, %s)",
-        *(
-            revoked,
-            key_of(names["old"]),
-            key_of(names["new"]),
-            f"{DAY} {'12:00:01' if revoked == 'later' else '12:00'}",
-        ),
+        *(old, key_of(old), key_of(new), f"{DAY} {revoked_at}"),
     )
-    record = key_only(names["old"])
+    record = key_only(old)
     shared_database.record(record)
     shared_database.wait_folded()
-    found = shared_database.query(LOG, record["request_id"])
-    new = names["new"]
-    assert found == ([(f"user-{new}", f"team-{new}", "org-of-team", new)] if charged == "new" else [("", "", "", None)])
-    spend = 0.25 if charged == "new" else 0.0
-    assert spend_of(shared_database, "VerificationToken", "token", key_of(new)) == spend
+    of_new, of_nobody = (f"user-{new}", f"team-{new}", "org-of-team", new), ("", "", "", None)
+    assert shared_database.query(LOG, record["request_id"]) == [of_new if is_valid else of_nobody]
+    assert spend_of(shared_database, "VerificationToken", "token", key_of(new)) == (0.25 if is_valid else 0.0)
     # The log keeps the key that was used.
     logged = 'SELECT api_key FROM "LiteLLM_SpendLogs" WHERE request_id = %s'
-    assert shared_database.value(logged, record["request_id"]) == key_of(names["old"])
+    assert shared_database.value(logged, record["request_id"]) == key_of(old)
 
 
 def test_the_key_is_asked_when_the_batch_is_folded(shared_database: Database) -> None:
