@@ -5,7 +5,6 @@
 use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::daily::DailyKind;
 use litellm_spend_core::dedupe::Groups;
-use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::error::RecordError;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb as jsonb_format;
@@ -136,9 +135,7 @@ fn count(client: &mut SpiClient, batch: &batch::Batch) -> Result<Tally> {
 
 /// Adds a batch to every target but the log, in LiteLLM's order of tables (invariant 8).
 fn write(client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord], totals: &Totals) -> Result<()> {
-    for kind in EntityKind::ALL {
-        entities::write(client, targets, kind, totals.entities.of(kind))?;
-    }
+    entities::write_all(client, targets, &totals.entities)?;
     for kind in DailyKind::ALL {
         if let Some(target) = targets.get(Role::Daily(kind)) {
             daily::write(client, kind, target, totals.daily(kind))?;

@@ -50,6 +50,11 @@ pub struct Keys {
 /// Call types whose identity was taken when they began, and must not change with the key's row since.
 const IDENTITY_IS_OLDER: [&str; 2] = ["aretrieve_batch", "CallTypes.aretrieve_batch"];
 
+const USER: &str = "user_api_key_user_id";
+const TEAM: &str = "user_api_key_team_id";
+const ORGANIZATION: &str = "user_api_key_org_id";
+const PROJECT: &str = "user_api_key_project_id";
+
 impl SpendRecord<'_> {
     /// Whether the key's row may know what the record does not say.
     pub fn asks_for_key(&self) -> bool {
@@ -80,28 +85,26 @@ impl SpendRecord<'_> {
         }
     }
 
+    /// Fills in each name that is not known; one that the proxy said is empty stays so.
     fn adopt(&mut self, identity: &KeyIdentity) {
-        let known = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-        if let Some(user) = known(&identity.user_id).filter(|_| self.user.is_empty() || self.claim.user) {
-            self.user = Cow::Owned(user);
-            self.claim.user = false;
-        }
-        if let Some(team) = known(&identity.team_id).filter(|_| self.team_id.is_empty() || self.claim.team) {
-            self.team_id = Cow::Owned(team);
-            self.claim.team = false;
-        }
-        if let Some(organization) = known(&identity.organization_id).filter(|_| self.organization_id.is_empty()) {
-            self.organization_id = Cow::Owned(organization);
-        }
-        if let Some(project) = known(&identity.project_id).filter(|_| self.project_id.is_empty()) {
-            self.project_id = Cow::Owned(project);
-        }
+        let is_open = [USER, TEAM, ORGANIZATION, PROJECT].map(|key| self.metadata.given(key).is_none());
+        let fill = |name: &mut Cow<'_, str>, is_claimed: bool, open: bool, known: &Option<String>| {
+            if let Some(known) =
+                known.as_ref().filter(|known| open && !known.is_empty() && (name.is_empty() || is_claimed))
+            {
+                *name = Cow::Owned(known.clone());
+            }
+        };
+        fill(&mut self.user, self.claim.user, is_open[0], &identity.user_id);
+        fill(&mut self.team_id, self.claim.team, is_open[1], &identity.team_id);
+        fill(&mut self.organization_id, false, is_open[2], &identity.organization_id);
+        fill(&mut self.project_id, false, is_open[3], &identity.project_id);
         for (key, value) in [
             ("user_api_key_alias", &identity.alias),
-            ("user_api_key_user_id", &identity.user_id),
-            ("user_api_key_team_id", &identity.team_id),
-            ("user_api_key_org_id", &identity.organization_id),
-            ("user_api_key_project_id", &identity.project_id),
+            (USER, &identity.user_id),
+            (TEAM, &identity.team_id),
+            (ORGANIZATION, &identity.organization_id),
+            (PROJECT, &identity.project_id),
         ] {
             if let Some(value) = value {
                 self.describe(key, value);
@@ -170,6 +173,12 @@ mod tests {
         assert_eq!(names(&record), ["", "mine", "", ""]);
         let record = resolved(r#","metadata":{"user_api_key_team_id":"mine"}"#);
         assert_eq!(names(&record), ["u", "mine", "o", "p"]);
+    }
+
+    #[test]
+    fn a_name_that_the_proxy_said_is_empty_stays_empty() {
+        let record = resolved(r#","metadata":{"user_api_key_user_id":"","user_api_key_org_id":""}"#);
+        assert_eq!(names(&record), ["", "t", "", "p"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
+use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend, EntityTotals};
 use litellm_spend_core::sum::Sum;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{SpiClient, quote_identifier};
@@ -29,12 +29,28 @@ pub fn columns(kind: EntityKind) -> Vec<&'static str> {
     kind.key_columns().iter().chain(&["spend"]).chain(optional).copied().collect()
 }
 
-/// Writes the spend of one kind of entity.
-pub fn write(client: &mut SpiClient, targets: &Targets, kind: EntityKind, spend: &EntitySpend) -> Result<()> {
-    let Some(target) = targets.get(Role::Entity(kind)).filter(|_| !spend.is_empty()) else { return Ok(()) };
-    if kind == EntityKind::TeamMember {
-        return members::write(client, targets, target, spend);
+/// Writes the spend of every kind of entity, in LiteLLM's order of tables.
+pub fn write_all(client: &mut SpiClient, targets: &Targets, totals: &EntityTotals) -> Result<()> {
+    let new_members = members::lock_rosters(client, targets, totals.of(EntityKind::TeamMember))?;
+    for kind in EntityKind::ALL {
+        let spend = totals.of(kind);
+        match targets.get(Role::Entity(kind)) {
+            Some(_) if spend.is_empty() => {}
+            Some(target) if kind == EntityKind::TeamMember => members::write(client, target, spend, &new_members)?,
+            Some(target) => write(client, targets, kind, target, spend)?,
+            None => {}
+        }
     }
+    Ok(())
+}
+
+fn write(
+    client: &mut SpiClient,
+    targets: &Targets,
+    kind: EntityKind,
+    target: &Target,
+    spend: &EntitySpend,
+) -> Result<()> {
     let existing = owner::act_as(client, target.table.owner, |client| update(client, kind, target, spend))?;
     if !settings::creates_missing(kind) || existing.len() == spend.len() {
         return Ok(());

@@ -1,6 +1,7 @@
 //! Team memberships: LiteLLM makes the row of a member who is on the team's roster, under an advisory
-//! lock of the team, and no other. The locks come before the rows (invariant 8), and only teams with a
-//! row to make are locked, so that a batch of many teams does not fill the lock table.
+//! lock of the team, and no other. Its team endpoints take that lock before they touch rows of teams and
+//! users, so the fold takes it before it locks any row (invariant 8). Only teams with a row to make are
+//! locked, so that a batch of many teams does not fill the lock table.
 
 use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
 use pgrx::spi::SpiClient;
@@ -12,22 +13,31 @@ use crate::error::Result;
 
 const KIND: EntityKind = EntityKind::TeamMember;
 
-/// Writes the spend of team members.
-pub fn write(client: &mut SpiClient, targets: &Targets, target: &Target, spend: &EntitySpend) -> Result<()> {
+/// Locks the teams of members who have no row and are on the roster, and returns those members.
+pub fn lock_rosters(client: &mut SpiClient, targets: &Targets, spend: &EntitySpend) -> Result<Ids> {
+    let (Some(target), Some(teams)) = (targets.get(Role::Entity(KIND)), targets.get(Role::Entity(EntityKind::Team)))
+    else {
+        return Ok(Ids::new());
+    };
+    if spend.is_empty() || !teams.table.has("members_with_roles") {
+        return Ok(Ids::new());
+    }
     let existing = existing(client, target, spend.keys())?;
     let missing = || spend.keys().filter(|id| !entities::is_among(&existing, id));
-    let to_make = match targets.get(Role::Entity(EntityKind::Team)) {
-        Some(teams) if existing.len() < spend.len() && teams.table.has("members_with_roles") => {
-            let on_roster = on_roster(client, teams, missing())?;
-            lock_teams(client, missing().filter(|id| entities::is_among(&on_roster, id)))?;
-            // Somebody may have left the team before it was locked.
-            self::on_roster(client, teams, missing())?
-        }
-        _ => Ids::new(),
-    };
+    let listed = on_roster(client, teams, missing())?;
+    if listed.is_empty() {
+        return Ok(listed);
+    }
+    lock_teams(client, missing().filter(|id| entities::is_among(&listed, id)))?;
+    // Somebody may have left the team before it was locked.
+    on_roster(client, teams, missing())
+}
+
+/// Writes the spend of team members; makes the rows of those in `to_make`.
+pub fn write(client: &mut SpiClient, target: &Target, spend: &EntitySpend, to_make: &Ids) -> Result<()> {
     owner::act_as(client, target.table.owner, |client| {
         let updated = entities::update(client, KIND, target, spend)?;
-        let made = spend.iter().filter(|(id, _)| entities::is_among(&to_make, id) && !entities::is_among(&updated, id));
+        let made = spend.iter().filter(|(id, _)| entities::is_among(to_make, id) && !entities::is_among(&updated, id));
         entities::create(client, KIND, target, made)
     })
 }
