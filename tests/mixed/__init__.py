@@ -1,0 +1,1 @@
+"""Random spend records, and what every table must hold after they were folded, worked out without the extension."""

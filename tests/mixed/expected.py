@@ -1,0 +1,210 @@
+"""What every table must hold after calls were folded, worked out from the calls one by one.
+
+Rows are {key columns: {column: total}}; a total remembers what it is made of, because the sum of floats
+depends on their order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from . import world
+from .call import Call, Identity
+
+KNOWN_TASKS = {"classification"}
+DAILY = {
+    "LiteLLM_DailyUserSpend": "user_id",
+    "LiteLLM_DailyTeamSpend": "team_id",
+    "LiteLLM_DailyOrganizationSpend": "organization_id",
+    "LiteLLM_DailyEndUserSpend": "end_user_id",
+    "LiteLLM_DailyAgentSpend": "agent_id",
+    "LiteLLM_DailyTagSpend": "tag",
+}
+"""The daily tables and their entity."""
+
+
+@dataclass
+class Total:
+    """A sum of numbers and the sum of their sizes."""
+
+    parts: list[float] = field(default_factory=list)
+
+    def add(self, number: float) -> None:
+        self.parts.append(number)
+
+    @property
+    def value(self) -> float:
+        return math.fsum(self.parts)
+
+    def is_near(self, actual: float) -> bool:
+        size = math.fsum(abs(part) for part in self.parts)
+        return abs(actual - self.value) <= 1e-12 * size
+
+
+Key = tuple[str | int, ...]
+Rows = dict[Key, dict[str, Total]]
+
+
+def identity_of(call: Call) -> Identity:
+    """Who is charged: what LiteLLM says; where it names no user, what the key's row says; then the caller's claim."""
+    said = call.said
+    if call.key_hash and not said.user:
+        said = said.filled_from(world.resolved(call.key_hash))
+    return said.filled_from(call.claimed)
+
+
+def daily_numbers(call: Call) -> dict[str, float]:
+    """What a call adds to each of its daily rows."""
+    requests = int(not call.internal_call_origin and not call.is_billed_retry)
+    is_timed = not call.failed and not call.internal_call_origin and call.duration_ms >= 0
+    return {
+        "spend": call.cost,
+        "prompt_tokens": call.prompt_tokens,
+        "completion_tokens": call.completion_tokens,
+        "cache_read_input_tokens": call.cache_read_tokens,
+        "cache_creation_input_tokens": call.cache_creation_tokens,
+        "api_requests": requests,
+        "successful_requests": 0 if call.failed else requests,
+        "failed_requests": requests if call.failed else 0,
+        "total_response_time_ms": call.duration_ms if is_timed else 0,
+        "timed_requests": int(is_timed),
+        "prompt_caching_savings_spend": call.caching_savings,
+        "compression_saved_tokens": 0,
+        "compression_savings_spend": 0,
+        "gateway_injected_caching_savings_spend": 0,
+        "autorouter_savings_spend": 0,
+    }
+
+
+def daily_entities(call: Call, identity: Identity) -> Iterator[tuple[str, str]]:
+    """The daily tables in which a call has a row, and the entity there. A user and a team row are there always."""
+    yield "LiteLLM_DailyUserSpend", identity.user or ""
+    yield "LiteLLM_DailyTeamSpend", identity.team or ""
+    for table, entity in {
+        "LiteLLM_DailyOrganizationSpend": identity.organization,
+        "LiteLLM_DailyEndUserSpend": call.end_user,
+        "LiteLLM_DailyAgentSpend": call.agent,
+    }.items():
+        if entity:
+            yield table, entity
+    for tag in call.string_tags:
+        yield "LiteLLM_DailyTagSpend", tag
+
+
+def tools_of(call: Call) -> set[str]:
+    """The tools that a call called, the MCP tool among them."""
+    return {name.strip() for name in (*call.tool_calls, call.mcp_tool or "") if name.strip()}
+
+
+def expected_rows(calls: list[Call]) -> dict[str, Rows]:
+    """Every table that a fold adds to, but for the log and the index of tools."""
+    tables: dict[str, Rows] = defaultdict(lambda: defaultdict(lambda: defaultdict(Total)))
+    _add_world(tables)
+    for call in calls:
+        identity = identity_of(call)
+        _add_entities(tables, call, identity)
+        _add_daily(tables, call, identity)
+        _add_rollups(tables, call, identity)
+        _add_windows(tables, call, identity)
+    return tables
+
+
+def _add_world(tables: dict[str, Rows]) -> None:
+    for table, spends in {
+        "LiteLLM_UserTable": world.USER_ROWS,
+        "LiteLLM_TeamTable": world.TEAM_ROWS,
+        "LiteLLM_OrganizationTable": world.ORGANIZATION_ROWS,
+        "LiteLLM_ProjectTable": world.PROJECT_ROWS,
+        "LiteLLM_AgentsTable": world.AGENT_ROWS,
+        "LiteLLM_ModelAccessGroupBudgetTable": world.ACCESS_GROUP_ROWS,
+        "LiteLLM_EndUserTable": world.END_USER_ROWS,
+        "LiteLLM_TagTable": world.TAG_ROWS,
+    }.items():
+        for name, spend in spends.items():
+            tables[table][name,]["spend"].add(spend)
+    for membership, spend in world.ORGANIZATION_MEMBERSHIPS.items():
+        tables["LiteLLM_OrganizationMembership"][membership]
+        if spend is not None:
+            tables["LiteLLM_OrganizationMembership"][membership]["spend"].add(spend)
+    for token, (spend, total) in world.KEY_ROWS.items():
+        tables["LiteLLM_VerificationToken"][token,]["spend"].add(spend)
+        tables["LiteLLM_VerificationToken"][token,]["total_spend"].add(total)
+    for membership, (spend, total) in world.MEMBERSHIPS.items():
+        tables["LiteLLM_TeamMembership"][membership]["spend"].add(spend)
+        tables["LiteLLM_TeamMembership"][membership]["total_spend"].add(total)
+
+
+def _add_entities(tables: dict[str, Rows], call: Call, identity: Identity) -> None:
+    def charge(table: str, *key: str | None, created: bool, columns: tuple[str, ...] = ("spend",)) -> None:
+        if all(key) and (created or key in tables[table]):
+            for column in columns:
+                tables[table][key][column].add(call.cost)
+
+    both = ("spend", "total_spend")
+    charge("LiteLLM_UserTable", identity.user, created=True)
+    charge("LiteLLM_EndUserTable", call.end_user, created=True)
+    charge("LiteLLM_VerificationToken", call.key_hash, created=False, columns=both)
+    charge("LiteLLM_TeamTable", identity.team, created=True)
+    charge("LiteLLM_OrganizationTable", identity.organization, created=True)
+    charge("LiteLLM_ProjectTable", identity.project, created=False)
+    charge("LiteLLM_AgentsTable", call.agent, created=False)
+    for tag in call.string_tags:
+        charge("LiteLLM_TagTable", tag, created=True)
+    for group in dict.fromkeys(call.access_groups):
+        charge("LiteLLM_ModelAccessGroupBudgetTable", group, created=False)
+    member = (identity.team, identity.user)
+    on_roster = identity.user in world.ROSTERS.get(identity.team or "", [])
+    if all(member) and member in world.MEMBERSHIPS:
+        _raise_to_spend(tables["LiteLLM_TeamMembership"][member], member)
+    charge("LiteLLM_TeamMembership", *member, created=on_roster, columns=both)
+    of_organization = (identity.organization, identity.user)
+    if world.ORGANIZATION_MEMBERSHIPS.get(of_organization) is not None:
+        charge("LiteLLM_OrganizationMembership", *of_organization, created=False)
+
+
+def _raise_to_spend(row: dict[str, Total], member: Key) -> None:
+    """A member's total is first raised to the spend; after that the two move together."""
+    spend, total = world.MEMBERSHIPS[member]
+    if row["total_spend"].parts[0] == total < spend:
+        row["total_spend"].parts[0] = spend
+
+
+def _add_daily(tables: dict[str, Rows], call: Call, identity: Identity) -> None:
+    numbers = daily_numbers(call)
+    for table, entity in daily_entities(call, identity):
+        key = (entity, call.date, call.key_hash, call.model, call.provider, call.mcp_tool or "", call.endpoint)
+        for column, number in numbers.items():
+            tables[table][key][column].add(number)
+
+
+def _add_rollups(tables: dict[str, Rows], call: Call, identity: Identity) -> None:
+    numbers = daily_numbers(call)
+    group = call.model_group or call.model
+    if not call.internal_call_origin:
+        tasks = [tag.removeprefix("task:") for tag in call.string_tags if tag.startswith("task:")]
+        task = next((task for task in tasks if task in KNOWN_TASKS), "uncategorized")
+        key = (call.date, group or "unknown", call.model or "unknown", call.provider or "unknown", task)
+        row = tables["LiteLLM_DailyModelUsage"][key]
+        for column in ("spend", "prompt_tokens", "completion_tokens"):
+            row[column].add(numbers[column])
+        row["request_count"].add(1)
+        row["failed_requests" if call.failed else "successful_requests"].add(1)
+    for tool in tools_of(call):
+        row = tables["LiteLLM_DailyToolSpend"][call.date, tool]
+        row["spend"].add(call.cost)
+        row["total_tokens"].add(call.total_tokens)
+        row["request_count"].add(1)
+    if numbers["failed_requests"]:
+        code = int(call.error_code) if call.error_code and call.error_code.isdigit() else 0
+        key = (call.date, call.key_hash, identity.team or "", identity.user or "", group, code)
+        tables["LiteLLM_DailyRequestErrors"][key]["failed_requests"].add(1)
+
+
+def _add_windows(tables: dict[str, Rows], call: Call, identity: Identity) -> None:
+    for holder in (("key", call.key_hash), ("team", identity.team or "")):
+        for duration in world.WINDOWS.get(holder, []):
+            if call.cost:
+                tables["LiteLLM_BudgetWindowSpend"][(*holder, duration)]["spend"].add(call.cost)
