@@ -97,7 +97,11 @@ def empty_database(cluster: Cluster) -> Iterator[Database]:
 @pytest.fixture(scope="session", params=LITELLM_VERSIONS, ids=lambda version: f"litellm-{version}")
 def litellm_python(request: pytest.FixtureRequest) -> Path:
     """An interpreter with that LiteLLM and the callback of python/; made at first use."""
+    return litellm_interpreter(request.param)
+
+
+def litellm_interpreter(version: str) -> Path:
     script = PROJECT / "scripts" / "setup-venv.sh"
-    done = subprocess.run([script, f"litellm-{request.param}"], stdout=subprocess.PIPE, text=True)
-    assert done.returncode == 0, f"{script} could not make the environment of LiteLLM {request.param}: see above"
+    done = subprocess.run([script, f"litellm-{version}"], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0, f"{script} could not make the environment of LiteLLM {version}: see above"
     return Path(done.stdout.strip())
