@@ -20,7 +20,7 @@ from litellm.proxy.management_endpoints.common_daily_activity import (
     get_daily_activity_aggregated,
 )
 
-PAGE_SIZE = 40
+PAGE_SIZE = 100
 
 
 async def answers(client: Client, days: tuple[str, str], table: str, column: str, entity: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ async def main(first_day: str, last_day: str, entities: dict[str, list[str]]) ->
         table: await answers(client, (first_day, last_day), table, column, entity)
         for table, (column, entity) in entities.items()
     }
-    json.dump(found, sys.stdout)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from .expected import Breakdown, activity
 
 SCRIPT = Path(__file__).with_name("read_daily_activity.py")
 FIRST_DAY = datetime(2026, 3, 1)
-CALLS = 400
+CALLS = 250
 ENTITIES = {
     "LiteLLM_DailyUserSpend": "keyed-user",
     "LiteLLM_DailyTeamSpend": "team-0",
