@@ -117,6 +117,7 @@ def spend_logs_row(call: Call) -> Record:
         "request_tags": json.dumps(call.tags),
     }
     record["metadata"] |= {
+        "litellm_call_id": call.call_id,
         "user_api_key_project_id": call.said.project,
         "internal_call_origin": call.internal_call_origin,
         "billed_retry_attempt": call.is_billed_retry,

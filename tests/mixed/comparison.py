@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from harness.database import Database
 
 from .call import Call
-from .expected import DAILY, Rows, identity_of, tools_of
+from .expected import DAILY, Rows, Total, identity_of, tools_of
 
 _DAILY_KEY = ("date", "api_key", "model", "custom_llm_provider", "mcp_namespaced_tool_name", "endpoint")
 KEYS = {
@@ -61,10 +61,10 @@ def compare(database: Database, expected: dict[str, Rows], calls: list[Call]) ->
 def _compare_sums(database: Database, table: str, expected: Rows) -> Comparison:
     actual = database.rows(f'SELECT * FROM "{table}"')
     result = Comparison(table, len(actual), sum(row.get("spend") or 0 for row in actual))
-    columns = set(database_columns(database, table))
+    columns = _columns(database, table)
     key_columns = [column for column in KEYS[table] if column in columns]
     by_key = {tuple(row[column] for column in key_columns): row for row in actual}
-    wanted = _on_these_columns(expected, [column in columns for column in KEYS[table]])
+    wanted = on_key_of(expected, table, columns)
     if len(by_key) != len(actual):
         result.problems.append(f"{len(actual) - len(by_key)} rows share their key")
     result.problems += [f"{key} is missing" for key in wanted.keys() - by_key.keys()]
@@ -76,20 +76,19 @@ def _compare_sums(database: Database, table: str, expected: Rows) -> Comparison:
     return result
 
 
-def database_columns(database: Database, table: str) -> list[str]:
+def _columns(database: Database, table: str) -> set[str]:
     query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
-    return [name for (name,) in database.query(query, f'"{table}"')]
+    return {name for (name,) in database.query(query, f'"{table}"')}
 
 
-def _on_these_columns(expected: Rows, kept: list[bool]) -> Rows:
+def on_key_of(expected: Rows, table: str, columns: set[str]) -> Rows:
     """The rows of an older LiteLLM, whose key has fewer columns."""
-    if all(kept):
-        return expected
+    kept = [column in columns for column in KEYS[table]]
     merged: Rows = {}
     for key, row in expected.items():
-        short = tuple(part for part, keep in zip(key, kept, strict=True) if keep)
+        sums = merged.setdefault(tuple(part for part, keep in zip(key, kept, strict=True) if keep), {})
         for column, total in row.items():
-            merged.setdefault(short, {}).setdefault(column, type(total)()).parts.extend(total.parts)
+            sums.setdefault(column, Total()).parts.extend(total.parts)
     return merged
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from random import Random
 
 from harness.database import Record
@@ -23,6 +23,12 @@ MODELS = {
 TAGS = ["blue", "green", "task:classification", "task:unheard-of", "User-Agent: curl", "ünïcode-标签"]
 TOOLS = ["get_weather", "search", " search ", "run"]
 COSTS = [0.0, 0.00001, 0.25, 1 / 3, 12.5, -0.75, 1e9, -1e9, 1e-12]
+
+
+def first_day() -> datetime:
+    """Midnight some days ago, within every budget window."""
+    today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    return today - timedelta(days=DAYS)
 
 
 def random_calls(random: Random, count: int, first_day: datetime) -> list[Call]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from random import Random
 
 import psycopg
@@ -18,7 +18,7 @@ from . import world
 from .call import Call
 from .comparison import compare
 from .expected import expected_rows
-from .generator import DAYS, random_calls, record_of
+from .generator import first_day, random_calls, record_of
 
 RECORDS = 10_000
 DUPLICATES = 400
@@ -29,13 +29,6 @@ CLIENTS = 6
 def seed() -> int:
     """MIXED_SEED repeats a run."""
     return int(os.environ.get("MIXED_SEED") or Random().randrange(2**32))
-
-
-def first_day() -> datetime:
-    """Midnight some days ago, within every budget window."""
-    return datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(
-        days=DAYS
-    )
 
 
 def batches(random: Random, records: list[Record]) -> Iterator[list[Record]]:
