@@ -13,6 +13,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from .cluster import Cluster
 from .postgres import PROJECT
 
@@ -75,10 +77,19 @@ def pending_migrations(present: LiteLLMSchema, wanted: LiteLLMSchema = NEWEST) -
 
 
 def apply_migrations(cluster: Cluster, database: str, files: list[Path]) -> None:
-    """Run the files in this order as Prisma does: each one is a single query, and so one transaction."""
+    """Run the files in this order as Prisma does: each one is a single query, and so one transaction.
+
+    As LiteLLM does, try one again that Postgres chose to end a deadlock.
+    """
     with cluster.connect(database) as connection:
         for file in files:
-            connection.execute(file.read_bytes())
+            for attempts_left in reversed(range(4)):
+                try:
+                    connection.execute(file.read_bytes())
+                    break
+                except psycopg.errors.DeadlockDetected:
+                    if not attempts_left:
+                        raise
 
 
 def download_wheel(schema: LiteLLMSchema) -> Path:

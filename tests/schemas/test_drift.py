@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from harness.database import Database
 from harness.records import DAY, assert_counted, spend_record, spend_records
 from mixed.expected import DAILY
@@ -31,15 +29,17 @@ def target(database: Database, table: str) -> dict:
     return row
 
 
-@pytest.mark.parametrize("table", ["LiteLLM_SpendLogs", "LiteLLM_UserTable", USER])
-def test_a_column_that_nobody_knows_keeps_its_default(database: Database, table: str) -> None:
-    database.execute(f"""ALTER TABLE "{table}" ADD COLUMN region text NOT NULL DEFAULT 'eu'""")
+def test_a_column_that_nobody_knows_keeps_its_default(database: Database) -> None:
+    tables = ["LiteLLM_SpendLogs", "LiteLLM_UserTable", USER]
+    for table in tables:
+        database.execute(f"""ALTER TABLE "{table}" ADD COLUMN region text NOT NULL DEFAULT 'eu'""")
     records = spend_records(3)
     database.record(records)
     database.wait_folded()
     assert_counted(database, records)
-    assert database.query(f'SELECT DISTINCT region FROM "{table}"') == [("eu",)]
-    assert target(database, table)["columns_unknown"] == ["region"]
+    for table in tables:
+        assert database.query(f'SELECT DISTINCT region FROM "{table}"') == [("eu",)], table
+        assert target(database, table)["columns_unknown"] == ["region"], table
 
 
 def test_an_expression_in_the_unique_index_tells_rows_apart(database: Database) -> None:
@@ -70,24 +70,25 @@ def test_a_missing_daily_table_is_left_out_until_it_is_there(database: Database)
     assert target(database, "LiteLLM_DailyTagSpend")["action"] == "written"
 
 
-@pytest.mark.parametrize("table", DAILY)
-def test_old_rows_with_null_in_their_key_become_one_with_the_new_row(database: Database, table: str) -> None:
-    insert_old_rows(database, table, "entity")
-    sums = f"SELECT api_requests, prompt_tokens, spend FROM \"{table}\" WHERE {DAILY[table]} = 'entity'"
-    database.record(BARE)
-    database.wait_folded()
-    assert database.query(sums) == [(1 + 7, 10 + 70, 0.25 + 1.75)]
-    database.record(BARE | {"request_id": "another", "litellm_call_id": "another"})
-    database.wait_folded()
-    assert database.query(sums) == [(2 + 7, 20 + 70, 0.5 + 1.75)]
+def test_old_rows_with_null_in_their_key_become_one_with_the_new_row(database: Database) -> None:
+    for table in DAILY:
+        insert_old_rows(database, table, "entity")
+    for number in (1, 2):
+        database.record(BARE | {"request_id": f"new-{number}", "litellm_call_id": f"new-{number}"})
+        database.wait_folded()
+        for table, entity in DAILY.items():
+            sums = f"SELECT api_requests, prompt_tokens, spend FROM \"{table}\" WHERE {entity} = 'entity'"
+            assert database.query(sums) == [(number + 7, number * 10 + 70, number * 0.25 + 1.75)], table
 
 
-@pytest.mark.parametrize("table", [USER, "LiteLLM_DailyTeamSpend"])
-def test_an_old_row_of_nobody_becomes_one_with_the_new_row(database: Database, table: str) -> None:
-    insert_old_rows(database, table, None)
+def test_an_old_row_of_nobody_becomes_one_with_the_new_row(database: Database) -> None:
+    tables = [USER, "LiteLLM_DailyTeamSpend"]
+    for table in tables:
+        insert_old_rows(database, table, None)
     database.record(BARE | {"user": "", "team_id": ""})
     database.wait_folded()
-    assert database.query(f'SELECT {DAILY[table]}, api_requests, spend FROM "{table}"') == [("", 8, 2.0)]
+    for table in tables:
+        assert database.query(f'SELECT {DAILY[table]}, api_requests, spend FROM "{table}"') == [("", 8, 2.0)]
 
 
 def test_an_old_row_of_another_kind_is_left_alone(database: Database) -> None:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import psycopg
@@ -86,8 +85,7 @@ def test_an_upgrade_beside_the_worker_loses_nothing(cluster: Cluster, schema: Li
     with load.running():
         wait_until(lambda: folded(database) > ENOUGH, what="the worker to fold under load")
         worker = worker_of(database)
-        for migration in pending_migrations(schema):
-            apply_beside_the_worker(database, migration)
+        apply_migrations(cluster, database.name, pending_migrations(schema))
         migrated = [len(of_client) for of_client in load.sent]
         wait_until(lambda: len(load.calls()) > sum(migrated) + ENOUGH, what="calls after the migrations")
     database.wait_folded()
@@ -126,16 +124,6 @@ def columns_of(database: Database) -> dict[str, set[str]]:
         table: {part.removeprefix("column ") for part in parts if part.startswith("column ")}
         for table, parts in tables_of(database).items()
     }
-
-
-def apply_beside_the_worker(database: Database, migration: Path) -> None:
-    """As LiteLLM does, which tries again when Postgres chose the migration to end a deadlock."""
-    for attempt in range(4):
-        try:
-            return apply_migrations(database.cluster, database.name, [migration])
-        except psycopg.errors.DeadlockDetected:
-            if attempt == 3:
-                raise
 
 
 def assert_sums(database: Database, table: str, columns: set[str], expected: Rows) -> None:
