@@ -13,8 +13,6 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
 from .cluster import Cluster
 from .postgres import PROJECT
 
@@ -77,19 +75,10 @@ def pending_migrations(present: LiteLLMSchema, wanted: LiteLLMSchema = NEWEST) -
 
 
 def apply_migrations(cluster: Cluster, database: str, files: list[Path]) -> None:
-    """Run the files in this order as Prisma does: each one is a single query, and so one transaction.
-
-    As LiteLLM does, try one again that Postgres chose to end a deadlock.
-    """
+    """Run the files in this order as Prisma does: each one is a single query, and so one transaction."""
     with cluster.connect(database) as connection:
         for file in files:
-            for attempts_left in reversed(range(4)):
-                try:
-                    connection.execute(file.read_bytes())
-                    break
-                except psycopg.errors.DeadlockDetected:
-                    if not attempts_left:
-                        raise
+            connection.execute(file.read_bytes())
 
 
 def download_wheel(schema: LiteLLMSchema) -> Path:
