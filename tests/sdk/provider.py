@@ -1,14 +1,15 @@
 """A provider at a port of this machine that answers as each request's first message tells it.
 
 The message is JSON: `fail` (how often to fail before it answers; for ever by default if `status` is given),
-`status` (of those failures), `tool` (a tool to call), `cached` (cached tokens of the prompt). It speaks
-OpenAI's chat completions and responses, and Anthropic's messages.
+`status` (of those failures), `seconds` (to take for an answer), `tool` (a tool to call), `cached` (cached
+tokens of the prompt). It speaks OpenAI's chat completions and responses, and Anthropic's messages.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -40,7 +41,9 @@ class Handler(BaseHTTPRequestHandler):
         _requests[text] += 1
         if _requests[text] <= wish.get("fail", 10**9 if "status" in wish else 0):
             self._answer(wish.get("status", 500), {"error": {"message": "no", "type": "error", "code": None}})
-        elif self.path.endswith("/responses"):
+            return
+        time.sleep(wish.get("seconds", 0))
+        if self.path.endswith("/responses"):
             self._answer(200, response(wish))
         elif self.path.endswith("/messages"):
             self._answer(200, message(wish))

@@ -52,3 +52,27 @@ def test_failures_are_recorded_only_when_asked_for(
     assert_recorded(database, ran.sdk)
     assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == expected
     assert database.value("""SELECT coalesce(sum(spend), 0) FROM "LiteLLM_SpendLogs" WHERE status = 'failure'""") == 0
+
+
+SLOW = """
+import litellm_spend.attempts
+import provider
+litellm_spend.attempts.HOLD_SECONDS = 0.5
+litellm.callbacks = [logger := SpendLogger(record_failures=True)]
+deployment = {"model": "openai/gpt-4o-mini", "api_base": provider.start(), "api_key": "sk-none"}
+group = [{"model_name": "group", "litellm_params": dict(deployment)} for _ in range(2)]
+router = litellm.Router(group, disable_cooldowns=True)
+
+async def main():
+    await router.acompletion(model="group", messages=provider.ask(user="async", fail=1, seconds=1), user="async")
+
+router.completion(model="group", messages=provider.ask(user="sync", fail=1, seconds=1), user="sync")
+asyncio.run(main())
+"""
+
+
+def test_a_failed_attempt_is_known_as_one_as_soon_as_the_next_starts(database: Database, litellm: Interpreter) -> None:
+    litellm.run_code(SLOW, url=database.url)
+    database.wait_folded()
+    assert sorted(database.query(COUNTS)) == [("async", 1, 1, 0), ("sync", 1, 1, 0)]
+    assert sorted(database.query(ATTEMPTS)) == [("async", 1, 1), ("sync", 1, 1)]

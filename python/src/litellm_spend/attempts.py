@@ -37,7 +37,7 @@ class _Call:
 class RouterAttempts:
     """Passes records to `send`, a Router's failed attempts once it is known what they are."""
 
-    def __init__(self, send: Callable[[Record], None], hold_seconds: float = HOLD_SECONDS) -> None:
+    def __init__(self, send: Callable[[Record], None], hold_seconds: float) -> None:
         self._send = send
         self._hold_seconds = hold_seconds
         self._lock = threading.Lock()

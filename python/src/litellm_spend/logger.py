@@ -12,8 +12,7 @@ from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from . import habits, health, lifecycle, twin
-from .attempts import RouterAttempts
+from . import attempts, habits, health, lifecycle, twin
 from .capture import spend_record
 from .encode import encode
 from .outbox import Outbox, Stats
@@ -57,7 +56,7 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(max_queue, batch_size)
         self._sender = Sender(database_url, self._outbox, flush_interval)
         self._seen = Seen()
-        self._attempts = RouterAttempts(self._send)
+        self._attempts = attempts.RouterAttempts(self._send, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
         self._twin = twin.SpendLoggerTwin(self, self.target, self._receive)
         self._complaint = threading.Lock()
@@ -142,7 +141,7 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(self._outbox.max_queue, self._outbox.batch_size)
         self._sender = self._sender.copy_for_child(self._outbox)
         self._seen = Seen()
-        self._attempts = RouterAttempts(self._send)
+        self._attempts = attempts.RouterAttempts(self._send, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
         self._complaint = threading.Lock()
 
