@@ -64,6 +64,14 @@ def test_failed_attempts_before_a_success_are_marked(events: Events) -> None:
     assert events.attempts.held() == 0
 
 
+def test_a_failed_attempt_is_sent_when_the_next_starts(events: Events) -> None:
+    events.run("a", FAILURE)
+    events.start("a", 0)
+    assert events.sent == []
+    events.start("a", 1)
+    assert events.sent == [("a0", True)]
+
+
 def test_of_failed_attempts_alone_the_last_counts(events: Events) -> None:
     events.run("a", FAILURE, FAILURE, FAILURE)
     assert events.sent == [("a0", True), ("a1", True)] and events.attempts.held() == 1
@@ -79,12 +87,15 @@ def test_a_single_failure_counts_when_no_other_attempt_started_in_time() -> None
     assert events.sent == [("a0", False)] and events.attempts.held() == 0
 
 
-def test_each_of_many_failures_counts_in_its_own_time() -> None:
+def test_a_timer_that_fires_before_an_attempts_time_is_set_again() -> None:
     events = Events(hold_seconds=0.05)
     events.run("a", FAILURE)
-    events.run("b", FAILURE)
-    events.wait_for(2)
-    assert events.sent == [("a0", False), ("b0", False)]
+    assert events.attempts._timer is not None
+    events.attempts._timer.cancel()
+    events.attempts._expire()
+    assert events.sent == []
+    events.wait_for(1)
+    assert events.sent == [("a0", False)]
 
 
 def test_a_success_without_failures_leaves_nothing_behind(events: Events) -> None:
