@@ -13,9 +13,9 @@ SELECT user_id, sum(api_requests)::int, sum(successful_requests)::int, sum(faile
 FROM "LiteLLM_DailyUserSpend" GROUP BY user_id
 """
 ATTEMPTS = """
-SELECT "user", count(*) FILTER (WHERE status = 'failure')::int,
+SELECT {}, count(*) FILTER (WHERE status = 'failure')::int,
        count(*) FILTER (WHERE (metadata ->> 'billed_retry_attempt')::bool)::int
-FROM "LiteLLM_SpendLogs" GROUP BY "user"
+FROM "LiteLLM_SpendLogs" GROUP BY 1
 """
 # Failed attempts of each case, and how many of them another attempt followed. A refused call is the only one
 # that a Router does not repeat.
@@ -39,7 +39,7 @@ def test_a_call_counts_once_however_often_a_router_tried_it(database: Database, 
     }
     counts = {user: tuple(numbers) for user, *numbers in database.query(COUNTS)}
     assert counts == {user: (1, 1, 0) if ok else (1, 0, 1) for user, ok in succeeded.items()}
-    attempts = {user: tuple(numbers) for user, *numbers in database.query(ATTEMPTS)}
+    attempts = {user: tuple(numbers) for user, *numbers in database.query(ATTEMPTS.format('"user"'))}
     assert attempts == {f"{kind}{case}": n for case, n in FAILED_ATTEMPTS.items() for kind in ("", "async ")}
 
 
@@ -75,4 +75,43 @@ def test_a_failed_attempt_is_known_as_one_as_soon_as_the_next_starts(database: D
     litellm.run_code(SLOW, url=database.url)
     database.wait_folded()
     assert sorted(database.query(COUNTS)) == [("async", 1, 1, 0), ("sync", 1, 1, 0)]
-    assert sorted(database.query(ATTEMPTS)) == [("async", 1, 1), ("sync", 1, 1)]
+    assert sorted(database.query(ATTEMPTS.format('"user"'))) == [("async", 1, 1), ("sync", 1, 1)]
+
+
+OTHER_CALLS = """
+import provider
+litellm.callbacks = [SpendLogger(record_failures=True)]
+api = {"api_base": provider.start(), "api_key": "sk-none"}
+
+def router(model):
+    group = [{"model_name": "group", "litellm_params": {"model": model, **api}} for _ in range(2)]
+    return litellm.Router(group, disable_cooldowns=True, num_retries=2)
+
+async def fail(call):
+    try:
+        await call
+    except Exception:
+        return
+    raise AssertionError("a call that was to fail did not")
+
+async def main():
+    openai, anthropic = router("openai/gpt-4o-mini"), router("anthropic/claude-sonnet-4-5")
+    broken, shaky = provider.ask(status=500), provider.ask(fail=1)
+    await fail(openai.acompletion(model="group", messages=broken, stream=True))
+    await fail(anthropic.aanthropic_messages(model="group", messages=broken, max_tokens=9))
+    await openai.aresponses(model="group", input=shaky[0]["content"])
+
+asyncio.run(main())
+"""
+
+
+def test_streams_responses_and_messages_count_once_too(database: Database, litellm: Interpreter) -> None:
+    litellm.run_code(OTHER_CALLS, url=database.url)
+    database.wait_folded()
+    assert sorted(database.query(ATTEMPTS.format("call_type"))) == [
+        ("acompletion", 3, 2),
+        ("anthropic_messages", 3, 2),
+        ("aresponses", 1, 1),
+    ]
+    [(_, requests, successful, failed)] = database.query(COUNTS)
+    assert (requests, successful, failed) == (3, 1, 2)
