@@ -35,8 +35,9 @@ _requests: Counter[str] = Counter()
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = body["input"] if "input" in body else body["messages"][0]["content"]
-        text = text if isinstance(text, str) else text[0]["text"]
+        text = body.get("input") or body["messages"]
+        while not isinstance(text, str):
+            text = text[0].get("content") or text[0]["text"]
         wish = json.loads(text)
         _requests[text] += 1
         if _requests[text] <= wish.get("fail", 10**9 if "status" in wish else 0):

@@ -138,3 +138,28 @@ def test_calls_to_a_LiteLLM_proxy_are_left_to_it(database: Database, litellm: In
     assert database.query('SELECT "user", custom_llm_provider, status FROM "LiteLLM_SpendLogs"') == [
         ("user-0", "openai", "success")
     ]
+
+
+SERVED_BY_CHAT = """
+import provider
+litellm.callbacks = [SpendLogger()]
+api = {"api_base": provider.start(), "api_key": "sk-none"}
+
+async def main():
+    wish = provider.ask(tool="search")
+    await litellm.aresponses(model="anthropic/claude-sonnet-4-5", input=wish[0]["content"], **api)
+    await litellm.anthropic.messages.acreate(model="openai/gpt-4o", messages=wish, max_tokens=9, **api)
+
+asyncio.run(main())
+"""
+
+
+def test_a_call_that_LiteLLM_serves_by_a_chat_completion_is_recorded_once(
+    database: Database, litellm: Interpreter
+) -> None:
+    litellm.run_code(SERVED_BY_CHAT, url=database.url)
+    database.wait_folded()
+    assert database.query('SELECT custom_llm_provider, spend > 0 FROM "LiteLLM_SpendLogs" ORDER BY 1') == [
+        ("anthropic", True),
+        ("openai", True),
+    ]
