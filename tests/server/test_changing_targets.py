@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from psycopg.types.json import Jsonb
 
+from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import spend_record, spend_records
 
@@ -29,6 +30,16 @@ def database(database: Database) -> Iterator[Database]:
     yield database
     assert database.value(WORKER) == worker
     database.execute(f"ROLLBACK PREPARED '{database.name}'")
+
+
+@pytest.fixture
+def impatient(cluster: Cluster) -> Iterator[None]:
+    """Folds wait for locks as briefly as they may."""
+    cluster.execute("ALTER SYSTEM SET litellm_spend.lock_timeout = '100 ms'")
+    cluster.execute("SELECT pg_reload_conf()")
+    yield
+    cluster.execute("ALTER SYSTEM RESET litellm_spend.lock_timeout")
+    cluster.execute("SELECT pg_reload_conf()")
 
 
 def count(database: Database, user: str) -> None:
@@ -85,6 +96,7 @@ def test_what_breaks_a_target_holds_the_next_fold_until_it_is_mended(
     database.wait_for("SELECT last_error IS NULL FROM litellm_spend.status", True)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("table", ["LiteLLM_SpendLogs", "LiteLLM_DailyRequestErrors"])
 def test_a_table_that_another_session_has_locked_holds_the_fold_which_locks_no_other(
     database: Database, table: str
