@@ -13,6 +13,9 @@ from harness.database import Database
 from .case import SEED, Golden
 from .state import Columns, State, columns_of, read
 
+# What the extension keeps of the records of a case: the rejected ones, and ids where the log is off.
+_REMEMBERED = ("rejected", "ledger_0", "ledger_1", "ledger_2")
+
 
 @dataclass
 class Site:
@@ -29,7 +32,7 @@ class Site:
 
     def seed(self, case: Golden) -> State:
         """Bring the database to where the case begins, and return what the newest schema holds then."""
-        self.database.execute("DELETE FROM litellm_spend.rejected")
+        self.database.execute("; ".join(f"DELETE FROM litellm_spend.{table}" for table in _REMEMBERED))
         self.newest.execute(SEED + case.extra_seed)
         if self.newest is not self.database:
             self._copy_seed()
