@@ -126,6 +126,34 @@ def test_a_request_of_25_days_is_logged_with_a_clamped_duration_and_counted_with
     assert shared_database.query(daily, "long") == [(25 * 86_400_000, 1)]
 
 
+def test_a_request_that_ended_before_it_began_is_not_timed(shared_database: Database) -> None:
+    record = spend_record(user="back", startTime=f"{DAY}T12:00:01Z", endTime=f"{DAY}T12:00:00Z")
+    count(shared_database, record)
+    logged = 'SELECT request_duration_ms FROM "LiteLLM_SpendLogs" WHERE request_id = %s'
+    assert shared_database.value(logged, record["request_id"]) == -1000
+    daily = (
+        'SELECT total_response_time_ms, timed_requests, api_requests FROM "LiteLLM_DailyUserSpend" WHERE user_id = %s'
+    )
+    assert shared_database.query(daily, "back") == [(0, 0, 1)]
+
+
+def test_a_tags_daily_row_names_the_first_request_of_the_latest_batch(shared_database: Database) -> None:
+    tagged = [spend_record(request_id=f"tagged-{number}", request_tags=["latest"]) for number in range(4)]
+    named = "SELECT request_id, api_requests FROM \"LiteLLM_DailyTagSpend\" WHERE tag = 'latest'"
+    count(shared_database, *tagged[:2])
+    assert shared_database.query(named) == [("tagged-0", 2)]
+    count(shared_database, *tagged[2:])
+    assert shared_database.query(named) == [("tagged-2", 4)]
+
+
+def test_an_empty_tag_has_a_daily_row_and_no_row_of_its_own(shared_database: Database) -> None:
+    count(shared_database, spend_record(request_tags=["", "full"]))
+    daily = "SELECT tag, spend FROM \"LiteLLM_DailyTagSpend\" WHERE tag IN ('', 'full') ORDER BY 1"
+    assert shared_database.query(daily) == [("", 0.25), ("full", 0.25)]
+    tags = "SELECT tag_name FROM \"LiteLLM_TagTable\" WHERE tag_name IN ('', 'full')"
+    assert shared_database.query(tags) == [("full",)]
+
+
 def test_the_day_is_that_of_the_unrounded_start(shared_database: Database) -> None:
     times = {"startTime": "2026-03-01T23:59:59.999600Z", "endTime": "2026-03-02T00:00:01Z"}
     record = spend_record(user="midnight", **times)
