@@ -8,8 +8,14 @@ use super::reader::Reader;
 use crate::json::Json;
 
 /// Members that LiteLLM moves from the payload's top level into the log row's metadata.
-const MOVED: &[&str] =
-    &["cost_breakdown", "model_map_information", "error_information", "litellm_call_id", "internal_call_origin"];
+const MOVED: &[&str] = &[
+    "cost_breakdown",
+    "model_map_information",
+    "error_information",
+    "litellm_call_id",
+    "internal_call_origin",
+    "billed_retry_attempt",
+];
 /// The three totals have columns of their own.
 const TOTALS: &[&str] = &["prompt_tokens", "completion_tokens", "total_tokens"];
 /// Members of the payload's metadata that the log row holds elsewhere or not at all.
