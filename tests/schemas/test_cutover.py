@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from psycopg.types.json import Json
 
 from harness.catalogue import differences, tables_of
-from harness.database import Database
+from harness.database import Database, Record
 from harness.litellm_schema import CACHE, NEWEST
 from harness.postgres import PROJECT, bindir
 from harness.records import assert_counted, spend_records
@@ -24,6 +28,7 @@ MIGRATE, CHANGE_OWNER = re.findall(
 # The two rows of a day that differ in nothing but the endpoint: under LiteLLM's older unique key they collide.
 RECORDS = spend_records(20, "chat") + spend_records(10, "embedding", call_type="aembedding")
 VIEWS = "SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = %s::regnamespace ORDER BY 1"
+NUMBER_OF_TABLES = "SELECT count(*) FROM pg_tables WHERE tablename ^@ 'LiteLLM_'"
 
 
 def made_by_create_tables(database: Database, schema: str) -> None:
@@ -57,20 +62,49 @@ def run(block: str, database: Database, schema: str, folder: Path) -> str:
     return done.stdout
 
 
+@contextmanager
+def recording(database: Database) -> Iterator[tuple[list[Record], set[int]]]:
+    """An application that records until the end of the block: what it has recorded, and the numbers of LiteLLM's
+    tables that it saw."""
+    sent: list[Record] = []
+    seen: set[int] = set()
+    stop = threading.Event()
+
+    def record() -> None:
+        with database.connect() as connection:
+            while not stop.wait(0.02):
+                records = spend_records(5, f"meanwhile-{len(sent)}")
+                connection.execute("SELECT litellm_record_spend(%s::jsonb)", (Json(records),))
+                sent.extend(records)
+                seen.add(connection.execute(NUMBER_OF_TABLES).fetchone()[0])
+
+    application = threading.Thread(target=record)
+    application.start()
+    try:
+        yield sent, seen
+    finally:
+        stop.set()
+        application.join()
+
+
 @pytest.mark.parametrize("schema", ["public", "gateway"])
 def test_a_proxy_can_take_over_what_create_tables_made(
     database: Database, empty_database: Database, schema: str, tmp_path: Path
 ) -> None:
     made_by_create_tables(empty_database, schema)
     views = empty_database.query(VIEWS, schema)
-    assert run(MIGRATE, empty_database, schema, tmp_path) == "ready for the proxy\n"
+    with recording(empty_database) as (meanwhile, seen):
+        assert run(MIGRATE, empty_database, schema, tmp_path) == "ready for the proxy\n"
+    empty_database.wait_folded()
     assert differences(tables_of(database), tables_of(empty_database, schema)) == []
     assert empty_database.query(VIEWS, schema) == views
-    assert_counted(empty_database, RECORDS)
+    # Nobody saw it half done: between two migrations a fold would find an older unique key.
+    assert len(seen) <= 2 and meanwhile
+    assert_counted(empty_database, RECORDS + meanwhile)
     later = spend_records(5, "later")
     empty_database.record(later)
     empty_database.wait_folded()
-    assert_counted(empty_database, RECORDS + later)
+    assert_counted(empty_database, RECORDS + meanwhile + later)
     # What was there and what came later share the day's rows.
     assert len(empty_database.query('SELECT FROM "LiteLLM_DailyUserSpend"')) == 2
 
