@@ -81,7 +81,7 @@ impl Targets {
     }
 
     /// Reads the catalogue.
-    fn look_up(client: &mut SpiClient, schema: &str) -> Result<Self> {
+    fn look_up(client: &SpiClient, schema: &str) -> Result<Self> {
         let mut found = HashMap::new();
         for (role, finding) in examine(client, schema)? {
             match finding {
@@ -116,7 +116,7 @@ impl Targets {
 }
 
 /// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.
-fn examine(client: &mut SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {
+fn examine(client: &SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {
     let names: Vec<&str> = Role::all().map(Role::table).collect();
     let mut tables = catalogue::read(client, schema, &names)?;
     Ok(Role::all().map(|role| (role, finding(role, tables.remove(role.table())))).collect())

@@ -9,6 +9,7 @@ import pytest
 from conftest import discard, new_database
 from harness.cluster import Cluster
 from harness.litellm_schema import SCHEMAS, LiteLLMSchema
+from harness.records import spend_record
 from mixed import world
 from mixed.comparison import compare
 from mixed.expected import expected_rows
@@ -51,4 +52,10 @@ def test_a_version_holds_all_that_it_has_a_place_for(cluster: Cluster, schema: L
     skipped = database.query("SELECT target FROM litellm_spend.targets WHERE action = 'skipped'")
     assert {table for (table,) in skipped} == LACKING[schema.litellm]
     assert (database.status()["folded"], database.status()["duplicates"]) == (CALLS, 50)
+    reused = [spend_record(request_id="reused", litellm_call_id=call, metadata={}) for call in ("first", "second")]
+    for record in (*reused, *reused):
+        database.record(record)
+        database.wait_folded()
+    ids = database.query("""SELECT request_id FROM "LiteLLM_SpendLogs" WHERE request_id LIKE 'reused%%'""")
+    assert {name for (name,) in ids} == {"reused", "reused#second"}, "the call id tells one request from another"
     discard(database)

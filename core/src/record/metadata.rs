@@ -34,7 +34,7 @@ pub(super) fn for_log_row<'a>(
         _ => &[],
     };
     if !reader.is_standard_logging {
-        return Json::Object(own.to_vec());
+        return with_call_id(own.to_vec(), reader);
     }
     let mut members: Vec<(Text<'a>, Json<'a>)> = own
         .iter()
@@ -62,6 +62,19 @@ pub(super) fn for_log_row<'a>(
             }
         }
         members.push((Cow::Borrowed("additional_usage_values"), Json::Object(rest)));
+    }
+    Json::Object(members)
+}
+
+/// Older versions of SpendLogs have no column for the call id, which tells a repeated request from a
+/// repeated id.
+fn with_call_id<'a>(mut members: Vec<(Text<'a>, Json<'a>)>, reader: &Reader<'_, 'a>) -> Json<'a> {
+    let key = "litellm_call_id";
+    if let Some(call_id) = reader.given(key)
+        && reader.metadata().given(key).is_none()
+    {
+        members.retain(|(name, _)| name != key);
+        members.push((Cow::Borrowed(key), call_id.clone()));
     }
     Json::Object(members)
 }

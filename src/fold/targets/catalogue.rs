@@ -44,10 +44,11 @@ const PECULIARITIES: &str = "SELECT c.oid, 'row security is forced on its owner'
     WHERE t.tgrelid = ANY ($1) AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3
     ORDER BY 1, 2";
 
-/// The tables of `schema` with one of `names`, by name.
-pub fn read(client: &mut SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<String, Table>> {
+/// The tables of `schema` with one of `names`, by name. Takes no transaction id: a standby may ask. In a
+/// fold, which has one, each query sees what has committed before it.
+pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<String, Table>> {
     let mut tables = HashMap::new();
-    for row in client.update(TABLES, None, &[schema.into(), names.to_vec().into()])? {
+    for row in client.select(TABLES, None, &[schema.into(), names.to_vec().into()])? {
         let (Some(oid), Some(relname), Some(owner)) =
             (row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?, row.get::<pg_sys::Oid>(3)?)
         else {
@@ -83,9 +84,9 @@ pub fn read(client: &mut SpiClient, schema: &str, names: &[&str]) -> Result<Hash
     Ok(tables)
 }
 
-fn read_unique_keys(client: &mut SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
+fn read_unique_keys(client: &SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
     let oids: Vec<pg_sys::Oid> = tables.keys().copied().collect();
-    for row in client.update(UNIQUE_KEYS, None, &[oids.into()])? {
+    for row in client.select(UNIQUE_KEYS, None, &[oids.into()])? {
         let columns: Vec<Option<String>> = row.get(2)?.unwrap_or_default();
         let definitions: Vec<String> = row.get(3)?.unwrap_or_default();
         if let Some(table) = row.get::<pg_sys::Oid>(1)?.and_then(|oid| tables.get_mut(&oid)) {
@@ -97,9 +98,9 @@ fn read_unique_keys(client: &mut SpiClient, tables: &mut HashMap<pg_sys::Oid, &m
     Ok(())
 }
 
-fn read_peculiarities(client: &mut SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
+fn read_peculiarities(client: &SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
     let oids: Vec<pg_sys::Oid> = tables.keys().copied().collect();
-    for row in client.update(PECULIARITIES, None, &[oids.into()])? {
+    for row in client.select(PECULIARITIES, None, &[oids.into()])? {
         if let (Some(oid), Some(text)) = (row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?)
             && let Some(table) = tables.get_mut(&oid)
         {

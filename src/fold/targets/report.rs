@@ -36,7 +36,7 @@ fn list_targets() -> std::result::Result<
 fn rows() -> Result<Vec<Row>> {
     let schema = settings::target_schema();
     let names: Vec<&str> = Role::all().map(Role::table).collect();
-    let mut tables = Spi::connect_mut(|client| catalogue::read(client, &schema, &names))?;
+    let mut tables = Spi::connect(|client| catalogue::read(client, &schema, &names))?;
     Ok(Role::all()
         .filter(|role| role.is_target())
         .map(|role| row(role, finding(role, tables.remove(role.table()))))
