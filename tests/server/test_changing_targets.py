@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from harness.cluster import Cluster
 from harness.database import Database
-from harness.records import spend_record, spend_records
+from harness.records import spend_record
 
 WORKER = "SELECT worker_pid FROM litellm_spend.status"
 TAG_KEY = '"LiteLLM_DailyTagSpend" (tag, date, api_key, model, custom_llm_provider, mcp_namespaced_tool_name, endpoint)'
@@ -116,26 +116,27 @@ def test_a_table_that_another_session_has_locked_holds_the_fold_which_locks_no_o
 
 # A fold writes them in the reverse order.
 MIGRATED = ("LiteLLM_DailyRequestErrors", "LiteLLM_DailyTagSpend", "LiteLLM_UserTable", "LiteLLM_SpendLogs")
-ROUNDS = 12
+ROUNDS = 10
 
 
 def test_migrations_that_lock_in_the_opposite_order_never_die_of_a_deadlock(database: Database) -> None:
-    def migrate(_: int) -> None:
-        with database.connect(autocommit=False) as connection:
+    def migrate() -> None:
+        with database.connect(autocommit=False, options="-c deadlock_timeout=10ms") as connection:
             for _ in range(ROUNDS):
                 for table in MIGRATED:
                     connection.execute(f'LOCK TABLE "{table}" IN ACCESS EXCLUSIVE MODE')
+                    # The work of the migration.
+                    connection.execute("SELECT pg_sleep(0.01)")
                 connection.commit()
 
-    records = spend_records(10 * ROUNDS)
+    recorded = 1
     with ThreadPoolExecutor() as pool:
-        migrations = [pool.submit(migrate, number) for number in range(2)]
-        with database.connect() as recorder:
-            for record in records:
-                recorder.execute("SELECT litellm_record_spend(%s)", (Jsonb(record),))
+        migrations = [pool.submit(migrate) for _ in range(2)]
+        while not all(migration.done() for migration in migrations):
+            recorded += database.record(spend_record())
         for migration in migrations:
             migration.result()
     database.wait_folded()
-    assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == len(records) + 1
+    assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == recorded
     log = database.cluster.log().splitlines()
-    assert [line for line in log if "deadlock" in line and f" {database.name} " in line] == []
+    assert [line for line in log if "deadlock detected" in line and f" {database.name} " in line] == []
