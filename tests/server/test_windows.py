@@ -7,6 +7,8 @@ import json
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from harness.database import Database
 from harness.records import DAY, spend_record
 
@@ -107,14 +109,15 @@ def test_a_team_has_windows_of_its_own(shared_database: Database) -> None:
     assert windows_of(shared_database, key) == [("7d", WEEK_START, 1.0)]
 
 
-def test_a_month_is_as_long_as_the_one_that_begins_now(shared_database: Database) -> None:
-    """LiteLLM measures it from now, not from the reset (budget_reservation.py)."""
-    reset_at = "2026-03-05T00:00:00"
-    key = make_key(shared_database, "monthly", {"budget_duration": "1mo", "reset_at": reset_at})
-    starts = "SELECT %s::timestamp - (t + '1 month' - t) FROM (SELECT now() AT TIME ZONE 'UTC' AS t) AS now"
-    before = shared_database.value(starts, reset_at)
+@pytest.mark.parametrize("months", [1, 13])
+def test_months_are_as_long_as_those_that_begin_now(shared_database: Database, months: int) -> None:
+    """LiteLLM measures them from now, not from the reset (budget_reservation.py)."""
+    reset_at, duration = "2026-03-05T00:00:00", f"{months}mo"
+    key = make_key(shared_database, duration, {"budget_duration": duration, "reset_at": reset_at})
+    starts = "SELECT %s::timestamp - (t + make_interval(months => %s) - t) FROM timezone('UTC', now()) AS t"
+    before = shared_database.value(starts, reset_at, months)
     spend(shared_database, key, 1.0)
-    [(duration, start, total)] = windows_of(shared_database, key)
-    assert (duration, total) == ("1mo", 1.0)
+    [(found, start, total)] = windows_of(shared_database, key)
+    assert (found, total) == (duration, 1.0)
     # The month may have changed meanwhile.
-    assert start in (before, shared_database.value(starts, reset_at))
+    assert start in (before, shared_database.value(starts, reset_at, months))
