@@ -32,6 +32,7 @@ def test_a_standby_refuses_a_record_and_runs_no_worker(own_cluster: Cluster, sta
         replica.record(spend_record())
     assert error.value.sqlstate == "25006"
     assert replica.status()["worker_pid"] is None
+    assert replica.value("SELECT bool_and(found) FROM litellm_spend.targets")
     assert_counted(replica, records)
 
 
