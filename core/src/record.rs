@@ -168,7 +168,7 @@ impl<'a> SpendRecord<'a> {
             mcp_namespaced_tool_name,
             requester_ip_address: reader.first_id(&["requester_ip_address"], &["requester_ip_address"]),
             origin: reader.origin(),
-            is_billed_retry: reader.flag("billed_retry_attempt"),
+            is_billed_retry: reader.is_billed_retry(),
             savings: reader.savings(),
             metadata: metadata::for_log_row(&reader, &api_key, is_failure, cached),
             messages: reader.document("messages"),

@@ -29,8 +29,10 @@ pub fn lock_rosters(client: &mut SpiClient, targets: &Targets, spend: &EntitySpe
         return Ok(listed);
     }
     lock_teams(client, missing().filter(|id| entities::is_among(&listed, id)))?;
-    // Somebody may have left the team before it was locked.
-    on_roster(client, teams, missing())
+    // Somebody may have left the team before it was locked; who has joined another one is not locked.
+    let mut to_make = on_roster(client, teams, missing())?;
+    to_make.retain(|id| listed.contains(id));
+    Ok(to_make)
 }
 
 /// Writes the spend of team members; makes the rows of those in `to_make`.

@@ -12,6 +12,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 from harness.litellm_schema import NEWEST, SCHEMAS, LiteLLMSchema
 
+from .runner import Way, by_caller, by_worker
 from .site import Site
 from .verdicts import VERDICTS
 
@@ -47,6 +48,13 @@ def caller_site() -> Iterator[Site]:
         database = new_database(cluster)
         yield Site(database, database)
         database.close()
+
+
+@pytest.fixture(scope="session", params=["worker", "caller"])
+def way(request: pytest.FixtureRequest) -> Way:
+    """Each way in which records are folded."""
+    site = request.getfixturevalue(f"{request.param}_site")
+    return Way(site, by_worker if request.param == "worker" else by_caller)
 
 
 def pytest_configure(config: pytest.Config) -> None:

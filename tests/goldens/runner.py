@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from harness.database import Database
 
@@ -30,6 +31,14 @@ def by_worker(database: Database, _: int) -> None:
 
 def by_caller(database: Database, staged: int) -> None:
     assert database.fold() == staged
+
+
+@dataclass(frozen=True)
+class Way:
+    """Who folds, and where."""
+
+    site: Site
+    fold: Fold
 
 
 def check(site: Site, name: str, shape: Shape, sent: list[Record], fold: Fold, *, but: Rule | None = None) -> None:

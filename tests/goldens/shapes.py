@@ -21,6 +21,7 @@ class Shape(Enum):
     CALLBACK = "record of the callback"
 
 
+LITELLMS_OWN = (Shape.SPEND_LOGS, Shape.STANDARD_LOGGING)
 # The shapes that hold what a StandardLoggingPayload holds.
 PAYLOADS = (Shape.STANDARD_LOGGING, Shape.CALLBACK)
 

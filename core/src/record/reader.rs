@@ -183,8 +183,10 @@ impl<'j, 'a> Reader<'j, 'a> {
         own.or_else(nested).and_then(text_of).map(|name| fit(name, LONGEST_DETAIL))
     }
 
-    pub(super) fn flag(&self, key: &str) -> bool {
-        self.given(key).or_else(|| self.metadata.given(key)).is_some_and(Json::is_truthy)
+    /// LiteLLM takes nothing but `true` for it.
+    pub(super) fn is_billed_retry(&self) -> bool {
+        let key = "billed_retry_attempt";
+        matches!(self.given(key).or_else(|| self.metadata.given(key)), Some(Json::Bool(true)))
     }
 
     pub(super) fn savings(&self) -> Savings {
