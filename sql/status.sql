@@ -43,7 +43,7 @@ SELECT target, found, action, columns_written, columns_unknown, reason FROM lite
 
 COMMENT ON VIEW litellm_spend.targets IS 'LiteLLM''s tables that folds write, and what is done with each';
 COMMENT ON COLUMN litellm_spend.targets.found IS 'Whether litellm_spend.target_schema has the table';
-COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (the table is not there), or held (nothing is folded until reason is mended)';
+COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (not there, or switched off), or held (nothing is folded until reason is mended)';
 COMMENT ON COLUMN litellm_spend.targets.columns_written IS 'Columns that a fold fills or adds to';
 COMMENT ON COLUMN litellm_spend.targets.columns_unknown IS 'Columns that LiteLLM''s definition did not have when this version of the extension was made; they keep their defaults';
 COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why the table is not written, or what may change a write: triggers, rules, forced row security';

@@ -61,6 +61,15 @@ def test_every_table_of_the_newest_litellm_is_written_and_none_has_an_unknown_co
         assert row["columns_written"] and row["columns_unknown"] == [], row
 
 
+def test_the_log_and_what_belongs_to_it_are_skipped_where_it_is_switched_off(shared_database: Database) -> None:
+    shared_database.execute("SET litellm_spend.write_spend_logs = off")
+    skipped = dict(shared_database.query("SELECT target, reason FROM litellm_spend.targets WHERE action <> 'written'"))
+    shared_database.execute("RESET litellm_spend.write_spend_logs")
+    logged = ("LiteLLM_SpendLogs", "LiteLLM_SpendLogToolIndex", "LiteLLM_DailyToolSpend")
+    assert skipped == dict.fromkeys(logged, "litellm_spend.write_spend_logs is off")
+
+
+
 def test_a_table_that_is_not_there_is_skipped_and_the_others_are_written(database: Database) -> None:
     database.execute('DROP TABLE "LiteLLM_DailyModelUsage", "LiteLLM_ProjectTable" CASCADE')
     for table in ("LiteLLM_DailyModelUsage", "LiteLLM_ProjectTable"):

@@ -50,6 +50,10 @@ fn row(role: Role, finding: Finding) -> Row {
         Finding::Held(message, hint) => {
             (name, true, "held", Vec::new(), Vec::new(), Some(format!("{message}. {hint}")))
         }
+        Finding::Found(_) if role.belongs_to_log() && !settings::write_spend_logs() => {
+            let reason = "litellm_spend.write_spend_logs is off".to_owned();
+            (name, true, "skipped", Vec::new(), Vec::new(), Some(reason))
+        }
         Finding::Found(target) => {
             let written = role.columns().into_iter().filter(|column| target.table.has(column));
             let known: HashSet<&str> = tables::columns_of_litellm(role.table()).collect();

@@ -56,6 +56,11 @@ impl Role {
         !matches!(self, Role::Budget | Role::DeprecatedKeys)
     }
 
+    /// Whether it is written only together with the log, as in LiteLLM.
+    pub fn belongs_to_log(self) -> bool {
+        matches!(self, Role::Log | Role::ToolIndex | Role::ToolSpend)
+    }
+
     /// The columns that a fold writes where the table has them.
     pub fn columns(self) -> Vec<&'static str> {
         match self {
