@@ -69,7 +69,6 @@ def test_the_log_and_what_belongs_to_it_are_skipped_where_it_is_switched_off(sha
     assert skipped == dict.fromkeys(logged, "litellm_spend.write_spend_logs is off")
 
 
-
 def test_a_table_that_is_not_there_is_skipped_and_the_others_are_written(database: Database) -> None:
     database.execute('DROP TABLE "LiteLLM_DailyModelUsage", "LiteLLM_ProjectTable" CASCADE')
     for table in ("LiteLLM_DailyModelUsage", "LiteLLM_ProjectTable"):
