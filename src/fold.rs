@@ -141,7 +141,7 @@ fn write(client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord], tot
             daily::write(client, kind, target, totals.daily(kind))?;
         }
     }
-    windows::write(client, targets, &totals.window_holders)?;
+    windows::write(client, targets, counted, &totals.window_holders)?;
     if settings::write_spend_logs() {
         if let Some(target) = targets.get(Role::ToolIndex) {
             tool_index::write(client, target, counted)?;

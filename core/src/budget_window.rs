@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, ToSpan, tz::TimeZone};
+use jiff::{Span, Timestamp, tz::TimeZone};
 
 use crate::entity::EntityKind;
 use crate::json::Json;
@@ -25,17 +25,8 @@ pub fn entity_type(holder: EntityKind) -> &'static str {
     if holder == EntityKind::Key { "key" } else { "team" }
 }
 
-/// What a batch spent on a key or team that may have windows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HolderSpend {
-    /// US dollars.
-    pub spend: Sum,
-    /// Start of the batch's first request of this holder.
-    pub since: Moment,
-}
-
-/// Holders by id, in byte order.
-pub type HolderSpends<'a> = BTreeMap<Cow<'a, str>, HolderSpend>;
+/// What a batch spent, in US dollars, on keys or teams that may have windows: by id, in byte order.
+pub type HolderSpends<'a> = BTreeMap<Cow<'a, str>, Sum>;
 
 /// Adds a record's key or team; a request that costs nothing opens no window.
 pub fn add<'a>(holders: &mut HolderSpends<'a>, holder: EntityKind, record: &SpendRecord<'a>) {
@@ -44,12 +35,9 @@ pub fn add<'a>(holders: &mut HolderSpends<'a>, holder: EntityKind, record: &Spen
         (EntityKind::Key, None) => &record.api_key,
         _ => &record.team_id,
     };
-    if id.is_empty() || record.spend == 0.0 {
-        return;
+    if !id.is_empty() && record.spend != 0.0 {
+        holders.entry(id.clone()).or_default().add(record.spend);
     }
-    let entry = holders.entry(id.clone()).or_insert(HolderSpend { spend: Sum::default(), since: record.start });
-    entry.spend.add(record.spend);
-    entry.since = entry.since.min(record.start);
 }
 
 /// One window of a holder.
@@ -122,7 +110,7 @@ fn seconds(duration: &str, now: Moment) -> Option<i64> {
 /// How long `months` calendar months last from now.
 fn months_in_seconds(months: i64, now: Moment) -> Option<i64> {
     let start = Timestamp::from_microsecond(now.micros()).ok()?.to_zoned(TimeZone::UTC);
-    let end = start.checked_add(i32::try_from(months).ok()?.months()).ok()?;
+    let end = start.checked_add(Span::new().try_months(months).ok()?).ok()?;
     Some(end.timestamp().as_second() - start.timestamp().as_second())
 }
 
@@ -164,6 +152,8 @@ mod tests {
         assert_eq!(starts(r#"[{"budget_duration":"7d"},{"budget_duration":"1d","reset_at":null}]"#), []);
         assert_eq!(start("soon"), None);
         assert_eq!(start("7y"), None);
+        assert_eq!(start("9999999mo"), None);
+        assert_eq!(start("99999999999999999999d"), None);
         assert_eq!(starts("null"), []);
         assert_eq!(starts(r#""not a list""#), []);
     }

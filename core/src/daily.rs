@@ -65,7 +65,7 @@ impl DailyKind {
             DailyKind::Organization => if_named(&record.organization_id),
             DailyKind::EndUser => if_named(&record.end_user),
             DailyKind::Agent => record.agent_id.iter().flat_map(if_named).collect(),
-            DailyKind::Tag => record.tags(),
+            DailyKind::Tag => record.tags.clone(),
         }
     }
 }

@@ -116,8 +116,8 @@ impl<'a> EntityTotals<'a> {
         self.charge(EntityKind::Organization, &record.organization_id, spend);
         self.charge_member(EntityKind::OrganizationMember, &record.organization_id, &record.user, spend);
         self.charge(EntityKind::Project, &record.project_id, spend);
-        for tag in record.tags() {
-            self.charge(EntityKind::Tag, &tag, spend);
+        for tag in &record.tags {
+            self.charge(EntityKind::Tag, tag, spend);
         }
         for group in &record.model_access_groups {
             self.charge(EntityKind::ModelAccessGroup, group, spend);

@@ -61,6 +61,8 @@ pub struct SpendRecord<'a> {
     pub tools: Vec<Text<'a>>,
     /// As sent, for the log row.
     pub request_tags: Json<'a>,
+    /// The distinct string tags, in the order they were sent.
+    pub tags: Vec<Text<'a>>,
     /// `None`, `True` or `False`, as Python prints them.
     pub cache_hit: Text<'a>,
     pub cache_key: Text<'a>,
@@ -119,6 +121,7 @@ impl<'a> SpendRecord<'a> {
         let request_id = reader.request_id(is_failure)?;
         let api_key = reader.api_key();
         let mcp_namespaced_tool_name = reader.mcp_tool();
+        let request_tags = reader.request_tags();
         let (user, user_is_claimed) = reader.user();
         let (team_id, team_is_claimed) = reader.team();
         let claim = Claim {
@@ -160,7 +163,8 @@ impl<'a> SpendRecord<'a> {
             status_code: reader.status_code(),
             agent_id: reader.first_id(&["agent_id"], &["agent_id"]),
             billing_agent_id: reader.first_id(&["billing_agent_id"], &["billing_agent_id"]),
-            request_tags: reader.tags(),
+            tags: attributes::tags(&request_tags),
+            request_tags,
             cache_hit: reader.cache_hit(),
             cache_key: reader.cache_key(),
             session_id: reader.session_id(),
@@ -177,22 +181,6 @@ impl<'a> SpendRecord<'a> {
             request_id,
             api_key,
         })
-    }
-
-    /// The distinct string tags, in the order they were sent.
-    pub fn tags(&self) -> Vec<Text<'a>> {
-        let mut tags: Vec<Text<'a>> = Vec::new();
-        if let Json::Array(items) = &self.request_tags {
-            for item in items {
-                if let Json::Str(tag) = item {
-                    let tag = fit_id(tag.clone());
-                    if !tags.contains(&tag) {
-                        tags.push(tag);
-                    }
-                }
-            }
-        }
-        tags
     }
 }
 

@@ -53,9 +53,10 @@ pub fn merge_statement(target: &Target, columns: &[Column], nullable: &[&str]) -
                      ON o.{entity} = b.{entity} AND {same_others} AND ({is_null})
                  UNION ALL
                  SELECT o.id, b.* FROM b JOIN {table} AS o ON o.{entity} IS NULL AND b.{entity} = '' AND {same_others}),
-         merged AS (DELETE FROM {table} AS o USING old AS b WHERE o.id = b.id RETURNING {of_key}, {of_old}, o.created_at),
-         total AS (SELECT {names}, {totals}, pg_catalog.min(created_at) AS created_at FROM merged GROUP BY {names})
-         UPDATE {table} AS o SET {changes}, created_at = least(o.created_at, b.created_at)
+         merged AS (DELETE FROM {table} AS o USING old AS b WHERE o.id = b.id RETURNING {of_key}, {of_old}, o.created_at, o.model_group AS group_before),
+         total AS (SELECT {names}, {totals}, pg_catalog.min(created_at) AS created_at,
+                          pg_catalog.min(nullif(group_before, '')) AS group_before FROM merged GROUP BY {names})
+         UPDATE {table} AS o SET {changes}, created_at = least(o.created_at, b.created_at){model_group}
          FROM total AS b WHERE {same_key}",
         parameters = (1..=keys.len()).map(|n| format!("${n}::pg_catalog.text[]")).collect::<Vec<_>>().join(", "),
         names = keys.join(", "),
@@ -65,6 +66,11 @@ pub fn merge_statement(target: &Target, columns: &[Column], nullable: &[&str]) -
         of_old = list(&sums, &|sum| format!("o.{sum}")),
         totals = list(&sums, &|sum| format!("pg_catalog.sum({sum}) AS {sum}")),
         changes = list(&sums, &|sum| format!("{sum} = o.{sum} + b.{sum}")),
+        // The first writer's stays, unless it is part of the key.
+        model_group = match keys.iter().any(|key| key == "model_group") {
+            true => "",
+            false => ", model_group = coalesce(b.group_before, o.model_group)",
+        },
         same_key = all(&keys, &|key| format!("o.{key} = b.{key}")),
     )
 }

@@ -51,8 +51,8 @@ impl Target {
 /// What becomes of one of LiteLLM's tables.
 enum Finding {
     Found(Target),
-    /// Not written, and why.
-    Skipped(String),
+    /// Not written though it may be there, and why.
+    Skipped(bool, &'static str),
     /// The fold must not go on: message and hint.
     Held(String, &'static str),
 }
@@ -88,7 +88,7 @@ impl Targets {
                 Finding::Found(target) => {
                     found.insert(role, target);
                 }
-                Finding::Skipped(_) => {}
+                Finding::Skipped(..) => {}
                 Finding::Held(message, hint) => return Err(Error::held(message, hint)),
             }
         }
@@ -124,8 +124,11 @@ fn examine(client: &SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {
 
 fn finding(role: Role, table: Option<Table>) -> Finding {
     let Some(table) = table else {
-        return Finding::Skipped("the schema has no such table".to_owned());
+        return Finding::Skipped(false, "the schema has no such table");
     };
+    if !table.is_table && !role.is_target() {
+        return Finding::Skipped(true, "it is not a table");
+    }
     if !table.is_table {
         return Finding::Held(
             format!("{} is not a table", table.name),
@@ -133,7 +136,7 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
         );
     }
     if role.is_target() && role.columns().contains(&"spend") && !table.has("spend") {
-        return Finding::Skipped("it has no column spend".to_owned());
+        return Finding::Skipped(true, "it has no column spend");
     }
     match role.key() {
         None if role == Role::Log => log_finding(table),

@@ -8,10 +8,11 @@ use litellm_spend_core::budget_window::{self, HolderSpends, LIMITS_COLUMN, Windo
 use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::moment::Moment;
+use litellm_spend_core::record::SpendRecord;
 use pgrx::datum::Timestamp;
 use pgrx::spi::SpiClient;
 
-use super::log::timestamp;
+use super::log::{moment, timestamp};
 use super::owner;
 use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
@@ -27,13 +28,15 @@ struct Increment {
     id: String,
     window: Window,
     spend: f64,
-    since: Moment,
-    /// What a new row holds before this batch.
-    before: f64,
 }
 
-/// Writes the windows of the batch's keys and teams. The batch's own log rows are there already.
-pub fn write(client: &mut SpiClient, targets: &Targets, holders: &[HolderSpends]) -> Result<()> {
+/// Writes the windows of the batch's keys and teams; `counted` are the batch's requests.
+pub fn write(
+    client: &mut SpiClient,
+    targets: &Targets,
+    counted: &[SpendRecord],
+    holders: &[HolderSpends],
+) -> Result<()> {
     let Some(target) = targets.get(Role::WindowSpend) else { return Ok(()) };
     let mut increments = Vec::new();
     for (holder, spends) in budget_window::HOLDERS.into_iter().zip(holders) {
@@ -45,13 +48,21 @@ pub fn write(client: &mut SpiClient, targets: &Targets, holders: &[HolderSpends]
         return Ok(());
     }
     let existing = lock(client, target, &increments)?;
-    for increment in &mut increments {
-        if !existing.contains(&key_of(increment)) {
-            increment.before = logged_before(client, targets, increment)?;
-        }
+    let missing: Vec<&Increment> =
+        increments.iter().filter(|increment| !existing.contains(&key_of(increment))).collect();
+    if !missing.is_empty() {
+        let before = logged_before(client, targets, counted, &missing)?;
+        insert(client, target, &missing, before, "DO NOTHING")?;
     }
-    upsert(client, target, &increments)
+    let all: Vec<&Increment> = increments.iter().collect();
+    let spends = all.iter().map(|increment| increment.spend).collect();
+    insert(client, target, &all, spends, ADD)
 }
+
+/// A window that has moved on starts anew.
+const ADD: &str = "DO UPDATE SET
+    spend = CASE WHEN t.window_start >= EXCLUDED.window_start THEN t.spend + EXCLUDED.spend ELSE EXCLUDED.spend END,
+    window_start = greatest(t.window_start, EXCLUDED.window_start), updated_at = EXCLUDED.updated_at";
 
 fn read_windows(
     client: &mut SpiClient,
@@ -65,7 +76,7 @@ fn read_windows(
     }
     let id = holder.key_columns()[0];
     let query = format!(
-        "SELECT {id}, {LIMITS_COLUMN}::pg_catalog.text, pg_catalog.now() FROM {} WHERE {id} = ANY ($1)
+        "SELECT {id}, {LIMITS_COLUMN}::pg_catalog.text FROM {} WHERE {id} = ANY ($1)
              AND {LIMITS_COLUMN} IS NOT NULL ORDER BY {id} COLLATE \"C\"",
         target.table.name
     );
@@ -75,14 +86,7 @@ fn read_windows(
             let (Some(id), Some(limits)) = (row.get::<String>(1)?, row.get::<String>(2)?) else { continue };
             let (Some(spend), Ok(limits)) = (spends.get(id.as_str()), Json::from_text(&limits)) else { continue };
             for window in budget_window::windows(&limits, now()) {
-                increments.push(Increment {
-                    holder,
-                    id: id.clone(),
-                    window,
-                    spend: spend.spend.value(),
-                    since: spend.since,
-                    before: 0.0,
-                });
+                increments.push(Increment { holder, id: id.clone(), window, spend: spend.value() });
             }
         }
         Ok(())
@@ -92,8 +96,7 @@ fn read_windows(
 /// This transaction's time.
 fn now() -> Moment {
     // SAFETY: reads the transaction's start, in microseconds since 2000.
-    let micros = unsafe { pgrx::pg_sys::GetCurrentTransactionStartTimestamp() };
-    super::log::moment(micros)
+    moment(unsafe { pgrx::pg_sys::GetCurrentTransactionStartTimestamp() })
 }
 
 type RowKey = (String, String, String);
@@ -114,7 +117,7 @@ fn lock(client: &mut SpiClient, target: &Target, increments: &[Increment]) -> Re
          FOR NO KEY UPDATE OF t",
         target.table.name
     );
-    let (types, (ids, durations)) = split_keys(increments);
+    let (types, (ids, durations)) = split_keys(increments.iter());
     owner::act_as(client, target.table.owner, |client| {
         let mut existing = HashSet::new();
         for row in client.update(&query, None, &[types.into(), ids.into(), durations.into()])? {
@@ -126,54 +129,74 @@ fn lock(client: &mut SpiClient, target: &Target, increments: &[Increment]) -> Re
     })
 }
 
-/// What the log holds of a window without this batch: all of it less the batch, and at least what
-/// began before the batch, for the batch may not be in the log.
-fn logged_before(client: &mut SpiClient, targets: &Targets, increment: &Increment) -> Result<f64> {
-    let Some(log) = targets.get(Role::Log) else { return Ok(0.0) };
-    let holder = if increment.holder == EntityKind::Key { "api_key" } else { "team_id" };
-    let query = format!(
-        "SELECT coalesce(pg_catalog.sum(spend), 0), coalesce(pg_catalog.sum(spend) FILTER (WHERE \"startTime\" < $3), 0)
-         FROM {} WHERE {holder} = $1 AND \"startTime\" >= $2",
-        log.table.name
-    );
-    let arguments =
-        [increment.id.as_str().into(), timestamp(increment.window.start).into(), timestamp(increment.since).into()];
-    owner::act_as(client, log.table.owner, |client| {
-        let row = client.update(&query, Some(1), &arguments)?.first();
-        let (total, before): (Option<f64>, Option<f64>) = (row.get(1)?, row.get(2)?);
-        Ok((total.unwrap_or(0.0) - increment.spend).max(before.unwrap_or(0.0)))
-    })
+/// What the log holds of each window without this batch, whose rows may be in it already.
+fn logged_before(
+    client: &mut SpiClient,
+    targets: &Targets,
+    counted: &[SpendRecord],
+    windows: &[&Increment],
+) -> Result<Vec<f64>> {
+    let mut before = vec![0.0; windows.len()];
+    let Some(log) = targets.get(Role::Log) else { return Ok(before) };
+    for holder in budget_window::HOLDERS {
+        let of_holder: Vec<usize> = (0..windows.len()).filter(|at| windows[*at].holder == holder).collect();
+        let Some(first) = of_holder.iter().map(|at| windows[*at].window.start).min() else { continue };
+        let column = if holder == EntityKind::Key { "api_key" } else { "team_id" };
+        let query = format!(
+            "SELECT b.n, pg_catalog.sum(l.spend)::pg_catalog.float8
+             FROM unnest($1::pg_catalog.text[], $2::pg_catalog.timestamp[]) WITH ORDINALITY AS b (id, start, n)
+             JOIN {} AS l ON l.{column} = b.id AND l.\"startTime\" >= b.start AND l.\"startTime\" >= $3
+             WHERE NOT EXISTS (SELECT FROM unnest($4::pg_catalog.text[]) AS c (id) WHERE c.id = l.request_id)
+             GROUP BY b.n",
+            log.table.name
+        );
+        let ids: Vec<&str> = of_holder.iter().map(|at| windows[*at].id.as_str()).collect();
+        let starts: Vec<Timestamp> = of_holder.iter().map(|at| timestamp(windows[*at].window.start)).collect();
+        let batch: Vec<&str> = counted.iter().map(|record| record.request_id.as_ref()).collect();
+        let arguments = [ids.into(), starts.into(), timestamp(first).into(), batch.into()];
+        owner::act_as(client, log.table.owner, |client| {
+            for row in client.update(&query, None, &arguments)? {
+                let n = row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok());
+                if let (Some(at), Some(spend)) = (n.and_then(|n| of_holder.get(n.wrapping_sub(1))), row.get(2)?) {
+                    before[*at] = spend;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(before)
 }
 
-fn upsert(client: &mut SpiClient, target: &Target, increments: &[Increment]) -> Result<()> {
+/// Inserts rows of these windows that hold `spends`; `on_conflict` says what becomes of one that is there.
+fn insert(
+    client: &mut SpiClient,
+    target: &Target,
+    windows: &[&Increment],
+    spends: Vec<f64>,
+    on_conflict: &str,
+) -> Result<()> {
     let statement = format!(
         "INSERT INTO {} AS t (entity_type, entity_id, window_duration, window_start, spend, created_at, updated_at)
-         SELECT b.entity_type, b.entity_id, b.window_duration, b.window_start, b.before + b.spend, {NOW}, {NOW}
+         SELECT b.*, {NOW}, {NOW}
          FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[],
-                     $4::pg_catalog.timestamp[], $5::pg_catalog.float8[], $6::pg_catalog.float8[])
-             AS b (entity_type, entity_id, window_duration, window_start, spend, before)
-         ON CONFLICT ({}) DO UPDATE SET
-             spend = CASE WHEN t.window_start >= EXCLUDED.window_start THEN t.spend + EXCLUDED.spend
-                          ELSE EXCLUDED.spend END,
-             window_start = greatest(t.window_start, EXCLUDED.window_start),
-             updated_at = EXCLUDED.updated_at",
+                     $4::pg_catalog.timestamp[], $5::pg_catalog.float8[]) AS b
+         ON CONFLICT ({}) {on_conflict}",
         target.table.name,
         target.conflict_target()
     );
-    let (types, (ids, durations)) = split_keys(increments);
-    let starts: Vec<Timestamp> = increments.iter().map(|increment| timestamp(increment.window.start)).collect();
-    let spends: Vec<f64> = increments.iter().map(|increment| increment.spend).collect();
-    let before: Vec<f64> = increments.iter().map(|increment| increment.before).collect();
+    let (types, (ids, durations)) = split_keys(windows.iter().copied());
+    let starts: Vec<Timestamp> = windows.iter().map(|increment| timestamp(increment.window.start)).collect();
     owner::act_as(client, target.table.owner, |client| {
-        let arguments = [types.into(), ids.into(), durations.into(), starts.into(), spends.into(), before.into()];
+        let arguments = [types.into(), ids.into(), durations.into(), starts.into(), spends.into()];
         client.update(&statement, None, &arguments)?;
         Ok(())
     })
 }
 
-fn split_keys(increments: &[Increment]) -> (Vec<&'static str>, (Vec<&str>, Vec<&str>)) {
+type Keys<'i> = (Vec<&'static str>, (Vec<&'i str>, Vec<&'i str>));
+
+fn split_keys<'i>(increments: impl Iterator<Item = &'i Increment>) -> Keys<'i> {
     increments
-        .iter()
         .map(|increment| {
             let key = (increment.id.as_str(), increment.window.duration.as_str());
             (budget_window::entity_type(increment.holder), key)

@@ -20,17 +20,17 @@ WITNESS = """
 
 @pytest.fixture
 def owner(cluster: Cluster, database: Database) -> Iterator[str]:
-    """A role without any privilege that owns LiteLLM's user table and daily user table."""
+    """A role without any privilege that owns LiteLLM's log, user table and daily user table."""
     cluster.execute("CREATE ROLE litellm_owner")
     database.execute(WITNESS)
-    for table in ("UserTable", "DailyUserSpend"):
+    for table in ("SpendLogs", "UserTable", "DailyUserSpend"):
         database.execute(f'ALTER TABLE "LiteLLM_{table}" OWNER TO litellm_owner')
     yield "litellm_owner"
     database.execute("REASSIGN OWNED BY litellm_owner TO postgres; DROP OWNED BY litellm_owner")
     cluster.execute("DROP ROLE litellm_owner")
 
 
-@pytest.mark.parametrize("table", ["UserTable", "DailyUserSpend"])
+@pytest.mark.parametrize("table", ["SpendLogs", "UserTable", "DailyUserSpend"])
 @pytest.mark.parametrize(
     "trigger",
     [
@@ -63,6 +63,36 @@ def test_a_trigger_cannot_leave_the_owners_role(database: Database, owner: str) 
     database.execute('DROP TRIGGER t ON "LiteLLM_UserTable"')
     database.wait_folded()
     database.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 1)
+
+
+def test_a_trigger_cannot_make_the_worker_run_the_owners_operators(database: Database, owner: str) -> None:
+    database.execute(
+        f"""CREATE SCHEMA planted AUTHORIZATION {owner}; SET ROLE {owner};
+            CREATE FUNCTION planted.add(bigint, bigint) RETURNS bigint LANGUAGE plpgsql AS
+            $$ BEGIN
+                 IF current_user <> '{owner}' THEN EXECUTE 'ALTER ROLE {owner} SUPERUSER'; END IF;
+                 RETURN $1 OPERATOR(pg_catalog.+) $2;
+               END $$;
+            CREATE OPERATOR planted.+ (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.add);
+            CREATE FUNCTION planted.lead() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN
+                 PERFORM set_config('search_path', 'planted, pg_catalog', true);
+                 PERFORM set_config('synchronous_commit', 'off', false);
+                 RETURN NULL;
+               END $$;
+            RESET ROLE;
+            CREATE TRIGGER t AFTER INSERT OR UPDATE ON "LiteLLM_UserTable" EXECUTE FUNCTION planted.lead()"""
+    )
+    records = spend_records(3)
+    database.record(records[:2])
+    database.wait_folded()
+    with database.held_fold():
+        database.record(records[2:])
+    database.fold()
+    database.wait_folded()
+    assert_counted(database, records)
+    assert database.value("SELECT rolsuper FROM pg_roles WHERE rolname = %s", owner) is False
+    assert database.value("SHOW synchronous_commit") == "on", "a trigger's settings end with its table"
 
 
 def test_a_trigger_that_suppresses_log_rows_loses_no_spend(database: Database) -> None:

@@ -169,3 +169,13 @@ def test_costs_of_one_batch_that_cancel_leave_the_small_one(shared_database: Dat
     assert shared_database.query(DAILY, "cancel") == [(1.0, 3, 3, 0)]
     assert shared_database.value('SELECT spend FROM "LiteLLM_UserTable" WHERE user_id = %s', "cancel") == 1.0
     assert shared_database.query(USAGE, "cancel") == [("cancel", "uncategorized", 1.0, 3, 3, 0)]
+
+
+def test_absurd_amounts_do_not_hold_later_folds(shared_database: Database) -> None:
+    for name in ("absurd-1", "absurd-2"):
+        shared_database.record(
+            spend_record(request_id=name, user="absurd", prompt_tokens=2**63 - 1, total_tokens=2**63 - 1, spend=1.7e308)
+        )
+        shared_database.wait_folded()
+    daily = "SELECT prompt_tokens, spend FROM \"LiteLLM_DailyUserSpend\" WHERE user_id = 'absurd'"
+    assert shared_database.query(daily) == [(2 * 10**12, 2e290)]

@@ -139,3 +139,17 @@ def test_nobody_else_may_read_it(shared_database: Database, stranger: str, relat
     with shared_database.connect(user=stranger) as connection, pytest.raises(psycopg.Error) as error:
         connection.execute(f"SELECT * FROM {relation}")
     assert error.value.sqlstate == "42501"
+
+
+def test_a_view_in_place_of_a_table_that_is_only_read_holds_nothing(database: Database) -> None:
+    table = '"LiteLLM_DeprecatedVerificationToken"'
+    database.execute(f"ALTER TABLE {table} RENAME TO moved; CREATE VIEW {table} AS SELECT * FROM moved")
+    records = spend_records(2)
+    database.record(records)
+    database.wait_folded()
+    assert_counted(database, records)
+
+
+def test_a_table_without_spend_is_there_and_skipped(database: Database) -> None:
+    database.execute('ALTER TABLE "LiteLLM_AgentsTable" DROP COLUMN spend')
+    assert database.query(ONE, "LiteLLM_AgentsTable") == [(True, "skipped", [], "it has no column spend")]

@@ -121,3 +121,51 @@ def test_months_are_as_long_as_those_that_begin_now(shared_database: Database, m
     assert (found, total) == (duration, 1.0)
     # The month may have changed meanwhile.
     assert start in (before, shared_database.value(starts, reset_at, months))
+
+
+@pytest.mark.parametrize("start", ["12:00:00.0004", "12:00:00.0006"], ids=["rounded down", "rounded up"])
+def test_a_new_row_counts_its_first_request_once_however_the_log_rounds_its_start(
+    shared_database: Database, start: str
+) -> None:
+    key = make_key(shared_database, f"rounded {start}", WEEK)
+    spend(shared_database, key, 5.0, startTime=f"{DAY}T{start}Z")
+    assert windows_of(shared_database, key) == [("7d", WEEK_START, 5.0)]
+
+
+def test_a_request_from_before_the_window_is_added_to_what_the_log_holds_of_it(shared_database: Database) -> None:
+    key = make_key(shared_database, "late", WEEK)
+    shared_database.execute(LOG, "late-within", key, 10.0, "2026-03-02", "2026-03-02")
+    spend(shared_database, key, 4.0, startTime="2026-01-01T00:00:00Z")
+    assert windows_of(shared_database, key) == [("7d", WEEK_START, 14.0)]
+
+
+def test_a_key_in_its_grace_period_adds_to_the_window_of_the_key_that_replaced_it(shared_database: Database) -> None:
+    key, old = make_key(shared_database, "active", WEEK), hashlib.sha256(b"replaced").hexdigest()
+    shared_database.execute(
+        """INSERT INTO "LiteLLM_DeprecatedVerificationToken" (id, token, active_token_id, revoke_at)
+           VALUES ('replaced', %s, %s, '2099-01-01')""",
+        old,
+        key,
+    )
+    shared_database.execute(LOG, "active-within", key, 10.0, "2026-03-02", "2026-03-02")
+    spend(shared_database, old, 4.0)
+    assert windows_of(shared_database, key) == [("7d", WEEK_START, 14.0)]
+
+
+def test_a_row_that_another_writer_opens_meanwhile_is_only_added_to(shared_database: Database) -> None:
+    key = make_key(shared_database, "raced", WEEK)
+    shared_database.execute(LOG, "raced-within", key, 100.0, "2026-02-27", "2026-02-27")
+    with shared_database.connect(autocommit=False) as proxy:
+        proxy.execute(
+            """INSERT INTO "LiteLLM_BudgetWindowSpend"
+                   (entity_type, entity_id, window_duration, window_start, spend, updated_at)
+               VALUES ('key', %s, '7d', %s, 100, now())""",
+            (key, WEEK_START),
+        )
+        shared_database.record(spend_record(api_key=key, spend=1.0))
+        shared_database.wait_for(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = 'litellm_spend fold'",
+            True,
+        )
+    shared_database.wait_folded()
+    assert windows_of(shared_database, key) == [("7d", WEEK_START, 101.0)]

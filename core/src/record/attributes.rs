@@ -2,6 +2,7 @@
 //! that let it through, who made it and how it failed.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::reader::{LONGEST_DETAIL, LONGEST_ID, Reader, fit, text_of};
 use super::{CallOrigin, Text};
@@ -18,11 +19,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn names(&self, key: &str) -> impl Iterator<Item = Text<'a>> {
-        let items = match self.given(key) {
-            Some(Json::Array(items)) => items.as_slice(),
-            _ => &[],
-        };
-        items.iter().filter_map(|item| if let Json::Str(name) = item { Some(name.clone()) } else { None })
+        strings(self.given(key).unwrap_or(&Json::Null))
     }
 
     /// The error's code where it is an HTTP status.
@@ -45,15 +42,28 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
+/// The distinct string tags; other values are ignored, and an empty tag is one.
+pub(super) fn tags<'a>(request_tags: &Json<'a>) -> Vec<Text<'a>> {
+    each_once(strings(request_tags).map(super::fit_id))
+}
+
 /// The names that are not empty, each once, cut to `longest` bytes.
 fn distinct<'a>(names: impl Iterator<Item = Text<'a>>, longest: usize) -> Vec<Text<'a>> {
-    let mut distinct: Vec<Text<'a>> = Vec::new();
-    for name in names.filter(|name| !name.is_empty()).map(|name| fit(name, longest)) {
-        if !distinct.contains(&name) {
-            distinct.push(name);
-        }
-    }
-    distinct
+    each_once(names.filter(|name| !name.is_empty()).map(|name| fit(name, longest)))
+}
+
+/// In the order in which they come first.
+fn each_once<'a>(names: impl Iterator<Item = Text<'a>>) -> Vec<Text<'a>> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(name.clone())).collect()
+}
+
+fn strings<'j, 'a>(list: &'j Json<'a>) -> impl Iterator<Item = Text<'a>> + use<'j, 'a> {
+    let items = match list {
+        Json::Array(items) => items.as_slice(),
+        _ => &[],
+    };
+    items.iter().filter_map(|item| if let Json::Str(name) = item { Some(name.clone()) } else { None })
 }
 
 fn trimmed(text: Text<'_>) -> Text<'_> {

@@ -26,6 +26,19 @@ pub(super) fn fit(text: Text<'_>, longest: usize) -> Text<'_> {
     Cow::Owned(format!("{}#{hash}", &text[..kept]))
 }
 
+/// A count or a sum of money beyond these bounds is absurd, and so large that a few of them would leave the
+/// range of a column, which would hold every fold.
+const MOST_COUNTED: i64 = 1_000_000_000_000;
+const MOST_DOLLARS: f64 = 1e290;
+
+fn within_bounds(count: i64) -> i64 {
+    count.clamp(-MOST_COUNTED, MOST_COUNTED)
+}
+
+fn dollars(amount: f64) -> f64 {
+    amount.clamp(-MOST_DOLLARS, MOST_DOLLARS)
+}
+
 pub(super) struct Reader<'j, 'a> {
     record: &'j Json<'a>,
     metadata: &'j Json<'a>,
@@ -70,7 +83,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         let Some(cost) = self.given("spend").or_else(|| self.given("response_cost")) else {
             return if is_failure { Ok(0.0) } else { Err(RecordError::Missing { key: "spend", what: "cost" }) };
         };
-        cost.as_f64().ok_or(RecordError::BadValue { key: "spend", expected: "a finite number" })
+        cost.as_f64().map(dollars).ok_or(RecordError::BadValue { key: "spend", expected: "a finite number" })
     }
 
     /// A token count; anything that is not a number counts as 0.
@@ -79,14 +92,16 @@ impl<'j, 'a> Reader<'j, 'a> {
     }
 
     pub(super) fn given_count(&self, key: &str) -> Option<i64> {
-        self.given(key).and_then(Json::as_i64_clamped)
+        self.given(key).and_then(Json::as_i64_clamped).map(within_bounds)
     }
 
     /// Tokens of the prompt cache: the usage's own field if it is not 0, else the first non-zero
     /// field among its prompt details.
     pub(super) fn cache_tokens(&self, key: &str, details: &[&str]) -> i64 {
         let Some(usage) = self.metadata.given("usage_object") else { return 0 };
-        let nonzero = |json: &Json, key: &str| json.given(key).and_then(Json::as_i64_clamped).filter(|n| *n != 0);
+        let nonzero = |json: &Json, key: &str| {
+            json.given(key).and_then(Json::as_i64_clamped).map(within_bounds).filter(|n| *n != 0)
+        };
         nonzero(usage, key)
             .or_else(|| {
                 let prompt = usage.given("prompt_tokens_details")?;
@@ -150,7 +165,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         }
     }
 
-    pub(super) fn tags(&self) -> Json<'a> {
+    pub(super) fn request_tags(&self) -> Json<'a> {
         match self.given("request_tags").or_else(|| self.metadata.given("tags")) {
             Some(tags @ Json::Array(_)) => tags.clone(),
             _ => Json::Array(Vec::new()),
@@ -190,7 +205,7 @@ impl<'j, 'a> Reader<'j, 'a> {
     }
 
     pub(super) fn savings(&self) -> Savings {
-        let dollars = |key| self.given(key).and_then(Json::as_f64).unwrap_or(0.0);
+        let dollars = |key| self.given(key).and_then(Json::as_f64).map(dollars).unwrap_or(0.0);
         Savings {
             compression_tokens: self.count("compression_saved_tokens"),
             compression: dollars("compression_savings_spend"),

@@ -11,7 +11,7 @@ use super::Table;
 
 /// Runs `insert` of log rows; if it fails for want of a partition (23514), the error gets a hint.
 pub fn explained<R>(table: &Table, records: &[&SpendRecord], insert: impl FnOnce() -> R) -> R {
-    if !table.is_partitioned {
+    if !table.is_partitioned || table.takes_every_row {
         return insert();
     }
     PgTryBuilder::new(AssertUnwindSafe(insert))

@@ -46,7 +46,12 @@ pub(super) fn locked(client: &mut SpiClient) -> Result<Rc<Targets>> {
         match lock_all(&targets) {
             // A granted lock brings in all changes that were made before it.
             Ok(()) if GENERATION.load(Ordering::Relaxed) == generation => return Ok(targets),
-            Ok(()) => unlock(targets.locks()),
+            Ok(()) => {
+                unlock(targets.locks());
+                if Instant::now() >= deadline {
+                    return Err(changing());
+                }
+            }
             Err(busy) if Instant::now() >= deadline => return Err(locked_by_another(&busy)),
             Err(_) => sleep(RETRY),
         }
@@ -102,6 +107,13 @@ fn locked_by_another(name: &str) -> Error {
         PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
         format!("{name} is locked by another session"),
         "A migration, index build or LOCK TABLE may be under way; the fold goes on when it is done.",
+    )
+}
+
+fn changing() -> Error {
+    Error::held(
+        "tables of this database are made or altered faster than a fold can read the catalogue",
+        "The fold goes on when that is done.",
     )
 }
 

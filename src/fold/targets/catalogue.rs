@@ -11,6 +11,7 @@ use super::table::{Column, Table};
 use crate::error::Result;
 
 const TABLES: &str = "SELECT c.oid, c.relname::pg_catalog.text, c.relowner, c.relkind IN ('r', 'p'), c.relkind = 'p',
+        coalesce(p.partdefid <> 0, false),
         pg_catalog.array_agg(a.attname::pg_catalog.text),
         pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, NULL)),
         pg_catalog.array_agg(a.atthasdef),
@@ -18,8 +19,9 @@ const TABLES: &str = "SELECT c.oid, c.relname::pg_catalog.text, c.relowner, c.re
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
     WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-    GROUP BY c.oid, c.relname, c.relowner, c.relkind";
+    GROUP BY c.oid, c.relname, c.relowner, c.relkind, p.partdefid";
 
 /// An index that a `DEFERRABLE` constraint uses cannot settle a conflict.
 const UNIQUE_KEYS: &str = "SELECT i.indrelid,
@@ -54,10 +56,10 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
         else {
             continue;
         };
-        let column_names: Vec<String> = row.get(6)?.unwrap_or_default();
-        let types: Vec<String> = row.get(7)?.unwrap_or_default();
-        let defaults: Vec<bool> = row.get(8)?.unwrap_or_default();
-        let nullable: Vec<bool> = row.get(9)?.unwrap_or_default();
+        let column_names: Vec<String> = row.get(7)?.unwrap_or_default();
+        let types: Vec<String> = row.get(8)?.unwrap_or_default();
+        let defaults: Vec<bool> = row.get(9)?.unwrap_or_default();
+        let nullable: Vec<bool> = row.get(10)?.unwrap_or_default();
         let columns = column_names
             .into_iter()
             .zip(types)
@@ -72,6 +74,7 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
             owner,
             is_table: row.get(4)? == Some(true),
             is_partitioned: row.get(5)? == Some(true),
+            takes_every_row: row.get(6)? == Some(true),
             columns,
             unique_keys: Vec::new(),
             peculiarities: Vec::new(),

@@ -46,7 +46,7 @@ fn rows() -> Result<Vec<Row>> {
 fn row(role: Role, finding: Finding) -> Row {
     let name = role.table().to_owned();
     match finding {
-        Finding::Skipped(reason) => (name, false, "skipped", Vec::new(), Vec::new(), Some(reason)),
+        Finding::Skipped(found, reason) => (name, found, "skipped", Vec::new(), Vec::new(), Some(reason.to_owned())),
         Finding::Held(message, hint) => {
             (name, true, "held", Vec::new(), Vec::new(), Some(format!("{message}. {hint}")))
         }

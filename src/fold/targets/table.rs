@@ -15,6 +15,8 @@ pub struct Table {
     /// False for a view, materialized view or foreign table.
     pub is_table: bool,
     pub is_partitioned: bool,
+    /// Whether a partitioned table has a `DEFAULT` partition.
+    pub takes_every_row: bool,
     pub columns: HashMap<String, Column>,
     pub unique_keys: Vec<UniqueKey>,
     /// What may change or refuse a write: triggers, rules, row security.
