@@ -6,7 +6,6 @@ import threading
 import time
 
 from litellm_spend.outbox import Outbox
-from litellm_spend.seen import Seen
 
 
 def test_a_batch_that_is_put_back_keeps_its_order() -> None:
@@ -49,20 +48,3 @@ def test_a_waiter_is_told_when_the_queue_is_empty() -> None:
 
     threading.Thread(target=send).start()
     assert outbox.wait_empty(time.monotonic() + 10)
-
-
-def test_an_event_is_new_once_and_another_start_makes_another_event() -> None:
-    seen = Seen()
-    payload = {"id": "x", "status": "success", "startTime": 1.0}
-    kwargs = {"litellm_call_id": "call"}
-    assert seen.first_time(payload, kwargs)
-    assert not seen.first_time({**payload, "id": "x_cache_hit2"}, kwargs)
-    assert seen.first_time({**payload, "startTime": 2.0}, kwargs)
-    assert seen.first_time({**payload, "status": "failure"}, kwargs)
-
-
-def test_what_is_remembered_is_bounded() -> None:
-    seen = Seen()
-    for number in range(100_000):
-        seen.first_time({"status": "success", "startTime": 0.0}, {"litellm_call_id": str(number)})
-    assert len(seen._recent) + len(seen._older) <= 40_000

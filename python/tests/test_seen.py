@@ -11,13 +11,14 @@ from litellm_spend.seen import Seen
 
 
 def first_time(seen: Seen, call_id: str = "call-1", **payload: Any) -> bool:
-    event = {"id": "chatcmpl-1", "status": "success", "call_type": "acompletion", "startTime": 1.0, "endTime": 2.0}
-    return seen.first_time({**event, **payload}, {"litellm_call_id": call_id})
+    event = {"id": "chatcmpl-1", "status": "success", "call_type": "acompletion", "startTime": 1.0}
+    return seen.first_time({"custom_llm_provider": "openai", **event, **payload}, {"litellm_call_id": call_id})
 
 
 def test_the_same_event_is_new_once() -> None:
     events = Seen()
-    assert [first_time(events) for _ in range(3)] == [True, False, False]
+    ids = ("chatcmpl-1", "chatcmpl-1", "chatcmpl-1_cache_hit2")
+    assert [first_time(events, id=id_) for id_ in ids] == [True, False, False]
 
 
 def test_calls_retries_and_failures_are_told_apart() -> None:
@@ -28,20 +29,26 @@ def test_calls_retries_and_failures_are_told_apart() -> None:
     assert first_time(events, startTime=1.5)
 
 
-@pytest.mark.parametrize("order", [1, -1], ids=["inner first", "outer first"])
-@pytest.mark.parametrize("outer", ["aresponses", "anthropic_messages"])
+@pytest.mark.parametrize("order", [1, -1], ids=["completion first", "completion last"])
+@pytest.mark.parametrize("outer", ["responses", "aresponses"])
 @pytest.mark.parametrize("status", ["success", "failure"])
-def test_a_call_and_the_completion_that_serves_it_are_one(outer: str, order: int, status: str) -> None:
+def test_of_a_call_and_the_completion_that_serves_it_the_completion_counts(outer: str, order: int, status: str) -> None:
     events = Seen()
-    reports = [{"call_type": "acompletion", "startTime": 1.1}, {"call_type": outer, "endTime": 2.1}][::order]
-    assert [first_time(events, status=status, **report) for report in reports] == [True, False]
+    events.started({"litellm_call_id": "call-1", "call_type": outer.replace("responses", "completion")})
+    reports = [{"startTime": 1.1}, {"call_type": outer, "custom_llm_provider": None}]
+    assert [first_time(events, status=status, **report) for report in reports[::order]] == [True, False][::order]
 
 
-def test_calls_that_share_an_id_but_not_the_time_or_are_no_such_pair_are_two() -> None:
+def test_calls_that_share_an_id_are_two_unless_one_serves_the_other() -> None:
     events = Seen()
+    events.started({"litellm_call_id": "call-1", "call_type": "acompletion"})
     assert first_time(events)
-    assert first_time(events, call_type="aresponses", startTime=3.0, endTime=4.0)
-    assert first_time(events, call_type="aembedding", startTime=3.1, endTime=4.0)
+    assert first_time(events, call_type="aresponses", startTime=1.1)
+    assert first_time(events, call_type="aembedding", startTime=1.2, custom_llm_provider=None)
+
+
+def test_a_call_that_no_completion_serves_counts() -> None:
+    assert first_time(Seen(), call_type="responses", custom_llm_provider=None)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,4 +57,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1000):
         assert first_time(events, f"call-{number}")
         assert not first_time(events, f"call-{number}")
-    assert len(events._recent) + len(events._older) <= 40
+    for number in range(1000):
+        events.started({"litellm_call_id": f"call-{number}", "call_type": "completion"})
+    for kept in (events._events, events._chats):
+        assert len(kept._recent) + len(kept._older) <= 20

@@ -83,9 +83,9 @@ class Interpreter:
             assert exit_code == 0, f"exit code {exit_code} after {seconds:.1f} s: {stderr.read_text()}"
             return Run.of(stdout.read_text(), stderr.read_text(), seconds)
 
-    def run_code(self, code: str, *, url: str | None, **variables: str) -> Run:
+    def run_code(self, code: str, *arguments: str, url: str | None, **variables: str) -> Run:
         """Runs code that begins where every application does: LiteLLM, logging, a call to make."""
-        return self.run(PREAMBLE + code, url=url, **variables)
+        return self.run(PREAMBLE + code, *arguments, url=url, **variables)
 
     def run_scenario(self, database: Database, scenario: str, number: int = 1, registration: str = "object") -> Run:
         code = (FOLDER / "scenarios.py").read_text()

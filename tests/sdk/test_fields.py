@@ -142,11 +142,19 @@ def test_calls_to_a_LiteLLM_proxy_are_left_to_it(database: Database, litellm: In
 
 SERVED_BY_CHAT = """
 import provider
-litellm.callbacks = [SpendLogger()]
-api = {"api_base": provider.start(), "api_key": "sk-none"}
+
+class Delay(litellm.integrations.custom_logger.CustomLogger):
+    def logging_hook(self, kwargs, result, call_type):
+        if call_type == sys.argv[1]:
+            time.sleep(0.5)
+        return kwargs, result
+
+litellm.success_callback = [Delay()]
+litellm.callbacks = [logger := SpendLogger()]
+api = {"api_base": provider.start(), "api_key": "sk-none", "user": "user-1"}
+wish = provider.ask(tool="search")
 
 async def main():
-    wish = provider.ask(tool="search")
     await litellm.aresponses(model="anthropic/claude-sonnet-4-5", input=wish[0]["content"], **api)
     await litellm.anthropic.messages.acreate(model="openai/gpt-4o", messages=wish, max_tokens=9, **api)
 
@@ -154,12 +162,14 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize("last", ["acompletion", "aresponses"])
 def test_a_call_that_LiteLLM_serves_by_a_chat_completion_is_recorded_once(
-    database: Database, litellm: Interpreter
+    database: Database, litellm: Interpreter, last: str
 ) -> None:
-    litellm.run_code(SERVED_BY_CHAT, url=database.url)
+    litellm.run_code(SERVED_BY_CHAT, last, url=database.url)
     database.wait_folded()
-    assert database.query('SELECT custom_llm_provider, spend > 0 FROM "LiteLLM_SpendLogs" ORDER BY 1') == [
-        ("anthropic", True),
-        ("openai", True),
+    logged = database.query('SELECT custom_llm_provider, model, "user", spend > 0 FROM "LiteLLM_SpendLogs" ORDER BY 1')
+    assert logged == [
+        ("anthropic", "claude-sonnet-4-5", "user-1", True),
+        ("openai", "gpt-4o", "user-1", True),
     ]

@@ -168,11 +168,13 @@ class SpendLogger(CustomLogger):
 
     def _before_call(self, kwargs: Any) -> None:
         self.attach_twin()
-        if self.record_failures:
-            try:
+        try:
+            if twin.LITELLM_IS_OLD:
+                self._seen.started(kwargs)
+            if self.record_failures:
                 self._attempts.started(kwargs)
-            except Exception as error:
-                self._complain(f"a Router's attempt was not looked at: {type(error).__name__}")
+        except Exception as error:
+            self._complain(f"the start of a call was not looked at: {type(error).__name__}")
 
     def _send(self, record: dict[str, Any]) -> None:
         if not self._outbox.put(encode(record)):

@@ -1,32 +1,30 @@
 """Which events were already captured: LiteLLM delivers some twice, on two threads. Bounded memory.
 
-LiteLLM 1.79 also reports a Responses or Messages call that it serves by a chat completion twice: once as
-either. Both reports have the call's id and its full cost.
+LiteLLM 1.79 also reports a Responses call that it serves by a chat completion twice: once as either, on
+two threads, in any order. Both reports have the call's id and its full cost; the completion's alone knows
+the provider and the caller's `user`, so it is the one that counts.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
 
-# Twice LiteLLM's 10,000 pending events; two generations take some 10 MB.
+# Twice LiteLLM's 10,000 pending events; two generations of both sets take some 8 MB.
 _GENERATION: Final = 20_000
 _CHAT: Final = frozenset(("completion", "acompletion"))
-_SERVED_BY_CHAT: Final = frozenset(("responses", "aresponses", "anthropic_messages"))
-
-
-class _Report(NamedTuple):
-    call_type: Any
-    start: float
-    end: float
+_SERVED_BY_CHAT: Final = frozenset(("responses", "aresponses"))
 
 
 class Seen:
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._recent: dict[int, _Report | None] = {}
-        self._older: dict[int, _Report | None] = {}
+        self._events = _Recent()
+        self._chats = _Recent()
+
+    def started(self, kwargs: Mapping[str, Any]) -> None:
+        """An attempt starts; if it is a chat completion, it may be the one that serves another call."""
+        self._note_chat(kwargs.get("call_type"), kwargs.get("litellm_call_id"))
 
     def first_time(self, payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether this event is new.
@@ -36,24 +34,37 @@ class Seen:
         is of no use: a cache hit gets a new one each time it is built.
         """
         call_id = kwargs.get("litellm_call_id") or payload.get("litellm_call_id") or payload.get("id")
-        status, start = payload.get("status"), payload.get("startTime")
-        key = hash((call_id, status, start))
-        report = _Report(payload.get("call_type"), start or 0.0, payload.get("endTime") or 0.0)
+        call_type = payload.get("call_type")
+        self._note_chat(call_type, call_id)  # a provider of the application's own has no start
+        if call_type in _SERVED_BY_CHAT and not payload.get("custom_llm_provider") and call_id in self._chats:
+            return False
+        return self._events.add((call_id, payload.get("status"), payload.get("startTime")))
+
+    def _note_chat(self, call_type: Any, call_id: Any) -> None:
+        if call_type in _CHAT:
+            self._chats.add(call_id)
+
+
+class _Recent:
+    """The last keys that were added: a generation of them at least, two at most."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._recent: set[int] = set()
+        self._older: set[int] = set()
+
+    def add(self, key: Hashable) -> bool:
+        """Whether the key is new."""
+        digest = hash(key)
         with self._lock:
-            if key in self._recent or key in self._older:
+            if digest in self._recent or digest in self._older:
                 return False
-            call = hash((call_id, status))
-            other = self._recent.get(call) or self._older.get(call)
-            self._recent[key] = None
-            self._recent[call] = report
-            if len(self._recent) >= 2 * _GENERATION:
-                self._older, self._recent = self._recent, {}
-        return other is None or not _are_one_call(report, other)
+            self._recent.add(digest)
+            if len(self._recent) >= _GENERATION:
+                self._older, self._recent = self._recent, set()
+            return True
 
-
-def _are_one_call(one: _Report, other: _Report) -> bool:
-    """Whether one reports the chat completion by which LiteLLM served the other, at the same time."""
-    types = {one.call_type, other.call_type}
-    if not (types & _CHAT and types & _SERVED_BY_CHAT):
-        return False
-    return one.start <= other.end and other.start <= one.end
+    def __contains__(self, key: Hashable) -> bool:
+        digest = hash(key)
+        with self._lock:
+            return digest in self._recent or digest in self._older
