@@ -135,13 +135,14 @@ fn count(client: &mut SpiClient, batch: &batch::Batch) -> Result<Tally> {
 
 /// Adds a batch to every target but the log, in LiteLLM's order of tables (invariant 8).
 fn write(client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord], totals: &Totals) -> Result<()> {
+    let windows = windows::read(client, targets, counted, &totals.window_holders)?;
     entities::write_all(client, targets, &totals.entities)?;
     for kind in DailyKind::ALL {
         if let Some(target) = targets.get(Role::Daily(kind)) {
             daily::write(client, kind, target, totals.daily(kind))?;
         }
     }
-    windows::write(client, targets, counted, &totals.window_holders)?;
+    windows::write(client, targets, &windows)?;
     if settings::write_spend_logs() {
         if let Some(target) = targets.get(Role::ToolIndex) {
             tool_index::write(client, target, counted)?;

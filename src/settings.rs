@@ -188,7 +188,7 @@ pub fn define() {
     );
     define_int(
         c"litellm_spend.lock_timeout",
-        c"How long a fold waits for a row or table that another session has locked.",
+        c"How long a fold waits for a table that another session has locked; for a row half of deadlock_timeout at most.",
         &LOCK_TIMEOUT,
         (100, 60_000),
         GucFlags::UNIT_MS,

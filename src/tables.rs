@@ -85,7 +85,7 @@ fn exists(client: &mut SpiClient, schema: &str, name: &str) -> Result<bool> {
 fn in_schema(client: &mut SpiClient, schema: &str, statements: &str) -> Result<()> {
     // SAFETY: the nest level is closed below, or by the transaction's abort.
     let level = unsafe { pg_sys::NewGUCNestLevel() };
-    client.update(&format!("SET LOCAL search_path TO {}", quote_identifier(schema)), None, &[])?;
+    client.update(&format!("SET LOCAL search_path TO {}, pg_temp", quote_identifier(schema)), None, &[])?;
     client.update(statements, None, &[])?;
     // SAFETY: closes the level opened above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };

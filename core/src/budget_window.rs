@@ -20,6 +20,9 @@ pub const LIMITS_COLUMN: &str = "budget_limits";
 /// Who may have windows, in the order of the table's first key column.
 pub const HOLDERS: [EntityKind; 2] = [EntityKind::Key, EntityKind::Team];
 
+/// In bytes. The text is part of the table's key, and whoever may edit a team's budget writes it.
+const LONGEST_DURATION: usize = 64;
+
 /// The table's name for a holder.
 pub fn entity_type(holder: EntityKind) -> &'static str {
     if holder == EntityKind::Key { "key" } else { "team" }
@@ -30,11 +33,7 @@ pub type HolderSpends<'a> = BTreeMap<Cow<'a, str>, Sum>;
 
 /// Adds a record's key or team; a request that costs nothing opens no window.
 pub fn add<'a>(holders: &mut HolderSpends<'a>, holder: EntityKind, record: &SpendRecord<'a>) {
-    let id = match (holder, &record.claim.active_key) {
-        (EntityKind::Key, Some(active)) => active,
-        (EntityKind::Key, None) => &record.api_key,
-        _ => &record.team_id,
-    };
+    let id = if holder == EntityKind::Key { record.charged_key() } else { &record.team_id };
     if !id.is_empty() && record.spend != 0.0 {
         holders.entry(id.clone()).or_default().add(record.spend);
     }
@@ -73,6 +72,9 @@ pub fn windows(limits: &Json, now: Moment) -> Vec<Window> {
 
 fn window(limit: &Json, now: Moment) -> Option<Window> {
     let duration = limit.given("budget_duration").and_then(Json::as_str)?;
+    if duration.len() > LONGEST_DURATION {
+        return None;
+    }
     let reset_at = limit.given("reset_at").and_then(Json::as_str)?;
     let reset_at = Moment::from_json(&Json::Str(Cow::Borrowed(reset_at))).ok()?;
     let length = seconds(duration, now)?;
@@ -153,6 +155,7 @@ mod tests {
         assert_eq!(start("soon"), None);
         assert_eq!(start("7y"), None);
         assert_eq!(start("9999999mo"), None);
+        assert_eq!(start(&format!("7d{}", "x".repeat(LONGEST_DURATION))), None);
         assert_eq!(start("99999999999999999999d"), None);
         assert_eq!(starts("null"), []);
         assert_eq!(starts(r#""not a list""#), []);

@@ -4,7 +4,7 @@
 //! ids of earlier batches.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::ledger::call_hash;
 use crate::record::{self, SpendRecord};
@@ -40,6 +40,8 @@ struct Group<'a> {
     first: SpendRecord<'a>,
     /// Records with the same id, a call id of their own, and none of them alike.
     reused: Vec<SpendRecord<'a>>,
+    /// The call ids of all of them.
+    calls: HashSet<Text<'a>>,
 }
 
 /// What the second step found.
@@ -61,15 +63,11 @@ impl<'a> Groups<'a> {
         for record in records {
             let Some(at) = by_id.get(&record.request_id) else {
                 by_id.insert(record.request_id.clone(), groups.len());
-                groups.push(Group { first: record, reused: Vec::new() });
+                groups.push(Group::new(record));
                 continue;
             };
-            let group = &mut groups[*at];
-            let known = |other: &SpendRecord| is_same_call(other.litellm_call_id.as_deref(), &record);
-            if known(&group.first) || group.reused.iter().any(known) {
+            if !groups[*at].takes(record) {
                 duplicates += 1;
-            } else {
-                group.reused.push(record);
             }
         }
         Groups { groups, duplicates }
@@ -117,11 +115,22 @@ fn is_held(holders: &[i64], record: &SpendRecord) -> bool {
     }
 }
 
-/// Whether `record` repeats a request of the same batch and id, with the call id `holder`.
-fn is_same_call(holder: Option<&str>, record: &SpendRecord) -> bool {
-    match (holder, record.litellm_call_id.as_deref()) {
-        (Some(holder), Some(call_id)) => holder == call_id,
-        _ => true,
+impl<'a> Group<'a> {
+    fn new(first: SpendRecord<'a>) -> Self {
+        let calls = first.litellm_call_id.iter().cloned().collect();
+        Group { first, reused: Vec::new(), calls }
+    }
+
+    /// Takes a record of this id; false if it repeats one: a call id is equal, or one side is unknown.
+    fn takes(&mut self, record: SpendRecord<'a>) -> bool {
+        let is_new = match &record.litellm_call_id {
+            Some(call_id) if !self.calls.is_empty() => self.calls.insert(call_id.clone()),
+            _ => false,
+        };
+        if is_new {
+            self.reused.push(record);
+        }
+        is_new
     }
 }
 

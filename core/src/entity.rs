@@ -107,10 +107,9 @@ impl<'a> EntityTotals<'a> {
     /// Adds a record to each entity that it names; a record that costs nothing still touches them.
     pub fn add(&mut self, record: &SpendRecord<'a>) {
         let spend = record.spend;
-        let key = record.claim.active_key.as_ref().unwrap_or(&record.api_key);
         self.charge(EntityKind::User, &record.user, spend);
         self.charge(EntityKind::EndUser, &record.end_user, spend);
-        self.charge(EntityKind::Key, key, spend);
+        self.charge(EntityKind::Key, record.charged_key(), spend);
         self.charge(EntityKind::Team, &record.team_id, spend);
         self.charge_member(EntityKind::TeamMember, &record.team_id, &record.user, spend);
         self.charge(EntityKind::Organization, &record.organization_id, spend);

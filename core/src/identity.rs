@@ -55,7 +55,7 @@ const TEAM: &str = "user_api_key_team_id";
 const ORGANIZATION: &str = "user_api_key_org_id";
 const PROJECT: &str = "user_api_key_project_id";
 
-impl SpendRecord<'_> {
+impl<'a> SpendRecord<'a> {
     /// Whether the key's row may know what the record does not say.
     pub fn asks_for_key(&self) -> bool {
         let user_is_unknown = self.user.is_empty() || self.claim.user || self.is_failure;
@@ -66,7 +66,7 @@ impl SpendRecord<'_> {
     }
 
     /// The key whose row is charged.
-    pub fn charged_key(&self) -> &str {
+    pub fn charged_key(&self) -> &Cow<'a, str> {
         self.claim.active_key.as_ref().unwrap_or(&self.api_key)
     }
 
@@ -79,7 +79,7 @@ impl SpendRecord<'_> {
             self.claim.active_key = Some(Cow::Owned(deprecated.active_key.clone()));
         }
         if self.asks_for_key()
-            && let Some(identity) = keys.active.get(self.charged_key())
+            && let Some(identity) = keys.active.get(self.charged_key().as_ref())
         {
             self.adopt(identity);
         }
@@ -205,8 +205,8 @@ mod tests {
             record
         };
         let within = deprecated(100_000_001);
-        assert_eq!((within.charged_key(), within.user.as_ref(), within.api_key.as_ref()), ("new", "u", KEY));
+        assert_eq!((within.charged_key().as_ref(), within.user.as_ref(), within.api_key.as_ref()), ("new", "u", KEY));
         let after = deprecated(100_000_000);
-        assert_eq!((after.charged_key(), after.user.as_ref()), (KEY, ""));
+        assert_eq!((after.charged_key().as_ref(), after.user.as_ref()), (KEY, ""));
     }
 }

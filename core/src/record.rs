@@ -146,7 +146,7 @@ impl<'a> SpendRecord<'a> {
             start,
             end,
             completion_start: reader.time("completionStartTime")?,
-            request_duration_ms: reader.given_count("request_duration_ms").unwrap_or_else(|| end.millis_since(start)),
+            request_duration_ms: reader.duration_ms(start, end),
             model: reader.name("model"),
             model_id: reader.name("model_id"),
             model_group: reader.name("model_group"),

@@ -1,19 +1,22 @@
-//! Adds a batch's spend to the rows of one kind of entity: existing rows are locked in byte order
-//! (invariant 8) and updated; rows that are missing are made where `litellm_spend.create_missing` asks
-//! for it.
+//! Adds a batch's spend to the rows of one kind of entity, in byte order (invariant 8). Where a row is
+//! missing that `litellm_spend.create_missing` asks for, one upsert makes and updates all of them: to
+//! update first and to insert then would be two passes, and a LiteLLM writer between them a deadlock.
 
 use std::collections::HashSet;
 
 use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend, EntityTotals};
-use litellm_spend_core::sum::Sum;
 use pgrx::datum::DatumWithOid;
-use pgrx::spi::{SpiClient, quote_identifier};
+use pgrx::spi::SpiClient;
 
 use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
 use super::{budget, members, owner};
 use crate::error::Result;
 use crate::settings;
+
+mod creation;
+
+pub use creation::{create, obstacle};
 
 /// Ids of rows, the second `""` where the table has one key column.
 pub type Ids = HashSet<(String, String)>;
@@ -51,42 +54,70 @@ fn write(
     target: &Target,
     spend: &EntitySpend,
 ) -> Result<()> {
-    let existing = owner::act_as(client, target.table.owner, |client| update(client, kind, target, spend))?;
-    if !settings::creates_missing(kind) || existing.len() == spend.len() {
+    let makes_rows = settings::creates_missing(kind) && obstacle(kind, &target.table).is_none();
+    let some_are_missing = makes_rows && existing(client, kind, target, spend.keys())?.len() < spend.len();
+    let updated = if some_are_missing {
+        Ids::new()
+    } else {
+        owner::act_as(client, target.table.owner, |client| update(client, kind, target, spend))?
+    };
+    if !makes_rows || updated.len() == spend.len() {
         return Ok(());
     }
     if kind == EntityKind::Organization {
         budget::ensure(client, targets)?;
     }
-    let missing = spend.iter().filter(|(id, _)| !is_among(&existing, id));
-    owner::act_as(client, target.table.owner, |client| create(client, kind, target, missing))
+    let others = spend.iter().filter(|(id, _)| !is_among(&updated, id));
+    owner::act_as(client, target.table.owner, |client| create(client, kind, target, others))
 }
 
 pub fn is_among(ids: &Ids, (id, member): &EntityId) -> bool {
     ids.contains(&(id.to_string(), member.to_string()))
 }
 
-/// Adds to the rows that exist and returns their ids.
+/// Adds to the rows that exist and returns their ids. A row that comes while this waits for another one's
+/// lock is none of them.
 pub fn update(client: &mut SpiClient, kind: EntityKind, target: &Target, spend: &EntitySpend) -> Result<Ids> {
-    let existing = lock(client, kind, target, spend.keys())?;
-    if existing.is_empty() {
-        return Ok(existing);
+    let locked = lock(client, kind, target, spend.keys())?;
+    if locked.is_empty() {
+        return Ok(locked);
     }
     let keys = kind.key_columns();
-    let sums: Vec<f64> = spend.values().map(|sum| sum.value()).collect();
+    let (ids, sums): (Vec<&EntityId>, Vec<f64>) =
+        spend.iter().filter(|(id, _)| is_among(&locked, id)).map(|(id, sum)| (id, sum.value())).unzip();
     let statement = format!(
         "UPDATE {} AS t SET {} FROM unnest({}, ${}::pg_catalog.float8[]) AS b ({}, spend) WHERE {}",
         target.table.name,
-        assignments(kind, target).join(", "),
+        assignments(kind, target, "b").join(", "),
         id_parameters(keys),
         keys.len() + 1,
         id_aliases(keys),
         same_ids(keys)
     );
-    let mut arguments = id_arguments(keys, spend.keys());
+    let mut arguments = id_arguments(keys, ids.into_iter());
     arguments.push(sums.into());
     client.update(&statement, None, &arguments)?;
-    Ok(existing)
+    Ok(locked)
+}
+
+/// The ids of the rows that exist; locks nothing.
+pub fn existing<'i, 'a: 'i>(
+    client: &mut SpiClient,
+    kind: EntityKind,
+    target: &Target,
+    ids: impl Iterator<Item = &'i EntityId<'a>>,
+) -> Result<Ids> {
+    let keys = kind.key_columns();
+    let query = format!(
+        "SELECT {} FROM {} AS t JOIN unnest({}) AS b ({}) ON {}",
+        keys.iter().map(|key| format!("t.{key}")).collect::<Vec<_>>().join(", "),
+        target.table.name,
+        id_parameters(keys),
+        id_aliases(keys),
+        same_ids(keys)
+    );
+    let arguments = id_arguments(keys, ids);
+    owner::act_as(client, target.table.owner, |client| read_ids(client, keys, &query, &arguments))
 }
 
 /// Locks the rows that exist, in byte order, and returns their ids.
@@ -140,15 +171,16 @@ pub fn id_arguments<'i, 'a: 'i>(keys: &[&str], ids: impl Iterator<Item = &'i Ent
     if keys.len() > 1 { vec![first.into(), second.into()] } else { vec![first.into()] }
 }
 
-/// What LiteLLM sets beside `spend`, where the table has it. A member's `total_spend` is as old as the
-/// column, so its floor is the `spend` that was there before; a key's has no floor.
-fn assignments(kind: EntityKind, target: &Target) -> Vec<String> {
+/// What LiteLLM sets, where the table has it; `added` is the alias of the row to add. A member's
+/// `total_spend` is as old as the column, so its floor is the `spend` that was there before; a key's has no
+/// floor.
+fn assignments(kind: EntityKind, target: &Target, added: &str) -> Vec<String> {
     let total = match kind {
-        EntityKind::TeamMember => "total_spend = greatest(t.total_spend, t.spend) + b.spend",
-        _ => "total_spend = t.total_spend + b.spend",
+        EntityKind::TeamMember => format!("total_spend = greatest(t.total_spend, t.spend) + {added}.spend"),
+        _ => format!("total_spend = t.total_spend + {added}.spend"),
     };
     let optional = [
-        ("total_spend", total.to_owned()),
+        ("total_spend", total),
         ("last_active", format!("last_active = {NOW}")),
         ("updated_at", format!("updated_at = {NOW}")),
     ];
@@ -157,82 +189,5 @@ fn assignments(kind: EntityKind, target: &Target) -> Vec<String> {
         .into_iter()
         .filter(|(column, _)| filled.contains(column) && target.table.has(column))
         .map(|(_, assignment)| assignment);
-    std::iter::once("spend = t.spend + b.spend".to_owned()).chain(present).collect()
-}
-
-/// Makes the rows that are missing. A row that somebody else made in between is added to.
-pub fn create<'i, 'a: 'i>(
-    client: &mut SpiClient,
-    kind: EntityKind,
-    target: &Target,
-    missing: impl Iterator<Item = (&'i EntityId<'a>, &'i Sum)>,
-) -> Result<()> {
-    let (ids, sums): (Vec<&EntityId>, Vec<f64>) = missing.map(|(id, sum)| (id, sum.value())).unzip();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let keys = kind.key_columns();
-    let table = &target.table;
-    let of_key: Vec<String> = keys.iter().map(|key| format!("b.{key}")).collect();
-    let mut columns: Vec<(&str, &str)> = keys.iter().copied().zip(of_key.iter().map(String::as_str)).collect();
-    columns.push(("spend", "b.spend"));
-    columns.extend(made_columns(kind).iter().copied().filter(|(column, _)| table.has(column)));
-    columns.extend(
-        ["created_at", "updated_at"].map(|column| (column, NOW)).iter().filter(|(column, _)| table.has(column)),
-    );
-    columns.extend(table.bare_lists().into_iter().map(|list| (list, "'{}'")));
-    let (names, values): (Vec<String>, Vec<&str>) =
-        columns.into_iter().map(|(name, value)| (quote_identifier(name), value)).unzip();
-    let insert = format!(
-        "INSERT INTO {} AS t ({}) SELECT {} FROM unnest({}, ${}::pg_catalog.float8[]) AS b ({}, spend) {}
-         ON CONFLICT ({}) DO UPDATE SET {}",
-        table.name,
-        names.join(", "),
-        values.join(", "),
-        id_parameters(keys),
-        keys.len() + 1,
-        id_aliases(keys),
-        made_where(kind, &table.name),
-        target.conflict_target(),
-        assignments(kind, target).join(", ").replace("b.spend", "EXCLUDED.spend")
-    );
-    let mut arguments = id_arguments(keys, ids.into_iter());
-    arguments.push(sums.into());
-    client.update(&insert, None, &arguments)?;
-    Ok(())
-}
-
-/// What a new row needs besides its key and spend.
-fn made_columns(kind: EntityKind) -> &'static [(&'static str, &'static str)] {
-    match kind {
-        EntityKind::Key => &[("total_spend", "b.spend"), ("last_active", NOW), ("blocked", "true")],
-        EntityKind::Team => &[("members_with_roles", "'[]'")],
-        EntityKind::TeamMember => &[("total_spend", "b.spend")],
-        EntityKind::EndUser => &[("blocked", "false")],
-        EntityKind::Organization => &[
-            ("organization_alias", "b.organization_id"),
-            ("budget_id", budget::UNLIMITED_ID_LITERAL),
-            ("created_by", "'litellm_spend'"),
-            ("updated_by", "'litellm_spend'"),
-        ],
-        EntityKind::Project | EntityKind::ModelAccessGroup => {
-            &[("created_by", "'litellm_spend'"), ("updated_by", "'litellm_spend'")]
-        }
-        EntityKind::Agent => &[
-            ("agent_name", "b.agent_id"),
-            ("agent_card_params", "'{}'"),
-            ("created_by", "'litellm_spend'"),
-            ("updated_by", "'litellm_spend'"),
-        ],
-        EntityKind::User | EntityKind::Tag | EntityKind::OrganizationMember => &[],
-    }
-}
-
-/// An agent's name is unique too; where another agent bears the id as its name, no row is made.
-fn made_where(kind: EntityKind, table: &str) -> String {
-    if kind == EntityKind::Agent {
-        format!("WHERE NOT EXISTS (SELECT FROM {table} AS a WHERE a.agent_name = b.agent_id)")
-    } else {
-        String::new()
-    }
+    std::iter::once(format!("spend = t.spend + {added}.spend")).chain(present).collect()
 }

@@ -65,7 +65,7 @@ impl<'t> LogTable<'t> {
         let Some((first, last)) = rows::starts(records) else { return Ok(()) };
         let ids: Vec<&str> = records.iter().map(|record| record.request_id.as_ref()).collect();
         let call_id = if self.table.has("litellm_call_id") {
-            "coalesce(litellm_call_id, metadata ->> 'litellm_call_id')"
+            "coalesce(nullif(litellm_call_id, ''), metadata ->> 'litellm_call_id')"
         } else {
             "metadata ->> 'litellm_call_id'"
         };

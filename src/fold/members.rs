@@ -19,20 +19,20 @@ pub fn lock_rosters(client: &mut SpiClient, targets: &Targets, spend: &EntitySpe
     else {
         return Ok(Ids::new());
     };
-    if spend.is_empty() || !teams.table.has("members_with_roles") {
+    let makes_rows = teams.table.has("members_with_roles") && entities::obstacle(KIND, &target.table).is_none();
+    if spend.is_empty() || !makes_rows {
         return Ok(Ids::new());
     }
-    let existing = existing(client, target, spend.keys())?;
+    let existing = entities::existing(client, KIND, target, spend.keys())?;
     let missing = || spend.keys().filter(|id| !entities::is_among(&existing, id));
     let listed = on_roster(client, teams, missing())?;
     if listed.is_empty() {
         return Ok(listed);
     }
-    lock_teams(client, missing().filter(|id| entities::is_among(&listed, id)))?;
-    // Somebody may have left the team before it was locked; who has joined another one is not locked.
-    let mut to_make = on_roster(client, teams, missing())?;
-    to_make.retain(|id| listed.contains(id));
-    Ok(to_make)
+    let candidates = || missing().filter(|id| entities::is_among(&listed, id));
+    lock_teams(client, candidates())?;
+    // Somebody may have left the team before it was locked.
+    on_roster(client, teams, candidates())
 }
 
 /// Writes the spend of team members; makes the rows of those in `to_make`.
@@ -44,24 +44,8 @@ pub fn write(client: &mut SpiClient, target: &Target, spend: &EntitySpend, to_ma
     })
 }
 
-fn existing<'i, 'a: 'i>(
-    client: &mut SpiClient,
-    target: &Target,
-    ids: impl Iterator<Item = &'i EntityId<'a>>,
-) -> Result<Ids> {
-    let keys = KIND.key_columns();
-    let query = format!(
-        "SELECT t.team_id, t.user_id FROM {} AS t JOIN unnest({}) AS b ({}) ON {}",
-        target.table.name,
-        entities::id_parameters(keys),
-        entities::id_aliases(keys),
-        entities::same_ids(keys)
-    );
-    let arguments = entities::id_arguments(keys, ids);
-    owner::act_as(client, target.table.owner, |client| entities::read_ids(client, keys, &query, &arguments))
-}
-
-/// Those of `ids` whose team has the user among its `members_with_roles`.
+/// Those of `ids` whose team has the user among its `members_with_roles`. Each roster is read once,
+/// however many of the batch are in its team.
 fn on_roster<'i, 'a: 'i>(
     client: &mut SpiClient,
     teams: &Target,
@@ -69,9 +53,16 @@ fn on_roster<'i, 'a: 'i>(
 ) -> Result<Ids> {
     let keys = KIND.key_columns();
     let query = format!(
-        "SELECT b.team_id, b.user_id FROM unnest({}) AS b ({})
-         JOIN {} AS t ON t.team_id = b.team_id AND t.members_with_roles OPERATOR(pg_catalog.@>)
-             pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object('user_id', b.user_id))",
+        "WITH b AS (SELECT * FROM unnest({}) AS b ({})),
+         rosters AS MATERIALIZED (
+             SELECT t.team_id, CASE pg_catalog.jsonb_typeof(t.members_with_roles)
+                                   WHEN 'array' THEN t.members_with_roles ELSE '[]' END AS members
+             FROM {} AS t WHERE t.team_id IN (SELECT team_id FROM b)),
+         listed AS MATERIALIZED (
+             SELECT DISTINCT r.team_id, m.member ->> 'user_id' AS user_id
+             FROM rosters AS r CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(r.members) AS m (member)
+             WHERE pg_catalog.jsonb_typeof(m.member -> 'user_id') = 'string')
+         SELECT team_id, user_id FROM b JOIN listed USING (team_id, user_id)",
         entities::id_parameters(keys),
         entities::id_aliases(keys),
         teams.table.name

@@ -7,11 +7,15 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
 
 use super::targets::Target;
-use super::upsert::{Column, NOW, On};
+use super::upsert::NOW;
 use crate::error::Result;
 
-/// The columns of the target's key that may be NULL.
+/// The columns of the target's key that may be NULL; none where a foreign key may keep rows from being
+/// deleted.
 pub fn nullable_key(target: &Target) -> Vec<&str> {
+    if target.table.is_referenced {
+        return Vec::new();
+    }
     let columns = target.key.iter().flat_map(|key| &key.columns);
     columns.map(String::as_str).filter(|column| target.table.is_nullable(column)).collect()
 }
@@ -21,8 +25,10 @@ pub fn nullable_key(target: &Target) -> Vec<&str> {
 pub fn returning_new_keys(target: &Target, upsert: &str) -> String {
     let keys = key_columns(target);
     let list = keys.join(", ");
-    let arrays: Vec<String> =
-        keys.iter().map(|key| format!("pg_catalog.array_agg(w.{key}) FILTER (WHERE w.is_new)")).collect();
+    let arrays: Vec<String> = keys
+        .iter()
+        .map(|key| format!("pg_catalog.array_agg(w.{key}::pg_catalog.text) FILTER (WHERE w.is_new)"))
+        .collect();
     format!(
         "WITH w AS ({upsert} RETURNING {list}, created_at = {NOW}::pg_catalog.timestamp(3) AS is_new)
          SELECT {} FROM w",
@@ -31,12 +37,13 @@ pub fn returning_new_keys(target: &Target, upsert: &str) -> String {
 }
 
 /// Adds rows with NULL in `nullable` to the row that has `''` there, and deletes them. The first column of
-/// the key, the entity, has a branch for each case, so that either finds its rows through the index.
-pub fn merge_statement(target: &Target, columns: &[Column], nullable: &[&str]) -> String {
+/// the key, the entity, has a branch for each case, so that either finds its rows through the index. All
+/// numbers are added up, those that this version does not know as well.
+pub fn merge_statement(target: &Target, nullable: &[&str]) -> String {
     let keys = key_columns(target);
     let is_nullable = |key: &String| nullable.iter().any(|name| quote_identifier(name) == *key);
     let sums: Vec<String> =
-        columns.iter().filter(|column| column.on == On::Sum).map(|column| quote_identifier(column.name)).collect();
+        target.table.numbers().into_iter().map(quote_identifier).filter(|sum| !keys.contains(sum)).collect();
     let list = |of: &[String], text: &dyn Fn(&String) -> String| of.iter().map(text).collect::<Vec<_>>().join(", ");
     let all = |of: &[String], text: &dyn Fn(&String) -> String| of.iter().map(text).collect::<Vec<_>>().join(" AND ");
     let (entity, others) = keys.split_at(1.min(keys.len()));
@@ -45,14 +52,21 @@ pub fn merge_statement(target: &Target, columns: &[Column], nullable: &[&str]) -
         true => format!("coalesce(o.{key}, '') = b.{key}"),
         false => format!("o.{key} = b.{key}"),
     });
-    let is_null: Vec<String> =
+    let null_others: Vec<String> =
         others.iter().filter(|key| is_nullable(key)).map(|key| format!("o.{key} IS NULL")).collect();
+    let mut branches = Vec::new();
+    if !null_others.is_empty() {
+        branches.push(format!("o.{entity} = b.{entity} AND {same_others} AND ({})", null_others.join(" OR ")));
+    }
+    if nullable.iter().any(|name| quote_identifier(name) == entity) {
+        branches.push(format!("o.{entity} IS NULL AND b.{entity} = '' AND {same_others}"));
+    }
+    let table = &target.table.name;
+    let old: Vec<String> =
+        branches.iter().map(|branch| format!("SELECT o.id, b.* FROM b JOIN {table} AS o ON {branch}")).collect();
     format!(
         "WITH b AS (SELECT * FROM unnest({parameters}) AS b ({names})),
-         old AS (SELECT o.id, b.* FROM b JOIN {table} AS o
-                     ON o.{entity} = b.{entity} AND {same_others} AND ({is_null})
-                 UNION ALL
-                 SELECT o.id, b.* FROM b JOIN {table} AS o ON o.{entity} IS NULL AND b.{entity} = '' AND {same_others}),
+         old AS ({old}),
          merged AS (DELETE FROM {table} AS o USING old AS b WHERE o.id = b.id RETURNING {of_key}, {of_old}, o.created_at, o.model_group AS group_before),
          total AS (SELECT {names}, {totals}, pg_catalog.min(created_at) AS created_at,
                           pg_catalog.min(nullif(group_before, '')) AS group_before FROM merged GROUP BY {names})
@@ -60,12 +74,11 @@ pub fn merge_statement(target: &Target, columns: &[Column], nullable: &[&str]) -
          FROM total AS b WHERE {same_key}",
         parameters = (1..=keys.len()).map(|n| format!("${n}::pg_catalog.text[]")).collect::<Vec<_>>().join(", "),
         names = keys.join(", "),
-        table = target.table.name,
-        is_null = is_null.join(" OR "),
+        old = old.join(" UNION ALL "),
         of_key = list(&keys, &|key| format!("b.{key}")),
         of_old = list(&sums, &|sum| format!("o.{sum}")),
         totals = list(&sums, &|sum| format!("pg_catalog.sum({sum}) AS {sum}")),
-        changes = list(&sums, &|sum| format!("{sum} = o.{sum} + b.{sum}")),
+        changes = list(&sums, &|sum| format!("{sum} = coalesce(o.{sum} + b.{sum}, o.{sum}, b.{sum})")),
         // The first writer's stays, unless it is part of the key.
         model_group = match keys.iter().any(|key| key == "model_group") {
             true => "",

@@ -1,6 +1,6 @@
 //! The targets as the catalogue has them now (invariant 9): which of LiteLLM's tables exist, their
-//! columns and their unique keys. A missing table is skipped; one that lacks its unique key holds the
-//! fold, for a restore or migration may be under way.
+//! columns and their unique keys. A missing table is skipped; one that lacks the unique key by which a fold
+//! finds its rows holds the fold, for a restore or migration may be under way.
 
 use std::collections::HashMap;
 
@@ -141,7 +141,7 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     match role.key() {
         None if role == Role::Log => log_finding(table),
         None => Finding::Found(Target { table, key: None }),
-        Some((required, optional)) => match table.unique_keys.iter().find_map(|key| key.fit(required, optional)) {
+        Some((required, optional)) => match table.key(required, optional) {
             Some(key) => Finding::Found(Target { table, key: Some(key) }),
             None => Finding::Held(
                 format!("{} has no valid unique index on just ({})", table.name, required.join(", ")),
@@ -155,8 +155,7 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
 /// must have it on just the request id.
 fn log_finding(table: Table) -> Finding {
     let by_time: &[&str] = if table.is_partitioned { &["startTime"] } else { &[] };
-    let key = |optional: &[&str]| table.unique_keys.iter().find_map(|key| key.fit(&["request_id"], optional));
-    match key(&[]).or_else(|| key(by_time)) {
+    match table.key(&["request_id"], by_time) {
         Some(key) => Finding::Found(Target { table, key: Some(key) }),
         None => {
             let columns: Vec<&str> = ["request_id"].iter().chain(by_time).copied().collect();

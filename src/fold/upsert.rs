@@ -92,7 +92,7 @@ pub fn write(client: &mut SpiClient, target: &Target, columns: Vec<Column>) -> R
     if !nullable.is_empty() {
         statement = null_keys::returning_new_keys(target, &statement);
     }
-    let merge = (!nullable.is_empty()).then(|| null_keys::merge_statement(target, &columns, &nullable));
+    let merge = (!nullable.is_empty()).then(|| null_keys::merge_statement(target, &nullable));
     let arguments: Vec<DatumWithOid> = columns.into_iter().map(|column| column.values.into()).collect();
     owner::act_as(client, target.table.owner, |client| {
         let new_rows = client.update(&statement, None, &arguments)?;

@@ -1,6 +1,7 @@
 //! `LiteLLM_BudgetWindowSpend`: adds what a batch spent to the running total of each budget window of
 //! its keys and teams. A window that has moved on starts from this batch; a window without a row starts
-//! from what the log holds of it (LiteLLM's budget_window_spend_writer.py).
+//! from what the log holds of it (LiteLLM's budget_window_spend_writer.py). That sum may take as long as
+//! the log is large, so it is read before the fold locks any row.
 
 use std::collections::HashSet;
 
@@ -23,41 +24,53 @@ pub const COLUMNS: [&str; 7] =
     ["entity_type", "entity_id", "window_duration", "window_start", "spend", "created_at", "updated_at"];
 
 /// What is added to one row.
-struct Increment {
+pub struct Increment {
     holder: EntityKind,
     id: String,
     window: Window,
     spend: f64,
+    /// What a row that is not there starts from; `None` if it is there.
+    logged_before: Option<f64>,
 }
 
-/// Writes the windows of the batch's keys and teams; `counted` are the batch's requests.
-pub fn write(
+/// Reads the windows of the batch's keys and teams; `counted` are the batch's requests. Locks nothing.
+pub fn read(
     client: &mut SpiClient,
     targets: &Targets,
     counted: &[SpendRecord],
     holders: &[HolderSpends],
-) -> Result<()> {
-    let Some(target) = targets.get(Role::WindowSpend) else { return Ok(()) };
+) -> Result<Vec<Increment>> {
     let mut increments = Vec::new();
+    let Some(target) = targets.get(Role::WindowSpend) else { return Ok(increments) };
     for (holder, spends) in budget_window::HOLDERS.into_iter().zip(holders) {
         if let Some(table) = targets.get(Role::Entity(holder)) {
             read_windows(client, holder, table, spends, &mut increments)?;
         }
     }
+    if !increments.is_empty() {
+        let existing = existing(client, target, &increments)?;
+        let mut missing: Vec<&mut Increment> =
+            increments.iter_mut().filter(|increment| !existing.contains(&key_of(increment))).collect();
+        add_up_log(client, targets, counted, &mut missing)?;
+    }
+    Ok(increments)
+}
+
+/// Writes the windows.
+pub fn write(client: &mut SpiClient, targets: &Targets, increments: &[Increment]) -> Result<()> {
+    let Some(target) = targets.get(Role::WindowSpend) else { return Ok(()) };
     if increments.is_empty() {
         return Ok(());
     }
-    let existing = lock(client, target, &increments)?;
-    let missing: Vec<&Increment> =
-        increments.iter().filter(|increment| !existing.contains(&key_of(increment))).collect();
-    if !missing.is_empty() {
-        let before = logged_before(client, targets, counted, &missing)?;
-        insert(client, target, &missing, before, "DO NOTHING")?;
+    if increments.iter().any(|increment| increment.logged_before.is_some()) {
+        let before = increments.iter().map(|increment| increment.logged_before.unwrap_or(0.0)).collect();
+        insert(client, target, increments, before, KEEP)?;
     }
-    let all: Vec<&Increment> = increments.iter().collect();
-    let spends = all.iter().map(|increment| increment.spend).collect();
-    insert(client, target, &all, spends, ADD)
+    insert(client, target, increments, increments.iter().map(|increment| increment.spend).collect(), ADD)
 }
+
+/// Only locks a row that is there, so that all of them are locked in one order (invariant 8).
+const KEEP: &str = "DO UPDATE SET updated_at = EXCLUDED.updated_at";
 
 /// A window that has moved on starts anew.
 const ADD: &str = "DO UPDATE SET
@@ -86,7 +99,8 @@ fn read_windows(
             let (Some(id), Some(limits)) = (row.get::<String>(1)?, row.get::<String>(2)?) else { continue };
             let (Some(spend), Ok(limits)) = (spends.get(id.as_str()), Json::from_text(&limits)) else { continue };
             for window in budget_window::windows(&limits, now()) {
-                increments.push(Increment { holder, id: id.clone(), window, spend: spend.value() });
+                let spend = spend.value();
+                increments.push(Increment { holder, id: id.clone(), window, spend, logged_before: None });
             }
         }
         Ok(())
@@ -106,18 +120,16 @@ fn key_of(increment: &Increment) -> RowKey {
     (entity_type.to_owned(), increment.id.clone(), increment.window.duration.clone())
 }
 
-/// Locks the rows that exist, in LiteLLM's order, and returns their keys.
-fn lock(client: &mut SpiClient, target: &Target, increments: &[Increment]) -> Result<HashSet<RowKey>> {
+/// The keys of the rows that exist.
+fn existing(client: &mut SpiClient, target: &Target, increments: &[Increment]) -> Result<HashSet<RowKey>> {
     let query = format!(
         "SELECT t.entity_type, t.entity_id, t.window_duration FROM {} AS t
          JOIN unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[])
              AS b (entity_type, entity_id, window_duration)
-         USING (entity_type, entity_id, window_duration)
-         ORDER BY t.entity_type COLLATE \"C\", t.entity_id COLLATE \"C\", t.window_duration COLLATE \"C\"
-         FOR NO KEY UPDATE OF t",
+         USING (entity_type, entity_id, window_duration)",
         target.table.name
     );
-    let (types, (ids, durations)) = split_keys(increments.iter());
+    let (types, (ids, durations)) = split_keys(increments);
     owner::act_as(client, target.table.owner, |client| {
         let mut existing = HashSet::new();
         for row in client.update(&query, None, &[types.into(), ids.into(), durations.into()])? {
@@ -129,15 +141,17 @@ fn lock(client: &mut SpiClient, target: &Target, increments: &[Increment]) -> Re
     })
 }
 
-/// What the log holds of each window without this batch, whose rows may be in it already.
-fn logged_before(
+/// Sums up what the log holds of each window without this batch, whose rows may be in it already.
+fn add_up_log(
     client: &mut SpiClient,
     targets: &Targets,
     counted: &[SpendRecord],
-    windows: &[&Increment],
-) -> Result<Vec<f64>> {
-    let mut before = vec![0.0; windows.len()];
-    let Some(log) = targets.get(Role::Log) else { return Ok(before) };
+    windows: &mut [&mut Increment],
+) -> Result<()> {
+    for window in windows.iter_mut() {
+        window.logged_before = Some(0.0);
+    }
+    let Some(log) = targets.get(Role::Log) else { return Ok(()) };
     for holder in budget_window::HOLDERS {
         let of_holder: Vec<usize> = (0..windows.len()).filter(|at| windows[*at].holder == holder).collect();
         let Some(first) = of_holder.iter().map(|at| windows[*at].window.start).min() else { continue };
@@ -150,28 +164,28 @@ fn logged_before(
              GROUP BY b.n",
             log.table.name
         );
-        let ids: Vec<&str> = of_holder.iter().map(|at| windows[*at].id.as_str()).collect();
+        let ids: Vec<String> = of_holder.iter().map(|at| windows[*at].id.clone()).collect();
         let starts: Vec<Timestamp> = of_holder.iter().map(|at| timestamp(windows[*at].window.start)).collect();
         let batch: Vec<&str> = counted.iter().map(|record| record.request_id.as_ref()).collect();
         let arguments = [ids.into(), starts.into(), timestamp(first).into(), batch.into()];
         owner::act_as(client, log.table.owner, |client| {
             for row in client.update(&query, None, &arguments)? {
                 let n = row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok());
-                if let (Some(at), Some(spend)) = (n.and_then(|n| of_holder.get(n.wrapping_sub(1))), row.get(2)?) {
-                    before[*at] = spend;
+                if let Some(at) = n.and_then(|n| of_holder.get(n.wrapping_sub(1))) {
+                    windows[*at].logged_before = row.get(2)?;
                 }
             }
             Ok(())
         })?;
     }
-    Ok(before)
+    Ok(())
 }
 
 /// Inserts rows of these windows that hold `spends`; `on_conflict` says what becomes of one that is there.
 fn insert(
     client: &mut SpiClient,
     target: &Target,
-    windows: &[&Increment],
+    windows: &[Increment],
     spends: Vec<f64>,
     on_conflict: &str,
 ) -> Result<()> {
@@ -184,7 +198,7 @@ fn insert(
         target.table.name,
         target.conflict_target()
     );
-    let (types, (ids, durations)) = split_keys(windows.iter().copied());
+    let (types, (ids, durations)) = split_keys(windows);
     let starts: Vec<Timestamp> = windows.iter().map(|increment| timestamp(increment.window.start)).collect();
     owner::act_as(client, target.table.owner, |client| {
         let arguments = [types.into(), ids.into(), durations.into(), starts.into(), spends.into()];
@@ -195,8 +209,9 @@ fn insert(
 
 type Keys<'i> = (Vec<&'static str>, (Vec<&'i str>, Vec<&'i str>));
 
-fn split_keys<'i>(increments: impl Iterator<Item = &'i Increment>) -> Keys<'i> {
+fn split_keys(increments: &[Increment]) -> Keys<'_> {
     increments
+        .iter()
         .map(|increment| {
             let key = (increment.id.as_str(), increment.window.duration.as_str());
             (budget_window::entity_type(increment.holder), key)

@@ -91,8 +91,13 @@ impl<'j, 'a> Reader<'j, 'a> {
         self.given_count(key).unwrap_or(0)
     }
 
-    pub(super) fn given_count(&self, key: &str) -> Option<i64> {
+    fn given_count(&self, key: &str) -> Option<i64> {
         self.given(key).and_then(Json::as_i64_clamped).map(within_bounds)
+    }
+
+    /// As the record says, else from start to end.
+    pub(super) fn duration_ms(&self, start: Moment, end: Moment) -> i64 {
+        self.given_count("request_duration_ms").unwrap_or_else(|| within_bounds(end.millis_since(start)))
     }
 
     /// Tokens of the prompt cache: the usage's own field if it is not 0, else the first non-zero

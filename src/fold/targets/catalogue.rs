@@ -12,10 +12,12 @@ use crate::error::Result;
 
 const TABLES: &str = "SELECT c.oid, c.relname::pg_catalog.text, c.relowner, c.relkind IN ('r', 'p'), c.relkind = 'p',
         coalesce(p.partdefid <> 0, false),
+        EXISTS (SELECT FROM pg_catalog.pg_constraint f WHERE f.confrelid = c.oid AND f.contype = 'f'),
         pg_catalog.array_agg(a.attname::pg_catalog.text),
         pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, NULL)),
-        pg_catalog.array_agg(a.atthasdef),
-        pg_catalog.array_agg(NOT a.attnotnull)
+        pg_catalog.array_agg(a.atthasdef OR a.attidentity <> ''),
+        pg_catalog.array_agg(NOT a.attnotnull),
+        pg_catalog.array_agg(a.attgenerated <> '')
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -56,16 +58,17 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
         else {
             continue;
         };
-        let column_names: Vec<String> = row.get(7)?.unwrap_or_default();
-        let types: Vec<String> = row.get(8)?.unwrap_or_default();
-        let defaults: Vec<bool> = row.get(9)?.unwrap_or_default();
-        let nullable: Vec<bool> = row.get(10)?.unwrap_or_default();
+        let column_names: Vec<String> = row.get(8)?.unwrap_or_default();
+        let types: Vec<String> = row.get(9)?.unwrap_or_default();
+        let defaults: Vec<bool> = row.get(10)?.unwrap_or_default();
+        let nullable: Vec<bool> = row.get(11)?.unwrap_or_default();
+        let generated: Vec<bool> = row.get(12)?.unwrap_or_default();
         let columns = column_names
             .into_iter()
             .zip(types)
-            .zip(defaults.into_iter().zip(nullable))
-            .map(|((name, type_name), (has_default, is_nullable))| {
-                (name, Column { type_name, has_default, is_nullable })
+            .zip(defaults.into_iter().zip(nullable).zip(generated))
+            .map(|((name, type_name), ((has_default, is_nullable), is_generated))| {
+                (name, Column { type_name, has_default, is_nullable, is_generated })
             })
             .collect();
         let table = Table {
@@ -75,6 +78,7 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
             is_table: row.get(4)? == Some(true),
             is_partitioned: row.get(5)? == Some(true),
             takes_every_row: row.get(6)? == Some(true),
+            is_referenced: row.get(7)? == Some(true),
             columns,
             unique_keys: Vec::new(),
             peculiarities: Vec::new(),

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use litellm_spend_core::entity::EntityKind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::{Finding, Role, catalogue, finding};
+use super::{Finding, Role, examine};
 use crate::error::Result;
+use crate::fold::entities;
 use crate::{session, settings, tables};
 
 type Row = (String, bool, &'static str, Vec<String>, Vec<String>, Option<String>);
@@ -34,13 +36,8 @@ fn list_targets() -> std::result::Result<
 }
 
 fn rows() -> Result<Vec<Row>> {
-    let schema = settings::target_schema();
-    let names: Vec<&str> = Role::all().map(Role::table).collect();
-    let mut tables = Spi::connect(|client| catalogue::read(client, &schema, &names))?;
-    Ok(Role::all()
-        .filter(|role| role.is_target())
-        .map(|role| row(role, finding(role, tables.remove(role.table()))))
-        .collect())
+    let findings = Spi::connect(|client| examine(client, &settings::target_schema()))?;
+    Ok(findings.into_iter().filter(|(role, _)| role.is_target()).map(|(role, finding)| row(role, finding)).collect())
 }
 
 fn row(role: Role, finding: Finding) -> Row {
@@ -60,8 +57,13 @@ fn row(role: Role, finding: Finding) -> Row {
             let mut unknown: Vec<String> =
                 target.table.columns.keys().filter(|column| !known.contains(column.as_str())).cloned().collect();
             unknown.sort_unstable();
-            let peculiar = target.table.peculiarities.join("; ");
-            let reason = Some(peculiar).filter(|text| !text.is_empty());
+            let mut peculiarities = target.table.peculiarities.clone();
+            if let Role::Entity(kind) = role
+                && kind != EntityKind::OrganizationMember
+            {
+                peculiarities.extend(entities::obstacle(kind, &target.table));
+            }
+            let reason = Some(peculiarities.join("; ")).filter(|text| !text.is_empty());
             (name, true, "written", written.map(str::to_owned).collect(), unknown, reason)
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pgrx::prelude::*;
 
-use super::keys::UniqueKey;
+use super::keys::{Key, UniqueKey};
 
 /// A table, or what bears a table's name.
 pub struct Table {
@@ -17,6 +17,8 @@ pub struct Table {
     pub is_partitioned: bool,
     /// Whether a partitioned table has a `DEFAULT` partition.
     pub takes_every_row: bool,
+    /// Whether a foreign key points to it.
+    pub is_referenced: bool,
     pub columns: HashMap<String, Column>,
     pub unique_keys: Vec<UniqueKey>,
     /// What may change or refuse a write: triggers, rules, row security.
@@ -27,9 +29,13 @@ pub struct Table {
 pub struct Column {
     /// As `format_type` names it, without a modifier.
     pub type_name: String,
+    /// A default, an identity or a generated value.
     pub has_default: bool,
     pub is_nullable: bool,
+    pub is_generated: bool,
 }
+
+const NUMBERS: [&str; 6] = ["smallint", "integer", "bigint", "real", "double precision", "numeric"];
 
 impl Table {
     pub fn has(&self, column: &str) -> bool {
@@ -44,12 +50,32 @@ impl Table {
         self.columns.get(column).is_some_and(|found| found.is_nullable)
     }
 
+    /// The unique key of all of `required` and at most `optional` besides; of several the shortest, for the
+    /// rows that it keeps apart are apart by the others too.
+    pub fn key(&self, required: &[&str], optional: &[&str]) -> Option<Key> {
+        let fitting = self.unique_keys.iter().filter_map(|key| key.fit(required, optional));
+        fitting.min_by_key(|key| key.columns.len())
+    }
+
+    /// The columns that hold numbers and can be set; sorted.
+    pub fn numbers(&self) -> Vec<&str> {
+        self.columns_where(|column| NUMBERS.contains(&column.type_name.as_str()) && !column.is_generated)
+    }
+
+    /// The columns of which each row must bring a value; sorted.
+    pub fn required_columns(&self) -> Vec<&str> {
+        self.columns_where(|column| !column.has_default && !column.is_nullable)
+    }
+
     /// Text array columns without a default, which LiteLLM always fills; sorted.
     pub fn bare_lists(&self) -> Vec<&str> {
-        let bare = |column: &Column| column.type_name == "text[]" && !column.has_default;
-        let mut lists: Vec<&str> =
-            self.columns.iter().filter(|(_, column)| bare(column)).map(|(name, _)| name.as_str()).collect();
-        lists.sort_unstable();
-        lists
+        self.columns_where(|column| column.type_name == "text[]" && !column.has_default)
+    }
+
+    fn columns_where(&self, holds: impl Fn(&Column) -> bool) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.columns.iter().filter(|(_, column)| holds(column)).map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names
     }
 }
