@@ -23,7 +23,7 @@ WAITED = f"{WAITING} AND query_start < clock_timestamp() - interval '1200 ms'"
 
 @pytest.fixture
 def database(database: Database) -> Database:
-    database.execute('INSERT INTO "LiteLLM_EndUserTable" (user_id, spend, blocked) VALUES (\'e1\', 1, false)')
+    database.execute("INSERT INTO \"LiteLLM_EndUserTable\" (user_id, spend, blocked) VALUES ('e1', 1, false)")
     return database
 
 
@@ -93,7 +93,7 @@ def test_no_row_is_locked_while_a_new_window_adds_up_the_log(database: Database)
 def test_a_time_limit_for_transactions_ends_no_worker(database: Database) -> None:
     if database.value("SELECT current_setting('server_version_num')::int") < 170000:
         pytest.skip("transaction_timeout came with Postgres 17")
-    database.execute(f'ALTER DATABASE "{database.name}" SET transaction_timeout = \'100 ms\'')
+    database.execute(f"ALTER DATABASE \"{database.name}\" SET transaction_timeout = '100 ms'")
     database.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
     with other_writer(database, "transaction_timeout=0") as proxy:
         proxy.execute("UPDATE \"LiteLLM_EndUserTable\" SET spend = 2 WHERE user_id = 'e1'")
