@@ -7,8 +7,7 @@ use std::fmt::Write;
 use sha2::{Digest, Sha256};
 
 /// Names that LiteLLM's proxy uses in place of a key hash.
-const SERVICE_ALIASES: &[&str] =
-    &["litellm_proxy_master_key", "litellm-internal-health-check", "LITELLM_INTERNAL_JOBS_SERVICE_ACCOUNT"];
+const SERVICE_ALIASES: &[&str] = &["litellm_proxy_master_key", "litellm-internal-health-check", "litellm-cli"];
 const HASHED_JWT_PREFIX: &str = "hashed-jwt-";
 
 /// The stored form of an API key: `""`, 64 hex digits and LiteLLM's service aliases stay as they are;
@@ -56,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_hash_and_a_service_alias_stay() {
-        for key in [KEY_ONE, "litellm_proxy_master_key", &format!("hashed-jwt-{KEY_ONE}"), ""] {
+        for key in [KEY_ONE, "litellm_proxy_master_key", "litellm-cli", &format!("hashed-jwt-{KEY_ONE}"), ""] {
             assert_eq!(stored_form(key), key);
         }
     }

@@ -11,15 +11,28 @@ use crate::record::{self, SpendRecord};
 
 type Text<'a> = Cow<'a, str>;
 
-/// Request ids that are remembered, each with the hashes of the call ids that hold it: none if it is not
-/// known whose they are, several if memories differ.
+/// Request ids that are remembered.
 #[derive(Debug, Default)]
-pub struct Known(HashMap<String, Vec<i64>>);
+pub struct Known(HashMap<String, Holders>);
+
+/// Who holds an id.
+#[derive(Debug, Default, Clone)]
+struct Holders {
+    /// Hashes of call ids: none if it is not known whose the id is, several if memories differ.
+    calls: Vec<i64>,
+    /// Whether the cost of a batch was charged under it.
+    is_charged_batch: bool,
+}
 
 impl Known {
     /// Notes that an id is remembered, and the hash of the call id that holds it.
     pub fn add(&mut self, request_id: &str, call: Option<i64>) {
-        self.0.entry(request_id.to_owned()).or_default().extend(call);
+        self.0.entry(request_id.to_owned()).or_default().calls.extend(call);
+    }
+
+    /// Notes that the cost of a batch was charged under this id.
+    pub fn add_charged_batch(&mut self, request_id: &str) {
+        self.0.entry(request_id.to_owned()).or_default().is_charged_batch = true;
     }
 
     pub fn holds(&self, request_id: &str) -> bool {
@@ -85,18 +98,18 @@ impl<'a> Groups<'a> {
         for group in self.groups {
             let mut contenders = group.reused;
             let holders = match known.0.get(group.first.request_id.as_ref()) {
-                Some(calls) => {
+                Some(holders) => {
                     contenders.insert(0, group.first);
-                    calls.clone()
+                    holders.clone()
                 }
                 None => {
-                    let calls = group.first.litellm_call_id.as_deref().map(call_hash).into_iter().collect();
+                    let calls = group.first.holder().map(|holder| call_hash(holder)).into_iter().collect();
                     resolved.counted.push(group.first);
-                    calls
+                    Holders { calls, is_charged_batch: false }
                 }
             };
             for record in contenders {
-                if is_held(&holders, &record) {
+                if holders.include(&record) {
                     resolved.duplicates += 1;
                 } else {
                     resolved.renamed.push(under_its_call_id(record));
@@ -107,24 +120,30 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// Whether `record` repeats a request that holds its id: a call id is equal, or one side is unknown.
-fn is_held(holders: &[i64], record: &SpendRecord) -> bool {
-    match record.litellm_call_id.as_deref() {
-        Some(call_id) if !holders.is_empty() => holders.contains(&call_hash(call_id)),
-        _ => true,
+impl Holders {
+    /// Whether `record` repeats a request that holds its id: a call id is equal, or one side is unknown. A
+    /// batch was charged, or there is nothing to charge (LiteLLM's `_claim_batch_cost_spend_log`).
+    fn include(&self, record: &SpendRecord) -> bool {
+        if record.is_batch_cost() && (self.is_charged_batch || record.spend <= 0.0) {
+            return true;
+        }
+        match record.holder() {
+            Some(holder) if !self.calls.is_empty() => self.calls.contains(&call_hash(holder)),
+            _ => true,
+        }
     }
 }
 
 impl<'a> Group<'a> {
     fn new(first: SpendRecord<'a>) -> Self {
-        let calls = first.litellm_call_id.iter().cloned().collect();
+        let calls = first.holder().into_iter().cloned().collect();
         Group { first, reused: Vec::new(), calls }
     }
 
     /// Takes a record of this id; false if it repeats one: a call id is equal, or one side is unknown.
     fn takes(&mut self, record: SpendRecord<'a>) -> bool {
-        let is_new = match &record.litellm_call_id {
-            Some(call_id) if !self.calls.is_empty() => self.calls.insert(call_id.clone()),
+        let is_new = match record.holder() {
+            Some(holder) if !self.calls.is_empty() => self.calls.insert(holder.clone()),
             _ => false,
         };
         if is_new {
@@ -135,8 +154,8 @@ impl<'a> Group<'a> {
 }
 
 fn under_its_call_id(mut record: SpendRecord) -> SpendRecord {
-    let call_id = record.litellm_call_id.as_deref().unwrap_or_default();
-    record.request_id = record::fit_id(Cow::Owned(format!("{}#{call_id}", record.request_id)));
+    let holder = record.holder().map(AsRef::as_ref).unwrap_or_default();
+    record.request_id = record::fit_id(Cow::Owned(format!("{}#{holder}", record.request_id)));
     record
 }
 

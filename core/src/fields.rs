@@ -18,6 +18,8 @@ pub enum Rule {
     Url,
     /// A model name: in a failed request it may be a mistyped prompt.
     Model,
+    /// The name of a group of models, which such a request may repeat the prompt in.
+    ModelGroup,
     /// An object with these members, or JSON text of one.
     Members(Fields),
     /// The user's own data, stored as it is.
@@ -34,7 +36,7 @@ pub fn rule(fields: Fields, key: &str) -> Option<&'static Rule> {
     fields.iter().find(|(name, _)| *name == key).map(|(_, rule)| rule)
 }
 
-use Rule::{Any, ApiKey, Members, Model, Number, Prompt, Scalar, Scalars, Url};
+use Rule::{Any, ApiKey, Members, Model, ModelGroup, Number, Prompt, Scalar, Scalars, Url};
 
 /// A spend record in either shape, with the fields that only litellm_spend's client sends.
 pub const RECORD: Fields = &[
@@ -54,7 +56,7 @@ pub const RECORD: Fields = &[
     ("completion_tokens", Number),
     ("model", Model),
     ("model_id", Scalar),
-    ("model_group", Model),
+    ("model_group", ModelGroup),
     ("custom_llm_provider", Scalar),
     ("api_base", Url),
     ("api_key", ApiKey),
@@ -132,16 +134,17 @@ const METADATA: Fields = &[
     ("attempted_retries", Number),
     ("attempted_fallbacks", Number),
     ("max_retries", Number),
-    ("original_model_group", Model),
+    ("original_model_group", ModelGroup),
+    ("upstream_provider", Scalar),
     ("batch_models", Scalars),
     ("batch_successful_requests", Number),
     ("batch_failed_requests", Number),
     ("cold_storage_object_key", Scalar),
     ("litellm_overhead_time_ms", Number),
-    ("litellm_gateway_injected_cache", Number),
+    ("litellm_gateway_injected_cache", Scalar),
     ("litellm_roi_estimator", Number),
     ("used_client_oauth_token", Number),
-    ("azure_spillover", Number),
+    ("azure_spillover", Members(&[("from_deployment", Scalar)])),
     ("tags", Scalars),
 ];
 
@@ -155,7 +158,16 @@ const USAGE: Fields = &[
     ("cache_read_input_tokens", Number),
     ("cache_creation_input_tokens", Number),
     ("cost", Number),
+    ("is_byok", Number),
+    ("cached_tokens", Number),
+    ("prompt_cache_hit_tokens", Number),
+    ("prompt_cache_miss_tokens", Number),
+    ("output_image_count", Number),
+    ("seconds", Number),
+    ("batch_unknown_usage_requests", Number),
     ("service_tier", Scalar),
+    ("inference_geo", Scalar),
+    ("type", Scalar),
     ("prompt_tokens_details", Members(TOKEN_DETAILS)),
     ("completion_tokens_details", Members(TOKEN_DETAILS)),
     ("input_tokens_details", Members(TOKEN_DETAILS)),
@@ -179,14 +191,28 @@ const TOKEN_DETAILS: Fields = &[
     ("video_length_seconds", Number),
     ("web_search_requests", Number),
     ("tool_search_requests", Number),
+    ("browser_open_requests", Number),
+    ("google_maps_grounding_requests", Number),
+    ("tool_use_tokens", Number),
+    ("initial_prompt_tokens", Number),
+    ("audio_length_seconds", Number),
+    ("query_count", Number),
+    ("cache_type", Scalar),
     ("cache_creation_token_details", Members(CACHE_CREATION)),
 ];
 
-const CACHE_CREATION: Fields = &[("ephemeral_5m_input_tokens", Number), ("ephemeral_1h_input_tokens", Number)];
+const CACHE_CREATION: Fields = &[
+    ("ephemeral_5m_input_tokens", Number),
+    ("ephemeral_30m_input_tokens", Number),
+    ("ephemeral_1h_input_tokens", Number),
+    ("ephemeral_12h_input_tokens", Number),
+];
 
 const COST_BREAKDOWN: Fields = &[
     ("input_cost", Number),
     ("output_cost", Number),
+    ("reasoning_cost", Number),
+    ("guardrail_cost", Number),
     ("total_cost", Number),
     ("original_cost", Number),
     ("tool_usage_cost", Number),

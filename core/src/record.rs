@@ -18,6 +18,8 @@ use reader::Reader;
 
 type Text<'a> = Cow<'a, str>;
 
+/// The call type under which LiteLLM records what a batch cost, each time that the batch is retrieved.
+const BATCH_COST: &str = "aretrieve_batch";
 const CACHE_READ: &str = "cache_read_input_tokens";
 const CACHE_CREATION: &str = "cache_creation_input_tokens";
 
@@ -108,6 +110,17 @@ pub fn fit_id(id: Text<'_>) -> Text<'_> {
 }
 
 impl<'a> SpendRecord<'a> {
+    /// Whether it tells what a batch cost, which every retrieval of that batch does.
+    pub fn is_batch_cost(&self) -> bool {
+        self.call_type == BATCH_COST && !self.is_failure
+    }
+
+    /// What tells a repetition of this request from another request with its id: the call id. A batch costs
+    /// once, whichever call told of it.
+    pub fn holder(&self) -> Option<&Text<'a>> {
+        if self.is_batch_cost() { Some(&self.request_id) } else { self.litellm_call_id.as_ref() }
+    }
+
     /// Reads a sanitised document.
     ///
     /// # Errors
@@ -167,7 +180,7 @@ impl<'a> SpendRecord<'a> {
             request_tags,
             cache_hit: reader.cache_hit(),
             cache_key: reader.cache_key(),
-            session_id: reader.session_id(),
+            session_id: reader.session_id(&request_id),
             is_failure,
             mcp_namespaced_tool_name,
             requester_ip_address: reader.first_id(&["requester_ip_address"], &["requester_ip_address"]),

@@ -89,7 +89,7 @@ impl Ledger {
         }
         let hashes: Vec<Uuid> = records.iter().copied().map(hashed).collect();
         let calls: Vec<Option<i64>> =
-            records.iter().map(|record| record.litellm_call_id.as_deref().map(call_hash)).collect();
+            records.iter().map(|record| record.holder().map(|holder| call_hash(holder))).collect();
         client.update(
             &format!(
                 "INSERT INTO litellm_spend.ledger_{} (request_hash, call_hash)

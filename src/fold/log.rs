@@ -74,13 +74,19 @@ impl<'t> LogTable<'t> {
         } else {
             r#"AND "startTime" BETWEEN $2 - interval '1 day' AND $3 + interval '1 day'"#
         };
-        let query =
-            format!("SELECT request_id, {call_id} FROM {} WHERE request_id = ANY ($1) {within_a_day}", self.table.name);
+        let query = format!(
+            "SELECT request_id, {call_id}, call_type = 'aretrieve_batch' AND spend > 0 FROM {}
+             WHERE request_id = ANY ($1) {within_a_day}",
+            self.table.name
+        );
         owner::act_as(client, self.table.owner, |client| {
             for row in client.update(&query, None, &[ids.into(), first.into(), last.into()])? {
                 if let Some(id) = row.get::<String>(1)? {
                     let call: Option<String> = row.get(2)?;
                     known.add(&id, call.as_deref().filter(|call| !call.is_empty()).map(call_hash));
+                    if row.get(3)? == Some(true) {
+                        known.add_charged_batch(&id);
+                    }
                 }
             }
             Ok(())

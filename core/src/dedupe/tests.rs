@@ -139,3 +139,41 @@ proptest! {
         prop_assert_eq!(duplicates, calls.len() - distinct.len());
     }
 }
+
+fn batch_cost(call: u8, spend: f64) -> SpendRecord<'static> {
+    let text = format!(
+        r#"{{"request_id":"b_batch_cost","litellm_call_id":"c{call}","call_type":"aretrieve_batch",
+            "spend":{spend},"startTime":0}}"#
+    );
+    SpendRecord::decode(&Json::from_text(&text).unwrap().into_owned()).unwrap()
+}
+
+/// The ids under which these records count, and how many repeat another one.
+fn decided(records: Vec<SpendRecord>, known: &Known) -> (Vec<String>, usize) {
+    let resolved = Groups::new(records).resolve(known);
+    let ids = resolved.counted.iter().chain(&resolved.renamed).map(|record| record.request_id.to_string()).collect();
+    (ids, resolved.duplicates)
+}
+
+#[test]
+fn a_batch_costs_once_whichever_call_retrieves_it() {
+    let both = || vec![batch_cost(1, 0.5), batch_cost(2, 0.5)];
+    assert_eq!(decided(both(), &Known::default()), (vec!["b_batch_cost".to_owned()], 1));
+    let mut logged = Known::default();
+    logged.add("b_batch_cost", Some(call_hash("c0")));
+    logged.add_charged_batch("b_batch_cost");
+    assert_eq!(decided(both(), &logged), (vec![], 2));
+    let mut in_ledger = Known::default();
+    in_ledger.add("b_batch_cost", batch_cost(1, 0.5).holder().map(|holder| call_hash(holder)));
+    assert_eq!(decided(both(), &in_ledger), (vec![], 2));
+}
+
+#[test]
+fn a_batch_whose_row_charged_nothing_is_charged_once_beside_it() {
+    let mut polled = Known::default();
+    polled.add("b_batch_cost", Some(call_hash("c0")));
+    assert_eq!(decided(vec![batch_cost(1, 0.0)], &polled), (vec![], 1), "there is nothing to charge");
+    let beside = "b_batch_cost#b_batch_cost";
+    assert_eq!(decided(vec![batch_cost(1, 0.5)], &polled), (vec![beside.to_owned()], 0));
+    assert_eq!(decided(vec![batch_cost(2, 0.5)], &polled), (vec![beside.to_owned()], 0), "the same id again");
+}

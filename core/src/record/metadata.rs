@@ -15,12 +15,20 @@ const MOVED: &[&str] = &[
     "litellm_call_id",
     "internal_call_origin",
     "billed_retry_attempt",
+    "billing_agent_id",
 ];
 /// The three totals have columns of their own.
 const TOTALS: &[&str] = &["prompt_tokens", "completion_tokens", "total_tokens"];
 /// Members of the payload's metadata that the log row holds elsewhere or not at all.
-const NOT_LOGGED: &[&str] =
-    &["user_api_key_hash", "user_api_key", "user_api_key_end_user_id", "team_id", "team_alias", "tags"];
+const NOT_LOGGED: &[&str] = &[
+    "user_api_key_hash",
+    "user_api_key",
+    "user_api_key_end_user_id",
+    "user_api_key_org_alias",
+    "team_id",
+    "team_alias",
+    "tags",
+];
 
 /// `cached` are the tokens read from and written to the prompt cache, by their name in the usage.
 pub(super) fn for_log_row<'a>(

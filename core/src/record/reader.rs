@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Savings, Text};
+use super::{BATCH_COST, CallOrigin, Savings, Text};
 use crate::api_key::{self, sha256_hex};
 use crate::error::RecordError;
 use crate::json::Json;
@@ -14,6 +14,8 @@ use crate::moment::Moment;
 /// provider and a tool name in one entry of at most 2,704 bytes.
 pub(super) const LONGEST_ID: usize = 1024;
 const LONGEST_NAME: usize = 512;
+const BATCH_COST_SUFFIX: &str = "_batch_cost";
+const BATCH_CALLS: [&str; 4] = ["create_batch", "acreate_batch", "retrieve_batch", BATCH_COST];
 pub(super) const LONGEST_DETAIL: usize = 256;
 
 /// `text`, cut to `longest` bytes with a hash of the whole in place of the rest.
@@ -67,11 +69,24 @@ impl<'j, 'a> Reader<'j, 'a> {
         self.record.given(key)
     }
 
-    /// LiteLLM names a failed request by its call id, every other one by the provider's id.
+    /// LiteLLM names a failed request by its call id, every other one by the provider's id, with a suffix for
+    /// the cost of what began as another request.
     pub(super) fn request_id(&self, is_failure: bool) -> Result<Text<'a>, RecordError> {
         let keys: &[&str] =
             if self.is_standard_logging && is_failure { &["litellm_call_id", "id"] } else { &["request_id", "id"] };
-        self.first_id(keys, &[]).ok_or(RecordError::Missing { key: "request_id", what: "request id" })
+        let id = self.first_id(keys, &[]).ok_or(RecordError::Missing { key: "request_id", what: "request id" })?;
+        let suffix = self.id_suffix();
+        Ok(if id.ends_with(suffix) { id } else { fit(Cow::Owned(format!("{id}{suffix}")), LONGEST_ID) })
+    }
+
+    fn id_suffix(&self) -> &'static str {
+        let call_type = self.given("call_type").and_then(Json::as_str).unwrap_or_default();
+        match call_type {
+            _ if !self.is_standard_logging => "",
+            BATCH_COST => BATCH_COST_SUFFIX,
+            "get_responses" | "aget_responses" if self.origin() == CallOrigin::CostPoll => "_background_cost",
+            _ => "",
+        }
     }
 
     pub(super) fn time(&self, key: &'static str) -> Result<Option<Moment>, RecordError> {
@@ -190,11 +205,16 @@ impl<'j, 'a> Reader<'j, 'a> {
         self.given("cache_key").and_then(text_of).unwrap_or(Cow::Borrowed("Cache OFF"))
     }
 
-    /// LiteLLM's session is the payload's trace id; its `session_id` is empty unless asked for.
-    pub(super) fn session_id(&self) -> Option<Text<'a>> {
-        let keys: &[&str] =
-            if self.is_standard_logging { &["trace_id", "session_id"] } else { &["session_id", "trace_id"] };
-        self.first_id(keys, &["session_id", "trace_id"])
+    /// The caller's session, which a payload holds only if LiteLLM is asked for it, else the trace; what
+    /// becomes of one batch is one session (LiteLLM's `_get_session_id_for_spend_log`).
+    pub(super) fn session_id(&self, request_id: &str) -> Option<Text<'a>> {
+        let call_type = self.given("call_type").and_then(Json::as_str).unwrap_or_default();
+        if self.is_standard_logging && BATCH_CALLS.contains(&call_type) {
+            let batch = request_id.strip_suffix(BATCH_COST_SUFFIX).unwrap_or(request_id);
+            return Some(Cow::Owned(batch.to_owned()));
+        }
+        let keys = ["session_id", "trace_id"];
+        self.first_id(&keys, &keys)
     }
 
     pub(super) fn mcp_tool(&self) -> Option<Text<'a>> {

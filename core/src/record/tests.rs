@@ -100,6 +100,31 @@ fn a_raw_key_is_hashed_even_without_the_sanitiser() {
 fn absurd_amounts_are_bounded_so_that_sums_of_them_stay_in_range() {
     let record = standard(r#","prompt_tokens":9223372036854775807,"response_cost":1.7e308"#);
     assert_eq!((record.prompt_tokens, record.spend), (1_000_000_000_000, 1e290));
+    let ages = standard(r#","startTime":"0001-01-01","endTime":"9999-01-01""#);
+    assert_eq!(ages.request_duration_ms, 1_000_000_000_000);
+}
+
+#[test]
+fn the_cost_of_what_began_as_another_request_has_an_id_of_its_own() {
+    let id = |members: &str| standard(members).request_id.into_owned();
+    assert_eq!(id(r#","call_type":"aretrieve_batch""#), "r_batch_cost");
+    assert_eq!(id(r#","call_type":"aretrieve_batch","id":"r_batch_cost""#), "r_batch_cost");
+    assert_eq!(id(r#","call_type":"acreate_batch""#), "r");
+    let poll = r#","internal_call_origin":"background_response_cost_poll""#;
+    assert_eq!(id(&format!(r#","call_type":"aget_responses"{poll}"#)), "r_background_cost");
+    assert_eq!(id(&format!(r#","call_type":"aresponses"{poll}"#)), "r");
+    let row = decode(r#"{"request_id":"r","call_type":"aretrieve_batch","spend":1,"startTime":0}"#).unwrap();
+    assert_eq!(row.request_id, "r", "LiteLLM's own rows have it already");
+}
+
+#[test]
+fn the_session_is_the_callers_else_the_trace_and_of_a_batch_the_batch() {
+    let session = |members: &str| standard(members).session_id.unwrap().into_owned();
+    assert_eq!(session(r#","trace_id":"t""#), "t");
+    assert_eq!(session(r#","trace_id":"t","session_id":"""#), "t");
+    assert_eq!(session(r#","trace_id":"t","session_id":"s""#), "s");
+    assert_eq!(session(r#","trace_id":"t","call_type":"acreate_batch""#), "r");
+    assert_eq!(session(r#","trace_id":"t","call_type":"aretrieve_batch""#), "r");
 }
 
 #[test]
