@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -60,7 +61,7 @@ def compare(database: Database, expected: dict[str, Rows], calls: list[Call]) ->
 
 def _compare_sums(database: Database, table: str, expected: Rows) -> Comparison:
     actual = database.rows(f'SELECT * FROM "{table}"')
-    result = Comparison(table, len(actual), sum(row.get("spend") or 0 for row in actual))
+    result = Comparison(table, len(actual), math.fsum(row.get("spend") or 0 for row in actual))
     columns = _columns(database, table)
     key_columns = [column for column in KEYS[table] if column in columns]
     by_key = {tuple(row[column] for column in key_columns): row for row in actual}
@@ -71,8 +72,8 @@ def _compare_sums(database: Database, table: str, expected: Rows) -> Comparison:
     result.problems += [f"{key} is too much" for key in by_key.keys() - wanted.keys()]
     for key in wanted.keys() & by_key.keys():
         for column, total in wanted[key].items():
-            if column in columns and not total.is_near(by_key[key][column]):
-                result.problems.append(f"{key} {column}: expected {total.value!r}, found {by_key[key][column]!r}")
+            if column in columns and (problem := total.problem_with(by_key[key][column])):
+                result.problems.append(f"{key} {column}: {problem}")
     return result
 
 
@@ -94,7 +95,7 @@ def on_key_of(expected: Rows, table: str, columns: set[str]) -> Rows:
 
 def _compare_log(database: Database, calls: list[Call]) -> Comparison:
     actual = database.rows(f'SELECT * FROM "{LOG}"')
-    result = Comparison(LOG, len(actual), sum(row["spend"] for row in actual))
+    result = Comparison(LOG, len(actual), math.fsum(row["spend"] for row in actual))
     unseen = _log_rows(calls)
     for row in actual:
         found = {column: row[column] for column in next(iter(unseen.values()), {}) if column in row}

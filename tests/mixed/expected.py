@@ -26,9 +26,14 @@ DAILY = {
 """The daily tables and their entity."""
 
 
+# Below the size, sums of multiples of the step are exact in float64 (53 bits), in whatever order.
+EXACT_STEP, EXACT_SIZE = 2.0**-9, 2.0**44
+TOLERANCE = 1e-12
+
+
 @dataclass
 class Total:
-    """A sum of numbers and the sum of their sizes."""
+    """A sum, and the numbers that it is made of."""
 
     parts: list[float] = field(default_factory=list)
 
@@ -39,9 +44,26 @@ class Total:
     def value(self) -> float:
         return math.fsum(self.parts)
 
-    def is_near(self, actual: float) -> bool:
+    @property
+    def tolerance(self) -> float:
+        """None where the order of the sum cannot matter."""
         size = math.fsum(abs(part) for part in self.parts)
-        return abs(actual - self.value) <= 1e-12 * size
+        is_exact = size < EXACT_SIZE and all(part % EXACT_STEP == 0 for part in self.parts)
+        return 0.0 if is_exact else TOLERANCE * size
+
+    @property
+    def hides_a_part(self) -> bool:
+        """A part may be lost or counted twice, and the sum, itself off by the tolerance, still be near."""
+        return min((abs(part) for part in self.parts if part), default=math.inf) <= 2 * self.tolerance
+
+    def is_near(self, actual: float) -> bool:
+        return abs(actual - self.value) <= self.tolerance
+
+    def problem_with(self, actual: float) -> str:
+        """What is wrong with the number, or with the total as its measure: else empty."""
+        if self.hides_a_part:
+            return f"a tolerance of {self.tolerance!r} hides the least of {len(self.parts)} parts"
+        return "" if self.is_near(actual) else f"expected {self.value!r}, found {actual!r}"
 
 
 Key = tuple[str | int, ...]

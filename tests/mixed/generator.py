@@ -10,6 +10,7 @@ from harness.database import Record
 
 from . import world
 from .call import ENDPOINTS, Call, Identity, spend_logs_row, standard_logging_payload
+from .world import PLAIN, SCALES, Key, Scale
 
 DAYS = 5
 MODELS = {
@@ -22,7 +23,11 @@ MODELS = {
 """model: provider, model group. The group follows from the model, for it is the first of a daily row that stays."""
 TAGS = ["blue", "green", "task:classification", "task:unheard-of", "User-Agent: curl", "ünïcode-标签"]
 TOOLS = ["get_weather", "search", " search ", "run"]
-COSTS = [0.0, 0.00001, 0.25, 1 / 3, 12.5, -0.75, 1e9, -1e9, 1e-12]
+# In units of a scale.
+COSTS = [0.0, 0.25, 12.5, -0.75]
+EXACT_COSTS = [*COSTS, 2.0**-9, 1e9, -1e9]
+"""Of PLAIN: all sums of these are exact."""
+SHARE_OF_PLAIN = 0.7
 
 
 def first_day() -> datetime:
@@ -31,11 +36,13 @@ def first_day() -> datetime:
     return today - timedelta(days=DAYS)
 
 
-def random_calls(random: Random, count: int, first_day: datetime) -> list[Call]:
-    """`count` calls with different call ids, some of which share a request id."""
+def random_calls(random: Random, count: int, first_day: datetime, scales: list[Scale] = SCALES) -> list[Call]:
+    """`count` calls with different call ids, some of which share a request id; most of the first of the scales."""
     calls: list[Call] = []
     for number in range(count):
-        call = _random_call(random, number, first_day)
+        plain, *others = scales
+        scale = random.choice(others) if others and random.random() > SHARE_OF_PLAIN else plain
+        call = _in_scale(random, _random_call(random, number, first_day), scale)
         reusable = calls and not call.failed and random.random() < 0.01
         if reusable:
             # Some servers name every answer alike.
@@ -60,7 +67,7 @@ def _random_call(random: Random, number: int, first_day: datetime) -> Call:
         call_id=f"call-{number}",
         start=_random_start(random, first_day),
         duration_ms=random.choice([0, 1, 250, 1500, 60_000, -20]),
-        cost=0.0 if failed else random.choice(COSTS),
+        cost=0.0,
         end_user=_maybe(random, world.END_USERS),
         agent=_maybe(random, world.AGENTS),
         call_type=random.choice(list(ENDPOINTS)),
@@ -78,6 +85,27 @@ def _random_call(random: Random, number: int, first_day: datetime) -> Call:
         is_billed_retry=random.random() < 0.05,
     )
     return _with_cached_tokens(random, _with_identity(random, call))
+
+
+def _in_scale(random: Random, call: Call, scale: Scale) -> Call:
+    """The call with a cost of that scale, and with its names."""
+    costs = EXACT_COSTS if scale is PLAIN else COSTS
+    key = scale.key(Key(call.key))
+    return replace(
+        call,
+        cost=0.0 if call.failed else scale.amount(random.choice(costs)),
+        said=scale.identity(call.said),
+        claimed=scale.identity(call.claimed),
+        key=key.sent if call.key else "",
+        key_hash=key.hash if call.key else "",
+        end_user=scale.named(call.end_user),
+        agent=scale.named(call.agent),
+        model=call.model + scale.suffix,
+        tags=tuple(scale.named(tag) if isinstance(tag, str) else tag for tag in call.tags),
+        access_groups=scale.named(call.access_groups),
+        tool_calls=scale.named(call.tool_calls),
+        mcp_tool=scale.named(call.mcp_tool),
+    )
 
 
 def _random_start(random: Random, first_day: datetime) -> datetime:

@@ -1,12 +1,14 @@
 """The entities that are there before the first record: rows with spend, keys that know their user, memberships
-on and off a team's roster, and budget windows."""
+on and off a team's roster, and budget windows; all of them once for each scale of amounts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import TypeVar
 
 import psycopg
 
@@ -31,6 +33,47 @@ class Key:
         return _sha256(self.sent) if self.sent.startswith("sk-") else self.sent
 
 
+Name = TypeVar("Name", str, tuple[str, str])
+Amount = TypeVar("Amount", float, tuple[float, float], None)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Entities, models, tags and tools of their own for the amounts of one unit: in a sum with great amounts the
+    small ones would hide."""
+
+    suffix: str
+    unit: float
+
+    def named(self, name: Name) -> Name:
+        """The name, or each of a pair's, in this scale; an empty one stays."""
+        if isinstance(name, tuple):
+            return tuple(self.named(each) for each in name)
+        return name + self.suffix if name else name
+
+    def identity(self, identity: Identity) -> Identity:
+        return Identity(**{field: self.named(name) for field, name in vars(identity).items()})
+
+    def key(self, key: Key) -> Key:
+        sent = self.named(key.sent)
+        is_raw = key.sent.startswith("sk-") or not self.suffix
+        return Key(sent if is_raw else _sha256(sent), key.row and self.identity(key.row))
+
+    def amount(self, amount: Amount) -> Amount:
+        if isinstance(amount, tuple):
+            return tuple(self.amount(each) for each in amount)
+        return amount if amount is None else amount * self.unit
+
+
+PLAIN = Scale("", 1.0)
+# Three whose sums depend on their order. Quarters of the last two are LiteLLM's usual cost and its least.
+SCALES = [PLAIN, Scale("-of-thirds", 4 / 3), Scale("-of-cents", 4e-5), Scale("-of-nothing", 4e-12)]
+
+
+def in_each_scale(rows: Mapping[Name, Amount]) -> dict[Name, Amount]:
+    return {scale.named(name): scale.amount(amount) for scale in SCALES for name, amount in rows.items()}
+
+
 # A key of a team has its team's organization where it has none itself.
 KEYS = [
     Key(_sha256("full"), Identity("keyed-user", "team-0", "org-0", "project-0")),
@@ -49,29 +92,37 @@ ACCESS_GROUPS = ["group-0", "group-1", "group-unknown"]
 END_USERS = ["customer-0", "customer-1", "customer-2"]
 
 # Rows that exist: id and spend. The others are created, or not, as the table's rule says.
-USER_ROWS = {user: 1.5 for user in USERS[:6]} | {"keyed-user": 0.0}
-TEAM_ROWS = {team: 2.5 for team in TEAMS[:4]}
-TEAM_ORGANIZATIONS = {"team-1": "org-1"}
-ORGANIZATION_ROWS = {"org-0": 10.0, "org-1": 0.0}
-PROJECT_ROWS = {"project-0": 1.0, "project-1": 0.0}
-AGENT_ROWS = {"agent-0": 0.5, "agent-1": 0.0}
-ACCESS_GROUP_ROWS = {"group-0": 0.25, "group-1": 0.0}
-END_USER_ROWS = {"customer-0": 3.0}
-TAG_ROWS = {"blue": 4.0}
-KEY_ROWS = {key.hash: (7.0, 9.0) for key in KEYS if key.row}
+USER_ROWS = in_each_scale({user: 1.5 for user in USERS[:6]} | {"keyed-user": 0.0})
+TEAM_ROWS = in_each_scale({team: 2.5 for team in TEAMS[:4]})
+TEAM_ORGANIZATIONS = {scale.named("team-1"): scale.named("org-1") for scale in SCALES}
+ORGANIZATION_ROWS = in_each_scale({"org-0": 10.0, "org-1": 0.0})
+PROJECT_ROWS = in_each_scale({"project-0": 1.0, "project-1": 0.0})
+AGENT_ROWS = in_each_scale({"agent-0": 0.5, "agent-1": 0.0})
+ACCESS_GROUP_ROWS = in_each_scale({"group-0": 0.25, "group-1": 0.0})
+END_USER_ROWS = in_each_scale({"customer-0": 3.0})
+TAG_ROWS = in_each_scale({"blue": 4.0})
+KEYS_WITH_ROW = [scale.key(key) for scale in SCALES for key in KEYS if key.row]
+KEY_ROWS = {scale.key(key).hash: scale.amount((7.0, 9.0)) for scale in SCALES for key in KEYS if key.row}
 """spend, total_spend"""
 # Who is on a team's roster gets a membership by spending; who has one keeps it.
-ROSTERS = {"team-0": ["user-0", "user-1", "keyed-user"], "team-2": ["user-2", "ünïcode-用户"]}
-MEMBERSHIPS = {("team-0", "user-0"): (5.0, 8.0), ("team-1", "user-1"): (6.0, 2.0), ("team-3", "user-9"): (0.0, 0.0)}
+_ROSTERS = {"team-0": ["user-0", "user-1", "keyed-user"], "team-2": ["user-2", "ünïcode-用户"]}
+ROSTERS = {
+    scale.named(team): [scale.named(user) for user in users] for scale in SCALES for team, users in _ROSTERS.items()
+}
+MEMBERSHIPS = in_each_scale(
+    {("team-0", "user-0"): (5.0, 8.0), ("team-1", "user-1"): (6.0, 2.0), ("team-3", "user-9"): (0.0, 0.0)}
+)
 """(team, user): spend, total_spend"""
-ORGANIZATION_MEMBERSHIPS = {("org-0", "keyed-user"): 1.0, ("org-1", "user-1"): None}
+ORGANIZATION_MEMBERSHIPS = in_each_scale({("org-0", "keyed-user"): 1.0, ("org-1", "user-1"): None})
 """A NULL stays NULL."""
-WINDOWS = {("key", KEYS[0].hash): ["30d", "90d"], ("team", "team-0"): ["60d"]}
+WINDOWS = {("key", scale.key(KEYS[0]).hash): ["30d", "90d"] for scale in SCALES} | {
+    ("team", scale.named("team-0")): ["60d"] for scale in SCALES
+}
 
 
 def resolved(key_hash: str) -> Identity:
     """What the row of a key says, with its team's organization where it has none."""
-    row = next((key.row for key in KEYS if key.hash == key_hash), None) or Identity()
+    row = next((key.row for key in KEYS_WITH_ROW if key.hash == key_hash), None) or Identity()
     return row.filled_from(Identity(organization=TEAM_ORGANIZATIONS.get(row.team or "")))
 
 
@@ -137,8 +188,7 @@ def _rows() -> dict[str, list[dict]]:
                 "total_spend": KEY_ROWS[key.hash][1],
                 "budget_limits": _limits("key", key.hash),
             }
-            for key in KEYS
-            if key.row
+            for key in KEYS_WITH_ROW
         ],
         "LiteLLM_TagTable": [{"tag_name": name, "spend": spend} for name, spend in TAG_ROWS.items()],
         "LiteLLM_ModelAccessGroupBudgetTable": [

@@ -135,7 +135,7 @@ def assert_sums(database: Database, table: str, columns: set[str], expected: Row
     for key, row in wanted.items():
         for column in sums:
             total = row.get(column, Total())
-            assert total.is_near(found[key][column]), (table, key, column, total.value, found[key][column])
+            assert total.problem_with(found[key][column]) == "", (table, key, column)
 
 
 def assert_within(database: Database, table: str, least: Rows, most: Rows) -> None:
