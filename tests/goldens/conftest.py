@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
 
-from conftest import discard, new_database
+from conftest import discard, litellm_interpreter, new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.litellm_schema import NEWEST, SCHEMAS, LiteLLMSchema
 
+from .case import FOLDER
 from .runner import Way, by_caller, by_worker
+from .shapes import Record, Shape, Source, records
 from .site import Site
 from .verdicts import VERDICTS
 
@@ -48,6 +53,24 @@ def caller_site() -> Iterator[Site]:
         database = new_database(cluster)
         yield Site(database, database)
         database.close()
+
+
+@pytest.fixture(scope="session")
+def callback_records() -> dict[str, list[Record]]:
+    """What the callback makes of each request, by case."""
+    # The goldens' own version; the payloads of another have other fields.
+    command = [litellm_interpreter("1.109.1"), FOLDER / "callback_records.py"]
+    environment = {"PATH": os.environ["PATH"], "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    with (FOLDER / "cases.jsonl").open() as cases:
+        done = subprocess.run(command, stdin=cases, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def source(callback_records: dict[str, list[Record]]) -> Source:
+    """What a case's requests are sent as."""
+    return lambda case, shape: callback_records[case.name] if shape is Shape.CALLBACK else records(case, shape)
 
 
 @pytest.fixture(scope="session", params=["worker", "caller"])

@@ -3,6 +3,7 @@ callback of python/ makes of the latter."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -21,6 +22,8 @@ class Shape(Enum):
     CALLBACK = "record of the callback"
 
 
+# Makes the records of a case in a shape.
+Source = Callable[[Golden, Shape], list[Record]]
 LITELLMS_OWN = (Shape.SPEND_LOGS, Shape.STANDARD_LOGGING)
 # The shapes that hold what a StandardLoggingPayload holds.
 PAYLOADS = (Shape.STANDARD_LOGGING, Shape.CALLBACK)
