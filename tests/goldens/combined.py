@@ -1,5 +1,5 @@
-"""What cases that begin alike must lead to together, in whatever order their requests are counted: the sum of
-what each leads to alone."""
+"""What cases must lead to together, in whatever order their requests are counted: the sum of what each leads to
+alone."""
 
 from __future__ import annotations
 
@@ -12,25 +12,46 @@ from .runner import WITH_PROMPTS, expectation
 from .shapes import Shape
 from .state import DAILY, ENTITIES, Row, State, add_row
 
-# One of two requests with one id keeps it, the first; a cost of 1e15 would hide the others under the tolerance.
-_APART = {"duplicate_request_id", "huge_cost"} | WITH_PROMPTS
-TOGETHER = [name for name in NAMES if name not in _APART and not golden(name).extra_seed]
+# In a sum with 1e15 all others would hide under the tolerance; with prompts all would have prompts.
+_ALONE = ["huge_cost", *WITH_PROMPTS]
+_SEEDED = [name for name in NAMES if golden(name).extra_seed]
+MIXES = {
+    "alike": [name for name in NAMES if name not in _ALONE and name not in _SEEDED],
+    # The first two charge rows that the others' seeds gave a spend.
+    "seeded": ["basic_full_identity", "team_member_on_roster_created", *_SEEDED],
+    **{name: [name] for name in _ALONE},
+}
+"""Cases that are sent as one stream. Those with a seed of their own are apart: a spend of 5 would hide a tiny cost."""
 
 
-def combined(cases: list[Golden], shape: Shape, before: State) -> State:
-    """The sum of the cases' expectations. What the first or last writer decides may be any writer's."""
+def combined(cases: list[tuple[Golden, State]], before: State, shape: Shape, calls: list[str]) -> State:
+    """The sum of the cases' expectations, each with the state that it begins with; `before` is where all begin, and
+    `calls` are the call ids in the order in which they are sent. What the first or last writer decides may be any
+    writer's."""
     total = copy.deepcopy(before)
-    for case in cases:
-        for table, rows in expectation(case, shape, before).items():
+    for case, own in cases:
+        outcome = expectation(case, shape, own)
+        _let_the_first_keep_its_id(outcome, calls)
+        for table, rows in outcome.items():
             for key, row in rows.items():
                 if table in ENTITIES:
-                    total[table][key] = _charged(total[table].get(key), before[table].get(key), row)
+                    total[table][key] = _charged(total[table].get(key), own[table].get(key), row)
+                elif table in DAILY:
+                    add_row(total, table, row | _of_any_writer(row, list(outcome[LOGS].values())), key)
                 else:
                     add_row(total, table, row, key)
-    for table in DAILY:
-        for row in total[table].values():
-            row |= _of_any_writer(row, list(total[LOGS].values()))
     return total
+
+
+def _let_the_first_keep_its_id(state: State, calls: list[str]) -> None:
+    """Which of two requests with one id is logged as id#litellm_call_id depends on the order, and nothing else."""
+    logs = state[LOGS]
+    for other in [name for (name,) in logs if "#" in name]:
+        shared = other.partition("#")[0]
+        rows = [logs.pop((name,)) for name in (shared, other)]
+        first, second = sorted(rows, key=lambda row: calls.index(row["litellm_call_id"]))
+        for name, row in ((shared, first), (f"{shared}#{second['litellm_call_id']}", second)):
+            logs[name,] = {**row, "request_id": name}
 
 
 def _charged(total: Row | None, before: Row | None, after: Row) -> Row:
@@ -47,11 +68,13 @@ def _charged(total: Row | None, before: Row | None, after: Row) -> Row:
 
 
 def _of_any_writer(row: Row, logs: list[Row]) -> Row:
-    """The columns that one of several requests decides: the sets of what they may hold."""
-    decided = {"model_group": frozenset(log["model_group"] for log in logs if log["model"] == row["model"])}
-    if "request_id" in row:
-        decided["request_id"] = frozenset(log["request_id"] for log in logs if row["tag"] in _tags(log))
-    return decided
+    """The columns that one of several requests decides: the sets of what they may hold. `logs` are of the case
+    that has the row."""
+    writers = [log for log in logs if log["model"] == row["model"] and f"{log['startTime']:%F}" == row["date"]]
+    if "request_id" not in row:
+        return {"model_group": frozenset(log["model_group"] for log in writers)}
+    writers = [log for log in writers if row["tag"] in _tags(log)]
+    return {name: frozenset(log[name] for log in writers) for name in ("model_group", "request_id")}
 
 
 def _tags(log: Row) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.database import Database
@@ -63,12 +64,18 @@ def check_replay(site: Site, name: str, shape: Shape, sent: list[Record], fold: 
 
 
 def record_and_fold(database: Database, case: Golden, sent: list[Record], fold: Fold) -> None:
-    with database.connect() as connection:
-        if case.name in WITH_PROMPTS:
-            connection.execute("SET litellm_spend.store_prompts = on")
+    with recorder(database, with_prompts=case.name in WITH_PROMPTS) as record:
         for batch in case.batches(sent):
-            [(staged,)] = connection.execute(RECORD, (json.dumps(batch),)).fetchall()
-            fold(database, staged)
+            fold(database, record(batch))
+
+
+@contextmanager
+def recorder(database: Database, *, with_prompts: bool) -> Iterator[Callable[[list[Record]], int]]:
+    """What records a batch in a session of its own, and tells how many were staged."""
+    with database.connect() as connection:
+        if with_prompts:
+            connection.execute("SET litellm_spend.store_prompts = on")
+        yield lambda batch: connection.execute(RECORD, (json.dumps(batch),)).fetchall()[0][0]
 
 
 def expectation(case: Golden, shape: Shape, before: State, but: Rule | None = None) -> State:

@@ -30,10 +30,10 @@ class Site:
         self.columns = columns_of(self.database)
         self.newest_columns = columns_of(self.newest)
 
-    def seed(self, case: Golden) -> State:
-        """Bring the database to where the case begins, and return what the newest schema holds then."""
+    def seed(self, *cases: Golden) -> State:
+        """Bring the database to where the cases begin, and return what the newest schema holds then."""
         self.database.execute("; ".join(f"DELETE FROM litellm_spend.{table}" for table in _REMEMBERED))
-        self.newest.execute(SEED + case.extra_seed)
+        self.newest.execute(SEED + "".join(case.extra_seed for case in cases))
         if self.newest is not self.database:
             self._copy_seed()
         return read(self.newest, self.newest_columns)

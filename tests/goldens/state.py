@@ -114,6 +114,8 @@ def add_row(state: State, table: str, row: Row, key: Key) -> None:
 def _sum(one: Row, other: Row, key: tuple[str, ...]) -> Row:
     def add(name: str) -> Any:
         value = one[name]
+        if isinstance(value, frozenset):
+            return value | other[name]
         return value if name in key or isinstance(value, str) else value + other[name]
 
     return {name: add(name) for name in one}
