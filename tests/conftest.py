@@ -1,10 +1,12 @@
-"""Fixtures of every out-of-process test: a server, databases on it, and LiteLLM interpreters."""
+"""Fixtures of every out-of-process test: a server, databases on it, LiteLLM interpreters, and what a run tells at
+its end."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,33 @@ from harness.waiting import interrupt_on_sigterm
 
 LITELLM_VERSIONS = ("1.79.0", "1.109.1")
 _numbers = itertools.count(1)
+# {section: its lines}
+_told = pytest.StashKey[dict[str, list[str]]]()
+# Is called with a section of the run's summary and lines for it.
+Tell = Callable[..., None]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # A terminated run must stop its servers as an interrupted one does.
     interrupt_on_sigterm()
+    config.stash[_told] = {}
+
+
+def tell(config: pytest.Config, section: str, *lines: object) -> None:
+    """Show the lines at the end of the run, whatever its verdict."""
+    config.stash[_told].setdefault(section, []).extend(map(str, lines))
+
+
+@pytest.fixture(name="tell", scope="session")
+def tell_fixture(pytestconfig: pytest.Config) -> Tell:
+    return functools.partial(tell, pytestconfig)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for section, lines in config.stash[_told].items():
+        terminalreporter.section(section)
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 def new_database(
