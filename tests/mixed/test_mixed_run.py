@@ -12,6 +12,7 @@ from random import Random
 import psycopg
 from psycopg.types.json import Json
 
+from conftest import Tell
 from harness.database import Database, Record
 
 from . import world
@@ -79,9 +80,8 @@ def sent_records(random: Random, calls: list[Call]) -> list[Record]:
     return records
 
 
-def test_every_table_holds_what_was_sent(database: Database) -> None:
+def test_every_table_holds_what_was_sent(database: Database, tell: Tell) -> None:
     number = seed()
-    print(f"MIXED_SEED={number}")
     random = Random(number)
     world.build(database)
     calls = random_calls(random, RECORDS - DUPLICATES, first_day())
@@ -89,7 +89,8 @@ def test_every_table_holds_what_was_sent(database: Database) -> None:
     send_all(database, random, sent_records(random, calls), never)
     database.wait_folded("120 s")
     found = compare(database, expected_rows(calls), calls)
-    print(*found, sep="\n")
-    assert [str(each) for each in found if each.problems] == [], f"MIXED_SEED={number}"
     status = database.status()
-    assert (status["folded"], status["duplicates"]) == (len(calls), DUPLICATES), f"MIXED_SEED={number}"
+    counts = f"{len(calls)} calls, {status['folded']} folded, {status['duplicates']} sent twice, MIXED_SEED={number}"
+    tell("mixed run: every table, and whether it equals an independent computation", *found, counts)
+    assert [str(each) for each in found if each.problems] == [], counts
+    assert (status["folded"], status["duplicates"]) == (len(calls), DUPLICATES), counts

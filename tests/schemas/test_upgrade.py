@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from psycopg.types.json import Json
 
-from conftest import discard, new_database
+from conftest import Tell, discard, new_database
 from harness.catalogue import differences, tables_of
 from harness.cluster import Cluster
 from harness.database import Database
-from harness.litellm_schema import SCHEMAS, LiteLLMSchema, apply_migrations, pending_migrations
+from harness.litellm_schema import NEWEST, SCHEMAS, LiteLLMSchema, apply_migrations, pending_migrations
 from harness.waiting import wait_until
 from mixed import world
 from mixed.call import Call
@@ -77,34 +77,40 @@ class Load:
 
 
 @pytest.mark.parametrize("schema", SCHEMAS[:-1], ids=lambda schema: schema.litellm)
-def test_an_upgrade_beside_the_worker_loses_nothing(cluster: Cluster, schema: LiteLLMSchema) -> None:
+def test_an_upgrade_beside_the_worker_loses_nothing(cluster: Cluster, tell: Tell, schema: LiteLLMSchema) -> None:
     database, newest = new_database(cluster, schema=schema), new_database(cluster, extension=False)
     world.build(database)
     before = columns_of(database)
     load = Load(database)
     with load.running():
         wait_until(lambda: folded(database) > ENOUGH, what="the worker to fold under load")
-        worker = worker_of(database)
+        workers = [worker_of(database)]
         apply_migrations(cluster, database.name, pending_migrations(schema))
         migrated = [len(of_client) for of_client in load.sent]
         wait_until(lambda: len(load.calls()) > sum(migrated) + ENOUGH, what="calls after the migrations")
+        workers.append(worker_of(database))
     database.wait_folded()
-    assert worker_of(database) == worker
+    workers.append(worker_of(database))
+    calls, counted, restarts = load.calls(), folded(database), len(set(workers)) - 1
+    later = [call for of_client, at in zip(load.sent, migrated, strict=True) for call in of_client[at:]]
+    tell(
+        f"upgrades to LiteLLM {NEWEST.litellm} under load",
+        f"{schema.litellm}: {len(calls)} sent, {counted} folded, {len(calls) - counted} lost,"
+        f" {len(later)} of them after the last migration, worker restarts {restarts}",
+    )
+    assert restarts == 0
     assert differences(tables_of(newest), tables_of(database)) == []
 
-    calls = load.calls()
-    assert (folded(database), database.status()["duplicates"]) == (len(calls), 0)
+    assert (counted, database.status()["duplicates"]) == (len(calls), 0)
     logged = database.query(f'SELECT request_id FROM "{LOG}"')
     assert sorted(name for (name,) in logged) == sorted(call.request_id for call in calls)
     expected = expected_rows(calls)
-    later = [call for of_client, at in zip(load.sent, migrated, strict=True) for call in of_client[at:]]
     expected_later = expected_rows(later)
     for table in KEYS:
         if table in before:
             assert_sums(database, table, before[table], expected[table])
         else:
             assert_within(database, table, expected_later[table], expected[table])
-    print(f"{schema.litellm}: {len(calls)} sent, {len(calls)} folded, 0 lost, {len(later)} after the last migration")
     discard(database)
     discard(newest)
 
