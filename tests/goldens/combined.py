@@ -14,14 +14,15 @@ from .state import DAILY, ENTITIES, Row, State, add_row
 
 # In a sum with 1e15 all others would hide under the tolerance; with prompts all would have prompts.
 _ALONE = ["huge_cost", *WITH_PROMPTS]
-_SEEDED = [name for name in NAMES if golden(name).extra_seed]
+# In a sum with 7500 or a seed's 5 the cost of 1e-12 would.
+_GREAT = ["int4_overflow_tokens", *[name for name in NAMES if golden(name).extra_seed]]
 MIXES = {
-    "alike": [name for name in NAMES if name not in _ALONE and name not in _SEEDED],
+    "small": [name for name in NAMES if name not in _ALONE and name not in _GREAT],
     # The first two charge rows that the others' seeds gave a spend.
-    "seeded": ["basic_full_identity", "team_member_on_roster_created", *_SEEDED],
+    "great": ["basic_full_identity", "team_member_on_roster_created", *_GREAT],
     **{name: [name] for name in _ALONE},
 }
-"""Cases that are sent as one stream. Those with a seed of their own are apart: a spend of 5 would hide a tiny cost."""
+"""Cases that are sent as one stream."""
 
 
 def combined(cases: list[tuple[Golden, State]], before: State, shape: Shape, calls: list[str]) -> State:

@@ -29,7 +29,8 @@ def test_the_result_is_the_same_in_any_order_and_any_batches(
 ) -> None:
     chance, site = random.Random(seed), way.site
     cases = [golden(name) for name in MIXES[mix]]
-    by_seed = {case.extra_seed: site.seed(case) for case in {case.extra_seed: case for case in cases}.values()}
+    seeds = {case.extra_seed: case for case in cases}
+    begun = {extra_seed: site.seed(case) for extra_seed, case in seeds.items()}
     before = site.seed(*cases)
     duplicates = site.database.status()["duplicates"]
     stream = shuffled(chance, [(case.name, record) for case in cases for record in source(case, shape)])
@@ -41,13 +42,13 @@ def test_the_result_is_the_same_in_any_order_and_any_batches(
                 way.fold(site.database, staged)
                 staged = 0
     way.fold(site.database, staged)
-    begun = [(case, by_seed[case.extra_seed]) for case in cases]
-    expected = combined(begun, before, shape, [call_id(record) for _, record in stream])
+    alone = [(case, begun[case.extra_seed]) for case in cases]
+    expected = combined(alone, before, shape, [call_id(sent) for _, sent in stream])
     assert_same(expected, without_defaults(site.read()), f"seed {seed}: the sum of all cases")
     rejected = [name for name, _ in stream if name in REJECTED]
     assert site.database.value("SELECT count(*) FROM litellm_spend.rejected") == len(rejected)
-    counted = len({call_id(record) for name, record in stream if name not in REJECTED})
-    assert site.database.status()["duplicates"] - duplicates == len(stream) - len(rejected) - counted
+    counted = {call_id(sent) for name, sent in stream if name not in REJECTED}
+    assert site.database.status()["duplicates"] - duplicates == len(stream) - len(rejected) - len(counted)
 
 
 def test_every_case_is_in_a_mix() -> None:
