@@ -18,7 +18,7 @@ pub enum Rule {
     Url,
     /// A model name: in a failed request it may be a mistyped prompt.
     Model,
-    /// The name of a group of models, which such a request may repeat the prompt in.
+    /// The name of a group of models, which may be that prompt again.
     ModelGroup,
     /// An object with these members, or JSON text of one.
     Members(Fields),
@@ -228,8 +228,20 @@ const COST_BREAKDOWN: Fields = &[
     ("vertex_location", Scalar),
 ];
 
-/// Class, code and provider; messages and tracebacks may quote the prompt.
-const ERROR_INFORMATION: Fields = &[("error_code", Scalar), ("error_class", Scalar), ("llm_provider", Scalar)];
+/// What kind of error it was, and of whom; messages and tracebacks may quote the prompt.
+const ERROR_INFORMATION: Fields = &[
+    ("error_code", Scalar),
+    ("error_class", Scalar),
+    ("llm_provider", Scalar),
+    ("error_provider_request_id", Scalar),
+    ("error_rate_limit_category", Scalar),
+    ("error_rate_limit_type", Scalar),
+    ("error_budget_entity_type", Scalar),
+    ("error_budget_entity_id", Scalar),
+    ("error_budget_limit", Number),
+    ("error_budget_spend", Number),
+    ("normalized_error", Scalar),
+];
 
 /// The name only: the price map entry beside it is 10 kB.
 const MODEL_MAP: Fields = &[("model_map_key", Scalar)];

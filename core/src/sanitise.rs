@@ -26,7 +26,8 @@ pub fn sanitise(element: Json<'_>, store_prompts: bool) -> Sanitised<'_> {
     if !matches!(element, Json::Object(_)) {
         return Sanitised { json: describe(&element), changed: true };
     }
-    let mut filter = Filter { store_prompts, prompt: prompt_in_place_of_model(&element), changed: false };
+    let model_may_be_a_prompt = is_failure(&element) && element.given("model_id").is_none_or(|id| !id.is_truthy());
+    let mut filter = Filter { store_prompts, model_may_be_a_prompt, changed: false };
     let json = filter.object(element, fields::RECORD);
     Sanitised { json, changed: filter.changed }
 }
@@ -50,16 +51,9 @@ pub fn is_failure(record: &Json) -> bool {
     failed(record) || record.get("metadata").is_some_and(failed)
 }
 
-/// The model of a failed request, if it looks like a prompt.
-fn prompt_in_place_of_model(record: &Json) -> Option<String> {
-    let model = record.given("model").and_then(Json::as_str)?;
-    let has_deployment = record.given("model_id").is_some_and(Json::is_truthy);
-    (is_failure(record) && !has_deployment && looks_like_a_prompt(model)).then(|| model.to_owned())
-}
-
 struct Filter {
     store_prompts: bool,
-    prompt: Option<String>,
+    model_may_be_a_prompt: bool,
     changed: bool,
 }
 
@@ -96,11 +90,10 @@ impl Filter {
                 stored => Some(stored.into_owned()),
             }),
             Rule::Url => self.replace_text(value, without_secrets),
-            Rule::Model if self.prompt.is_some() => {
-                self.changed = true;
-                Some(Json::Str(Cow::Borrowed(UNKNOWN_MODEL)))
+            Rule::Model if self.model_may_be_a_prompt => {
+                self.replace_text(value, |name| looks_like_a_prompt(name).then(|| UNKNOWN_MODEL.to_owned()))
             }
-            Rule::ModelGroup if self.prompt.is_some() && value.as_str() == self.prompt.as_deref() => None,
+            Rule::ModelGroup if self.model_may_be_a_prompt && value.as_str().is_some_and(looks_like_a_prompt) => None,
             Rule::Model | Rule::ModelGroup => is_scalar.then_some(value),
             Rule::Scalars => self.list(value),
             Rule::Members(fields) => self.parsed(value).map(|object| self.object(object, fields)),
@@ -231,20 +224,18 @@ mod tests {
             r#"{"status":"success","model":"my model"}"#,
             r#"{"status":"failure","model":"my model","model_id":"1"}"#,
             r#"{"status":"failure","model":"MCP: search"}"#,
-            r#"{"status":"failure","model":"gpt-4o","model_group":"my group"}"#,
+            r#"{"status":"success","model":"gpt-4o","model_group":"my group"}"#,
         ] {
             assert_eq!(sanitised(kept), (kept.to_owned(), false));
         }
     }
 
     #[test]
-    fn a_model_group_that_repeats_the_prompt_is_dropped_and_another_one_stays() {
+    fn a_model_group_that_looks_like_a_prompt_is_dropped_with_a_failed_request() {
         let (text, _) = sanitised(
             r#"{"status":"failure","model":"tell me","model_group":"tell me","metadata":{"original_model_group":"tell me"}}"#,
         );
         assert_eq!(text, r#"{"status":"failure","model":"unknown-model","metadata":{}}"#);
-        let (text, _) = sanitised(r#"{"status":"failure","model":"tell me","model_group":"my group"}"#);
-        assert_eq!(text, r#"{"status":"failure","model":"unknown-model","model_group":"my group"}"#);
     }
 
     #[test]

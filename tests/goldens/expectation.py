@@ -14,7 +14,19 @@ from .state import ENTITIES, ROWS, Row, State, key_of
 # What of a log row's metadata is kept, where not all of it is: the rest may quote a prompt (an error's
 # message and traceback, a tool's arguments) or is 10 kB of LiteLLM's price map.
 KEPT_MEMBERS = {
-    "error_information": {"error_code", "error_class", "llm_provider"},
+    "error_information": {
+        "error_code",
+        "error_class",
+        "llm_provider",
+        "error_provider_request_id",
+        "error_rate_limit_category",
+        "error_rate_limit_type",
+        "error_budget_entity_type",
+        "error_budget_entity_id",
+        "error_budget_limit",
+        "error_budget_spend",
+        "normalized_error",
+    },
     "mcp_tool_call_metadata": {"name", "namespaced_tool_name", "mcp_server_name"},
     "model_map_information": {"model_map_key"},
 }

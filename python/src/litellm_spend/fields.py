@@ -140,8 +140,22 @@ RECORD: Final[Fields] = {
     ),
     "metadata": _METADATA,
     "cost_breakdown": _COST_BREAKDOWN,
-    # Class, code and provider; the message and the traceback may quote the prompt.
-    "error_information": dict.fromkeys(("error_code", "error_class", "llm_provider")),
+    # What kind of error it was, and of whom; the message and the traceback may quote the prompt.
+    "error_information": dict.fromkeys(
+        (
+            "error_code",
+            "error_class",
+            "llm_provider",
+            "error_provider_request_id",
+            "error_rate_limit_category",
+            "error_rate_limit_type",
+            "error_budget_entity_type",
+            "error_budget_entity_id",
+            "error_budget_limit",
+            "error_budget_spend",
+            "normalized_error",
+        )
+    ),
     # The name only: the price map's entry beside it has up to 10 kB.
     "model_map_information": dict.fromkeys(("model_map_key",)),
     "request_tags": LIST,
