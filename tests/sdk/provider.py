@@ -3,6 +3,7 @@
 The message is JSON: `fail` (how often to fail before it answers; for ever by default if `status` is given),
 `status` (of those failures), `seconds` (to take for an answer), `tool` (a tool to call), `cached` (cached
 tokens of the prompt). It speaks OpenAI's chat completions and responses, and Anthropic's messages.
+A batch is asked for by an id of your choice: it is in progress at first, and later done.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, message(wish))
         else:
             self._answer(200, chat_completion(wish))
+
+    def do_GET(self) -> None:
+        *_, kind, id_ = self.path.removesuffix("/content").split("/")
+        _requests[id_] += 1
+        self._answer(200, batch(id_, done=_requests[id_] > 1) if kind == "batches" else batch_line())
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
@@ -120,3 +126,23 @@ def message(wish: dict[str, Any]) -> dict[str, Any]:
         "stop_sequence": None,
         "usage": {"input_tokens": 1500, "cache_read_input_tokens": wish.get("cached", 0), "output_tokens": 10},
     }
+
+
+def batch(id_: str, *, done: bool) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "object": "batch",
+        "endpoint": "/v1/chat/completions",
+        "input_file_id": "file-1",
+        "output_file_id": "file-2" if done else None,
+        "completion_window": "24h",
+        "created_at": 1,
+        "status": "completed" if done else "in_progress",
+        "request_counts": {"total": 1, "completed": int(done), "failed": 0},
+    }
+
+
+def batch_line() -> dict[str, Any]:
+    """The one line of a finished batch's output file."""
+    answer = {"status_code": 200, "body": chat_completion({})}
+    return {"id": "batch_req_1", "custom_id": "request-1", "response": answer, "error": None}

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from .batches import has_final_cost, is_batch_retrieval, name_batch
 from .fields import ANY, LIST, RECORD, REQUEST, REQUEST_METADATA, Fields
 from .savings import prompt_caching_savings
 from .tools import called_tools
@@ -33,17 +34,23 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     """The spend record of a finished call, as `litellm_record_spend` takes it.
 
     `kwargs` is what LiteLLM passes to a callback's hooks; `response` its `response_obj`, from which
-    only the names of called tools are read. None where there is nothing to record: no
-    StandardLoggingPayload, or a call to a LiteLLM proxy, which records it itself.
+    only the names of called tools and a batch's status are read. None where there is nothing to record:
+    no StandardLoggingPayload, a call to a LiteLLM proxy, which records it itself, or the retrieval of a
+    batch whose cost is not known yet.
     """
     payload = kwargs.get("standard_logging_object")
     if not isinstance(payload, Mapping) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
+        return None
+    retrieves_batch = is_batch_retrieval(payload)
+    if retrieves_batch and not has_final_cost(payload, response):
         return None
     record = _pick(payload, RECORD)
     metadata = record.setdefault("metadata", {})
     call_id = kwargs.get("litellm_call_id")
     if "litellm_call_id" not in record and isinstance(call_id, str):
         record["litellm_call_id"] = call_id  # LiteLLM 1.79's payload lacks it
+    if retrieves_batch:
+        name_batch(record)
     if record.get("cache_hit") is True:
         record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
     if not record.get("api_base"):

@@ -4,6 +4,7 @@ LiteLLM hands async successes to a worker task, which `asyncio.run` cancels: wit
 that gathers 100 calls and exits loses between 1 and all of them. The pool's threads are joined at exit.
 LiteLLM 1.79 runs sync callbacks of async calls only if one is a plain function, and then calls no
 log_success_event but the logging_hook; later versions call both. `Seen` drops what comes twice.
+What LiteLLM prices for its async event alone is left to that.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
+
+from .batches import PRICED_BY_ASYNC_EVENT
 
 Receive = Callable[[Mapping[str, Any], Any], None]
 # Before it sorted callbacks into sync and async ones by the hooks they override (1.79 and a while after).
@@ -30,13 +33,13 @@ class SpendLoggerTwin(CustomLogger):
         self._receive = receive
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        if is_registered(self._owner):
+        if kwargs.get("call_type") not in PRICED_BY_ASYNC_EVENT and is_registered(self._owner):
             self._receive(kwargs, response_obj)
 
     def logging_hook(self, kwargs: dict, result: Any, call_type: str) -> tuple[dict, Any]:
         # Unlike events, hooks also run for streams in pieces and for calls that ask not to be logged.
-        if LITELLM_IS_OLD and not _is_piece(kwargs) and not _is_unlogged(kwargs) and is_registered(self._owner):
-            self._receive(kwargs, result)
+        if LITELLM_IS_OLD and not _is_piece(kwargs) and not _is_unlogged(kwargs):
+            self.log_success_event(kwargs, result, None, None)
         return kwargs, result
 
 
