@@ -211,6 +211,23 @@ def test_a_structure_without_end_is_cut() -> None:
     assert len(encode(captured(event(metadata={"spend_logs_metadata": endless})))) < 10_000
 
 
+def test_a_structure_that_grows_twofold_at_each_level_is_cut() -> None:
+    parent: dict[str, Any] = {"name": "parent"}
+    parent["children"] = [{"name": "child", "parent": parent} for _ in range(2)]
+    doubled: list[Any] = []
+    for _ in range(60):
+        doubled = [doubled, doubled]
+    for endless in (parent, doubled, parent | {"nul": "\0"}):
+        assert len(encode(captured(event(metadata={"spend_logs_metadata": endless})))) < 1_000_000
+
+
+def test_what_is_no_larger_than_it_may_be_is_kept_whole() -> None:
+    own = {"vector": list(range(9_998)), "name": "own"}
+    text = encode(captured(event(metadata={"spend_logs_metadata": own}, request_tags=["tag"] * 20_000, id="a\0")))
+    kept = json.loads(text)
+    assert kept["metadata"]["spend_logs_metadata"] == own and len(kept["request_tags"]) == 20_000
+
+
 def test_capture_takes_microseconds() -> None:
     kwargs = event()
     started = time.perf_counter()

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from .batches import has_final_cost, is_batch_retrieval, name_batch
+from .encode import cut
 from .fields import ANY, LIST, RECORD, REQUEST, REQUEST_METADATA, Fields
 from .savings import prompt_caching_savings
 from .tools import called_tools
@@ -95,7 +96,7 @@ def _pick(source: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
             if isinstance(value, (list, tuple)):
                 picked[key] = [item for item in value if isinstance(item, _SCALARS)]
         elif rule is ANY:
-            picked[key] = value
+            picked[key] = cut(value)
         elif type(value) is dict or isinstance(value, Mapping):
             picked[key] = _pick(value, rule)
     return picked
