@@ -18,11 +18,16 @@ class Events:
 
     def __init__(self, *, counters: bool = True, hold_seconds: float = 60.0) -> None:
         self.sent: list[tuple[str, bool]] = []
+        self.ids: list[str] = []
         self.counters = counters
         self.attempts = RouterAttempts(self._send, hold_seconds)
 
     def _send(self, record: dict[str, Any]) -> None:
-        self.sent.append((record["id"], record.get("metadata", {}).get("billed_retry_attempt", False)))
+        self.ids.append(record["id"])
+        if record["status"] == FAILURE:
+            assert record["id"] == record["litellm_call_id"], "the server takes a failure's call id for its id"
+        marked = record.get("metadata", {}).get("billed_retry_attempt", False)
+        self.sent.append((record["litellm_call_id"].partition("_")[0], marked))
 
     def kwargs(self, call: str, number: int) -> dict[str, Any]:
         metadata: dict[str, Any] = {"model_group": "group"}
@@ -40,7 +45,11 @@ class Events:
         self.attempts.started(self.kwargs(call, number))
 
     def finish(self, call: str, number: int, status: str) -> None:
-        self.attempts.finished(self.kwargs(call, number), {"id": f"{call}{number}", "status": status})
+        self.attempts.finished(self.kwargs(call, number), self.record(f"{call}{number}", number, status))
+
+    def record(self, call_id: str, number: int, status: str) -> dict[str, Any]:
+        id_ = call_id if status == FAILURE else "chatcmpl-1"
+        return {"id": id_, "litellm_call_id": call_id, "status": status, "startTime": number + 0.5}
 
     def run(self, call: str, *statuses: str) -> None:
         for number, status in enumerate(statuses):
@@ -130,23 +139,33 @@ def test_calls_that_share_an_id_of_the_callers_are_told_apart(events: Events) ->
     kwargs = events.kwargs("session", 0) | {"litellm_call_id": "next"}
     events.attempts.started(kwargs)
     assert events.sent == [("session0", True), ("session1", False)]
-    events.attempts.finished(kwargs, {"id": "next", "status": SUCCESS})
+    events.attempts.finished(kwargs, events.record("next", 2, SUCCESS))
     assert events.sent[2:] == [("next", False)]
 
 
-def test_attempts_that_share_the_callers_call_id_count_once(events: Events) -> None:
+def test_attempts_that_share_the_callers_call_id_count_once_and_the_last_has_the_id(events: Events) -> None:
     for number in range(3):
         kwargs = events.kwargs("a", number) | {"litellm_call_id": "mine"}
         events.attempts.started(kwargs)
-        events.attempts.finished(kwargs, {"id": f"a{number}", "status": FAILURE})
+        events.attempts.finished(kwargs, events.record("mine", number, FAILURE))
     events.attempts.release()
-    assert events.sent == [("a0", True), ("a1", True), ("a2", False)]
+    assert events.sent == [("mine", True), ("mine", True), ("mine", False)]
+    assert events.ids == ["mine_attempt0.5", "mine_attempt1.5", "mine"]
+
+
+def test_a_late_report_under_a_shared_id_is_no_repetition_of_an_earlier_one(events: Events) -> None:
+    for number, status in enumerate([FAILURE, SUCCESS, FAILURE]):
+        events.attempts.finished(
+            events.kwargs("a", number) | {"litellm_call_id": "mine"}, events.record("mine", number, status)
+        )
+    assert events.sent == [("mine", True), ("mine", False), ("mine", True)]
+    assert events.ids == ["mine", "chatcmpl-1", "mine_attempt2.5"]
 
 
 def test_calls_outside_a_router_are_passed_on_at_once(events: Events) -> None:
     kwargs = {"litellm_trace_id": "t", "litellm_call_id": "plain", "litellm_params": {"metadata": None}}
     events.attempts.started(kwargs)
-    events.attempts.finished(kwargs, {"id": "plain", "status": FAILURE})
+    events.attempts.finished(kwargs, events.record("plain", 0, FAILURE))
     assert events.sent == [("plain", False)]
 
 

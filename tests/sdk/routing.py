@@ -34,6 +34,8 @@ CASES: dict[str, tuple[litellm.Router | None, dict[str, Any]]] = {
     "rerouted": (REROUTING, {"fail": 2}),
     "rerouted and retried": (REROUTING, {"fail": 3}),
     "fails everywhere": (REROUTING, {"status": 500}),
+    "retried under an id": (RETRYING, {"fail": 2}),
+    "exhausted under an id": (RETRYING, {"status": 500}),
     "plain failure": (None, {"status": 500}),
 }
 
@@ -41,6 +43,8 @@ CASES: dict[str, tuple[litellm.Router | None, dict[str, Any]]] = {
 def arguments(case: str, user: str) -> tuple[Any, dict[str, Any]]:
     through, wish = CASES[case]
     request = {"messages": provider.ask(user=user, **wish), "user": user}
+    if case.endswith("under an id"):
+        request["litellm_call_id"] = user
     if through is None:
         return litellm, {**request, **API, "model": MODEL, "max_retries": 0}
     return through, {**request, "model": "first"}

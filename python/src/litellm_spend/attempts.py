@@ -103,8 +103,9 @@ class RouterAttempts:
     def _fail(self, call: _Call, attempt: str, record: Record) -> list[Record]:
         if call.succeeded or attempt != call.attempts[-1]:
             # LiteLLM reports from several threads, and this report comes late.
-            return [_marked(record)]
-        ready = _mark(call)
+            return [_marked(_under_its_own_id(record) if attempt == call.attempts[-1] else record)]
+        # What is still held would have been marked by the start of an attempt with another id.
+        ready = [_under_its_own_id(earlier) for earlier in _mark(call)]
         call.held, call.since = record, time.monotonic()
         self._set_timer(self._hold_seconds)
         return ready
@@ -160,6 +161,12 @@ def _mark(call: _Call) -> list[Record]:
     """Takes what the call holds and marks it as an attempt that another followed."""
     record, call.held = call.held, None
     return [] if record is None else [_marked(record)]
+
+
+def _under_its_own_id(record: Record) -> Record:
+    """A failure's id is its call's, which attempts share if the caller gave it: it is left to the last of them."""
+    record["id"] = record["litellm_call_id"] = f"{record.get('litellm_call_id')}_attempt{record.get('startTime')}"
+    return record
 
 
 def _marked(record: Record) -> Record:
