@@ -141,6 +141,12 @@ def call(user="user-0", **others):
 
 def say(**what):
     print(json.dumps(what), flush=True)
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"60 s passed before {what}"
+        time.sleep(0.01)
 """
 # For programs whose records nobody takes, where it is not the point that they try for five seconds at exit.
 GIVE_UP_SOON = "import litellm_spend.lifecycle; litellm_spend.lifecycle.EXIT_SECONDS = 0.5\n"

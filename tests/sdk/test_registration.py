@@ -46,6 +46,32 @@ asyncio.run(main())
         assert one.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 11
 
 
+@pytest.mark.parametrize("replaced_by", ["SpendLogger()", "SpendLogger(record_failures=True)"])
+def test_a_logger_that_replaces_another_records_all_that_it_would_alone(
+    database: Database, litellm: Interpreter, replaced_by: str
+) -> None:
+    code = f"""
+async def main():
+    arguments = dict(model="gpt-4o-mini", messages=[{{"role": "user", "content": "x"}}], mock_response="y")
+    await asyncio.gather(*(litellm.acompletion(user="user-1", **arguments) for _ in range(50)))
+
+litellm.callbacks = [logger := SpendLogger()]
+call()
+wait_until(lambda: logger.stats().captured, "the first call is captured")
+for name in ("input", "success", "failure", "_async_success", "_async_failure"):
+    callbacks = getattr(litellm, name + "_callback")
+    callbacks[:] = [other for other in callbacks if other is not logger]
+litellm.callbacks = [{replaced_by}]
+asyncio.run(main())
+"""
+    litellm.run_code(code, url=database.url)
+    database.wait_folded()
+    assert database.query('SELECT "user", count(*) FROM "LiteLLM_SpendLogs" GROUP BY 1 ORDER BY 1') == [
+        ("user-0", 1),
+        ("user-1", 50),
+    ]
+
+
 def test_an_application_records_in_its_own_transaction_and_the_callback_adds_nothing(
     database: Database, litellm: Interpreter
 ) -> None:

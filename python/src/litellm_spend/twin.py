@@ -29,11 +29,11 @@ class SpendLoggerTwin(CustomLogger):
     def __init__(self, owner: CustomLogger, target: int, receive: Receive) -> None:
         super().__init__()
         self.target = target
-        self._owner = owner
+        self.owner = owner
         self._receive = receive
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        if kwargs.get("call_type") not in PRICED_BY_ASYNC_EVENT and is_registered(self._owner):
+        if kwargs.get("call_type") not in PRICED_BY_ASYNC_EVENT and is_registered(self.owner):
             self._receive(kwargs, response_obj)
 
     def logging_hook(self, kwargs: dict, result: Any, call_type: str) -> tuple[dict, Any]:
@@ -48,9 +48,17 @@ def start_sync_delivery(kwargs: Any, *_: Any) -> None:
 
 
 def attach(twin: SpendLoggerTwin) -> None:
-    """Puts the twin among LiteLLM's callbacks; cheap and harmless if it is there."""
+    """Puts the twin among LiteLLM's callbacks; cheap and harmless if it is there.
+
+    One a target is enough, of two loggers of a target LiteLLM calls one; but not that of a logger that
+    was replaced.
+    """
     callbacks = litellm.success_callback
-    if not any(type(other) is SpendLoggerTwin and other.target == twin.target for other in callbacks):
+    others = [other for other in callbacks if type(other) is SpendLoggerTwin and other.target == twin.target]
+    for other in others:
+        if not is_registered(other.owner):
+            callbacks.remove(other)
+    if not any(is_registered(other.owner) for other in others):
         callbacks.append(twin)
     if LITELLM_IS_OLD and start_sync_delivery not in callbacks:
         callbacks.append(start_sync_delivery)
