@@ -16,7 +16,7 @@ import pytest
 from litellm_spend.capture import spend_record, stored_key
 from litellm_spend.encode import encode
 
-NEEDLES = [f"needle-{number}" for number in range(12)]
+NEEDLES = [f"needle-{number}" for number in range(16)]
 
 
 def event(**changes: Any) -> dict[str, Any]:
@@ -79,6 +79,7 @@ def test_nothing_off_the_list_is_captured_at_any_level() -> None:
         messages=[{"content": next(needle)}],
         response={"choices": [{"message": {"content": next(needle)}}]},
         error_str=next(needle),
+        api_base=f"https://{next(needle)}:{next(needle)}@api.example.com/v1?key={next(needle)}#{next(needle)}",
         error_information={"error_code": "429", "error_message": next(needle), "traceback": next(needle)},
         model_parameters={"user": next(needle)},
         metadata={"requester_metadata": {"x": next(needle)}, "usage_object": {"x": next(needle)}},
@@ -88,6 +89,25 @@ def test_nothing_off_the_list_is_captured_at_any_level() -> None:
     text = encode(captured(kwargs))
     assert "needle" not in text
     assert '"error_information":{"error_code":"429"}' in text
+    assert '"api_base":"https://api.example.com/v1"' in text
+
+
+@pytest.mark.parametrize(
+    ("api_base", "kept"),
+    [
+        ("https://needle@api.example.com:8443/v1", "https://api.example.com:8443/v1"),
+        ("https://key:n@eedle@api.example.com", "https://api.example.com"),
+        ("user:needle@localhost:4000?key=needle", "localhost:4000"),
+        (
+            "https://api.example.com/models/gemini@001:predict?alt=a@b",
+            "https://api.example.com/models/gemini@001:predict",
+        ),
+        ("", ""),
+    ],
+)
+def test_the_address_of_a_provider_is_kept_without_credentials(api_base: str, kept: str) -> None:
+    assert captured(event(api_base=api_base, hidden_params={})).get("api_base") == kept
+    assert captured(event(api_base=None, hidden_params={"api_base": api_base})).get("api_base", "") == kept
 
 
 @pytest.mark.parametrize("raw", ["sk-raw-1", "Bearer sk-raw-1", "bearer  sk-raw-1"])

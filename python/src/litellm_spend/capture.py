@@ -23,6 +23,7 @@ from .tools import called_tools
 _SCALARS: Final = (str, int, float, bool)
 _EXACT: Final = frozenset(_SCALARS)
 _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
+_USER_AND_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
 # Names that LiteLLM's proxy uses in place of a key hash.
 _KEY_ALIASES: Final = frozenset(
     ("litellm_proxy_master_key", "litellm-internal-health-check", "LITELLM_INTERNAL_JOBS_SERVICE_ACCOUNT")
@@ -56,6 +57,8 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
         record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
     if not record.get("api_base"):
         _copy_scalar(payload.get("hidden_params"), "api_base", record)
+    if isinstance(api_base := record.get("api_base"), str):
+        record["api_base"] = _bare_url(api_base)
     user = kwargs.get("user")
     if isinstance(user, str) and not metadata.get("user_api_key_user_id"):
         record["user"] = user
@@ -122,6 +125,11 @@ def _request_metadata(params: Any) -> Iterator[Mapping[str, Any]]:
             source = params.get(name)
             if isinstance(source, Mapping):
                 yield source
+
+
+def _bare_url(url: str) -> str:
+    """Without user, password, query and fragment, in which some applications put a provider's key."""
+    return re.split("[?#]", _USER_AND_PASSWORD.sub(r"\1", url), maxsplit=1)[0]
 
 
 def _end_users_are_tracked() -> bool:
