@@ -14,7 +14,7 @@ def options(url: str) -> dict[str, object]:
     return conninfo_to_dict(translate(url).conninfo)
 
 
-def test_a_plain_url_is_kept_and_gets_a_connect_timeout_and_a_name() -> None:
+def test_a_plain_url_is_kept_and_gets_time_limits_and_a_name() -> None:
     assert options(URL) == {
         "user": "app",
         "password": "s3cret",
@@ -22,9 +22,23 @@ def test_a_plain_url_is_kept_and_gets_a_connect_timeout_and_a_name() -> None:
         "port": "5433",
         "dbname": "litellm",
         "connect_timeout": "10",
+        "keepalives_idle": "15",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "30000",
         "application_name": "litellm_spend",
     }
     assert translate(URL).changes == ()
+
+
+def test_time_limits_of_the_url_are_kept() -> None:
+    given = {"connect_timeout": "3", "keepalives_idle": "60", "tcp_user_timeout": "0"}
+    url = URL + "?" + "&".join(f"{key}={value}" for key, value in given.items())
+    assert {key: options(url)[key] for key in given} == given
+
+
+def test_the_hosts_of_a_url_are_counted() -> None:
+    assert [translate(url).hosts for url in (URL, URL.replace("db:5433", "a,b,c"), "dbname=x")] == [1, 3, 1]
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2", "POSTGRESQL+asyncpg"])

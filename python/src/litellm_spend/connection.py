@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from . import dsn
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("litellm_spend")
 
 RECORD = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
+# Seconds; libpq takes less for this much.
+SHORTEST_CONNECT = 2
 TARGET_SCHEMA = "SELECT current_setting('litellm_spend.target_schema', true)"
 
 
@@ -24,22 +27,30 @@ class Connection:
         self._told_changes = False
         self._checked_schema = False
 
-    def record(self, batch: list[str]) -> int:
-        """Commits a batch of encoded records in one call; how many the server staged (not rejected)."""
-        row = self._connected().execute(RECORD, ("[" + ",".join(batch) + "]",)).fetchone()
+    def record(self, batch: list[str], deadline: float | None = None) -> int:
+        """Commits a batch of encoded records in one call; how many the server staged (not rejected).
+
+        Gives up connecting at `deadline` (monotonic).
+        """
+        row = self._connected(deadline).execute(RECORD, ("[" + ",".join(batch) + "]",)).fetchone()
         self._compare_schema()
         return int(row[0]) if row and row[0] is not None else 0
 
     def redact(self, text: str) -> str:
         return self._target.redact(text) if self._target else text
 
-    def open(self) -> psycopg.Connection:
+    def open(self, deadline: float | None = None) -> psycopg.Connection:
         """A new autocommitting connection; raises UrlError, ImportError or psycopg.Error."""
         import psycopg
 
         target = self._resolve()
+        limits = {}
+        if deadline is not None:
+            # libpq takes the time for each host of several.
+            seconds = (deadline - time.monotonic()) / target.hosts
+            limits["connect_timeout"] = max(SHORTEST_CONNECT, int(seconds))
         # No prepared statements: behind pgbouncer the next call may meet another session.
-        return psycopg.connect(target.conninfo, autocommit=True, prepare_threshold=None)
+        return psycopg.connect(target.conninfo, autocommit=True, prepare_threshold=None, **limits)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -54,9 +65,13 @@ class Connection:
     def schema(self) -> str | None:
         return self._target.schema if self._target else None
 
-    def _connected(self) -> psycopg.Connection:
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None and not self._connection.closed
+
+    def _connected(self, deadline: float | None) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = self.open()
+            self._connection = self.open(deadline)
         return self._connection
 
     def _resolve(self) -> dsn.Target:

@@ -14,7 +14,14 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 _SCHEME = re.compile(r"(?i)postgres(?:ql)?(?P<driver>\+[a-z0-9_]+)?://")
 # Prisma's pool and engine settings: this client keeps one connection and prepares no statement.
 _IGNORED = ("connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size")
-_CONNECT_TIMEOUT = "10"
+# A server that is gone without a word is given up after half a minute, connected or not.
+_LIMITS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 
 
 class UrlError(ValueError):
@@ -28,6 +35,8 @@ class Target:
     conninfo: str = field(repr=False)
     schema: str | None = None
     """Prisma's `schema`: where the URL's owner expects LiteLLM's tables."""
+    hosts: int = 1
+    """How many hosts libpq tries in turn."""
     changes: tuple[str, ...] = ()
     """What was translated or left out, for one log line."""
     _secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -102,7 +111,7 @@ def _checked(conninfo: str, schema: str | None, changes: list[str]) -> Target:
 
     try:
         options = conninfo_to_dict(conninfo)
-        added = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": "litellm_spend"}
+        added = {**_LIMITS, "application_name": "litellm_spend"}
         complete = make_conninfo(conninfo, **{key: value for key, value in added.items() if key not in options})
     except (ProgrammingError, ValueError):
         # libpq quotes the part that it could not read, which may be the password.
@@ -115,7 +124,8 @@ def _checked(conninfo: str, schema: str | None, changes: list[str]) -> Target:
     if written := re.match(r"(?i)postgres\w*://[^/@]*?:([^/]*)@", conninfo):
         secrets[written[1]] = secrets[unquote(written[1])] = None
     ordered = sorted(filter(None, secrets), key=len, reverse=True)
-    return Target(complete, schema or None, tuple(changes), tuple(ordered))
+    hosts = str(options.get("host") or options.get("hostaddr") or "").count(",") + 1
+    return Target(complete, schema or None, hosts, tuple(changes), tuple(ordered))
 
 
 def _libpq_keywords() -> frozenset[str]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from . import habits
-from .connection import Connection
+from .connection import SHORTEST_CONNECT, Connection
 from .errors import Verdict, explain, judge
 from .outbox import Outbox
 
@@ -59,8 +59,10 @@ class Sender:
         self.ensure_running()
         if self._thread is not None and self._thread.is_alive():
             return self.outbox.wait_empty(deadline)
-        while self.outbox.pending() and time.monotonic() < deadline:
-            if not self._send_batch():
+        while self.outbox.pending() and (left := deadline - time.monotonic()) > 0:
+            if left < SHORTEST_CONNECT and not self.connection.is_open:
+                break
+            if not self._send_batch(deadline):
                 time.sleep(min(self._next_pause(), max(0.0, deadline - time.monotonic())))
         return not self.outbox.pending()
 
@@ -114,20 +116,20 @@ class Sender:
     def is_stopping(self) -> bool:
         return self._stopping
 
-    def _send_batch(self) -> bool:
+    def _send_batch(self, deadline: float | None = None) -> bool:
         """Takes one batch and sends it; False if it was put back."""
         with self._sending:
             batch = self.outbox.take()
             if not batch:
                 return False
-            return self._record(batch)
+            return self._record(batch, deadline)
 
-    def _record(self, batch: list[str]) -> bool:
+    def _record(self, batch: list[str], deadline: float | None) -> bool:
         parts = [batch]
         while parts:
             part = parts.pop()
             try:
-                staged = self.connection.record(part)
+                staged = self.connection.record(part, deadline)
             except Exception as error:
                 if judge(error) is Verdict.RETRY:
                     self._keep([record for rest in reversed([*parts, part]) for record in rest], error)
