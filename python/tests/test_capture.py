@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from litellm_spend import capture
 from litellm_spend.capture import spend_record, stored_key
 from litellm_spend.encode import encode
 
@@ -190,6 +191,23 @@ def test_called_tools_are_those_of_the_response_or_else_of_the_payload() -> None
     assert captured(event(response=answer))["tool_calls"] == ["search"]
     assert captured(event() | {"realtime_tool_calls": message["tool_calls"]})["tool_calls"] == ["search"]
     assert "tool_calls" not in captured(event())
+
+
+class Broken:
+    """A response whose members cannot be read."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("needle")
+
+
+def test_a_response_that_cannot_be_read_costs_the_names_of_its_tools_and_not_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: Any) -> float:
+        raise RuntimeError("needle")
+
+    monkeypatch.setattr(capture, "prompt_caching_savings", fail)
+    assert captured(event(), Broken()) == captured(event())
 
 
 def test_a_cache_hit_costs_nothing() -> None:

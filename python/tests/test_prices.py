@@ -16,6 +16,7 @@ PRICE_MAP: dict[str, Any] = {
     "provider/free-with-provider": {"input_cost_per_token": 0.0},
     "deployment-1": {"input_cost_per_token": 0},
     "paid-model": {"input_cost_per_token": 1e-6, "output_cost_per_token": 0},
+    "odd-entry": ["0.0"],
     "registered-without-price": {"litellm_provider": "openai", "input_cost_per_token": None},
 }
 
@@ -32,8 +33,8 @@ def call(**changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"model": "paid-model"}, {"model": "registered-without-price"}, {"model": None}],
-    ids=["unknown", "paid", "no price", "no model"],
+    [{}, *({"model": model} for model in ("paid-model", "registered-without-price", "odd-entry", None))],
+    ids=["unknown", "paid", "no price", "odd entry", "no model"],
 )
 def test_a_call_that_LiteLLM_could_not_price_is_counted(changes: dict[str, Any]) -> None:
     calls = UnpricedCalls()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -66,3 +68,28 @@ def test_a_LiteLLM_without_the_figure_and_one_that_fails_cost_nothing(monkeypatc
     for found in (None, fail):
         monkeypatch.setattr(savings, "_litellms_own", lambda found=found: found)
         assert prompt_caching_savings(payload(cache_read_input_tokens=5)) is None
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    savings._litellms_own.cache_clear()
+    yield
+    savings._litellms_own.cache_clear()
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("error", [ImportError, RuntimeError, AttributeError])
+def test_an_import_that_fails_is_tried_once(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    tried: list[str] = []
+    original = builtins.__import__
+
+    def fail(name: str, *others: Any) -> Any:
+        if name.startswith("litellm."):
+            tried.append(name)
+            raise error
+        return original(name, *others)
+
+    monkeypatch.setattr(builtins, "__import__", fail)
+    for _ in range(3):
+        assert prompt_caching_savings(payload(cache_read_input_tokens=5)) is None
+    assert len(tried) == 1

@@ -110,6 +110,17 @@ def test_an_event_after_close_is_recorded(database: Database, litellm: Interpret
     assert set(user_spend(database)) == {"early", "late"}
 
 
+def test_a_look_at_the_price_that_fails_costs_no_record(database: Database, litellm: Interpreter) -> None:
+    code = """
+def fail(record):
+    raise RuntimeError
+logger._unpriced.look_at = fail
+call()
+"""
+    litellm.run_code(REGISTER + code, url=database.url)
+    assert set(user_spend(database)) == {"user-0"}
+
+
 def test_flush_and_aflush_wait_for_what_was_captured(database: Database, litellm: Interpreter) -> None:
     code = (
         REGISTER

@@ -9,9 +9,10 @@ Keeps no reference to prompt or response. Sources of each field: LiteLLM's spend
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from .batches import has_final_cost, is_batch_retrieval, name_batch
@@ -19,6 +20,8 @@ from .encode import cut
 from .fields import ANY, LIST, RECORD, REQUEST, REQUEST_METADATA, Fields
 from .savings import prompt_caching_savings
 from .tools import called_tools
+
+log = logging.getLogger("litellm_spend")
 
 _SCALARS: Final = (str, int, float, bool)
 _EXACT: Final = frozenset(_SCALARS)
@@ -75,13 +78,21 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     key = _api_key(payload.get("metadata"), sources)
     if key:
         record["api_key"] = metadata["user_api_key_hash"] = key
-    if tools := called_tools(
-        payload.get("response") if response is None else response, kwargs.get("realtime_tool_calls")
-    ):
-        record["tool_calls"] = tools
-    if savings := prompt_caching_savings(payload):
-        record["prompt_caching_savings_spend"] = savings
+    answer = payload.get("response") if response is None else response
+    _add(record, "tool_calls", lambda: called_tools(answer, kwargs.get("realtime_tool_calls")))
+    _add(record, "prompt_caching_savings_spend", lambda: prompt_caching_savings(payload))
     return record
+
+
+def _add(record: dict[str, Any], key: str, find: Callable[[], Any]) -> None:
+    """Adds what `find` finds; a record without it is better than none."""
+    try:
+        value = find()
+    except Exception as error:
+        log.debug("%s could not be found: %s", key, type(error).__name__)
+        return
+    if value:
+        record[key] = value
 
 
 def _pick(source: Mapping[str, Any], fields: Fields) -> dict[str, Any]:

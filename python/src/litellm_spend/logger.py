@@ -153,9 +153,7 @@ class SpendLogger(CustomLogger):
             record = spend_record(kwargs, response)
             if record is None:
                 return
-            if twin.LITELLM_IS_OLD:
-                habits.restore_lost_cost(record, kwargs, response)
-            self._unpriced.look_at(record)
+            self._look_at_price(record, kwargs, response)
             if self.record_failures:
                 self._attempts.finished(kwargs, record)
             else:
@@ -165,6 +163,14 @@ class SpendLogger(CustomLogger):
                 self.finish(deadline)
         except Exception as error:
             self._complain(f"an event could not be recorded: {type(error).__name__}")
+
+    def _look_at_price(self, record: dict[str, Any], kwargs: Mapping[str, Any], response: Any) -> None:
+        try:
+            if twin.LITELLM_IS_OLD:
+                habits.restore_lost_cost(record, kwargs, response)
+            self._unpriced.look_at(record)
+        except Exception as error:
+            log.debug("the price of a call was not looked at: %s", type(error).__name__)
 
     def _before_call(self, kwargs: Any) -> None:
         self.attach_twin()

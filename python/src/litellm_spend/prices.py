@@ -52,7 +52,9 @@ def _is_free(record: Mapping[str, Any]) -> bool:
     if not isinstance(price_map, Mapping):
         return False
     for name in _names(record):
-        entry = price_map.get(name) or {}
+        entry = price_map.get(name)
+        if not isinstance(entry, Mapping):
+            continue
         rates = [rate for key in _TOKEN_RATES if (rate := entry.get(key)) is not None]
         if rates:
             return not any(rates)

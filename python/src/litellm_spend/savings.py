@@ -54,6 +54,8 @@ def _used_a_cache(usage: Mapping[str, Any]) -> bool:
 def _litellms_own() -> Callable[..., float | None] | None:
     try:
         from litellm.proxy.spend_tracking.savings import prompt_caching_savings_for_request
-    except ImportError:
+    except Exception as error:
+        # Not tried again: what fails here, a version or another package, fails at each call.
+        log.debug("LiteLLM has no figure of what a prompt cache saved: %s", type(error).__name__)
         return None
     return prompt_caching_savings_for_request
