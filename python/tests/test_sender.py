@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -17,6 +19,27 @@ URL = "postgresql://app@a,b/x"
 @pytest.fixture
 def outbox() -> Outbox:
     return Outbox(max_queue=100, batch_size=100)
+
+
+class Server:
+    """Takes the place of a connection; `refuse` may raise for a batch."""
+
+    is_open = True
+
+    def __init__(self, refuse: Callable[[list[str]], None] = lambda batch: None) -> None:
+        self.batches: list[list[str]] = []
+        self._refuse = refuse
+
+    def record(self, batch: list[str], deadline: float | None = None) -> int:
+        self._refuse(batch)
+        self.batches.append(batch)
+        return len(batch)
+
+    def redact(self, text: str) -> str:
+        return text
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -44,3 +67,84 @@ def test_connecting_at_exit_takes_no_longer_than_there_is_time(
     outbox.put("{}")
     assert not sender.drain(deadline=now + 5)
     assert ends == [1004.0]
+
+
+class SlowToClose(Server):
+    """A connection whose `close` tells that it began, and ends when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing, self.may_close = threading.Event(), threading.Event()
+
+    def close(self) -> None:
+        self.closing.set()
+        self.may_close.wait(10)
+
+
+def receive(sender: Sender, record: str) -> None:
+    sender.outbox.put(record)
+    sender.ensure_running()
+
+
+def test_a_record_that_comes_between_the_last_look_and_the_end_is_sent(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm_spend.sender._IDLE_CLOSE", 0.01)
+    sender = Sender(URL, outbox, flush_interval=0)
+    sender.connection = server = SlowToClose()  # type: ignore[assignment]
+    sender.ensure_running()
+    assert server.closing.wait(10), "the idle thread closes its connection"
+    drain, interrupt = sender.drain, outbox.interrupt
+
+    def drain_then_receive(deadline: float) -> bool:
+        drained = drain(deadline)
+        receive(sender, "late")
+        return drained
+
+    def let_it_end() -> None:
+        server.may_close.set()
+        interrupt()
+
+    monkeypatch.setattr(sender, "drain", drain_then_receive)
+    monkeypatch.setattr(outbox, "interrupt", let_it_end)
+    assert sender.close(time.monotonic() + 10)
+    assert outbox.wait_empty(time.monotonic() + 10)
+    assert server.batches == [["late"]]
+
+
+def test_a_record_that_comes_while_the_thread_still_ends_is_sent(outbox: Outbox) -> None:
+    sender = Sender(URL, outbox, flush_interval=0)
+    sender.connection = server = SlowToClose()  # type: ignore[assignment]
+    receive(sender, "early")
+    assert outbox.wait_empty(time.monotonic() + 10)
+    sender.close(time.monotonic())
+    assert server.closing.wait(10)
+    receive(sender, "late")
+    server.may_close.set()
+    assert outbox.wait_empty(time.monotonic() + 10)
+    assert server.batches == [["early"], ["late"]]
+
+
+def test_a_batch_that_takes_the_server_too_long_is_sent_in_parts(sender: Sender, outbox: Outbox) -> None:
+    def refuse(batch: list[str]) -> None:
+        if len(batch) > 2:
+            raise psycopg.errors.QueryCanceled
+
+    sender.connection = server = Server(refuse)  # type: ignore[assignment]
+    for record in "abcdefg":
+        outbox.put(record)
+    assert sender.drain(time.monotonic() + 10)
+    assert server.batches == [["a"], ["b", "c"], ["d", "e"], ["f", "g"]]
+
+
+def test_a_record_that_takes_the_server_too_long_alone_is_kept(sender: Sender, outbox: Outbox) -> None:
+    def refuse(batch: list[str]) -> None:
+        if "b" in batch:
+            raise psycopg.errors.QueryCanceled
+
+    sender.connection = server = Server(refuse)  # type: ignore[assignment]
+    for record in "abcd":
+        outbox.put(record)
+    assert not sender._send_batch()
+    assert server.batches == [["a"]] and outbox.take() == ["b", "c", "d"]
+    assert outbox.stats().refused == 0

@@ -9,6 +9,7 @@ from .dsn import UrlError
 
 class Verdict(Enum):
     RETRY = "keep the batch and try again with backoff"
+    SHRINK = "the server did not finish in its time: send less at once, and keep what is too much even alone"
     SPLIT = "the batch holds a record that the server cannot take: isolate it"
 
 
@@ -21,6 +22,7 @@ _ADVICE = {
     "25006": "the server is read-only (a standby?): point the database URL at the primary",
     "28P01": "the server refuses the password: correct the database URL",
     "28000": "the server refuses the role: correct the database URL or pg_hba.conf",
+    "57014": "the server cancelled the call: raise the role's statement_timeout or lower batch_size",
     "57P01": "the server ended the connection",
     "57P03": "the server is starting up or shutting down",
     "53300": "the server has no free connection: raise max_connections",
@@ -32,6 +34,8 @@ _DATA_CLASSES = ("22", "54")
 
 def judge(error: BaseException) -> Verdict:
     state = getattr(error, "sqlstate", None)
+    if state == "57014":
+        return Verdict.SHRINK
     return Verdict.SPLIT if isinstance(state, str) and state[:2] in _DATA_CLASSES else Verdict.RETRY
 
 

@@ -106,11 +106,8 @@ class SpendLogger(CustomLogger):
 
     def close(self, timeout: float = 30.0) -> bool:
         """Flushes, ends the thread and closes the connection. A later event starts both again."""
-        deadline = time.monotonic() + timeout
         self._attempts.release()
-        flushed = self._sender.drain(deadline)
-        self._sender.stop(deadline)
-        return flushed
+        return self._sender.close(time.monotonic() + timeout)
 
     def health_check(self) -> health.Health:
         """Connects and tells whether spend can be recorded there, and if not, why."""

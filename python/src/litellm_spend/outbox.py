@@ -49,7 +49,7 @@ class Outbox:
         self._queue: deque[str] = deque()
         self._taken = 0
         self._captured = self._sent = self._rejected = self._refused = self._dropped = self._retries = 0
-        self._waiting = False
+        self._waiting = 0  # how many threads wait for a first record
         self._in_a_hurry = 0  # how many callers wait for the queue to empty
         self._last_error: str | None = None
 
@@ -104,12 +104,12 @@ class Outbox:
     def wait_for_record(self, timeout: float, stopping: Callable[[], bool]) -> bool:
         """Waits for a first record; True if there is one."""
         with self._changed:
-            self._waiting = True
+            self._waiting += 1
             try:
                 self._changed.wait_for(lambda: self._queue or stopping(), timeout)
                 return bool(self._queue)
             finally:
-                self._waiting = False
+                self._waiting -= 1
 
     def wait_for_batch(self, timeout: float) -> None:
         """Waits until a batch is full, the time is up or somebody is waiting for the queue to empty."""

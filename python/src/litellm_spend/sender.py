@@ -34,30 +34,35 @@ class Sender:
         self._start = threading.Lock()
         self._sending = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._stopping = threading.Event()
         self._pause = _FIRST_PAUSE
         self._reported: set[str] = set()
 
     def ensure_running(self) -> None:
-        """Starts the thread if it is not there. At interpreter shutdown it may be too late for that."""
-        thread = self._thread
-        if thread is not None and thread.is_alive():
+        """Starts the thread if it is not there. At interpreter shutdown it may be too late for that.
+
+        Beside a thread that is about to end, another starts: whether the first still looks is not known.
+        """
+        if self._is_running():
             return
         with self._start:
-            if self._thread is not None and self._thread.is_alive():
+            if self._is_running():
                 return
-            self._stopping = False
-            thread = threading.Thread(target=self._run, name="litellm_spend", daemon=True)
+            stopping = threading.Event()
+            thread = threading.Thread(target=self._run, args=(stopping,), name="litellm_spend", daemon=True)
             try:
                 thread.start()
             except RuntimeError:
                 return
-            self._thread = thread
+            self._thread, self._stopping = thread, stopping
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
 
     def drain(self, deadline: float) -> bool:
         """Sends all that is queued, at most to `deadline` (monotonic); True if nothing is left."""
         self.ensure_running()
-        if self._thread is not None and self._thread.is_alive():
+        if self._is_running():
             return self.outbox.wait_empty(deadline)
         while self.outbox.pending() and (left := deadline - time.monotonic()) > 0:
             if left < SHORTEST_CONNECT and not self.connection.is_open:
@@ -66,11 +71,18 @@ class Sender:
                 time.sleep(min(self._next_pause(), max(0.0, deadline - time.monotonic())))
         return not self.outbox.pending()
 
-    def stop(self, deadline: float) -> None:
-        """Ends the thread and closes the connection; the next record starts both again."""
-        self._stopping = True
-        self.outbox.interrupt()
+    def close(self, deadline: float) -> bool:
+        """Drains, ends the thread and closes the connection; the next record starts both again."""
+        drained = self.drain(deadline)
+        self._stop(deadline)
+        if drained and self.outbox.pending():
+            self.ensure_running()  # a record came meanwhile
+        return drained
+
+    def _stop(self, deadline: float) -> None:
         thread = self._thread
+        self._stopping.set()
+        self.outbox.interrupt()
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -79,18 +91,18 @@ class Sender:
         self.connection.abandon()
         return Sender(self._url, outbox, self._flush_interval)
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         try:
-            while not self._stopping:
-                if not self._wait_for_record():
+            while not stopping.is_set():
+                if not self._wait_for_record(stopping):
                     with self._sending:
                         self.connection.close()
                     continue
                 self.outbox.wait_for_batch(self._flush_interval)
                 while self.outbox.pending() and self._send_batch():
                     pass
-                if self.outbox.pending() and not self._stopping:
-                    self._watchfully(self._next_pause(), self.outbox.pause)
+                if self.outbox.pending():
+                    self._watchfully(self._next_pause(), self.outbox.pause, stopping)
         except Exception as error:
             # The next record starts a new thread.
             log.error("the sender stopped: %s", type(error).__name__)
@@ -98,23 +110,22 @@ class Sender:
             with self._sending:
                 self.connection.close()
 
-    def _wait_for_record(self) -> bool:
+    def _wait_for_record(self, stopping: threading.Event) -> bool:
         """False if none came for so long that the connection is not worth keeping."""
-        return self._watchfully(_IDLE_CLOSE, lambda seconds: self.outbox.wait_for_record(seconds, self.is_stopping))
+        return self._watchfully(
+            _IDLE_CLOSE, lambda seconds: self.outbox.wait_for_record(seconds, stopping.is_set), stopping
+        )
 
-    def _watchfully(self, seconds: float, wait: Callable[[float], bool]) -> bool:
+    def _watchfully(self, seconds: float, wait: Callable[[float], bool], stopping: threading.Event) -> bool:
         """Waits with `wait` until it is true, and looks after LiteLLM's worker meanwhile where that can hang."""
         watching = habits.may_hang_at_exit()
         until = time.monotonic() + seconds
-        while (remaining := until - time.monotonic()) > 0 and not self._stopping:
+        while (remaining := until - time.monotonic()) > 0 and not stopping.is_set():
             if wait(min(remaining, _WATCH_EVERY) if watching else remaining):
                 return True
             if watching:
                 habits.end_cancelled_worker()
         return False
-
-    def is_stopping(self) -> bool:
-        return self._stopping
 
     def _send_batch(self, deadline: float | None = None) -> bool:
         """Takes one batch and sends it; False if it was put back."""
@@ -131,7 +142,8 @@ class Sender:
             try:
                 staged = self.connection.record(part, deadline)
             except Exception as error:
-                if judge(error) is Verdict.RETRY:
+                verdict = judge(error)
+                if verdict is Verdict.RETRY or (verdict is Verdict.SHRINK and len(part) == 1):
                     self._keep([record for rest in reversed([*parts, part]) for record in rest], error)
                     return False
                 if len(part) > 1:
