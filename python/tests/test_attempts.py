@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,9 +59,28 @@ class Events:
             self.finish(call, number, status)
 
     def wait_for(self, number: int) -> None:
-        end = time.monotonic() + 10
-        while len(self.sent) < number and time.monotonic() < end:
+        end = time.monotonic() + 30
+        while len(self.sent) < number:
+            assert time.monotonic() < end, f"30 s passed, and {self.sent} were sent"
             time.sleep(0.01)
+
+
+class Clock:
+    """A time that only passes when it is told to, and the timers that it sets off."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def timer(self, seconds: float, expire: Callable[[], None]) -> SimpleNamespace:
+        return SimpleNamespace(start=lambda: self.timers.append((self.now + seconds, expire)))
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        due = [expire for at, expire in self.timers if at <= self.now]
+        self.timers = [timer for timer in self.timers if timer[0] > self.now]
+        for expire in due:
+            expire()
 
 
 @pytest.fixture(params=[True, False], ids=["litellm-1.109", "litellm-1.79"])
@@ -88,21 +109,40 @@ def test_of_failed_attempts_alone_the_last_counts(events: Events) -> None:
     assert events.sent[2:] == [("a2", False)]
 
 
-def test_a_single_failure_counts_when_no_other_attempt_started_in_time() -> None:
-    events = Events(hold_seconds=0.05)
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(attempts.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(attempts.threading, "Timer", clock.timer)
+    return clock
+
+
+def test_a_single_failure_counts_when_no_other_attempt_started_in_time(clock: Clock) -> None:
+    events = Events(hold_seconds=60.0)
     events.run("a", FAILURE)
+    clock.advance(59.9)
     assert events.sent == []
-    events.wait_for(1)
+    clock.advance(0.2)
     assert events.sent == [("a0", False)] and events.attempts.held() == 0
+    assert clock.timers == []
 
 
-def test_a_timer_that_fires_before_an_attempts_time_is_set_again() -> None:
+def test_each_failure_is_held_for_its_own_time(clock: Clock) -> None:
+    events = Events(hold_seconds=60.0)
+    events.run("a", FAILURE)
+    clock.advance(40)
+    events.run("b", FAILURE)
+    clock.advance(30)
+    assert events.sent == [("a0", False)]
+    clock.advance(20)
+    assert events.sent == [("a0", False)]
+    clock.advance(20)
+    assert events.sent == [("a0", False), ("b0", False)]
+
+
+def test_a_failure_is_sent_by_a_timer_of_its_own() -> None:
     events = Events(hold_seconds=0.05)
     events.run("a", FAILURE)
-    assert events.attempts._timer is not None
-    events.attempts._timer.cancel()
-    events.attempts._expire()
-    assert events.sent == []
     events.wait_for(1)
     assert events.sent == [("a0", False)]
 

@@ -49,7 +49,7 @@ class Interpreter:
 
     def __init__(self, python: Path) -> None:
         self.python = python
-        self._forks: subprocess.Popen[str] | None = None
+        self._forks: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Interpreter:
         return self
@@ -74,7 +74,7 @@ class Interpreter:
                 "stderr": str(stderr),
             }
             started = time.monotonic()
-            print(json.dumps(request), file=forks.stdin, flush=True)
+            forks.stdin.write(json.dumps(request).encode() + b"\n")
             pid = int(forks.stdout.readline())
             if not select.select([forks.stdout], [], [], timeout)[0]:
                 os.kill(pid, signal.SIGKILL)
@@ -109,11 +109,13 @@ class Interpreter:
             command, cwd=FOLDER, env=environment(url, **variables), text=True, stdin=pipe, stdout=pipe, stderr=pipe
         )
 
-    def _preloaded(self) -> subprocess.Popen[str]:
+    def _preloaded(self) -> subprocess.Popen[bytes]:
         if self._forks is None:
             command = [self.python, "preloaded.py"]
+            pipe = subprocess.PIPE
+            # Unbuffered: `select` does not see a line that a buffer already holds.
             self._forks = subprocess.Popen(
-                command, cwd=FOLDER, env=environment(None), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                command, cwd=FOLDER, env=environment(None), bufsize=0, stdin=pipe, stdout=pipe
             )
         return self._forks
 

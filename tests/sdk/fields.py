@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import litellm
@@ -46,9 +47,9 @@ async def main() -> None:
     wish = provider.ask(tool="write")
     await litellm.anthropic.messages.acreate(model="anthropic/claude-sonnet-4-5", messages=wish, max_tokens=9, **API)
     # LiteLLM delivers these events from a task of this loop.
-    for _ in range(500):
-        if len(records) == 3:
-            break
+    deadline = time.monotonic() + 60
+    while len(records) < 3:
+        assert time.monotonic() < deadline, f"60 s passed, and only {set(records)} were reported"
         await asyncio.sleep(0.02)
 
 

@@ -75,7 +75,7 @@ def test_records_refused_for_want_of_a_privilege_are_sent_once_it_is_there(
             + """
 import psycopg
 call()
-while not logger.stats().retries: time.sleep(0.02)
+wait_until(lambda: logger.stats().retries, "an attempt to send failed")
 with psycopg.connect(os.environ["OWNER_URL"]) as owner:
     owner.execute("GRANT litellm_spend_writer TO stranger")
 assert logger.flush(60), logger.stats()

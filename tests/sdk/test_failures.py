@@ -56,16 +56,21 @@ def test_failures_are_recorded_only_when_asked_for(
 
 
 SLOW = """
-import litellm_spend.attempts
+import types
 import provider
-litellm_spend.attempts.HOLD_SECONDS = 0.5
 litellm.callbacks = [logger := SpendLogger(record_failures=True)]
 deployment = {"model": "openai/gpt-4o-mini", "api_base": provider.start(), "api_key": "sk-none"}
 group = [{"model_name": "group", "litellm_params": dict(deployment)} for _ in range(2)]
 router = litellm.Router(group, disable_cooldowns=True)
 
+def take_time(number):
+    wait_until(lambda: logger.stats().captured >= number, f"{number} records, the first attempt's too, are made")
+
+# The provider answers a second attempt no sooner than the first one's record is made.
+provider.time = types.SimpleNamespace(sleep=take_time)
+
 async def main():
-    await router.acompletion(model="group", messages=provider.ask(user="async", fail=1, seconds=1), user="async")
+    await router.acompletion(model="group", messages=provider.ask(user="async", fail=1, seconds=3), user="async")
 
 router.completion(model="group", messages=provider.ask(user="sync", fail=1, seconds=1), user="sync")
 asyncio.run(main())

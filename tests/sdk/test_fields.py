@@ -93,10 +93,10 @@ except Exception:
     pass
 litellm.cache = litellm.Cache(type="local")
 ask("openai/cached-gift", **free)
-while logger.stats().captured < 9: time.sleep(0.01)
+wait_until(lambda: logger.stats().captured == 9, "9 calls are captured")
 del litellm.model_cost["openai/cached-gift"]
 ask("openai/cached-gift")
-while logger.stats().captured < 10: time.sleep(0.01)
+wait_until(lambda: logger.stats().captured == 10, "10 calls are captured")
 say(unpriced=logger.stats().unpriced)
 """
 
@@ -128,7 +128,7 @@ litellm.use_litellm_proxy = True
 ask("gpt-4o", mock_response="not much")
 litellm.use_litellm_proxy = False
 call()
-while not logger.stats().captured: time.sleep(0.01)
+wait_until(lambda: logger.stats().captured, "a call is captured")
 """
 
 
