@@ -1,0 +1,96 @@
+"""Whom a call is charged to: each identity that LiteLLM's metadata can name reaches the tables that count it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.database import Database
+
+from .driving import Interpreter
+
+PROGRAM = """
+import provider
+
+class McpTool(litellm.integrations.custom_logger.CustomLogger):
+    def log_pre_api_call(self, model, messages, kwargs):
+        # Where LiteLLM's own MCP handler puts it.
+        if kwargs.get("user") == "tool":
+            kwargs["mcp_tool_call_metadata"] = {
+                "name": "search", "namespaced_tool_name": "server/search", "mcp_server_name": "server",
+                "arguments": {"query": "needle"},
+            }
+
+litellm.callbacks = [McpTool(), SpendLogger()]
+api = {"api_base": provider.start(), "api_key": "sk-none"}
+
+def ask(user, **metadata):
+    return litellm.completion(model="openai/gpt-4o", messages=provider.ask(), user=user, metadata=metadata, **api)
+
+ask("plain")
+ask("tool")
+ask("internal", internal_call_origin="shadow_eval_judge")
+ask("organized", user_api_key_org_id="org-1", user_api_key_project_id="project-1")
+ask("grouped", user_api_key_matched_model_access_groups=["group-1", "group-2"])
+
+async def respond():
+    owner = {"user_api_key_user_id": "owner", "user_api_key_team_id": "team-1"}
+    wish = provider.ask(tool="search")
+    await litellm.aresponses(model="openai/gpt-4o", input=wish[0]["content"], litellm_metadata=owner, **api)
+    await litellm.anthropic.messages.acreate(
+        model="anthropic/claude-sonnet-4-5", messages=wish, max_tokens=9, litellm_metadata=owner, **api
+    )
+
+asyncio.run(respond())
+"""
+# What a call of 2000 and 10 tokens costs: gpt-4o's 2.5e-6 and 1e-5 a token.
+COST = pytest.approx(2000 * 2.5e-6 + 10 * 1e-5, rel=1e-9)
+
+
+@pytest.fixture
+def charged(database: Database, litellm: Interpreter) -> Database:
+    """A database that holds the calls of the program."""
+    database.execute("""INSERT INTO "LiteLLM_ProjectTable" (project_id, created_by, updated_by)
+                        VALUES ('project-1', 'test', 'test')""")
+    database.execute("""INSERT INTO "LiteLLM_ModelAccessGroupBudgetTable" (access_group_name) VALUES ('group-1')""")
+    litellm.run_code(PROGRAM, url=database.url)
+    database.wait_folded()
+    return database
+
+
+def test_each_identity_is_charged(charged: Database, litellm: Interpreter) -> None:
+    assert charged.query('SELECT organization_id, spend FROM "LiteLLM_OrganizationTable"') == [("org-1", COST)]
+    assert charged.query('SELECT organization_id, spend FROM "LiteLLM_DailyOrganizationSpend"') == [("org-1", COST)]
+    assert charged.query('SELECT project_id, spend FROM "LiteLLM_ProjectTable"') == [("project-1", COST)]
+    # LiteLLM 1.79 knows no access groups of models.
+    group = COST if "1.109" in str(litellm.python) else 0
+    assert charged.query('SELECT access_group_name, spend FROM "LiteLLM_ModelAccessGroupBudgetTable"') == [
+        ("group-1", group)
+    ]
+    assert charged.query("""SELECT organization_id, metadata ->> 'user_api_key_project_id' FROM "LiteLLM_SpendLogs"
+                            WHERE "user" = 'organized'""") == [("org-1", "project-1")]
+
+
+def test_the_metadata_of_responses_and_messages_names_user_and_team(charged: Database) -> None:
+    assert charged.query("""SELECT call_type, "user", team_id FROM "LiteLLM_SpendLogs" WHERE team_id <> ''
+                            ORDER BY 1""") == [
+        ("anthropic_messages", "owner", "team-1"),
+        ("aresponses", "owner", "team-1"),
+    ]
+    spent = charged.value("""SELECT spend FROM "LiteLLM_UserTable" WHERE user_id = 'owner'""")
+    assert spent > 0
+    assert charged.query('SELECT team_id, spend FROM "LiteLLM_TeamTable"') == [("team-1", pytest.approx(spent))]
+
+
+def test_a_tool_and_an_internal_call_are_known_as_such(charged: Database) -> None:
+    assert charged.query("""SELECT user_id, mcp_namespaced_tool_name, api_requests::int, spend
+                            FROM "LiteLLM_DailyUserSpend" WHERE user_id IN ('plain', 'tool', 'internal')
+                            ORDER BY 1""") == [
+        ("internal", "", 0, COST),
+        ("plain", "", 1, COST),
+        ("tool", "server/search", 1, COST),
+    ]
+    assert charged.query("""SELECT "user", metadata ->> 'internal_call_origin' FROM "LiteLLM_SpendLogs"
+                            WHERE metadata ->> 'internal_call_origin' IS NOT NULL""") == [
+        ("internal", "shadow_eval_judge")
+    ]
+    assert charged.value("""SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE metadata::text LIKE '%needle%'""") == 0
