@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness.database import Database
+from harness.postgres import PROJECT
 
 from .driving import Interpreter, assert_recorded, user_spend
 
@@ -92,3 +95,9 @@ call()
     database.wait_folded()
     assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 1
     assert database.value('SELECT api_requests::int FROM "LiteLLM_DailyUserSpend"') == 1
+
+
+def test_the_module_that_a_proxys_config_names_records_failures(litellm: Interpreter) -> None:
+    [module] = re.findall(r"^```python\n(.*?)^```", (PROJECT / "docs" / "cutover.md").read_text(), re.M | re.S)
+    ran = litellm.run_code(module + "say(handler=repr(handler))", url=None)
+    assert ran.sdk == {"handler": "SpendLogger(target=0, record_failures=True)"}

@@ -13,7 +13,6 @@ from typing import Any
 
 log = logging.getLogger("litellm_spend")
 
-# The second is the name under which an earlier design was asked for.
 NAMES = ("litellm_spend", "prisma_proxy")
 
 
