@@ -76,6 +76,16 @@ def test_a_record_holds_ids_cost_tokens_and_names() -> None:
     }
 
 
+def test_what_litellm_hides_in_its_parameters_reaches_the_log_row() -> None:
+    hidden = {"litellm_overhead_time_ms": 1.5, "batch_models": ["a", "b"], "additional_headers": {"x": "y"}}
+    kwargs = event(hidden_params=hidden, session_id="session-1")
+    kwargs["litellm_params"] = {"preset_cache_key": "key-1"}
+    record = captured(kwargs)
+    assert (record["session_id"], record["cache_key"]) == ("session-1", "key-1")
+    del hidden["additional_headers"]
+    assert {name: record["metadata"].get(name) for name in hidden} == hidden
+
+
 def test_nothing_off_the_list_is_captured_at_any_level() -> None:
     needle = iter(NEEDLES)
     kwargs = event(

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from .batches import has_final_cost, is_batch_retrieval, name_batch
 from .encode import cut
-from .fields import ANY, LIST, RECORD, REQUEST, REQUEST_METADATA, Fields
+from .fields import ANY, HIDDEN, LIST, RECORD, REQUEST, REQUEST_METADATA, Fields
 from .savings import prompt_caching_savings
 from .tools import called_tools
 
@@ -28,9 +28,7 @@ _EXACT: Final = frozenset(_SCALARS)
 _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
 _USER_AND_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
 # Names that LiteLLM's proxy uses in place of a key hash.
-_KEY_ALIASES: Final = frozenset(
-    ("litellm_proxy_master_key", "litellm-internal-health-check", "LITELLM_INTERNAL_JOBS_SERVICE_ACCOUNT")
-)
+_KEY_ALIASES: Final = frozenset(("litellm_proxy_master_key", "litellm-internal-health-check", "litellm-cli"))
 # The LiteLLM proxy that serves these requests records them itself.
 _RECORDED_ELSEWHERE: Final = "litellm_proxy"
 
@@ -58,8 +56,10 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
         name_batch(record)
     if record.get("cache_hit") is True:
         record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
-    if not record.get("api_base"):
-        _copy_scalar(payload.get("hidden_params"), "api_base", record)
+    if isinstance(hidden := payload.get("hidden_params"), Mapping):
+        metadata.update(_pick(hidden, HIDDEN))
+        if not record.get("api_base"):
+            _copy_scalar(hidden, "api_base", record)
     if isinstance(api_base := record.get("api_base"), str):
         record["api_base"] = _bare_url(api_base)
     user = kwargs.get("user")
@@ -72,6 +72,8 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
         _copy_missing(source, REQUEST, record)
         _copy_missing(source, REQUEST_METADATA, metadata)
     _copy_scalar(params, "user_api_key_end_user_id", metadata)
+    if isinstance(params, Mapping) and isinstance(cache_key := params.get("preset_cache_key"), str):
+        record.setdefault("cache_key", cache_key)
     if not _end_users_are_tracked():
         record.pop("end_user", None)
         metadata.pop("user_api_key_end_user_id", None)

@@ -14,7 +14,14 @@ LIST: Final = "list"
 ANY: Final = "any"
 Fields = dict[str, Any]
 
-_CACHE_CREATION: Final[Fields] = dict.fromkeys(("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"))
+_CACHE_CREATION: Final[Fields] = dict.fromkeys(
+    (
+        "ephemeral_5m_input_tokens",
+        "ephemeral_30m_input_tokens",
+        "ephemeral_1h_input_tokens",
+        "ephemeral_12h_input_tokens",
+    )
+)
 
 _TOKEN_DETAILS: Final[Fields] = {
     **dict.fromkeys(
@@ -34,6 +41,13 @@ _TOKEN_DETAILS: Final[Fields] = {
             "video_length_seconds",
             "web_search_requests",
             "tool_search_requests",
+            "browser_open_requests",
+            "google_maps_grounding_requests",
+            "tool_use_tokens",
+            "initial_prompt_tokens",
+            "audio_length_seconds",
+            "query_count",
+            "cache_type",
         )
     ),
     "cache_creation_token_details": _CACHE_CREATION,
@@ -51,7 +65,16 @@ _USAGE: Final[Fields] = {
             "cache_read_input_tokens",
             "cache_creation_input_tokens",
             "cost",
+            "is_byok",
+            "cached_tokens",
+            "prompt_cache_hit_tokens",
+            "prompt_cache_miss_tokens",
+            "output_image_count",
+            "seconds",
+            "batch_unknown_usage_requests",
             "service_tier",
+            "inference_geo",
+            "type",
         )
     ),
     "prompt_tokens_details": _TOKEN_DETAILS,
@@ -65,6 +88,8 @@ _COST_BREAKDOWN: Final[Fields] = dict.fromkeys(
     (
         "input_cost",
         "output_cost",
+        "reasoning_cost",
+        "guardrail_cost",
         "total_cost",
         "original_cost",
         "tool_usage_cost",
@@ -117,6 +142,7 @@ RECORD: Final[Fields] = {
             "id",
             "litellm_call_id",
             "trace_id",
+            "session_id",
             "call_type",
             "status",
             "startTime",
@@ -160,6 +186,14 @@ RECORD: Final[Fields] = {
     "model_map_information": dict.fromkeys(("model_map_key",)),
     "request_tags": LIST,
     "request_model_access_groups": LIST,
+}
+
+# Of the payload's `hidden_params`, what LiteLLM's proxy puts into the log row's metadata.
+HIDDEN: Final[Fields] = {
+    **dict.fromkeys(
+        ("litellm_overhead_time_ms", "upstream_provider", "batch_successful_requests", "batch_failed_requests")
+    ),
+    "batch_models": LIST,
 }
 
 # What only the request's own metadata holds (or holds in every version of LiteLLM: 1.79's payload lacks
