@@ -9,6 +9,7 @@ What LiteLLM prices for its async event alone is left to that.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,7 +58,8 @@ def attach(twin: SpendLoggerTwin) -> None:
     others = [other for other in callbacks if type(other) is SpendLoggerTwin and other.target == twin.target]
     for other in others:
         if not is_registered(other.owner):
-            callbacks.remove(other)
+            with contextlib.suppress(ValueError):  # another call's thread was faster
+                callbacks.remove(other)
     if not any(is_registered(other.owner) for other in others):
         callbacks.append(twin)
     if LITELLM_IS_OLD and start_sync_delivery not in callbacks:
