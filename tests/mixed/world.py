@@ -66,7 +66,7 @@ class Scale:
 
 
 PLAIN = Scale("", 1.0)
-# Three whose sums depend on their order. Quarters of the last two are LiteLLM's usual cost and its least.
+# Three whose sums depend on their order: of thirds, of 1e-5, which a call may cost, and of 1e-12, the least.
 SCALES = [PLAIN, Scale("-of-thirds", 4 / 3), Scale("-of-cents", 4e-5), Scale("-of-nothing", 4e-12)]
 
 
