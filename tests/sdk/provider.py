@@ -3,7 +3,8 @@
 The message is JSON: `fail` (how often to fail before it answers; for ever by default if `status` is given),
 `status` (of those failures), `seconds` (to take for an answer), `tool` (a tool to call), `cached` (cached
 tokens of the prompt). It speaks OpenAI's chat completions and responses, and Anthropic's messages.
-A batch is asked for by an id of your choice: it is in progress at first, and later done.
+A batch or response is asked for by an id of your choice: it is in progress at first, and later done, unless
+it is a response whose id does not begin with `background`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         *_, kind, id_ = self.path.removesuffix("/content").split("/")
         _requests[id_] += 1
-        self._answer(200, batch(id_, done=_requests[id_] > 1) if kind == "batches" else batch_line())
+        done = _requests[id_] > 1
+        if kind == "responses":
+            self._answer(200, stored_response(in_background=id_.startswith("background"), done=done))
+        else:
+            self._answer(200, batch(id_, done=done) if kind == "batches" else batch_line())
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
@@ -110,6 +115,13 @@ def response(wish: dict[str, Any]) -> dict[str, Any]:
             "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
         },
     }
+
+
+def stored_response(*, in_background: bool, done: bool) -> dict[str, Any]:
+    if not in_background:
+        return response({}) | {"background": False}
+    unfinished = {} if done else {"status": "in_progress", "usage": None}
+    return response({}) | {"background": True} | unfinished
 
 
 def message(wish: dict[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from .batches import has_final_cost, is_batch_retrieval, name_batch
 from .encode import cut
 from .fields import ANY, HIDDEN, LIST, RECORD, REQUEST, REQUEST_METADATA, Fields
+from .retrievals import id_of_cost, is_replay, tells_nothing
 from .savings import prompt_caching_savings
 from .tools import called_tools
 
@@ -37,23 +37,25 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     """The spend record of a finished call, as `litellm_record_spend` takes it.
 
     `kwargs` is what LiteLLM passes to a callback's hooks; `response` its `response_obj`, from which
-    only the names of called tools and a batch's status are read. None where there is nothing to record:
-    no StandardLoggingPayload, a call to a LiteLLM proxy, which records it itself, or the retrieval of a
-    batch whose cost is not known yet.
+    only the names of called tools and the state of background work are read. None where there is nothing
+    to record: no StandardLoggingPayload, a call to a LiteLLM proxy, which records it itself, or the
+    retrieval of a batch whose cost is not known yet.
     """
     payload = kwargs.get("standard_logging_object")
     if not isinstance(payload, Mapping) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
         return None
-    retrieves_batch = is_batch_retrieval(payload)
-    if retrieves_batch and not has_final_cost(payload, response):
+    if tells_nothing(payload, response):
         return None
     record = _pick(payload, RECORD)
     metadata = record.setdefault("metadata", {})
     call_id = kwargs.get("litellm_call_id")
     if "litellm_call_id" not in record and isinstance(call_id, str):
         record["litellm_call_id"] = call_id  # LiteLLM 1.79's payload lacks it
-    if retrieves_batch:
-        name_batch(record)
+    if work := id_of_cost(payload, response):
+        record["id"] = record["litellm_call_id"] = work
+    if is_replay(payload, response):
+        record.update(response_cost=0.0, prompt_tokens=0, completion_tokens=0, total_tokens=0)
+        metadata.pop("usage_object", None)
     if record.get("cache_hit") is True:
         record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
     if isinstance(hidden := payload.get("hidden_params"), Mapping):

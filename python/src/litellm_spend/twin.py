@@ -17,7 +17,7 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
 
-from .batches import PRICED_BY_ASYNC_EVENT
+from .retrievals import PRICED_BY_ASYNC_EVENT
 
 Receive = Callable[[Mapping[str, Any], Any], None]
 # Before it sorted callbacks into sync and async ones by the hooks they override (1.79 and a while after).

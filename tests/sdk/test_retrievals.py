@@ -1,4 +1,5 @@
-"""A batch is charged once, at its full cost, however often it was retrieved before and after it was done."""
+"""Work in the background is charged once, at its full cost, however often it was retrieved before and after it was
+done; a response that was paid for when it was made costs nothing to retrieve."""
 
 from __future__ import annotations
 
@@ -39,3 +40,27 @@ def test_a_batch_is_charged_once_when_its_cost_is_known(database: Database, lite
     assert database.query(BATCHES) == [("batch_1_batch_cost", cost, 2000, 10)]
     assert spend == cost
     assert database.status()["duplicates"] == 2
+
+
+RESPONSES = """
+import provider
+litellm.callbacks = [SpendLogger()]
+api = {"api_base": provider.start(), "api_key": "sk-none", "custom_llm_provider": "openai"}
+
+async def main():
+    for _ in range(4):
+        await litellm.aget_responses("background_1", **api)
+    await litellm.aget_responses("made_1", **api)
+
+asyncio.run(main())
+"""
+
+
+def test_a_background_response_is_charged_once(database: Database, litellm: Interpreter) -> None:
+    litellm.run_code(RESPONSES, url=database.url)
+    cost = pytest.approx(2000 * 2.5e-6 + 10 * 1e-5, rel=1e-9)
+    assert logged(database).spend == cost
+    charged = """SELECT spend, total_tokens FROM "LiteLLM_SpendLogs" WHERE request_id LIKE '%background_cost'"""
+    assert database.query(charged) == [(cost, 2010)]
+    # In progress at the first retrieval, and then three times done; the other response is a request of no cost.
+    assert (logged(database).requests, database.status()["duplicates"]) == (3, 2)

@@ -1,4 +1,4 @@
-"""A batch is recorded once its cost is known, and every retrieval of it has the same ids."""
+"""Work in the background is recorded once its cost is known, and every retrieval of it has the same ids."""
 
 from __future__ import annotations
 
@@ -50,3 +50,25 @@ def test_a_retrieval_that_LiteLLM_could_not_price_is_not_recorded(models: Any) -
 def test_a_retrieval_that_failed_is_a_failed_call_like_any_other() -> None:
     record = spend_record(retrieval(id="call-1", status="failure", response_cost=0.0))
     assert record and (record["id"], record["litellm_call_id"]) == ("call-1", "call-1")
+
+
+@pytest.mark.parametrize("call_type", ["get_responses", "aget_responses"])
+def test_all_retrievals_of_a_background_response_have_the_ids_of_its_cost(call_type: str) -> None:
+    done = SimpleNamespace(status="completed", background=True)
+    for call_id in ("call-1", "call-2"):
+        record = spend_record(retrieval(call_id, id="resp_1", call_type=call_type), done)
+        assert record and (record["id"], record["litellm_call_id"]) == ("resp_1_background_cost",) * 2
+
+
+def test_a_background_response_without_a_cost_yet_is_retrieved_by_a_call_like_any_other() -> None:
+    queued = SimpleNamespace(status="queued", background=True)
+    record = spend_record(retrieval(id="resp_1", call_type="aget_responses", response_cost=0.0), queued)
+    assert record and (record["id"], record["litellm_call_id"]) == ("resp_1", "call-1")
+
+
+def test_a_response_that_was_priced_when_it_was_made_costs_nothing_to_retrieve() -> None:
+    usage = {"usage_object": {"prompt_tokens_details": {"cached_tokens": 5}}}
+    event = retrieval(id="resp_1", call_type="get_responses", total_tokens=7, metadata=usage)
+    record = spend_record(event, SimpleNamespace(status="completed", background=False))
+    assert record and (record["id"], record["litellm_call_id"]) == ("resp_1", "call-1")
+    assert (record["response_cost"], record["total_tokens"], record["metadata"]) == (0.0, 0, {})
