@@ -108,14 +108,7 @@ pub fn existing<'i, 'a: 'i>(
     ids: impl Iterator<Item = &'i EntityId<'a>>,
 ) -> Result<Ids> {
     let keys = kind.key_columns();
-    let query = format!(
-        "SELECT {} FROM {} AS t JOIN unnest({}) AS b ({}) ON {}",
-        keys.iter().map(|key| format!("t.{key}")).collect::<Vec<_>>().join(", "),
-        target.table.name,
-        id_parameters(keys),
-        id_aliases(keys),
-        same_ids(keys)
-    );
+    let query = select_ids(keys, target);
     let arguments = id_arguments(keys, ids);
     owner::act_as(client, target.table.owner, |client| read_ids(client, keys, &query, &arguments))
 }
@@ -129,16 +122,20 @@ fn lock<'i, 'a: 'i>(
 ) -> Result<Ids> {
     let keys = kind.key_columns();
     let in_order: Vec<String> = keys.iter().map(|key| format!("t.{key} COLLATE \"C\"")).collect();
-    let query = format!(
-        "SELECT {} FROM {} AS t JOIN unnest({}) AS b ({}) ON {} ORDER BY {} FOR NO KEY UPDATE OF t",
+    let query = format!("{} ORDER BY {} FOR NO KEY UPDATE OF t", select_ids(keys, target), in_order.join(", "));
+    read_ids(client, keys, &query, &id_arguments(keys, ids))
+}
+
+/// The query for the ids of the rows that exist.
+fn select_ids(keys: &[&str], target: &Target) -> String {
+    format!(
+        "SELECT {} FROM {} AS t JOIN unnest({}) AS b ({}) ON {}",
         keys.iter().map(|key| format!("t.{key}")).collect::<Vec<_>>().join(", "),
         target.table.name,
         id_parameters(keys),
         id_aliases(keys),
-        same_ids(keys),
-        in_order.join(", ")
-    );
-    read_ids(client, keys, &query, &id_arguments(keys, ids))
+        same_ids(keys)
+    )
 }
 
 /// Runs a query that returns ids.
