@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::json::Json;
 use crate::moment::Moment;
-use crate::record::SpendRecord;
+use crate::record::{BATCH_COST, SpendRecord};
 
 /// What a record says of who is charged, beyond the names themselves.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,7 +48,7 @@ pub struct Keys {
 }
 
 /// Call types whose identity was taken when they began, and must not change with the key's row since.
-const IDENTITY_IS_OLDER: [&str; 2] = ["aretrieve_batch", "CallTypes.aretrieve_batch"];
+const IDENTITY_IS_OLDER: [&str; 2] = [BATCH_COST, "CallTypes.aretrieve_batch"];
 
 const USER: &str = "user_api_key_user_id";
 const TEAM: &str = "user_api_key_team_id";

@@ -19,7 +19,7 @@ use reader::Reader;
 type Text<'a> = Cow<'a, str>;
 
 /// The call type under which LiteLLM records what a batch cost, each time that the batch is retrieved.
-const BATCH_COST: &str = "aretrieve_batch";
+pub const BATCH_COST: &str = "aretrieve_batch";
 const CACHE_READ: &str = "cache_read_input_tokens";
 const CACHE_CREATION: &str = "cache_creation_input_tokens";
 

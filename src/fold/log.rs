@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use litellm_spend_core::dedupe::Known;
 use litellm_spend_core::ledger::call_hash;
-use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::record::{BATCH_COST, SpendRecord};
 use pgrx::spi::SpiClient;
 
 use super::owner;
@@ -75,7 +75,7 @@ impl<'t> LogTable<'t> {
             r#"AND "startTime" BETWEEN $2 - interval '1 day' AND $3 + interval '1 day'"#
         };
         let query = format!(
-            "SELECT request_id, {call_id}, call_type = 'aretrieve_batch' AND spend > 0 FROM {}
+            "SELECT request_id, {call_id}, call_type = '{BATCH_COST}' AND spend > 0 FROM {}
              WHERE request_id = ANY ($1) {within_a_day}",
             self.table.name
         );

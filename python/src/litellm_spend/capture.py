@@ -44,16 +44,17 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     payload = kwargs.get("standard_logging_object")
     if not isinstance(payload, Mapping) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
         return None
-    if tells_nothing(payload, response):
+    answer = payload.get("response") if response is None else response
+    if tells_nothing(payload, answer):
         return None
     record = _pick(payload, RECORD)
     metadata = record.setdefault("metadata", {})
     call_id = kwargs.get("litellm_call_id")
     if "litellm_call_id" not in record and isinstance(call_id, str):
         record["litellm_call_id"] = call_id  # LiteLLM 1.79's payload lacks it
-    if work := id_of_cost(payload, response):
+    if work := id_of_cost(payload, answer):
         record["id"] = record["litellm_call_id"] = work
-    if is_replay(payload, response):
+    if is_replay(payload, answer):
         record.update(response_cost=0.0, prompt_tokens=0, completion_tokens=0, total_tokens=0)
         metadata.pop("usage_object", None)
     if record.get("cache_hit") is True:
@@ -82,7 +83,6 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     key = _api_key(payload.get("metadata"), sources)
     if key:
         record["api_key"] = metadata["user_api_key_hash"] = key
-    answer = payload.get("response") if response is None else response
     _add(record, "tool_calls", lambda: called_tools(answer, kwargs.get("realtime_tool_calls")))
     _add(record, "prompt_caching_savings_spend", lambda: prompt_caching_savings(payload))
     return record

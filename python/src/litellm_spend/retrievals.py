@@ -20,38 +20,35 @@ _RESPONSES: Final = frozenset(("get_responses", "aget_responses"))
 _UNFINISHED: Final = frozenset(("validating", "in_progress", "finalizing", "cancelling"))
 
 
-def tells_nothing(payload: Mapping[str, Any], response: Any) -> bool:
+def tells_nothing(payload: Mapping[str, Any], answer: Any) -> bool:
     """Whether a batch was retrieved whose cost is not known; a record of 0 would keep it from being counted.
 
-    `payload`: LiteLLM's StandardLoggingPayload. `batch_models` is there where LiteLLM read a batch's output.
+    `payload`: LiteLLM's StandardLoggingPayload; `answer`: what was retrieved. `batch_models` is there where
+    LiteLLM read a batch's output.
     """
     if not _is_success(payload, _BATCHES):
         return False
-    if get(_answer(payload, response), "status") in _UNFINISHED:
+    if get(answer, "status") in _UNFINISHED:
         return True
     return not (payload.get("response_cost") or get(payload.get("hidden_params"), "batch_models"))
 
 
-def id_of_cost(payload: Mapping[str, Any], response: Any) -> str | None:
+def id_of_cost(payload: Mapping[str, Any], answer: Any) -> str | None:
     """The id that every retrieval of the same work has, so that the server counts one; None for another call."""
     if _is_success(payload, _BATCHES):
         return f"{payload.get('id')}_batch_cost"
-    if _is_success(payload, _RESPONSES) and payload.get("response_cost") and not is_replay(payload, response):
+    if _is_success(payload, _RESPONSES) and payload.get("response_cost") and not is_replay(payload, answer):
         return f"{payload.get('id')}_background_cost"
     return None
 
 
-def is_replay(payload: Mapping[str, Any], response: Any) -> bool:
+def is_replay(payload: Mapping[str, Any], answer: Any) -> bool:
     """Whether a response was retrieved that was not made in the background, and priced when it was made.
 
     LiteLLM 1.79 prices it again.
     """
-    return _is_success(payload, _RESPONSES) and get(_answer(payload, response), "background") is not True
+    return _is_success(payload, _RESPONSES) and get(answer, "background") is not True
 
 
 def _is_success(payload: Mapping[str, Any], call_types: frozenset[str]) -> bool:
     return payload.get("call_type") in call_types and payload.get("status") == "success"
-
-
-def _answer(payload: Mapping[str, Any], response: Any) -> Any:
-    return payload.get("response") if response is None else response
