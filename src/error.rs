@@ -5,6 +5,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiError;
 
+use crate::failure::Failure;
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call or a fold did not succeed.
@@ -21,6 +23,9 @@ pub enum Error {
     Spi(#[from] SpiError),
     #[error("litellm_spend.fold_cursor holds a damaged snapshot")]
     Snapshot(#[from] litellm_spend_core::snapshot::NotASnapshot),
+    /// What rolled back a part of the transaction.
+    #[error("{}", .0.message)]
+    Failed(Failure),
 }
 
 impl Error {
@@ -39,13 +44,23 @@ impl Error {
             Error::Refused { code, .. } => *code,
             Error::Spi(_) => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
             Error::Snapshot(_) => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+            Error::Failed(failure) => failure.code,
         }
     }
 
-    pub fn hint(&self) -> Option<&'static str> {
+    /// Five characters.
+    pub fn sqlstate(&self) -> String {
+        match self {
+            Error::Failed(failure) => failure.sqlstate.clone(),
+            _ => sqlstate(self.code() as i32),
+        }
+    }
+
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Error::Record { error, .. } => Some(error.hint()),
             Error::Refused { hint, .. } => Some(hint),
+            Error::Failed(failure) => failure.hint.as_deref(),
             Error::Spi(_) | Error::Snapshot(_) => None,
         }
     }
@@ -64,8 +79,7 @@ impl Error {
 }
 
 /// The five characters of an error code: six bits each, the first lowest (PostgreSQL: elog.h).
-pub fn sqlstate(code: PgSqlErrorCode) -> String {
-    let packed = code as u32;
+pub fn sqlstate(packed: i32) -> String {
     (0..5).map(|at| char::from(b'0' + ((packed >> (6 * at)) & 0x3F) as u8)).collect()
 }
 

@@ -7,6 +7,7 @@
 use pgrx::prelude::*;
 
 mod error;
+mod failure;
 mod flush;
 mod fold;
 mod jsonb;
@@ -17,6 +18,7 @@ mod settings;
 mod staging;
 mod statement_log;
 mod status;
+mod subtransaction;
 mod tables;
 mod wake;
 mod worker;

@@ -9,7 +9,7 @@ use litellm_spend_core::sanitise::{Sanitised, sanitise};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::error::{Error, Result, sqlstate};
+use crate::error::{Error, Result};
 use crate::jsonb::Jsonb;
 use crate::{settings, staging, statement_log, wake};
 
@@ -114,7 +114,7 @@ pub fn reject(error: &Error, kept: Option<&Jsonb>) -> Result<()> {
         client.update(
             "INSERT INTO litellm_spend.rejected (payload, sqlstate, message, detail) VALUES ($1, $2, $3, $4)",
             None,
-            &[kept.into(), sqlstate(error.code()).into(), error.to_string().into(), error.detail().into()],
+            &[kept.into(), error.sqlstate().into(), error.to_string().into(), error.detail().into()],
         )?;
         Ok(())
     })

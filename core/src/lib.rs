@@ -6,6 +6,8 @@
 pub mod aggregate;
 pub mod api_key;
 pub mod backoff;
+pub mod blame;
+
 pub mod budget_window;
 pub mod daily;
 pub mod dedupe;

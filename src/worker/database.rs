@@ -7,9 +7,9 @@ use litellm_spend_core::backoff::Backoff;
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
-use super::transaction::{self, Failure};
-use super::{board, signals};
+use super::{board, signals, transaction};
 use crate::error::Result;
+use crate::failure::Failure;
 use crate::{fold, session, settings};
 
 /// How often to look for rows of a prepared transaction, whose commit wakes nobody.

@@ -3,18 +3,10 @@
 
 use std::panic::AssertUnwindSafe;
 
-use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
-use crate::error::{Error, Result, sqlstate};
-
-/// Why a transaction was rolled back, in words that hold no data of a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub sqlstate: String,
-    pub message: String,
-    pub hint: Option<String>,
-}
+use crate::error::Result;
+use crate::failure::Failure;
 
 /// Runs `body` in a transaction of its own and commits it.
 pub fn run<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, Failure> {
@@ -55,23 +47,4 @@ pub fn with_latest_snapshot<R>(body: impl FnOnce() -> R) -> R {
     // SAFETY: pops what was pushed above.
     unsafe { pg_sys::PopActiveSnapshot() };
     result
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure { sqlstate: sqlstate(error.code()), message: error.to_string(), hint: error.hint().map(str::to_owned) }
-    }
-}
-
-impl From<CaughtError> for Failure {
-    fn from(caught: CaughtError) -> Self {
-        let (CaughtError::PostgresError(report)
-        | CaughtError::ErrorReport(report)
-        | CaughtError::RustPanic { ereport: report, .. }) = caught;
-        Failure {
-            sqlstate: sqlstate(report.sql_error_code()),
-            message: report.message().to_owned(),
-            hint: report.hint().map(str::to_owned),
-        }
-    }
 }

@@ -8,15 +8,17 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
 use super::Table;
+use crate::failure;
 
-/// Runs `insert` of log rows; if it fails for want of a partition (23514), the error gets a hint.
+/// Runs `insert` of log rows; if it fails for want of a partition, the error gets a hint.
 pub fn explained<R>(table: &Table, records: &[&SpendRecord], insert: impl FnOnce() -> R) -> R {
     if !table.is_partitioned || table.takes_every_row {
         return insert();
     }
     PgTryBuilder::new(AssertUnwindSafe(insert))
-        .catch_when(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, |caught| match caught {
-            CaughtError::PostgresError(error) => {
+        .catch_when(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, |caught| match &caught {
+            // A row without a partition violates a check that has no name.
+            CaughtError::PostgresError(error) if !failure::names_constraint(&caught) => {
                 let mut report = ErrorReport::new(error.sql_error_code(), error.message().to_owned(), "litellm_spend");
                 if let Some(detail) = error.detail() {
                     report = report.set_detail(detail);
@@ -24,7 +26,7 @@ pub fn explained<R>(table: &Table, records: &[&SpendRecord], insert: impl FnOnce
                 report.set_hint(hint(table, records)).report(PgLogLevel::ERROR);
                 unreachable!("an ERROR does not return")
             }
-            other => other.rethrow(),
+            _ => caught.rethrow(),
         })
         .execute()
 }

@@ -1,0 +1,127 @@
+//! What is known of an error that rolled something back, in words that hold no data of a row.
+
+use std::cell::RefCell;
+
+use litellm_spend_core::blame::{self, Blame};
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::prelude::*;
+
+use crate::error::{Error, sqlstate};
+
+/// Why a transaction, or a part of one, was rolled back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub code: PgSqlErrorCode,
+    pub sqlstate: String,
+    pub message: String,
+    pub hint: Option<String>,
+    names_constraint: bool,
+}
+
+impl Failure {
+    /// Whose fault it may be.
+    pub fn blame(&self) -> Blame {
+        blame::of(&self.sqlstate, self.names_constraint)
+    }
+
+    /// The same with another advice.
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if let Error::Failed(failure) = error {
+            return failure;
+        }
+        Failure {
+            code: error.code(),
+            sqlstate: sqlstate(error.code() as i32),
+            message: error.to_string(),
+            hint: error.hint().map(str::to_owned),
+            names_constraint: false,
+        }
+    }
+}
+
+impl From<CaughtError> for Failure {
+    fn from(caught: CaughtError) -> Self {
+        let names_constraint = names_constraint(&caught);
+        let site = SITE.with_borrow(Clone::clone);
+        let (CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. }) = caught;
+        let code = report.sql_error_code();
+        // A SQLSTATE that a trigger made up has no name.
+        let known = sqlstate(code as i32);
+        let is_made_up = code == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && site.message == report.message();
+        Failure {
+            code,
+            sqlstate: if is_made_up { sqlstate(site.code) } else { known },
+            message: report.message().to_owned(),
+            hint: report.hint().map(str::to_owned),
+            names_constraint,
+        }
+    }
+}
+
+/// Whether the error that was just caught names the constraint that a row violates.
+pub fn names_constraint(caught: &CaughtError) -> bool {
+    let (CaughtError::PostgresError(report)
+    | CaughtError::ErrorReport(report)
+    | CaughtError::RustPanic { ereport: report, .. }) = caught;
+    SITE.with_borrow(|site| site.names_constraint && site.message == report.message())
+}
+
+/// What an error says of itself and pgrx does not keep.
+#[derive(Debug, Clone, Default)]
+struct Site {
+    code: i32,
+    message: String,
+    names_constraint: bool,
+}
+
+thread_local! {
+    static SITE: RefCell<Site> = RefCell::default();
+}
+
+/// Runs `body`, and notes of each error that Postgres raises in it what pgrx does not keep.
+pub fn watched<R>(body: impl FnOnce() -> R) -> R {
+    // SAFETY: the entry lies on this stack frame and is taken off before the frame ends; an error that
+    // unwinds through it restores the stack of callbacks, as whoever catches it does.
+    unsafe {
+        let previous = pg_sys::error_context_stack;
+        let mut entry =
+            pg_sys::ErrorContextCallback { previous, callback: Some(note_error), arg: std::ptr::null_mut() };
+        pg_sys::error_context_stack = &raw mut entry;
+        let result = body();
+        pg_sys::error_context_stack = previous;
+        result
+    }
+}
+
+/// Called by Postgres for each message that it is about to raise.
+#[pg_guard]
+unsafe extern "C-unwind" fn note_error(_argument: *mut std::ffi::c_void) {
+    // SAFETY: a message is being raised, so there is one to copy; the copy is freed at once. Where memory
+    // is short none is made.
+    unsafe {
+        if sqlstate(pg_sys::geterrcode()).starts_with("53") {
+            return;
+        }
+        let context = pg_sys::MemoryContextSwitchTo(pg_sys::TopTransactionContext);
+        let data = pg_sys::CopyErrorData();
+        if (*data).elevel >= PgLogLevel::ERROR as i32 {
+            let message = if (*data).message.is_null() {
+                String::new()
+            } else {
+                std::ffi::CStr::from_ptr((*data).message).to_string_lossy().into_owned()
+            };
+            let names_constraint = !(*data).constraint_name.is_null();
+            SITE.set(Site { code: (*data).sqlerrcode, message, names_constraint });
+        }
+        pg_sys::FreeErrorData(data);
+        pg_sys::MemoryContextSwitchTo(context);
+    }
+}

@@ -1,0 +1,186 @@
+//! Tells a bad record from a broken environment: rehearses good records on the way that a suspect takes,
+//! and takes them back. A way is a set of tables, and in each of them an insert or an update; to take both,
+//! each record is rehearsed twice.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use litellm_spend_core::api_key::sha256_hex;
+use litellm_spend_core::blame::Blame;
+use litellm_spend_core::daily::DailyKind;
+use litellm_spend_core::entity::EntityKind;
+use litellm_spend_core::json::Json;
+use litellm_spend_core::record::SpendRecord;
+use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
+
+use super::batch::Row;
+use super::log::moment;
+use super::targets::{Role, Targets};
+use super::{count, entities, identity, windows};
+use crate::error::{Error, Result};
+use crate::{settings, subtransaction};
+
+/// Good records that are tried before a suspect is given up.
+const MOST_TRIED: usize = 3;
+const NAME: &str = "litellm_spend-probe";
+
+/// Whether the environment takes good records where it refuses the suspect: the suspect's own entities with
+/// the values of a good record; or a good record that reaches all the tables that the suspect reaches, and
+/// the same one with entities that do not exist. `good` are rows that were counted in this transaction.
+pub fn vouches(client: &mut SpiClient, suspect: &Row, good: &[&Row]) -> Result<bool> {
+    let targets = Targets::lock(client)?;
+    let Some(document) = count::document(suspect) else { return Ok(false) };
+    let Some(suspect) = decoded(client, &targets, &document)? else { return Ok(false) };
+    if passes(client, &targets, &with_identity_of(&suspect, plain(&suspect)))? {
+        return Ok(true);
+    }
+    let reached = reach(client, &targets, &suspect)?;
+    let mut tried = 0;
+    for row in good {
+        let Some(document) = count::document(row) else { continue };
+        let Some(record) = decoded(client, &targets, &document)? else { continue };
+        if !reach(client, &targets, &record)?.is_superset(&reached) {
+            continue;
+        }
+        if passes(client, &targets, &with_identity_of(&suspect, record.clone()))?
+            || (passes(client, &targets, &record)? && passes(client, &targets, &of_nobody(record))?)
+        {
+            return Ok(true);
+        }
+        tried += 1;
+        if tried == MOST_TRIED {
+            break;
+        }
+    }
+    Ok(false)
+}
+
+fn decoded<'a>(client: &mut SpiClient, targets: &Targets, document: &'a Json<'a>) -> Result<Option<SpendRecord<'a>>> {
+    let Ok(record) = SpendRecord::decode(document) else { return Ok(None) };
+    let mut records = [record];
+    identity::resolve(client, targets, &mut records)?;
+    let [record] = records;
+    Ok(Some(record))
+}
+
+/// Whether a record counts, twice under ids of its own.
+fn passes(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Result<bool> {
+    let rehearsal = subtransaction::rehearse(|| {
+        let mut folded = 0;
+        for number in 1..=2 {
+            let mut record = record.clone();
+            record.request_id = Cow::Owned(format!("{NAME}-{number}-{}", std::process::id()));
+            record.litellm_call_id = None;
+            folded += count::records(client, targets, vec![record])?.folded;
+        }
+        Ok(folded == 2)
+    });
+    match rehearsal {
+        Ok(passed) => Ok(passed),
+        Err(failure) if failure.blame() == Blame::Environment => Err(Error::Failed(failure)),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The tables that a record changes a row of.
+fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Result<HashSet<Role>> {
+    let records = std::slice::from_ref(record);
+    let totals = count::totals(targets, records);
+    let mut reached = HashSet::new();
+    for kind in EntityKind::ALL {
+        let (spend, role) = (totals.entities.of(kind), Role::Entity(kind));
+        let Some(target) = targets.get(role).filter(|_| !spend.is_empty()) else { continue };
+        let is_made = settings::creates_missing(kind) && entities::obstacle(kind, &target.table).is_none();
+        if is_made || !entities::existing(client, kind, target, spend.keys())?.is_empty() {
+            reached.insert(role);
+        }
+    }
+    reached.extend(DailyKind::ALL.into_iter().filter(|kind| !totals.daily(*kind).is_empty()).map(Role::Daily));
+    let others = [
+        (Role::ModelUsage, !totals.model_usage.is_empty()),
+        (Role::ToolSpend, !totals.tool_spend.is_empty()),
+        (Role::ToolIndex, !record.tools.is_empty()),
+        (Role::RequestErrors, !totals.request_errors.is_empty()),
+        (Role::WindowSpend, !windows::read(client, targets, records, &totals.window_holders)?.is_empty()),
+    ];
+    reached.extend(others.into_iter().filter(|(_, is_reached)| *is_reached).map(|(role, _)| role));
+    Ok(reached)
+}
+
+/// `values` on the account of `suspect`.
+fn with_identity_of<'a>(suspect: &SpendRecord<'a>, values: SpendRecord<'a>) -> SpendRecord<'a> {
+    SpendRecord {
+        api_key: suspect.api_key.clone(),
+        user: suspect.user.clone(),
+        team_id: suspect.team_id.clone(),
+        organization_id: suspect.organization_id.clone(),
+        end_user: suspect.end_user.clone(),
+        project_id: suspect.project_id.clone(),
+        agent_id: suspect.agent_id.clone(),
+        billing_agent_id: suspect.billing_agent_id.clone(),
+        claim: suspect.claim.clone(),
+        model_access_groups: suspect.model_access_groups.clone(),
+        tools: suspect.tools.clone(),
+        mcp_namespaced_tool_name: suspect.mcp_namespaced_tool_name.clone(),
+        request_tags: suspect.request_tags.clone(),
+        tags: suspect.tags.clone(),
+        is_failure: suspect.is_failure,
+        status_code: suspect.status_code,
+        origin: suspect.origin,
+        ..values
+    }
+}
+
+/// The record of a request that cost nothing and said nothing.
+fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
+    // SAFETY: reads the transaction's start, in microseconds since 2000.
+    let now = moment(unsafe { pg_sys::GetCurrentTransactionStartTimestamp() });
+    SpendRecord {
+        call_type: Cow::Borrowed("acompletion"),
+        spend: 0.0,
+        total_tokens: 0,
+        prompt_tokens: 0,
+        completion_tokens: 0,
+        cache_read_input_tokens: 0,
+        cache_creation_input_tokens: 0,
+        start: now,
+        end: now,
+        completion_start: None,
+        request_duration_ms: 0,
+        model: Cow::Borrowed(NAME),
+        model_id: Cow::Borrowed(""),
+        model_group: Cow::Borrowed(NAME),
+        custom_llm_provider: Cow::Borrowed("openai"),
+        api_base: Cow::Borrowed(""),
+        cache_hit: Cow::Borrowed("None"),
+        cache_key: Cow::Borrowed(""),
+        session_id: None,
+        requester_ip_address: None,
+        savings: Default::default(),
+        metadata: Json::Object(Vec::new()),
+        messages: None,
+        response: None,
+        proxy_server_request: None,
+        ..suspect.clone()
+    }
+}
+
+/// The record on the account of entities that do not exist.
+fn of_nobody(record: SpendRecord) -> SpendRecord {
+    let named = |name: &Cow<str>| if name.is_empty() { Cow::Borrowed("") } else { Cow::Borrowed(NAME) };
+    let several = |names: &[Cow<str>]| if names.is_empty() { Vec::new() } else { vec![Cow::Borrowed(NAME)] };
+    SpendRecord {
+        api_key: if record.api_key.is_empty() { Cow::Borrowed("") } else { Cow::Owned(sha256_hex(NAME)) },
+        user: named(&record.user),
+        team_id: named(&record.team_id),
+        organization_id: named(&record.organization_id),
+        end_user: named(&record.end_user),
+        project_id: named(&record.project_id),
+        agent_id: record.agent_id.as_ref().map(named),
+        billing_agent_id: record.billing_agent_id.as_ref().map(named),
+        model_access_groups: several(&record.model_access_groups),
+        tags: several(&record.tags),
+        ..record
+    }
+}
