@@ -168,6 +168,15 @@ class Cluster:
         self._postmaster.kill()
         self._wait_for_exit(60.0)
 
+    def limit_files(self, size: str) -> None:
+        """From now on no process of the server can write to a file beyond this size in bytes, or `unlimited`."""
+        assert self._postmaster is not None, "the server is not running"
+        postmaster = str(self._postmaster.pid)
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *children):
+            command = ["prlimit", "--pid", pid, f"--fsize={size}:"]
+            subprocess.run(command, check=True, capture_output=True, **server_user().popen_arguments())
+
     def remove(self) -> None:
         """End the server at once and delete its directory."""
         try:
