@@ -97,9 +97,9 @@ LARGEST_FILE = 17 << 20
 FILL = f"""DO $$ DECLARE n int := 0; BEGIN
     WHILE pg_relation_size('"LiteLLM_SpendLogs"') < {LARGEST_FILE} LOOP
         INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, "startTime", "endTime", messages)
-        SELECT 'filler-' || i, 'x', now(), now(), to_jsonb(repeat(md5(i::text), 40))
-        FROM generate_series(n + 1, n + 500) i;
-        n := n + 500;
+        SELECT 'filler-' || i, 'x', now(), now(), to_jsonb(repeat(md5(i::text), 8))
+        FROM generate_series(n + 1, n + 5000) i;
+        n := n + 5000;
     END LOOP; END $$"""
 
 
@@ -108,10 +108,10 @@ def test_a_full_disk(own_cluster: Cluster) -> None:
     database = new_database(own_cluster)
     database.execute(FILL)
     own_cluster.limit_files(str(LARGEST_FILE))
-    database.record(spend_records(3000))
+    database.record(spend_records(500))
     database.wait_for("SELECT worker FROM litellm_spend.status", "held")
     assert "could not extend file" in database.status()["last_error"]
     own_cluster.limit_files("unlimited")
     database.wait_folded()
     status = database.status()
-    assert (status["folded"], status["rejected"]) == (3000, 0)
+    assert (status["folded"], status["rejected"]) == (500, 0)
