@@ -9,7 +9,8 @@ GRANT EXECUTE ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) TO litel
 
 GRANT USAGE ON SCHEMA litellm_spend TO pg_monitor;
 GRANT SELECT ON litellm_spend.status, litellm_spend.targets TO pg_monitor;
-GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state(), litellm_spend.list_targets()
+GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state(), litellm_spend.list_targets(),
+    litellm_spend.health(), litellm_spend.oldest_pin(), litellm_spend.alert_bounds(), litellm_spend.foreign_rows_wait()
     TO pg_monitor;
 
 COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension litellm_spend';
@@ -23,6 +24,11 @@ COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this 
 COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
 COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';
 COMMENT ON FUNCTION litellm_spend.list_targets() IS 'What litellm_spend.targets shows';
+COMMENT ON FUNCTION litellm_spend.health() IS
+    'One row for a monitoring check: state (ok, degraded or down), the reason as a sentence, and what mends it';
+COMMENT ON FUNCTION litellm_spend.oldest_pin() IS 'Oldest transaction that keeps a staging segment from being truncated';
+COMMENT ON FUNCTION litellm_spend.alert_bounds() IS 'From when on health() calls a lag slow or stuck, and a transaction that keeps a segment too long';
+COMMENT ON FUNCTION litellm_spend.foreign_rows_wait() IS 'Whether staged rows of another cluster or database wait to be adopted';
 COMMENT ON FUNCTION litellm_spend.create_tables() IS
     'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
 

@@ -14,6 +14,8 @@ SELECT w.preloaded,
        c.last_fold_at,
        w.last_error,
        w.last_error_at,
+       p.pinned_by,
+       p.pinned_since,
        CASE
            WHEN NOT w.preloaded THEN
                'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
@@ -22,6 +24,7 @@ SELECT w.preloaded,
        END AS advice
 FROM litellm_spend.worker_state() AS w
 CROSS JOIN litellm_spend.backlog() AS b
+CROSS JOIN litellm_spend.oldest_pin() AS p
 LEFT JOIN (SELECT pg_catalog.sum(folded)::bigint AS folded, pg_catalog.sum(duplicates)::bigint AS duplicates,
                   pg_catalog.sum(reused_ids)::bigint AS reused_ids, pg_catalog.max(last_fold_at) AS last_fold_at
            FROM litellm_spend.fold_cursor) AS c ON true;
@@ -36,6 +39,8 @@ COMMENT ON COLUMN litellm_spend.status.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.status.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.status.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
 COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.rejected, counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.pinned_by IS 'Oldest transaction that keeps a staging segment from being truncated: a prepared or an open one';
+COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When that transaction began, or was prepared';
 COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';
 
 CREATE VIEW litellm_spend.targets AS

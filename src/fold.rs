@@ -14,6 +14,7 @@ mod count;
 mod cursor;
 mod daily;
 mod entities;
+pub mod foreign;
 mod guard;
 mod identity;
 mod isolation;

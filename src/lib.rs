@@ -10,6 +10,7 @@ mod error;
 mod failure;
 mod flush;
 mod fold;
+mod health;
 mod jsonb;
 mod origin;
 mod record;
@@ -36,10 +37,16 @@ extension_sql_file!("../sql/preconditions.sql", name = "preconditions", bootstra
 extension_sql_file!("../sql/staging.sql", name = "staging", requires = [litellm_spend]);
 extension_sql_file!("../sql/state.sql", name = "state", requires = ["staging"]);
 extension_sql_file!("../sql/ledger.sql", name = "ledger", requires = [litellm_spend]);
+extension_sql_file!("../sql/pins.sql", name = "pins", requires = ["staging"]);
 extension_sql_file!(
     "../sql/status.sql",
     name = "status",
-    requires = ["state", status::backlog, status::worker_state, fold::targets::report::list_targets]
+    requires = ["state", "pins", status::backlog, status::worker_state, fold::targets::report::list_targets]
+);
+extension_sql_file!(
+    "../sql/health.sql",
+    name = "health",
+    requires = ["status", health::foreign_rows_wait, health::alert_bounds]
 );
 extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 

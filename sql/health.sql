@@ -1,0 +1,42 @@
+-- One verdict for a monitoring check: the worst of what is wrong now, as a sentence, and what mends it.
+-- down: committed spend is not being counted; degraded: it is late, or something will become worse.
+-- 1 to 9 are down, the others degraded; of several that hold the first is told.
+CREATE FUNCTION litellm_spend.health(OUT state text, OUT reason text, OUT advice text)
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN v.rank IS NULL THEN 'ok' WHEN v.rank < 10 THEN 'down' ELSE 'degraded' END,
+           coalesce(v.reason, CASE WHEN s.recovery THEN 'This is a standby: the primary folds.'
+                                   ELSE 'Committed spend is counted as it comes.' END),
+           v.advice
+    FROM (SELECT st.*, b.slow, b.stuck, b.pinned, pg_catalog.pg_is_in_recovery() AS recovery,
+                 st.lag > b.slow AS is_slow, st.lag > b.stuck AS is_stuck,
+                 pg_catalog.date_trunc('second', st.lag) AS late,
+                 pg_catalog.clock_timestamp() - st.pinned_since AS pin_age
+          FROM litellm_spend.status AS st CROSS JOIN litellm_spend.alert_bounds() AS b) AS s
+    LEFT JOIN LATERAL (
+        SELECT w.rank, w.reason, w.advice
+        FROM (VALUES
+            (1, NOT s.preloaded AND s.is_stuck,
+             pg_catalog.format('No worker can run, because litellm_spend is not preloaded; the oldest uncounted record is %s old.', s.late),
+             'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'),
+            (2, s.worker = 'held' AND s.is_stuck,
+             pg_catalog.format('The fold is held and the oldest uncounted record is %s old: %s', s.late, s.last_error),
+             'Mend what the reason names; the worker then counts everything by itself.'),
+            (10, s.worker = 'held',
+             pg_catalog.format('The fold is held and tried again: %s', s.last_error),
+             'Mend what the reason names, if it does not pass by itself.'),
+            (13, s.preloaded AND s.is_slow,
+             pg_catalog.format('The oldest uncounted record is %s old; %s of them or more wait.', s.late, s.backlog),
+             'If this lasts, more is recorded than is folded: see docs/operations.md, and look for who slows down writes of LiteLLM''s tables.'),
+            (14, s.pin_age > s.pinned,
+             pg_catalog.format('The %s has kept a staging segment since %s, so staging grows.', s.pinned_by, s.pinned_since),
+             'Commit or roll it back: COMMIT PREPARED or ROLLBACK PREPARED for a prepared one, pg_terminate_backend() for a process.'),
+            (15, litellm_spend.foreign_rows_wait(),
+             'Staged records of another cluster or database wait, which no fold counts.',
+             'They came with a restored dump or through replication, and are kept until they are adopted.')
+        ) AS w (rank, holds, reason, advice)
+        WHERE w.holds AND NOT s.recovery
+        ORDER BY w.rank LIMIT 1
+    ) AS v ON true
+$$;
