@@ -165,6 +165,11 @@ pub fn set_error(database: pg_sys::Oid, error: Option<&str>) {
     slot.set_error(error, now());
 }
 
+/// Whether an error of a fold is kept.
+pub fn has_error(database: pg_sys::Oid) -> bool {
+    BOARD.share().slots.iter().any(|slot| slot.database == database && slot.error_at != 0)
+}
+
 /// Databases that need a worker now, each put off by `retry_micros` in case none comes up.
 pub fn take_due(retry_micros: i64) -> Vec<pg_sys::Oid> {
     let now = now();

@@ -166,7 +166,8 @@ fn hold(database: pg_sys::Oid, failure: &Failure, last: &mut Option<Failure>) {
 }
 
 fn recover(database: pg_sys::Oid, backoff: &mut Backoff, last: &mut Option<Failure>) {
-    if backoff.is_failing() {
+    // The error may be that of a worker that was terminated while it held the fold.
+    if backoff.is_failing() || board::has_error(database) {
         backoff.succeed();
         board::set_error(database, None);
         *last = None;
