@@ -29,6 +29,8 @@ COMMENT ON FUNCTION litellm_spend.health() IS
 COMMENT ON FUNCTION litellm_spend.oldest_pin() IS 'Oldest transaction that keeps a staging segment from being truncated';
 COMMENT ON FUNCTION litellm_spend.alert_bounds() IS 'From when on health() calls a lag slow or stuck, and a transaction that keeps a segment too long';
 COMMENT ON FUNCTION litellm_spend.foreign_rows_wait() IS 'Whether staged rows of another cluster or database wait to be adopted';
+COMMENT ON FUNCTION litellm_spend.retry_rejected(bigint[]) IS
+    'Stages rejected records (all, or these ids) that can be counted by now and removes them from rejected; returns how many';
 COMMENT ON FUNCTION litellm_spend.create_tables() IS
     'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
 

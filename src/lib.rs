@@ -14,6 +14,7 @@ mod health;
 mod jsonb;
 mod origin;
 mod record;
+mod retry;
 mod session;
 mod settings;
 mod staging;

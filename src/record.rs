@@ -84,7 +84,7 @@ fn parse_on_invalid(text: Option<&str>) -> Result<OnInvalid> {
 }
 
 /// The form in which an element is stored, or why it cannot be counted and what may be kept of it.
-fn accept(element: Element<'_>) -> std::result::Result<Jsonb, (RecordError, Option<Jsonb>)> {
+pub fn accept(element: Element<'_>) -> std::result::Result<Jsonb, (RecordError, Option<Jsonb>)> {
     let found = element.json.type_name();
     let is_object = matches!(element.json, Json::Object(_));
     let Sanitised { json, changed } = sanitise(element.json, settings::store_prompts());

@@ -1,0 +1,72 @@
+//! `litellm_spend.retry_rejected`: takes records back from `litellm_spend.rejected` that can be counted
+//! by now, after an upgrade or because what refused them in the database is mended.
+
+use litellm_spend_core::jsonb as jsonb_format;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::error::Result;
+use crate::jsonb::Jsonb;
+use crate::{record, staging, wake};
+
+/// Rows looked at in one statement, which bounds memory.
+const AT_ONCE: i64 = 1_000;
+
+/// Stages the rejected records (all, or those with these ids) that can be counted now and removes them
+/// from `litellm_spend.rejected`, in the caller's transaction; the others stay as they are. Returns how
+/// many were staged.
+#[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
+fn retry_rejected(ids: default!(Option<Vec<Option<i64>>>, "NULL")) -> std::result::Result<i64, ErrorReport> {
+    // SAFETY: both raise an error or return; the name is a static C string.
+    unsafe {
+        pg_sys::PreventCommandDuringRecovery(c"litellm_spend.retry_rejected()".as_ptr());
+        pg_sys::PreventCommandIfReadOnly(c"litellm_spend.retry_rejected()".as_ptr());
+    }
+    let (mut after, mut staged) = (0, 0);
+    while let Some(last) = retry_some(ids.as_ref(), after, &mut staged)? {
+        after = last;
+    }
+    if staged > 0 {
+        wake::at_commit();
+    }
+    Ok(staged)
+}
+
+/// Retries the next rows above the id `after`; the last id looked at, `None` when there was none.
+fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> Result<Option<i64>> {
+    let (mut last, mut good, mut records) = (None, Vec::new(), Vec::new());
+    Spi::connect_mut(|client| -> Result<()> {
+        // Locked, so that of two callers one stages a record and the other finds it gone.
+        let rows = client.update(
+            "SELECT id, payload FROM litellm_spend.rejected
+             WHERE id > $1 AND ($2 IS NULL OR id = ANY ($2)) AND payload IS NOT NULL ORDER BY id LIMIT $3 FOR UPDATE",
+            None,
+            &[after.into(), ids.cloned().into(), AT_ONCE.into()],
+        )?;
+        for row in rows {
+            let (Some(id), Some(payload)) = (row.get::<i64>(1)?, row.get::<Jsonb>(2)?) else { continue };
+            last = Some(id);
+            if let Some(record) = as_record(&payload) {
+                good.push(id);
+                records.push(record);
+            }
+        }
+        Ok(())
+    })?;
+    if !records.is_empty() {
+        *staged += i64::try_from(records.len()).unwrap_or(i64::MAX);
+        staging::insert(records)?;
+        Spi::connect_mut(|client| {
+            client.update("DELETE FROM litellm_spend.rejected WHERE id = ANY ($1)", None, &[good.into()]).map(|_| ())
+        })?;
+    }
+    Ok(last)
+}
+
+/// The payload in the form in which `litellm_record_spend` would stage it; `None` if it would refuse it.
+fn as_record(payload: &Jsonb) -> Option<Jsonb> {
+    let (elements, is_array) = jsonb_format::elements(payload.bytes()).ok()?;
+    let element = elements.into_iter().next()?;
+    if is_array { None } else { record::accept(element).ok() }
+}
