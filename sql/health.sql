@@ -16,14 +16,17 @@ AS $$
           FROM litellm_spend.status AS st CROSS JOIN litellm_spend.alert_bounds() AS b) AS s
     LEFT JOIN LATERAL (
         SELECT w.rank, w.reason, w.advice
-        FROM (VALUES
+        FROM litellm_spend.version_skew() AS k, LATERAL (VALUES
             (1, NOT s.preloaded AND s.is_stuck,
              pg_catalog.format('No worker can run, because litellm_spend is not preloaded; the oldest uncounted record is %s old.', s.late),
              'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'),
-            (2, s.worker = 'held' AND s.is_stuck,
+            (2, k.skew IS NOT NULL AND s.is_stuck,
+             pg_catalog.format('Nothing is folded and the oldest uncounted record is %s old: %s.', s.late, k.skew), k.advice),
+            (3, s.worker = 'held' AND s.is_stuck,
              pg_catalog.format('The fold is held and the oldest uncounted record is %s old: %s', s.late, s.last_error),
              'Mend what the reason names; the worker then counts everything by itself.'),
-            (10, s.worker = 'held',
+            (10, k.skew IS NOT NULL, pg_catalog.format('Nothing is folded: %s.', k.skew), k.advice),
+            (11, s.worker = 'held',
              pg_catalog.format('The fold is held and tried again: %s', s.last_error),
              'Mend what the reason names, if it does not pass by itself.'),
             (13, s.preloaded AND s.is_slow,

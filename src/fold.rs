@@ -32,6 +32,7 @@ mod rotation;
 mod targets;
 mod tool_index;
 mod upsert;
+pub mod version;
 mod windows;
 
 pub use guard::installed_and_unlocked;
@@ -72,6 +73,7 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
     guard::refuse_in_a_transaction()?;
     let rows = session::pinned(|| -> Result<usize> {
         guard::lock_own_tables()?;
+        version::check()?;
         // A window that was open before ends at a snapshot older than this call.
         let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;
         let mut rows = 0;
@@ -89,6 +91,7 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
 
 /// Folds one batch in the running transaction, which must be READ COMMITTED, under `session::pinned`.
 pub fn fold_batch() -> Result<Folded> {
+    version::check()?;
     Spi::connect_mut(|client| {
         let mut cursor = cursor::Cursor::lock(client)?;
         let window = cursor.open_window(client)?;

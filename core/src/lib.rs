@@ -27,4 +27,5 @@ pub mod sanitise;
 pub mod snapshot;
 pub mod sum;
 pub mod tool_spend;
+pub mod version;
 pub mod window;

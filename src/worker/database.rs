@@ -145,6 +145,9 @@ fn step() -> Result<Step> {
             }
             return Ok(Step::Folded { more: folded.more });
         }
+        if !fold::version::is_known()? {
+            return Ok(Step::Idle { prepared: false, truncate_in: None });
+        }
         if fold::needs_rotation()? {
             fold::rotate()?;
         }

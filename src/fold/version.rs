@@ -1,0 +1,53 @@
+//! Folds only where library and installed SQL objects know each other (invariant 15). Recording does not
+//! ask: it works with the neighbouring version.
+
+use litellm_spend_core::version::{self, Pair};
+use pgrx::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// Fails, which holds the fold, unless this library folds with the SQL objects that are installed. One
+/// look at the catalogue, which takes no transaction id.
+pub fn check() -> Result<()> {
+    let sql = installed()?;
+    let hint = match version::pair_with(&sql) {
+        Pair::Known => return Ok(()),
+        Pair::LibraryIsOlder => "The server still runs the library of before the upgrade: restart the server.",
+        Pair::SqlIsOlder => "Run ALTER EXTENSION litellm_spend UPDATE in this database.",
+        Pair::Unknown => {
+            "Install one version of litellm_spend, restart the server and run ALTER EXTENSION litellm_spend UPDATE."
+        }
+    };
+    let library = version::LIBRARY;
+    Err(Error::held(
+        format!(
+            "the library of litellm_spend is version {library} and its SQL objects in this database are version {sql}"
+        ),
+        hint,
+    ))
+}
+
+/// Whether `check` would succeed.
+pub fn is_known() -> Result<bool> {
+    Ok(version::pair_with(&installed()?) == Pair::Known)
+}
+
+fn installed() -> Result<String> {
+    Spi::connect(|client| {
+        let row = client.select(
+            "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'litellm_spend'",
+            Some(1),
+            &[],
+        )?;
+        Ok(if row.is_empty() { String::new() } else { row.first().get(1)?.unwrap_or_default() })
+    })
+}
+
+/// What is wrong with the versions of the library and the SQL objects, and what mends it; nulls if
+/// nothing is.
+#[pg_extern(stable, parallel_unsafe, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
+fn version_skew() -> TableIterator<'static, (name!(skew, Option<String>), name!(advice, Option<&'static str>))> {
+    let skew = check().err();
+    TableIterator::once((skew.as_ref().map(ToString::to_string), skew.as_ref().and_then(Error::hint)))
+}
