@@ -12,20 +12,24 @@ use pgrx::{pg_shmem_init, pg_sys};
 const SLOTS: usize = 64;
 
 mod slot;
+mod turns;
 
 use slot::Slot;
+pub use turns::{give_way, is_turn_wanted, note_free_process, note_starved};
 
 #[derive(Clone, Copy)]
 struct Board {
     launcher_pid: i32,
     /// A database found no slot: the launcher is to visit all of them.
     crowded: bool,
+    /// How many workers are to end, because databases wait for a process.
+    turns_wanted: u32,
     slots: [Slot; SLOTS],
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Board { launcher_pid: 0, crowded: false, slots: [Slot::default(); SLOTS] }
+        Board { launcher_pid: 0, crowded: false, turns_wanted: 0, slots: [Slot::default(); SLOTS] }
     }
 }
 
@@ -121,6 +125,8 @@ pub fn attach_worker(database: pg_sys::Oid) -> bool {
     }
     slot.worker_pid = my_pid();
     slot.visit_at = 0;
+    slot.starved_since = 0;
+    slot.starts_failed = 0;
     true
 }
 
@@ -170,20 +176,27 @@ pub fn has_error(database: pg_sys::Oid) -> bool {
     BOARD.share().slots.iter().any(|slot| slot.database == database && slot.error_at != 0)
 }
 
-/// Databases that need a worker now, each put off by `retry_micros` in case none comes up.
+/// Databases that need a worker now, each put off by `retry_micros` in case none comes up. Those that
+/// wait for a process come first, the longest wait before all, so that none is passed over.
 pub fn take_due(retry_micros: i64) -> Vec<pg_sys::Oid> {
     let now = now();
     let mut board = BOARD.exclusive();
-    board
+    let is_absent = |slot: &Slot| slot.worker_pid == 0 || !is_alive(slot.worker_pid);
+    if !board.slots.iter().any(|slot| slot.is_due(now) && is_absent(slot)) {
+        return Vec::new();
+    }
+    let mut due: Vec<_> = board
         .slots
         .iter_mut()
-        .filter(|slot| slot.is_due(now) && (slot.worker_pid == 0 || !is_alive(slot.worker_pid)))
+        .filter(|slot| (slot.is_due(now) || slot.is_starved()) && is_absent(slot))
         .map(|slot| {
             slot.worker_pid = 0;
             slot.not_before = now + retry_micros;
-            slot.database
+            (if slot.is_starved() { slot.starved_since } else { pg_sys::TimestampTz::MAX }, slot.database)
         })
-        .collect()
+        .collect();
+    due.sort_by_key(|(since, _)| *since);
+    due.into_iter().map(|(_, database)| database).collect()
 }
 
 /// Microseconds until a database may be due; `None` if nothing is to come.
@@ -224,12 +237,18 @@ pub fn state_of_this_database() -> State {
     }
     // SAFETY: the session's database is set before any function can run in it.
     let database = unsafe { pg_sys::MyDatabaseId };
-    let slot = BOARD.share().slots.iter().find(|slot| slot.database == database).copied().unwrap_or_default();
+    let (launcher, slot) = {
+        let board = BOARD.share();
+        (board.launcher_pid, board.slots.iter().find(|slot| slot.database == database).copied().unwrap_or_default())
+    };
+    // SAFETY: reads the state of the server.
+    let no_launcher = !is_alive(launcher) && !unsafe { pg_sys::RecoveryInProgress() };
     let alive = slot.worker_pid != 0 && is_alive(slot.worker_pid);
     state.pid = alive.then_some(slot.worker_pid);
     state.last_error = slot.error();
     state.last_error_at = state.last_error.as_ref().and_then(|_| TimestampWithTimeZone::try_from(slot.error_at).ok());
     state.worker = match (alive, &state.last_error) {
+        (false, _) if no_launcher || slot.is_starved() => "starved",
         (_, Some(_)) => "held",
         (true, None) => "running",
         (false, None) => "idle",

@@ -19,6 +19,8 @@ const BUSY_POLL: Duration = Duration::from_millis(200);
 
 /// How soon to try a truncation again that another session's lock has put off.
 const TRUNCATION_RETRY: Duration = Duration::from_secs(10);
+/// How long a worker with a backlog goes on while another database waits for a process.
+const TURN: Duration = Duration::from_secs(5);
 
 /// What one look at staging came to.
 enum Step {
@@ -66,7 +68,7 @@ unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum)
 fn serve(database: pg_sys::Oid) {
     let mut backoff = Backoff::default();
     let mut last_failure = None;
-    let mut idle_since = Instant::now();
+    let (begun, mut idle_since) = (Instant::now(), Instant::now());
     loop {
         board::take_wanted(database);
         report_activity(pg_sys::BackendState::STATE_RUNNING);
@@ -75,11 +77,17 @@ fn serve(database: pg_sys::Oid) {
         match outcome {
             Ok(Step::NotInstalled) => return,
             Ok(Step::Busy) => {
+                if board::give_way(database, Some(micros(BUSY_POLL))) {
+                    return;
+                }
                 signals::wait(Some(BUSY_POLL));
             }
             Ok(Step::Folded { more }) => {
                 recover(database, &mut backoff, &mut last_failure);
                 idle_since = Instant::now();
+                if (!more || begun.elapsed() >= TURN) && board::give_way(database, Some(0)) {
+                    return;
+                }
                 if !more {
                     collect(settings::fold_interval());
                 }
@@ -87,13 +95,17 @@ fn serve(database: pg_sys::Oid) {
             Ok(Step::Idle { prepared, truncate_in }) => {
                 recover(database, &mut backoff, &mut last_failure);
                 let prepared = prepared || board::take_prepared(database);
+                let next_visit =
+                    if prepared { Some(PREPARED_POLL) } else { truncate_in.map(|wait| wait.max(TRUNCATION_RETRY)) };
+                if board::give_way(database, next_visit.map(micros)) {
+                    return;
+                }
                 let linger = settings::linger().saturating_sub(idle_since.elapsed());
                 if prepared {
                     signals::wait(Some(PREPARED_POLL));
                 } else if linger.is_zero() {
-                    if let Some(wait) = truncate_in {
-                        let wait = wait.max(TRUNCATION_RETRY);
-                        board::visit_after(database, i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+                    if let Some(wait) = next_visit {
+                        board::visit_after(database, micros(wait));
                     }
                     if !board::is_wanted(database) {
                         return;
@@ -104,7 +116,11 @@ fn serve(database: pg_sys::Oid) {
             }
             Err(failure) => {
                 hold(database, &failure, &mut last_failure);
-                collect(backoff.fail());
+                let wait = backoff.fail();
+                if board::give_way(database, Some(micros(wait))) {
+                    return;
+                }
+                collect(wait);
                 idle_since = Instant::now();
             }
         }
@@ -117,12 +133,17 @@ fn report_activity(state: pg_sys::BackendState::Type) {
     unsafe { pg_sys::pgstat_report_activity(state, c"litellm_spend fold".as_ptr()) };
 }
 
-/// Waits for the whole of `duration`, however often commits set the latch meanwhile.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Waits for the whole of `duration`, however often commits set the latch meanwhile, unless a database
+/// waits for this process.
 fn collect(duration: Duration) {
     let deadline = Instant::now() + duration;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || board::is_turn_wanted() {
             return;
         }
         signals::wait(Some(left));

@@ -18,6 +18,10 @@ pub struct Slot {
     pub not_before: pg_sys::TimestampTz,
     /// When the database is to be visited for a truncation; 0 for never.
     pub visit_at: pg_sys::TimestampTz,
+    /// Since when no process was free for a worker; 0 if there was one.
+    pub starved_since: pg_sys::TimestampTz,
+    /// Starts in a row for which no process was free.
+    pub starts_failed: u32,
     pub error_at: pg_sys::TimestampTz,
     error_length: usize,
     error: [u8; ERROR_BYTES],
@@ -32,6 +36,8 @@ impl Default for Slot {
             worker_pid: 0,
             not_before: 0,
             visit_at: 0,
+            starved_since: 0,
+            starts_failed: 0,
             error_at: 0,
             error_length: 0,
             error: [0; ERROR_BYTES],
@@ -49,6 +55,11 @@ impl Slot {
     pub fn is_free(&self) -> bool {
         self.database == pg_sys::InvalidOid
             || !self.wanted && !self.prepared && self.worker_pid == 0 && self.visit_at == 0 && self.error_length == 0
+    }
+
+    /// Whether it waits for a process.
+    pub fn is_starved(&self) -> bool {
+        self.starved_since != 0
     }
 
     /// When a worker is needed; `None` if it is not.
