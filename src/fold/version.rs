@@ -47,7 +47,10 @@ fn installed() -> Result<String> {
 /// nothing is.
 #[pg_extern(stable, parallel_unsafe, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
-fn version_skew() -> TableIterator<'static, (name!(skew, Option<String>), name!(advice, Option<&'static str>))> {
+fn version_skew() -> TableIterator<'static, (name!(skew, Option<String>), name!(advice, Option<String>))> {
     let skew = check().err();
-    TableIterator::once((skew.as_ref().map(ToString::to_string), skew.as_ref().and_then(Error::hint)))
+    TableIterator::once((
+        skew.as_ref().map(ToString::to_string),
+        skew.as_ref().and_then(Error::hint).map(str::to_owned),
+    ))
 }
