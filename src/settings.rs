@@ -1,7 +1,7 @@
 //! The settings `litellm_spend.*`. Each is described here and in the README's table. What decides
 //! where spend is written, and with which power, only a superuser may change.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use litellm_spend_core::entity::EntityKind;
@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 static TARGET_SCHEMA: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"public"));
 static CREATE_MISSING: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"user, team, organization, end_user, tag"));
+const CREATE_MISSING_HINT: &CStr = c"Each word of the list is one of user, team, organization, end_user, tag, project, model_access_group, agent and key.";
 static STORE_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static WRITE_SPEND_LOGS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static LEDGER: GucSetting<LedgerUse> = GucSetting::<LedgerUse>::new(LedgerUse::Auto);
@@ -118,14 +119,20 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::default(),
     );
-    GucRegistry::define_string_guc(
-        c"litellm_spend.create_missing",
-        c"Kinds of entities whose missing row a fold creates.",
-        c"A list of user, team, organization, end_user, tag, project, model_access_group, agent and key; a key is created blocked.",
-        &CREATE_MISSING,
-        GucContext::Suset,
-        GucFlags::default(),
-    );
+    // SAFETY: the hook is guarded and lives as long as the library.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"litellm_spend.create_missing",
+            c"Kinds of entities whose missing row a fold creates.",
+            c"A list of user, team, organization, end_user, tag, project, model_access_group, agent and key; a key is created blocked.",
+            &CREATE_MISSING,
+            GucContext::Suset,
+            GucFlags::default(),
+            Some(check_create_missing),
+            None,
+            None,
+        );
+    }
     GucRegistry::define_bool_guc(
         c"litellm_spend.store_prompts",
         c"Stores the messages, response and proxy_server_request of a spend record.",
@@ -209,6 +216,26 @@ pub fn define() {
     );
     // SAFETY: called from _PG_init with a string that lives for ever.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"litellm_spend".as_ptr()) };
+}
+
+/// Refuses a list with a word that names no kind: a typo would leave rows out in silence. An empty list
+/// is none.
+#[pg_guard]
+unsafe extern "C-unwind" fn check_create_missing(
+    value: *mut *mut std::ffi::c_char,
+    _extra: *mut *mut std::ffi::c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: Postgres passes a pointer to the proposed value, a C string or null.
+    let list = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
+    let list = list.to_string_lossy();
+    let is_kind = |word: &str| EntityKind::ALL.into_iter().any(|kind| kind.name() == Some(word));
+    if list.trim().is_empty() || list.split(',').map(str::trim).all(is_kind) {
+        return true;
+    }
+    // SAFETY: read, not freed, by the error that Postgres then reports; the text lives for ever.
+    unsafe { pg_sys::GUC_check_errhint_string = CREATE_MISSING_HINT.as_ptr().cast_mut() };
+    false
 }
 
 fn define_int(
