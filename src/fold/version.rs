@@ -49,8 +49,6 @@ fn installed() -> Result<String> {
 #[search_path(pg_catalog, pg_temp)]
 fn version_skew() -> TableIterator<'static, (name!(skew, Option<String>), name!(advice, Option<String>))> {
     let skew = check().err();
-    TableIterator::once((
-        skew.as_ref().map(ToString::to_string),
-        skew.as_ref().and_then(Error::hint).map(str::to_owned),
-    ))
+    let advice = skew.as_ref().and_then(Error::hint).map(str::to_owned);
+    TableIterator::once((skew.map(|skew| skew.to_string()), advice))
 }

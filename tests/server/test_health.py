@@ -57,7 +57,7 @@ def age_backlog(database: Database, by: str = "1 day") -> None:
 def test_a_database_at_work_is_well(watched: Database) -> None:
     watched.record(spend_records(3))
     watched.wait_folded()
-    state, reason, advice = wait_for_state(watched, "ok")
+    _, reason, advice = wait_for_state(watched, "ok")
     assert reason and advice is None
 
 

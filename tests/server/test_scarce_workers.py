@@ -39,6 +39,16 @@ def databases(cluster: Cluster, count: int) -> list[Database]:
     return made
 
 
+def wait_until_each_is_folded_further(loaded: list[Database]) -> None:
+    before = [counted(database) for database in loaded]
+    wait_until(
+        lambda: all(counted(database) > seen for database, seen in zip(loaded, before, strict=True)),
+        deadline=60,
+        what="every database to be folded while all of them are busy",
+        show=lambda _: repr([database.status() for database in loaded]),
+    )
+
+
 def test_three_databases_under_load_are_all_folded_by_one_process(scarce: Cluster) -> None:
     loaded = databases(scarce, 3)
     stop = threading.Event()
@@ -57,13 +67,7 @@ def test_three_databases_under_load_are_all_folded_by_one_process(scarce: Cluste
         try:
             # Twice, so that the process comes back to each of them.
             for _ in range(2):
-                before = {database.name: counted(database) for database in loaded}
-                wait_until(
-                    lambda: all(counted(database) > before[database.name] for database in loaded),
-                    deadline=60,
-                    what="every database to be folded while all of them are busy",
-                    show=lambda _: repr([database.status() for database in loaded]),
-                )
+                wait_until_each_is_folded_further(loaded)
         finally:
             stop.set()
         for job in jobs:

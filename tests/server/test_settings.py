@@ -61,7 +61,7 @@ def test_no_setting_may_be_changed_by_who_is_no_superuser_in_any_way(shared_data
 
 def test_options_of_a_connection_change_nothing(shared_database: Database, owner: str) -> None:
     for name, value in settings(shared_database):
-        with pytest.raises(psycopg.OperationalError, match="permission denied|cannot be"):
+        with pytest.raises(psycopg.OperationalError, match=r"permission denied|cannot be"):
             shared_database.connect(user=owner, options=f"-c {name}={value.replace(' ', chr(92) + ' ')}")
 
 
