@@ -97,6 +97,17 @@ def test_a_prepared_transaction_is_counted_when_it_commits(own_cluster: Cluster,
     assert_counted(database, [*prepared, other])
 
 
+def test_a_prepared_transaction_that_commits_after_a_restart_wakes_the_worker_by_itself(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    records = spend_records(3)
+    prepare(database, records)
+    own_cluster.restart("immediate")
+    database.execute("COMMIT PREPARED 'spend'")
+    # Nobody records or asks for a fold.
+    database.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 3, deadline=10)
+    assert_counted(database, records)
+
+
 def test_a_prepared_transaction_that_rolls_back_is_never_counted(own_cluster: Cluster) -> None:
     database = new_database(own_cluster)
     *prepared, other = spend_records(4)
