@@ -42,7 +42,7 @@ pub(super) fn for_log_row<'a>(
         _ => &[],
     };
     if !reader.is_standard_logging {
-        return with_call_id(own.to_vec(), reader);
+        return with_members_without_column(own.to_vec(), reader);
     }
     let mut members: Vec<(Text<'a>, Json<'a>)> = own
         .iter()
@@ -74,15 +74,19 @@ pub(super) fn for_log_row<'a>(
     Json::Object(members)
 }
 
-/// Older versions of SpendLogs have no column for the call id, which tells a repeated request from a
-/// repeated id.
-fn with_call_id<'a>(mut members: Vec<(Text<'a>, Json<'a>)>, reader: &Reader<'_, 'a>) -> Json<'a> {
-    let key = "litellm_call_id";
-    if let Some(call_id) = reader.given(key)
-        && reader.metadata().given(key).is_none()
-    {
-        members.retain(|(name, _)| name != key);
-        members.push((Cow::Borrowed(key), call_id.clone()));
+/// Members at the top level of a SpendLogs row for which the log has no column, or not in every version:
+/// the call id tells a repeated request from a repeated id, the others whether and how a request counts.
+const WITHOUT_COLUMN: &[&str] =
+    &["litellm_call_id", "internal_call_origin", "billed_retry_attempt", "error_information"];
+
+fn with_members_without_column<'a>(mut members: Vec<(Text<'a>, Json<'a>)>, reader: &Reader<'_, 'a>) -> Json<'a> {
+    for key in WITHOUT_COLUMN {
+        if let Some(value) = reader.given(key)
+            && reader.metadata().given(key).is_none()
+        {
+            members.retain(|(name, _)| name != key);
+            members.push((Cow::Borrowed(*key), value.clone()));
+        }
     }
     Json::Object(members)
 }

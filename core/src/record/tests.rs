@@ -133,3 +133,14 @@ fn many_tags_take_no_quadratic_time() {
     let record = standard(&format!(r#","request_tags":[{}]"#, tags.join(",")));
     assert_eq!(record.tags.len(), 200_000);
 }
+
+#[test]
+fn a_log_row_keeps_how_a_request_counts() {
+    let text = r#"{"request_id":"r","spend":1,"startTime":0,"internal_call_origin":"judge","billed_retry_attempt":true,
+        "error_information":{"error_code":"429"},"metadata":{"internal_call_origin":null}}"#;
+    let json = Json::from_text(text).unwrap();
+    let metadata = SpendRecord::decode(&json).unwrap().metadata;
+    assert_eq!(metadata.get("internal_call_origin").and_then(Json::as_str), Some("judge"));
+    assert_eq!(metadata.get("billed_retry_attempt"), Some(&Json::Bool(true)));
+    assert!(metadata.get("error_information").is_some());
+}
