@@ -33,6 +33,10 @@ COMMENT ON FUNCTION litellm_spend.version_skew() IS 'How the versions of the lib
 COMMENT ON FUNCTION litellm_spend.foreign_rows_wait() IS 'Whether staged rows of another cluster or database wait to be adopted';
 COMMENT ON FUNCTION litellm_spend.retry_rejected(bigint[]) IS
     'Stages rejected records (all, or these ids) that can be counted by now and removes them from rejected; returns how many';
+COMMENT ON FUNCTION litellm_spend.verify(date, date) IS
+    'Adds up the log of these UTC days anew and lists each number of the daily tables that differs';
+COMMENT ON FUNCTION litellm_spend.rebuild(date, date, boolean) IS
+    'Sets the daily numbers that verify lists to what the log says; only lists them unless dry_run is false';
 COMMENT ON FUNCTION litellm_spend.create_tables() IS
     'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
 
@@ -41,6 +45,7 @@ SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.fold_cursor', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.counted_days', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_2', '');

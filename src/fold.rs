@@ -11,6 +11,7 @@ use crate::session;
 mod batch;
 mod budget;
 mod count;
+mod counted_days;
 mod cursor;
 mod daily;
 mod entities;
@@ -32,6 +33,7 @@ mod rotation;
 mod targets;
 mod tool_index;
 mod upsert;
+mod verify;
 pub mod version;
 mod windows;
 

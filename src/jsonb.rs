@@ -4,7 +4,7 @@
 use std::ffi::CString;
 
 use litellm_spend_core::json::Json;
-use pgrx::callconv::{Arg, ArgAbi};
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
@@ -82,6 +82,17 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Jsonb {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: pgrx calls this with a non-null argument of the declared type.
         unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or_else(|| error!("jsonb argument is null"))
+    }
+}
+
+// SAFETY: the datum returned is the jsonb that `IntoDatum` makes, as declared below.
+unsafe impl BoxRet for Jsonb {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+        match self.into_datum() {
+            // SAFETY: the datum is of the declared type.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
     }
 }
 

@@ -14,6 +14,12 @@ pub fn call_hash(call_id: &str) -> i64 {
     i64::from_be_bytes(first_bytes(call_id))
 }
 
+/// What a request adds, by exclusive or, to the fingerprint of a set of requests: the same set has the
+/// same fingerprint, in whatever order it was counted.
+pub fn fingerprint(request_id: &str) -> i64 {
+    i64::from_be_bytes(first_bytes(request_id))
+}
+
 fn first_bytes<const N: usize>(text: &str) -> [u8; N] {
     let digest = Sha256::digest(text.as_bytes());
     std::array::from_fn(|at| digest[at])

@@ -65,6 +65,16 @@ impl Moment {
         Timestamp::from_microsecond(self.0).unwrap_or_default().strftime("%Y-%m-%d").to_string()
     }
 
+    /// To the nearest millisecond, as LiteLLM's columns of type timestamp(3) keep it.
+    pub fn rounded_to_millis(self) -> Moment {
+        Moment(self.0.saturating_add(500).div_euclid(1000).saturating_mul(1000).min(LATEST))
+    }
+
+    /// One microsecond earlier.
+    pub fn just_before(self) -> Moment {
+        Moment(self.0.saturating_sub(1).max(EARLIEST))
+    }
+
     /// Milliseconds from `start` to here, cut towards zero, with Python's rounding of
     /// `int(timedelta.total_seconds() * 1000)`, which is what LiteLLM stores.
     pub fn millis_since(self, start: Moment) -> i64 {
@@ -112,6 +122,12 @@ mod tests {
     fn the_date_is_that_of_the_unrounded_start() {
         assert_eq!(Moment::from_micros(1_773_532_799_999_600).unwrap().utc_date(), "2026-03-14");
         assert_eq!(Moment::from_micros(-1).unwrap().utc_date(), "1969-12-31");
+    }
+
+    #[test]
+    fn a_log_row_keeps_milliseconds() {
+        let rounded = |micros| Moment::from_micros(micros).unwrap().rounded_to_millis().micros();
+        assert_eq!([rounded(1_499), rounded(1_500), rounded(-1_400), rounded(LATEST)], [1_000, 2_000, -1_000, LATEST]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use pgrx::spi::SpiClient;
 
 use super::batch::Row;
 use super::targets::{Role, Targets};
-use super::{Tally, daily, entities, identity, memory, rollups, tool_index, windows};
+use super::{Tally, counted_days, daily, entities, identity, memory, rollups, tool_index, windows};
 use crate::error::{Error, Result};
 use crate::{record, settings};
 
@@ -44,6 +44,7 @@ pub fn document(row: &Row) -> Option<Json<'_>> {
 pub fn records(client: &mut SpiClient, targets: &Targets, records: Vec<SpendRecord>) -> Result<Tally> {
     let admitted = memory::admit(client, targets, Groups::new(records))?;
     write(client, targets, &admitted.counted, &totals(targets, &admitted.counted))?;
+    counted_days::add(client, &admitted.counted)?;
     Ok(Tally {
         folded: admitted.counted.len(),
         duplicates: admitted.duplicates,

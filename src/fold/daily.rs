@@ -71,6 +71,11 @@ pub fn columns(kind: DailyKind) -> Vec<&'static str> {
 
 /// Writes the rows of one daily table.
 pub fn write(client: &mut SpiClient, kind: DailyKind, target: &Target, rows: &DailyRows) -> Result<()> {
+    upsert::write(client, target, values(kind, rows))
+}
+
+/// What a batch has for each column of one daily table.
+pub fn values<'r>(kind: DailyKind, rows: &'r DailyRows<'r>) -> Vec<Column<'r>> {
     let mut columns = vec![Column::first(kind.entity_column(), rows.keys().map(|key| key.entity.as_ref()).collect())];
     columns.extend(KEY.map(|(name, text)| Column::first(name, rows.keys().map(text).collect())));
     columns.push(Column::first("model_group", rows.values().map(|row| row.model_group.as_ref()).collect()));
@@ -81,5 +86,5 @@ pub fn write(client: &mut SpiClient, kind: DailyKind, target: &Target, rows: &Da
     });
     columns.extend(COUNTS.map(|(name, count)| Column::count(name, rows.values().map(count).collect())));
     columns.extend(DOLLARS.map(|(name, dollars)| Column::dollars(name, rows.values().map(dollars).collect())));
-    upsert::write(client, target, columns)
+    columns
 }

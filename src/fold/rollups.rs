@@ -43,7 +43,12 @@ pub const REQUEST_ERROR_COLUMNS: [&str; 9] = [
 
 /// Adds to `LiteLLM_DailyModelUsage`.
 pub fn write_model_usage(client: &mut SpiClient, target: &Target, rows: &ModelUsageRows) -> Result<()> {
-    let columns = vec![
+    upsert::write(client, target, model_usage_values(rows))
+}
+
+/// What a batch has for each column of it.
+pub fn model_usage_values<'r>(rows: &'r ModelUsageRows<'r>) -> Vec<Column<'r>> {
+    vec![
         Column::first("date", rows.keys().map(|key| key.date.as_str()).collect()),
         Column::first("model_group", rows.keys().map(|key| key.model_group.as_ref()).collect()),
         Column::first("model", rows.keys().map(|key| key.model.as_ref()).collect()),
@@ -55,8 +60,7 @@ pub fn write_model_usage(client: &mut SpiClient, target: &Target, rows: &ModelUs
         Column::count("request_count", rows.values().map(|row| row.request_count).collect()),
         Column::count("successful_requests", rows.values().map(|row| row.successful_requests).collect()),
         Column::count("failed_requests", rows.values().map(|row| row.failed_requests).collect()),
-    ];
-    upsert::write(client, target, columns)
+    ]
 }
 
 /// Adds to `LiteLLM_DailyToolSpend`.
@@ -73,8 +77,13 @@ pub fn write_tool_spend(client: &mut SpiClient, target: &Target, rows: &ToolSpen
 
 /// Adds to `LiteLLM_DailyRequestErrors`.
 pub fn write_request_errors(client: &mut SpiClient, target: &Target, rows: &RequestErrorRows) -> Result<()> {
+    upsert::write(client, target, request_errors_values(rows))
+}
+
+/// What a batch has for each column of it.
+pub fn request_errors_values<'r>(rows: &'r RequestErrorRows<'r>) -> Vec<Column<'r>> {
     let status = Values::Code(rows.keys().map(|key| key.status_code).collect());
-    let columns = vec![
+    vec![
         Column::first("date", rows.keys().map(|key| key.date.as_str()).collect()),
         Column::first("api_key", rows.keys().map(|key| key.api_key.as_ref()).collect()),
         Column::first("team_id", rows.keys().map(|key| key.team_id.as_ref()).collect()),
@@ -82,6 +91,5 @@ pub fn write_request_errors(client: &mut SpiClient, target: &Target, rows: &Requ
         Column::first("model_group", rows.keys().map(|key| key.model_group.as_ref()).collect()),
         Column { name: "status_code", on: On::First, values: status },
         Column::count("failed_requests", rows.values().copied().collect()),
-    ];
-    upsert::write(client, target, columns)
+    ]
 }

@@ -58,7 +58,8 @@ impl Values<'_> {
         }
     }
 
-    fn len(&self) -> usize {
+    /// How many rows they are for.
+    pub fn len(&self) -> usize {
         match self {
             Values::Text(values) => values.len(),
             Values::Count(values) => values.len(),
