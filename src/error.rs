@@ -88,6 +88,7 @@ fn code_of(error: &RecordError) -> PgSqlErrorCode {
         "22004" => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
         "22007" => PgSqlErrorCode::ERRCODE_INVALID_DATETIME_FORMAT,
         "22008" => PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
+        "22001" => PgSqlErrorCode::ERRCODE_STRING_DATA_RIGHT_TRUNCATION,
         "22P02" => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
         _ => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
     }

@@ -25,7 +25,12 @@ impl Jsonb {
 
     /// Through Postgres's own parser, so that keys are sorted and numbers normalised as it does.
     pub fn from_json(json: &Json) -> Option<Self> {
-        let text = CString::new(json.to_text()).ok()?;
+        Self::from_text(json.to_text())
+    }
+
+    /// As `from_json`, of a document that has been written as text.
+    pub fn from_text(text: String) -> Option<Self> {
+        let text = CString::new(text).ok()?;
         // SAFETY: jsonb_in takes one C string, which outlives the call, and returns a jsonb.
         unsafe {
             let datum = direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())])?;

@@ -11,8 +11,10 @@ mod failure;
 mod flush;
 mod fold;
 mod health;
+mod inbox;
 mod jsonb;
 mod origin;
+mod plan;
 mod record;
 mod retry;
 mod session;
@@ -49,6 +51,11 @@ extension_sql_file!(
     "../sql/health.sql",
     name = "health",
     requires = ["status", health::foreign_rows_wait, health::alert_bounds, fold::version::version_skew]
+);
+extension_sql_file!(
+    "../sql/inbox.sql",
+    name = "inbox",
+    requires = ["staging", "state", inbox::litellm_spend::insert_into_inbox]
 );
 extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 

@@ -5,17 +5,29 @@ use litellm_spend_core::error::RecordError;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb::{self as jsonb_format, Element};
 use litellm_spend_core::record::SpendRecord;
-use litellm_spend_core::sanitise::{Sanitised, sanitise};
+use litellm_spend_core::sanitise::{Sanitised, describe, sanitise};
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::jsonb::Jsonb;
+use crate::plan::KeptPlan;
 use crate::{settings, staging, statement_log, wake};
+
+/// Most bytes of a record that arrives as text. jsonb takes up to six times as much for a list of short
+/// numbers, and an error of its own beyond 256 MB would fail the whole statement.
+const LARGEST_TEXT: usize = 32 * 1024 * 1024;
+
+const REJECT: &str = "INSERT INTO litellm_spend.rejected (payload, sqlstate, message, detail) VALUES ($1, $2, $3, $4)";
+
+thread_local! {
+    static REJECT_PLAN: KeptPlan = const { KeptPlan::new() };
+}
 
 /// What happens to an array of records when one of them cannot be counted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum OnInvalid {
+pub enum OnInvalid {
     /// The call fails and stages nothing.
     Error,
     /// The record goes to `litellm_spend.rejected`, the others are staged.
@@ -51,14 +63,36 @@ fn record(payload: Option<Jsonb>, on_invalid: Option<&str>) -> Result<i64> {
     let damaged = |_| Error::Record { error: RecordError::Damaged, index: None };
     let (elements, is_array) = jsonb_format::elements(payload.bytes()).map_err(damaged)?;
 
+    stage(elements, is_array, on_invalid, |_, container| {
+        SpendRecord::decode(&jsonb_format::read(container?).ok()?).err()
+    })
+}
+
+/// Stages those elements that can be counted, with one insert; returns how many. `fault_as_sent` tells what
+/// is wrong with an element, by its index and container, before it is sanitised: a value of the wrong type,
+/// say, which the sanitiser drops, is not missing.
+pub fn stage(
+    elements: Vec<Element>,
+    is_array: bool,
+    on_invalid: OnInvalid,
+    fault_as_sent: impl Fn(usize, Option<&[u8]>) -> Option<RecordError>,
+) -> Result<i64> {
     let (mut staged, mut rejected) = (Vec::with_capacity(elements.len()), Vec::new());
-    for (index, element) in elements.into_iter().enumerate() {
-        let index = is_array.then_some(index);
-        match accept(element) {
-            Ok(record) => staged.push(record),
-            Err((error, _)) if on_invalid == OnInvalid::Error => return Err(Error::Record { error, index }),
-            Err((error, kept)) => rejected.push((Error::Record { error, index }, kept)),
+    for (at, element) in elements.into_iter().enumerate() {
+        let (container, index) = (element.container, is_array.then_some(at));
+        let (error, kept) = match accept(element) {
+            Ok(record) => {
+                staged.push(record);
+                continue;
+            }
+            Err((error @ RecordError::TooLarge, kept)) => (error, kept),
+            Err((error, kept)) => (fault_as_sent(at, container).unwrap_or(error), kept),
+        };
+        let error = Error::Record { error, index };
+        if on_invalid == OnInvalid::Error {
+            return Err(error);
         }
+        rejected.push((error, kept));
     }
     let count = i64::try_from(staged.len()).unwrap_or(i64::MAX);
     if count > 0 {
@@ -92,30 +126,32 @@ pub fn accept(element: Element<'_>) -> std::result::Result<Jsonb, (RecordError, 
         if is_object { SpendRecord::decode(&json).map(|_| ()) } else { Err(RecordError::NotAnObject { found }) };
     let stored = match element.container {
         Some(container) if !changed => Some(Jsonb::from_container(container)),
-        _ => Jsonb::from_json(&json),
+        Some(_) => Jsonb::from_json(&json),
+        None => {
+            let text = json.to_text();
+            if text.len() > LARGEST_TEXT {
+                return Err((RecordError::TooLarge, Jsonb::from_json(&describe(&json))));
+            }
+            Jsonb::from_text(text)
+        }
     };
     match (verdict, stored) {
         (Ok(()), Some(stored)) => Ok(stored),
         (Ok(()), None) => Err((RecordError::Damaged, None)),
-        (Err(error), stored) => Err((as_sent(element.container).unwrap_or(error), stored)),
+        (Err(error), stored) => Err((error, stored)),
     }
-}
-
-/// What is wrong with a record as it was sent: a value of the wrong type, say, which the sanitiser has
-/// dropped, is not missing.
-fn as_sent(container: Option<&[u8]>) -> Option<RecordError> {
-    SpendRecord::decode(&jsonb_format::read(container?).ok()?).err()
 }
 
 /// Keeps a record that cannot be counted, with the reason.
 pub fn reject(error: &Error, kept: Option<&Jsonb>) -> Result<()> {
     let kept = kept.map(|jsonb| Jsonb::from_container(jsonb.bytes()));
+    let reason = [error.sqlstate().into(), error.to_string().into(), error.detail().into()];
+    let arguments: Vec<DatumWithOid> = std::iter::once(kept.into()).chain(reason).collect();
     Spi::connect_mut(|client| {
-        client.update(
-            "INSERT INTO litellm_spend.rejected (payload, sqlstate, message, detail) VALUES ($1, $2, $3, $4)",
-            None,
-            &[kept.into(), error.sqlstate().into(), error.to_string().into(), error.detail().into()],
-        )?;
-        Ok(())
+        REJECT_PLAN.with(|plan| {
+            let types = pgrx::oids_of![Jsonb, String, String, String];
+            client.update(plan.get(|| Ok(client.prepare_mut(REJECT, &types)?.keep()))?, None, &arguments)?;
+            Ok(())
+        })
     })
 }

@@ -1,15 +1,14 @@
 //! Puts records into a staging segment: one insert per call, in the caller's transaction. A recorder
 //! never waits: a segment that a rotation holds is skipped for the next one (invariant 5).
 
-use std::cell::{Cell, OnceCell};
-use std::mem::ManuallyDrop;
+use std::cell::Cell;
 
 use pgrx::prelude::*;
-use pgrx::spi::OwnedPreparedStatement;
 
 use crate::error::{Error, Result};
 use crate::jsonb::Jsonb;
 use crate::origin;
+use crate::plan::KeptPlan;
 
 /// How many segments there are; at least three, so that one is free while another is pinned by a long
 /// transaction and a third is truncated.
@@ -28,10 +27,6 @@ const INSERT: [&str; SEGMENTS] = [
 ];
 const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
 
-/// A plan that lives as long as the session. Freeing it at exit would call into SPI after Postgres has
-/// shut it down, so it is never dropped.
-type KeptPlan = OnceCell<ManuallyDrop<OwnedPreparedStatement>>;
-
 thread_local! {
     static INSERT_PLANS: [KeptPlan; SEGMENTS] = const { [const { KeptPlan::new() }; SEGMENTS] };
     static SEGMENT_PLAN: KeptPlan = const { KeptPlan::new() };
@@ -48,16 +43,10 @@ pub fn insert(records: Vec<Jsonb>) -> Result<()> {
     Spi::connect_mut(|client| {
         let segment = open_segment(client)?;
         INSERT_PLANS.with(|plans| {
-            let plan = match plans[segment].get() {
-                Some(plan) => plan,
-                None => {
-                    let types = pgrx::oids_of![i64, i32, Vec<Jsonb>];
-                    let plan = client.prepare_mut(INSERT[segment], &types)?.keep();
-                    plans[segment].get_or_init(|| ManuallyDrop::new(plan))
-                }
-            };
+            let types = pgrx::oids_of![i64, i32, Vec<Jsonb>];
+            let plan = plans[segment].get(|| Ok(client.prepare_mut(INSERT[segment], &types)?.keep()))?;
             let arguments = [origin::this_database().into(), first_row.into(), records.into()];
-            client.update(&**plan, None, &arguments)?;
+            client.update(plan, None, &arguments)?;
             Ok(())
         })
     })
@@ -78,14 +67,8 @@ pub fn segment_oid(segment: usize) -> Option<pg_sys::Oid> {
 /// one, or the next one that nobody is truncating.
 fn open_segment(client: &pgrx::spi::SpiClient) -> Result<usize> {
     let current = SEGMENT_PLAN.with(|kept| -> Result<usize> {
-        let plan = match kept.get() {
-            Some(plan) => plan,
-            None => {
-                let plan = client.prepare(CURRENT_SEGMENT, &pgrx::oids_of![i64])?.keep();
-                kept.get_or_init(|| ManuallyDrop::new(plan))
-            }
-        };
-        let row = client.select(&**plan, Some(1), &[origin::this_database().into()])?;
+        let plan = kept.get(|| Ok(client.prepare(CURRENT_SEGMENT, &pgrx::oids_of![i64])?.keep()))?;
+        let row = client.select(plan, Some(1), &[origin::this_database().into()])?;
         let segment: Option<i16> = if row.is_empty() { None } else { row.first().get(1)? };
         Ok(segment.map_or(0, |segment| usize::from(segment.unsigned_abs()) % SEGMENTS))
     })?;

@@ -1,4 +1,4 @@
-//! Keeps the statement that calls `litellm_record_spend` out of the server log: a payload written as a
+//! Keeps the statement that calls `litellm_record_spend`, or writes to `litellm_spend.inbox`, out of the server log: a payload written as a
 //! literal may hold a raw key or a prompt, and by default the log shows the statement of an error, and
 //! the statements around it as its context.
 
@@ -8,6 +8,8 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 const RECORDER: &[u8] = b"litellm_record_spend";
+const INBOX_SCHEMA: &[u8] = b"litellm_spend";
+const INBOX: &[u8] = b"inbox";
 
 thread_local! {
     static RECORDING_STATEMENT: Cell<Option<pg_sys::TimestampTz>> = const { Cell::new(None) };
@@ -48,7 +50,7 @@ unsafe extern "C-unwind" fn hide_recording_statement(error: *mut pg_sys::ErrorDa
     }
 }
 
-/// Whether the client's statement names the recorder: one that fails before the recorder is called (for
+/// Whether the client's statement names the recorder or the inbox: one that fails before either runs (for
 /// a payload that is no JSON, or a missing privilege) is hidden too.
 ///
 /// # Safety
@@ -57,6 +59,21 @@ unsafe fn client_names_recorder() -> bool {
     // SAFETY: as the caller says.
     unsafe {
         let text = pg_sys::debug_query_string;
-        !text.is_null() && CStr::from_ptr(text).to_bytes().windows(RECORDER.len()).any(|part| part == RECORDER)
+        !text.is_null() && names_recorder(CStr::from_ptr(text).to_bytes())
     }
+}
+
+fn names_recorder(statement: &[u8]) -> bool {
+    let names_inbox = |after: &[u8]| {
+        let dot_and_quotes = after.iter().take_while(|byte| b"\". \t\r\n".contains(byte)).count();
+        let name = &after[dot_and_quotes..];
+        dot_and_quotes > 0 && name.get(..INBOX.len()).is_some_and(|name| name.eq_ignore_ascii_case(INBOX))
+    };
+    statement.windows(RECORDER.len()).any(|part| part.eq_ignore_ascii_case(RECORDER))
+        || (0..statement.len()).any(|at| {
+            let rest = &statement[at..];
+            let schema = rest.get(..INBOX_SCHEMA.len());
+            schema.is_some_and(|schema| schema.eq_ignore_ascii_case(INBOX_SCHEMA))
+                && names_inbox(&rest[INBOX_SCHEMA.len()..])
+        })
 }

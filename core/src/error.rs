@@ -14,8 +14,12 @@ pub enum RecordError {
     BadValue { key: &'static str, expected: &'static str },
     #[error("\"{key}\" of the spend record {why}")]
     BadTime { key: &'static str, why: MomentError },
-    #[error("spend record is not valid JSON")]
+    #[error("payload is null")]
+    NullPayload,
+    #[error("payload is not JSON that can be read")]
     NotJson,
+    #[error("spend record is larger than 32 MB")]
+    TooLarge,
     #[error("spend record cannot be read: its stored form is damaged")]
     Damaged,
 }
@@ -25,10 +29,11 @@ impl RecordError {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             RecordError::NotAnObject { .. } | RecordError::BadValue { .. } => "22023",
-            RecordError::Missing { .. } => "22004",
+            RecordError::Missing { .. } | RecordError::NullPayload => "22004",
             RecordError::BadTime { why: MomentError::OutOfRange, .. } => "22008",
             RecordError::BadTime { .. } => "22007",
             RecordError::NotJson | RecordError::Damaged => "22P02",
+            RecordError::TooLarge => "22001",
         }
     }
 
@@ -38,14 +43,18 @@ impl RecordError {
             RecordError::Missing { key, .. } | RecordError::BadValue { key, .. } | RecordError::BadTime { key, .. } => {
                 Some(key)
             }
-            RecordError::NotAnObject { .. } | RecordError::NotJson | RecordError::Damaged => None,
+            RecordError::NotAnObject { .. }
+            | RecordError::NullPayload
+            | RecordError::NotJson
+            | RecordError::TooLarge
+            | RecordError::Damaged => None,
         }
     }
 
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            RecordError::NotAnObject { .. } | RecordError::NotJson => {
+            RecordError::NotAnObject { .. } | RecordError::NullPayload | RecordError::NotJson => {
                 "Pass one JSON object per finished LLM request, or an array of such objects."
             }
             RecordError::Missing { key: "spend", .. } => {
@@ -61,6 +70,7 @@ impl RecordError {
             RecordError::BadTime { .. } => {
                 "Send epoch seconds (not milliseconds) or an ISO-8601 time; without an offset it is read as UTC."
             }
+            RecordError::TooLarge => "Leave out prompts and responses, and what \"spend_logs_metadata\" need not hold.",
             RecordError::Damaged => "Check the storage of this server.",
         }
     }

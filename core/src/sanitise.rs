@@ -32,8 +32,8 @@ pub fn sanitise(element: Json<'_>, store_prompts: bool) -> Sanitised<'_> {
     Sanitised { json, changed: filter.changed }
 }
 
-/// What is kept of a rejected element that is no object.
-fn describe(element: &Json) -> Json<'static> {
+/// What is kept of a rejected element that is no object: its type and length.
+pub fn describe(element: &Json) -> Json<'static> {
     let length = match element {
         Json::Str(text) => text.len(),
         Json::Array(items) => items.len(),

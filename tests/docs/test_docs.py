@@ -26,8 +26,9 @@ def test_there_is_something_to_run() -> None:
 
 
 def test_the_sql_of_the_documents_runs_in_an_empty_database(empty_database: Database) -> None:
-    # The application's role, which the reader has.
-    empty_database.execute("DO $$ BEGIN CREATE ROLE my_application; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    # The roles, which the reader has.
+    for role in ("my_application", "my_shipper"):
+        empty_database.execute(f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     for where, text in blocks("sql"):
         # One statement at a time: flush() refuses a transaction, which several in one -c would be.
         statements = [part.strip() for part in re.split(r";[ \t]*(?:--[^\n]*)?\n", text) if part.strip()]
@@ -35,7 +36,9 @@ def test_the_sql_of_the_documents_runs_in_an_empty_database(empty_database: Data
             output = empty_database.cluster.psql("-c", statement, database=empty_database.name)
             if "flush" in statement:
                 assert output.split()[2] == "t", f"{where}: {statement}: {output}"
-    assert empty_database.query("SELECT user_id, spend FROM litellm_usertable") == [("alice", 0.0125)]
+    assert empty_database.query("SELECT user_id, spend FROM litellm_usertable WHERE user_id = 'alice'") == [
+        ("alice", 0.0125)
+    ]
 
 
 @pytest.mark.parametrize(("where", "text"), blocks("python"), ids=lambda value: value if "\n" not in value else "")

@@ -27,8 +27,15 @@ def failing_statements(needles: Needles) -> dict[str, str]:
     def good(place: str) -> str:
         return literal(spend_record(messages=[needles.prompt(place)]))
 
+    def text(place: str) -> str:
+        return bad(place).removesuffix("::jsonb")
+
     record = "SELECT litellm_record_spend"
+    divide = "(1 / (random() * 0)::int)::text"
     return {
+        "the inbox": f"INSERT INTO litellm_spend.inbox VALUES ({text('the inbox')} || {divide})",
+        "the quoted inbox": f'INSERT INTO "litellm_spend"."inbox" VALUES ({text("the quoted inbox")} || {divide})',
+        "an updatable view": f"INSERT INTO mail VALUES ({text('an updatable view')}), ({divide})",
         "an object": f"{record}({bad('an object')})",
         "an array": f"{record}({literal([spend_record(), spend_record(x=needles.key('an array')), 7])}, 'error')",
         "a string": f"{record}({literal(needles.key('a string'))})",
@@ -45,6 +52,7 @@ def failing_statements(needles: Needles) -> dict[str, str]:
 def test_a_failing_statement_that_records_is_not_logged_and_an_ordinary_one_is(own_cluster: Cluster) -> None:
     database = new_database(own_cluster)
     database.execute("CREATE TABLE notes (n bigint)")
+    database.execute("CREATE VIEW mail AS SELECT payload FROM litellm_spend.inbox")
     needles = Needles()
     with database.connect() as connection:
         for case, statement in failing_statements(needles).items():

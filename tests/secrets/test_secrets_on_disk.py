@@ -18,6 +18,7 @@ from harness.records import spend_record
 
 # As the callback of python/ sends it: the payload is a bound parameter.
 RECORD = "SELECT litellm_record_spend(%s::jsonb, %s)"
+COPY = "COPY litellm_spend.inbox FROM STDIN"
 # Fields that litellm_spend.store_prompts lets through.
 STORED_ON_REQUEST = {
     "messages",
@@ -76,3 +77,22 @@ def assert_all_was_processed(database: Database, keys: list[str], counted: int, 
     assert database.value("SELECT count(*) FROM litellm_spend.rejected") == rejected
     failed = """SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE model = 'unknown-model'"""
     assert database.value(failed) == 2
+
+
+def test_of_rows_copied_into_the_inbox_no_key_and_no_prompt_is_in_any_file(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    needles = Needles()
+    keys, others, rejected = key_records(needles), other_records(needles), rejected_elements(needles)
+    control = spend_record(metadata={"spend_logs_metadata": {"note": needles.prompt(CONTROL)}})
+    valid = [*keys.values(), *others, control]
+    half = json.dumps(spend_record(api_key=needles.key("half a record")))[:-1]
+    rows = [*map(json.dumps, valid), *(json.dumps([element]) for element in rejected), half]
+    with database.connect() as connection, connection.cursor() as cursor, cursor.copy(COPY) as copying:
+        for row in rows:
+            copying.write_row((row,))
+    database.wait_folded()
+
+    assert_all_was_processed(database, list(keys), len(valid), len(rejected) + 1)
+    found = needles.find(own_cluster)
+    assert found.pop(CONTROL)
+    assert found == {}
