@@ -41,3 +41,16 @@ COMMENT ON TABLE litellm_spend.rejected IS 'Records that cannot be counted, sani
 COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; of an element that was no object just its type and length';
 COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason, class 22';
 COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault was: array index (from 0) and key';
+
+CREATE TABLE litellm_spend.new_entities (
+    origin      bigint PRIMARY KEY,
+    hour        timestamptz NOT NULL,
+    created     bigint NOT NULL DEFAULT 0,
+    not_created bigint NOT NULL DEFAULT 0,
+    refused_at  timestamptz
+) WITH (fillfactor = 50);
+COMMENT ON TABLE litellm_spend.new_entities IS 'How many missing rows of entities folds have made, for litellm_spend.max_new_entities';
+COMMENT ON COLUMN litellm_spend.new_entities.hour IS 'Hour (UTC) of the last fold that found a row missing';
+COMMENT ON COLUMN litellm_spend.new_entities.created IS 'Rows made in that hour';
+COMMENT ON COLUMN litellm_spend.new_entities.not_created IS 'Rows not made, in any hour; one counts again in each batch that lacks it';
+COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When a row was last not made';

@@ -11,6 +11,7 @@ SELECT w.preloaded,
        coalesce(c.duplicates, 0) AS duplicates,
        coalesce(c.reused_ids, 0) AS reused_ids,
        (SELECT pg_catalog.count(*) FROM (SELECT FROM litellm_spend.rejected LIMIT 100000) AS r) AS rejected,
+       coalesce(n.not_created, 0) AS entities_not_created,
        c.last_fold_at,
        w.last_error,
        w.last_error_at,
@@ -23,13 +24,17 @@ SELECT w.preloaded,
                'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
            WHEN w.last_error IS NOT NULL THEN
                'The fold is held and tried again; mend what last_error names. Nothing is lost meanwhile.'
+           WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
+               'More new users, tags or other entities were named in an hour than litellm_spend.max_new_entities: look in the log for who names them, or raise it.'
        END AS advice
 FROM litellm_spend.worker_state() AS w
 CROSS JOIN litellm_spend.backlog() AS b
 CROSS JOIN litellm_spend.oldest_pin() AS p
 LEFT JOIN (SELECT pg_catalog.sum(folded)::bigint AS folded, pg_catalog.sum(duplicates)::bigint AS duplicates,
                   pg_catalog.sum(reused_ids)::bigint AS reused_ids, pg_catalog.max(last_fold_at) AS last_fold_at
-           FROM litellm_spend.fold_cursor) AS c ON true;
+           FROM litellm_spend.fold_cursor) AS c ON true
+LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog.max(refused_at) AS refused_at
+           FROM litellm_spend.new_entities) AS n ON true;
 
 COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
 COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
@@ -43,6 +48,7 @@ COMMENT ON COLUMN litellm_spend.status.reused_ids IS 'Records counted under id#l
 COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.rejected, counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.pinned_by IS 'Oldest transaction that keeps a staging segment from being truncated: a prepared or an open one';
 COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When that transaction began, or was prepared';
+COMMENT ON COLUMN litellm_spend.status.entities_not_created IS 'Missing rows that litellm_spend.max_new_entities kept folds from making; one counts again in each batch that lacks it';
 COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';
 
 CREATE VIEW litellm_spend.targets AS

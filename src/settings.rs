@@ -12,6 +12,7 @@ static TARGET_SCHEMA: GucSetting<Option<CString>> = GucSetting::<Option<CString>
 static CREATE_MISSING: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"user, team, organization, end_user, tag"));
 const CREATE_MISSING_HINT: &CStr = c"Each word of the list is one of user, team, organization, end_user, tag, project, model_access_group, agent and key.";
+static MAX_NEW_ENTITIES: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static STORE_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static WRITE_SPEND_LOGS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static LEDGER: GucSetting<LedgerUse> = GucSetting::<LedgerUse>::new(LedgerUse::Auto);
@@ -44,6 +45,11 @@ pub fn target_schema() -> String {
 pub fn creates_missing(kind: EntityKind) -> bool {
     let setting = text(&CREATE_MISSING);
     kind.name().is_some_and(|name| setting.split(',').any(|listed| listed.trim() == name))
+}
+
+/// Most missing rows that folds make in an hour; `None` where there is no limit.
+pub fn max_new_entities() -> Option<usize> {
+    usize::try_from(MAX_NEW_ENTITIES.get()).ok()
 }
 
 /// Whether prompts and responses are stored.
@@ -133,6 +139,13 @@ pub fn define() {
             None,
         );
     }
+    define_int(
+        c"litellm_spend.max_new_entities",
+        c"Most missing rows of entities that folds create in an hour; 0 means none, -1 no limit.",
+        &MAX_NEW_ENTITIES,
+        (-1, i32::MAX),
+        GucFlags::default(),
+    );
     GucRegistry::define_bool_guc(
         c"litellm_spend.store_prompts",
         c"Stores the messages, response and proxy_server_request of a spend record.",

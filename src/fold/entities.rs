@@ -15,8 +15,10 @@ use crate::error::Result;
 use crate::settings;
 
 mod creation;
+mod limit;
 
 pub use creation::{create, obstacle};
+use limit::Missing;
 
 /// Ids of rows, the second `""` where the table has one key column.
 pub type Ids = HashSet<(String, String)>;
@@ -55,20 +57,21 @@ fn write(
     spend: &EntitySpend,
 ) -> Result<()> {
     let makes_rows = settings::creates_missing(kind) && obstacle(kind, &target.table).is_none();
-    let some_are_missing = makes_rows && existing(client, kind, target, spend.keys())?.len() < spend.len();
-    let updated = if some_are_missing {
-        Ids::new()
-    } else {
+    let missing = if makes_rows { Missing::find(client, kind, target, spend)? } else { Missing::none() };
+    let updated = if missing.admitted.is_empty() {
         owner::act_as(client, target.table.owner, |client| update(client, kind, target, spend))?
+    } else {
+        Ids::new()
     };
-    if !makes_rows || updated.len() == spend.len() {
-        return Ok(());
+    let is_left = |id: &EntityId| !is_among(&updated, id) && !is_among(&missing.refused, id);
+    if makes_rows && spend.keys().any(is_left) {
+        if kind == EntityKind::Organization {
+            budget::ensure(client, targets)?;
+        }
+        let others = spend.iter().filter(|(id, _)| is_left(id));
+        owner::act_as(client, target.table.owner, |client| create(client, kind, target, others))?;
     }
-    if kind == EntityKind::Organization {
-        budget::ensure(client, targets)?;
-    }
-    let others = spend.iter().filter(|(id, _)| !is_among(&updated, id));
-    owner::act_as(client, target.table.owner, |client| create(client, kind, target, others))
+    missing.note(client, kind, target)
 }
 
 pub fn is_among(ids: &Ids, (id, member): &EntityId) -> bool {

@@ -58,7 +58,8 @@ pub fn installed_and_unlocked() -> Option<bool> {
 }
 
 fn own_tables() -> Option<Vec<pg_sys::Oid>> {
-    const STATE: [&std::ffi::CStr; 5] = [c"fold_cursor", c"rotation", c"ledger_rotation", c"rejected", c"counted_days"];
+    const STATE: [&std::ffi::CStr; 6] =
+        [c"fold_cursor", c"rotation", c"ledger_rotation", c"rejected", c"counted_days", c"new_entities"];
     let segments = (0..staging::SEGMENTS).map(staging::segment_oid);
     STATE.into_iter().map(relation::own).chain(Ledger::tables()).chain(segments).collect()
 }
