@@ -34,8 +34,9 @@ pub mod litellm_spend {
             // The macro would turn a returned error into a panic without its SQLSTATE.
             ErrorReport::from(error).report(PgLogLevel::ERROR);
         }
-        // Returned, the row counts in the command tag and shows in RETURNING.
-        Ok(row)
+        // Returned, the row counts in the command tag and shows in RETURNING. As a copy: of a row that comes
+        // back as it went, the server keeps one until the statement's end (ExecIRInsertTriggers, trigger.c).
+        Ok(row.map(PgHeapTuple::into_owned))
     }
 }
 
