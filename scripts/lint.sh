@@ -15,6 +15,7 @@ cargo fmt --all --check
 step "cargo clippy"
 cargo clippy -p litellm_spend_core --all-targets -- -D warnings
 cargo clippy -p litellm_spend --no-default-features --features "pg$major" -- -D warnings
+cargo clippy -p litellm_spend --no-default-features --features "pg$major failpoints" -- -D warnings
 step "ruff"
 python_folders=()
 for folder in python tests scripts demo; do [ ! -d "$folder" ] || python_folders+=("$folder"); done

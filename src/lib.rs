@@ -7,6 +7,7 @@
 use pgrx::prelude::*;
 
 mod error;
+mod failpoint;
 mod failure;
 mod flush;
 mod fold;
@@ -62,6 +63,8 @@ extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 /// Runs when the library is loaded: at server start when preloaded, else at a session's first call.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    #[cfg(feature = "failpoints")]
+    failpoint::define();
     settings::define();
     statement_log::install();
     worker::register();

@@ -14,7 +14,7 @@ use super::batch::Row;
 use super::targets::{Role, Targets};
 use super::{Tally, counted_days, daily, entities, identity, memory, rollups, tool_index, windows};
 use crate::error::{Error, Result};
-use crate::{record, settings};
+use crate::{failpoint, record, settings};
 
 /// Counts staged rows; one that holds no record is rejected.
 pub fn rows(client: &mut SpiClient, rows: &[Row]) -> Result<Tally> {
@@ -43,6 +43,7 @@ pub fn document(row: &Row) -> Option<Json<'_>> {
 /// Counts records whose identity is resolved.
 pub fn records(client: &mut SpiClient, targets: &Targets, records: Vec<SpendRecord>) -> Result<Tally> {
     let admitted = memory::admit(client, targets, Groups::new(records))?;
+    failpoint::reach("after_log_insert");
     write(client, targets, &admitted.counted, &totals(targets, &admitted.counted))?;
     counted_days::add(client, &admitted.counted)?;
     Ok(Tally {

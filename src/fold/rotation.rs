@@ -11,7 +11,7 @@ use super::batch::Batch;
 use super::relation;
 use crate::error::Result;
 use crate::staging::{self, SEGMENTS};
-use crate::{origin, settings};
+use crate::{failpoint, origin, settings};
 
 const READ: &str = "SELECT segment, retired_at FROM litellm_spend.rotation WHERE origin = $1";
 
@@ -43,7 +43,9 @@ pub fn rotate() -> Result<()> {
         let rotation = read(client)?;
         for segment in (0..SEGMENTS).filter(|segment| used[*segment] && *segment != rotation.current) {
             if rotation.is_due(segment) && is_consumed_and_locked(client, segment)? {
+                failpoint::reach("before_truncate");
                 client.update(&format!("TRUNCATE litellm_spend.staging_{segment}"), None, &[])?;
+                failpoint::reach("after_truncate");
             }
         }
         let next = (rotation.current + 1) % SEGMENTS;
@@ -52,6 +54,7 @@ pub fn rotate() -> Result<()> {
         {
             set_retired(client, rotation.current)?;
             set_current(client, next)?;
+            failpoint::reach("after_switch");
         }
         Ok(())
     })

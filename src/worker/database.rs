@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use super::{board, signals, transaction};
 use crate::error::Result;
 use crate::failure::Failure;
-use crate::{fold, session, settings};
+use crate::{failpoint, fold, session, settings};
 
 /// How often to look for rows of a prepared transaction, whose commit wakes nobody.
 const PREPARED_POLL: Duration = Duration::from_secs(1);
@@ -83,6 +83,7 @@ fn serve(database: pg_sys::Oid) {
                 signals::wait(Some(BUSY_POLL));
             }
             Ok(Step::Folded { more }) => {
+                failpoint::reach("after_commit");
                 recover(database, &mut backoff, &mut last_failure);
                 idle_since = Instant::now();
                 if (!more || begun.elapsed() >= TURN) && board::give_way(database, Some(0)) {
@@ -164,6 +165,7 @@ fn step() -> Result<Step> {
             if !folded.more && fold::needs_rotation()? {
                 fold::rotate()?;
             }
+            failpoint::reach("before_commit");
             return Ok(Step::Folded { more: folded.more });
         }
         if !fold::version::is_known()? {
