@@ -7,7 +7,7 @@ ifeq ($(origin DATABASE_URL),command line)
 export DEMO_DATABASE_URL := $(DATABASE_URL)
 endif
 
-.PHONY: help demo test test-all install lint tables clean
+.PHONY: help demo test test-all stress install lint tables clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -25,6 +25,9 @@ test:            ## every test on one Postgres major
 
 test-all:        ## every test on Postgres 15, 16, 17 and 18
 	@scripts/test-all.sh
+
+stress:          ## the long forms of the tests, about half an hour, on one Postgres major
+	@scripts/stress.sh $(PG)
 
 install:         ## build a release and install it into the Postgres of PG_CONFIG= (pg_config on PATH by default)
 	@scripts/install.sh
