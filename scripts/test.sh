@@ -44,7 +44,8 @@ if "$SCRIPTS/install-extension.sh" "$major" "$pg_config" debug; then
   tests=(tests)
   [ "$scope" = all ] || tests=(tests/server)
   step "pytest: out-of-process tests on Postgres $major"
-  LITELLM_SPEND_PG_CONFIG=$pg_config "$python" -m pytest -c tests/pytest.ini "${tests[@]}" ||
+  # The tests of a file share databases, and so run in the same process; of the processes there is one a core.
+  LITELLM_SPEND_PG_CONFIG=$pg_config "$python" -m pytest -c tests/pytest.ini -n auto --dist loadfile "${tests[@]}" ||
     failed+=("the out-of-process tests on Postgres $major")
 else
   failed+=("the installation on Postgres $major")

@@ -8,17 +8,22 @@ import itertools
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.litellm_schema import NEWEST, LiteLLMSchema, add_litellm_template
+from harness.locking import one_at_a_time
 from harness.postgres import PROJECT
 from harness.waiting import interrupt_on_sigterm
 
 LITELLM_VERSIONS = ("1.79.0", "1.109.1")
 _numbers = itertools.count(1)
+# A plugin and not a conftest.py of that folder: where pytest -n distributes the tests, the process that sums them up
+# collects none, and so reads no conftest.py but this one.
+pytest_plugins = ["goldens.count"]
 # {section: its lines}
 _told = pytest.StashKey[dict[str, list[str]]]()
 # Is called with a section of the run's summary and lines for it.
@@ -39,6 +44,23 @@ def tell(config: pytest.Config, section: str, *lines: object) -> None:
 @pytest.fixture(name="tell", scope="session")
 def tell_fixture(pytestconfig: pytest.Config) -> Tell:
     return functools.partial(tell, pytestconfig)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if is_worker(session.config):
+        session.config.workeroutput["told"] = session.config.stash[_told]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of the processes of a distributed run has ended: what it told is told by this one."""
+    for section, lines in getattr(node, "workeroutput", {}).get("told", {}).items():
+        tell(node.config, section, *lines)
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs a part of a distributed run, which another one sums up."""
+    return hasattr(config, "workeroutput")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -126,6 +148,7 @@ def litellm_python(request: pytest.FixtureRequest) -> Path:
 
 def litellm_interpreter(version: str) -> Path:
     script = PROJECT / "scripts" / "setup-venv.sh"
-    done = subprocess.run([script, f"litellm-{version}"], stdout=subprocess.PIPE, text=True)
+    with one_at_a_time(f"venv-litellm-{version}"):
+        done = subprocess.run([script, f"litellm-{version}"], stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0, f"{script} could not make the environment of LiteLLM {version}: see above"
     return Path(done.stdout.strip())

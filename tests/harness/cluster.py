@@ -38,10 +38,27 @@ DEFAULT_SETTINGS = {
 }
 
 
+# The UDP ports that this process keeps, so that no other test process is given the TCP port of the same number.
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port that nobody uses and that no other test run is given until this process ends.
+
+    A cluster leaves its port between stop() and start(), when a bare probe of another process would find it free.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            reservation = socket.socket(type=socket.SOCK_DGRAM)
+            try:
+                reservation.bind(("127.0.0.1", port))
+            except OSError:
+                reservation.close()
+                continue
+        _reserved.append(reservation)
+        return port
 
 
 def _die_with_parent() -> None:

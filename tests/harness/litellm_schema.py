@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cluster import Cluster
+from .locking import one_at_a_time
 from .postgres import PROJECT
 
 CACHE = PROJECT / ".build" / "litellm-proxy-extras"
@@ -39,8 +40,9 @@ class LiteLLMSchema:
     def migration_files(self) -> list[Path]:
         """The migrations in byte order of their directories' names, one of which contains spaces."""
         folder = CACHE / self.extras
-        if not folder.exists():
-            unpack_migrations(download_wheel(self), folder)
+        with one_at_a_time("litellm-proxy-extras"):
+            if not folder.exists():
+                unpack_migrations(download_wheel(self), folder)
         files = sorted(folder.glob("*/migration.sql"), key=lambda file: file.parent.name.encode())
         assert len(files) == self.migrations, (
             f"{folder} holds {len(files)} migrations, not {self.migrations}: remove it"
