@@ -12,6 +12,7 @@ SELECT w.preloaded,
        coalesce(c.reused_ids, 0) AS reused_ids,
        (SELECT pg_catalog.count(*) FROM (SELECT FROM litellm_spend.rejected LIMIT 100000) AS r) AS rejected,
        coalesce(n.not_created, 0) AS entities_not_created,
+       f.foreign_rows,
        c.last_fold_at,
        w.last_error,
        w.last_error_at,
@@ -26,10 +27,14 @@ SELECT w.preloaded,
                'The fold is held and tried again; mend what last_error names. Nothing is lost meanwhile.'
            WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
                'More new users, tags or other entities were named in an hour than litellm_spend.max_new_entities: look in the log for who names them, or raise it.'
+           WHEN f.foreign_rows > 0 THEN
+               pg_catalog.format('%s rows of another cluster wait. When the restore or the upgrade is complete: SELECT litellm_spend.adopt();',
+                                 f.foreign_rows)
        END AS advice
 FROM litellm_spend.worker_state() AS w
 CROSS JOIN litellm_spend.backlog() AS b
 CROSS JOIN litellm_spend.oldest_pin() AS p
+CROSS JOIN litellm_spend.foreign_rows() AS f (foreign_rows)
 LEFT JOIN (SELECT pg_catalog.sum(folded)::bigint AS folded, pg_catalog.sum(duplicates)::bigint AS duplicates,
                   pg_catalog.sum(reused_ids)::bigint AS reused_ids, pg_catalog.max(last_fold_at) AS last_fold_at
            FROM litellm_spend.fold_cursor) AS c ON true
@@ -49,6 +54,7 @@ COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.reject
 COMMENT ON COLUMN litellm_spend.status.pinned_by IS 'Oldest transaction that keeps a staging segment from being truncated: a prepared or an open one';
 COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When that transaction began, or was prepared';
 COMMENT ON COLUMN litellm_spend.status.entities_not_created IS 'Missing rows that litellm_spend.max_new_entities kept folds from making; one counts again in each batch that lacks it';
+COMMENT ON COLUMN litellm_spend.status.foreign_rows IS 'Rows that another cluster staged and that wait for litellm_spend.adopt(), counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';
 
 CREATE VIEW litellm_spend.targets AS

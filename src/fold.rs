@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use crate::error::Result;
 use crate::session;
 
+pub mod adoption;
 mod batch;
 mod budget;
 mod count;

@@ -46,7 +46,14 @@ extension_sql_file!("../sql/verify.sql", name = "verify", requires = [litellm_sp
 extension_sql_file!(
     "../sql/status.sql",
     name = "status",
-    requires = ["state", "pins", status::backlog, status::worker_state, fold::targets::report::list_targets]
+    requires = [
+        "state",
+        "pins",
+        status::backlog,
+        status::worker_state,
+        fold::adoption::foreign_rows,
+        fold::targets::report::list_targets
+    ]
 );
 extension_sql_file!(
     "../sql/health.sql",

@@ -65,7 +65,7 @@ pub fn segment_oid(segment: usize) -> Option<pg_sys::Oid> {
 
 /// The segment that new rows go to, locked against truncation until the transaction ends: the current
 /// one, or the next one that nobody is truncating.
-fn open_segment(client: &pgrx::spi::SpiClient) -> Result<usize> {
+pub fn open_segment(client: &pgrx::spi::SpiClient) -> Result<usize> {
     let current = SEGMENT_PLAN.with(|kept| -> Result<usize> {
         let plan = kept.get(|| Ok(client.prepare(CURRENT_SEGMENT, &pgrx::oids_of![i64])?.keep()))?;
         let row = client.select(plan, Some(1), &[origin::this_database().into()])?;
@@ -88,7 +88,7 @@ fn open_segment(client: &pgrx::spi::SpiClient) -> Result<usize> {
 }
 
 /// Numbers `count` rows of the running transaction and returns the first number.
-fn reserve_rows(count: usize) -> Result<i32> {
+pub fn reserve_rows(count: usize) -> Result<i32> {
     // SAFETY: gives the top-level transaction an id, as its insert would.
     let xid = unsafe { pg_sys::GetTopFullTransactionId() }.value;
     let (last_xid, next) = NEXT_ROW.get();

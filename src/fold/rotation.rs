@@ -154,7 +154,7 @@ fn set_current(client: &mut SpiClient, segment: usize) -> Result<()> {
 }
 
 /// Locks the segment without waiting, so that no recorder holds it, and then looks with a fresh
-/// snapshot whether every row in it is consumed.
+/// snapshot whether every row in it is consumed, one of another cluster by the cursor that came with it.
 fn is_consumed_and_locked(client: &mut SpiClient, segment: usize) -> Result<bool> {
     let Some(oid) = staging::segment_oid(segment) else { return Ok(false) };
     if !relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock) {
@@ -164,11 +164,10 @@ fn is_consumed_and_locked(client: &mut SpiClient, segment: usize) -> Result<bool
         &format!(
             "SELECT EXISTS (
                  SELECT FROM litellm_spend.staging_{segment} s LEFT JOIN litellm_spend.fold_cursor c USING (origin)
-                 WHERE c.origin IS NULL OR s.origin <> $1
-                    OR NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through))"
+                 WHERE c.origin IS NULL OR NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through))"
         ),
         Some(1),
-        &[origin::this_database().into()],
+        &[],
     )?;
     Ok(unread.first().get(1)? == Some(false))
 }
