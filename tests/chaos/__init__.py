@@ -1,0 +1,1 @@
+"""Processes die at random moments and at named points while writers record: every acknowledged record counts once."""
