@@ -22,6 +22,8 @@ SETTINGS = {
     "litellm_spend.batch_rows": "200",
     "litellm_spend.segment_size": "64 kB",
     "litellm_spend.truncate_delay": "0",
+    # Each batch has entities of its own, to tell which records a sum holds.
+    "litellm_spend.max_new_entities": "-1",
 }
 VICTIMS = {
     "backend": "backend_type = 'client backend' AND pid <> pg_backend_pid()",
