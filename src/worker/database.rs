@@ -89,7 +89,10 @@ fn serve(database: pg_sys::Oid) {
                 if (!more || begun.elapsed() >= TURN) && board::give_way(database, Some(0)) {
                     return;
                 }
-                if !more {
+                if more {
+                    // For a reload and the postmaster's end, which a long backlog must not put off.
+                    signals::wait(Some(Duration::ZERO));
+                } else {
                     collect(settings::fold_interval());
                 }
             }

@@ -26,16 +26,16 @@ def chaos_cluster() -> Iterator[Cluster]:
 
 
 def test_a_few_deaths_at_each_point_lose_and_double_nothing(chaos_cluster: Cluster, tell: Tell) -> None:
-    run_chaos(chaos_cluster, tell, times_each=1, records=3_000)
+    run_chaos(chaos_cluster, tell, times_each=1, records=3_000, pause=0.02)
 
 
 @pytest.mark.stress
 @pytest.mark.timeout(3_600)
 def test_many_deaths_at_each_point_lose_and_double_nothing(chaos_cluster: Cluster, tell: Tell) -> None:
-    run_chaos(chaos_cluster, tell, times_each=3, records=100_000)
+    run_chaos(chaos_cluster, tell, times_each=3, records=100_000, pause=0)
 
 
-def run_chaos(cluster: Cluster, tell: Tell, *, times_each: int, records: int) -> None:
+def run_chaos(cluster: Cluster, tell: Tell, *, times_each: int, records: int, pause: float) -> None:
     """Kill every kind and at every point `times_each` times, while writers get `records` acknowledged or more."""
     seed, begun = random.randrange(2**32), time.monotonic()
     chance = random.Random(seed)
@@ -43,7 +43,7 @@ def run_chaos(cluster: Cluster, tell: Tell, *, times_each: int, records: int) ->
     database.query("SELECT * FROM litellm_spend.create_tables()")
     plan = [*ANYWHERE, *POINTS] * times_each
     chance.shuffle(plan)
-    writers = [Writer(f"w{number}", database, chance.randrange(2**32)) for number in range(WRITERS)]
+    writers = [Writer(f"w{number}", database, chance.randrange(2**32), pause) for number in range(WRITERS)]
     killer = Killer(cluster, chance)
     with ThreadPoolExecutor(WRITERS) as pool:
         jobs = [writer.start(pool) for writer in writers]

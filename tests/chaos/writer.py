@@ -1,4 +1,4 @@
-"""A client that records without pause, through every death of the server, and remembers what it was told."""
+"""A client that records again and again, through every death of the server, and remembers what it was told."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ SERVER_IS_GOING = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConn
 
 
 class Writer:
-    def __init__(self, name: str, database: Database, seed: int) -> None:
+    def __init__(self, name: str, database: Database, seed: int, pause: float) -> None:
+        """`pause` is the time between two batches, in seconds."""
         self.name = name
+        self._pause = pause
         self.batches: list[Batch] = []
         self.acknowledged = 0
         self._database = database
@@ -39,7 +41,7 @@ class Writer:
     def _run(self) -> None:
         prepared: list[Batch] = []
         try:
-            while not self._stop.is_set():
+            while not self._stop.wait(self._pause):
                 batch = self._new_batch()
                 self._lead(batch)
                 if batch.fate is Fate.PREPARED:
