@@ -39,7 +39,7 @@ CREATE TABLE litellm_spend.rejected (
 );
 COMMENT ON TABLE litellm_spend.rejected IS 'Records that cannot be counted, sanitised like any other, with the reason';
 COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; of an element that was no object just its type and length';
-COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason, class 22';
+COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason: class 22 of a record that is not one, otherwise that of the database''s error in a fold';
 COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault was: array index (from 0) and key';
 
 CREATE TABLE litellm_spend.new_entities (
