@@ -41,8 +41,14 @@ step "cargo pgrx test: the extension's own tests on Postgres $major"
 
 # After them, because they install a build of their own with the test functions in it.
 if "$SCRIPTS/install-extension.sh" "$major" "$pg_config" debug; then
-  tests=(tests)
-  [ "$scope" = all ] || tests=(tests/server)
+  tests=(tests/server)
+  if [ "$scope" = all ]; then
+    tests=(tests)
+    # Before the tests, whose time is limited: a download may take minutes.
+    for version in 1.79.0 1.109.1; do
+      "$SCRIPTS/setup-venv.sh" "litellm-$version" >/dev/null || failed+=("the environment of LiteLLM $version")
+    done
+  fi
   step "pytest: out-of-process tests on Postgres $major"
   # The tests of a file share databases, and so run in the same process; of the processes there is one a core.
   LITELLM_SPEND_PG_CONFIG=$pg_config "$python" -m pytest -c tests/pytest.ini -n auto --dist loadfile "${tests[@]}" ||

@@ -18,6 +18,7 @@ type Outcome = (String, &'static str);
 /// Creates the tables of LiteLLM that folds write where they are missing, and a lower-case view of each
 /// (`litellm_usertable` for `"LiteLLM_UserTable"`), in `litellm_spend.target_schema`.
 #[pg_extern(volatile, parallel_unsafe, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
 fn create_tables()
 -> std::result::Result<TableIterator<'static, (name!(table_name, String), name!(action, &'static str))>, ErrorReport> {
     let schema = settings::target_schema();
