@@ -24,6 +24,9 @@ fn run<R>(body: impl FnOnce() -> Result<R>, keep: bool) -> std::result::Result<R
     let (context, owner, callbacks) = unsafe {
         let saved = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner, pg_sys::error_context_stack);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        // Without an id of its own it would pass for one that only reads, and pgrx would read under the
+        // snapshot of the surrounding statement, which may be older than the locks that are held by now.
+        pg_sys::GetCurrentTransactionId();
         pg_sys::MemoryContextSwitchTo(saved.0);
         saved
     };

@@ -140,3 +140,22 @@ def test_migrations_that_lock_in_the_opposite_order_never_die_of_a_deadlock(data
     assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == recorded
     log = database.cluster.log().splitlines()
     assert [line for line in log if "deadlock detected" in line and f" {database.name} " in line] == []
+
+
+def test_a_table_that_comes_while_a_fold_waits_for_its_turn_is_written(database: Database) -> None:
+    """The fold's transaction is older than the table, and it must not remember the catalogue of that time."""
+    rename = 'ALTER TABLE "{}" RENAME TO "{}"'
+    database.execute(rename.format("LiteLLM_DailyTeamSpend", "away"))
+    count(database, "second")
+    with database.connect(autocommit=False) as turn:
+        turn.execute("SELECT FROM litellm_spend.fold_cursor FOR UPDATE")
+        database.record(spend_record(user="third", team_id="third"))
+        database.wait_for(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = (SELECT worker_pid FROM litellm_spend.status)", 1
+        )
+        database.execute(rename.format("away", "LiteLLM_DailyTeamSpend"))
+    database.wait_folded()
+    database.record(spend_record(user="fourth", team_id="fourth"))
+    database.wait_folded()
+    teams = 'SELECT team_id FROM "LiteLLM_DailyTeamSpend" WHERE team_id IN (\'third\', \'fourth\') ORDER BY 1'
+    assert database.query(teams) == [("fourth",), ("third",)]
