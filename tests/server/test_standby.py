@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
 
 import psycopg
@@ -10,7 +12,8 @@ import pytest
 from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
-from harness.records import assert_counted, spend_record, spend_records
+from harness.records import assert_counted, counted, spend_record, spend_records
+from harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -52,6 +55,47 @@ def test_a_promoted_standby_counts_what_was_staged_before(own_cluster: Cluster, 
     promoted.record(new)
     promoted.wait_folded()
     assert_counted(promoted, [*counted, *staged, *new])
+
+
+def test_a_synchronous_standby_counts_every_acknowledged_record_once(own_cluster: Cluster, standby: Cluster) -> None:
+    primary = new_database(own_cluster)
+    primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    primary.execute("SELECT pg_reload_conf()")
+    primary.wait_for("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'", 1)
+    sent, acknowledged = [], []
+
+    def keep_recording() -> None:
+        with primary.connect() as connection:
+            while True:
+                record = spend_record()
+                sent.append(record)
+                try:
+                    connection.execute("SELECT litellm_record_spend(%s::jsonb)", (json.dumps(record),))
+                except psycopg.OperationalError:
+                    return
+                acknowledged.append(record["request_id"])
+
+    recorders = [threading.Thread(target=keep_recording, daemon=True) for _ in range(3)]
+    for recorder in recorders:
+        recorder.start()
+    wait_until(lambda: counted(primary) > 50, what="some records to be folded")
+    with primary.held_fold():
+        before = len(acknowledged)
+        wait_until(lambda: len(acknowledged) > before + 50, what="records that wait for a fold")
+        own_cluster.kill()
+    for recorder in recorders:
+        recorder.join()
+    standby.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+    standby.execute("SELECT pg_reload_conf()")
+    standby.execute("SELECT pg_promote()")
+    promoted = Database(standby, primary.name)
+    # Nobody records or asks for a fold.
+    staged_or_logged = """SELECT payload->>'request_id' FROM litellm_spend.staging
+                          UNION SELECT request_id FROM "LiteLLM_SpendLogs" """
+    there = {request_id for (request_id,) in promoted.query(staged_or_logged)}
+    assert there >= set(acknowledged)
+    promoted.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', len(there))
+    assert_counted(promoted, [record for record in sent if record["request_id"] in there])
 
 
 def wait_for_replica(primary: Database, standby: Cluster) -> None:
