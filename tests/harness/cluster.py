@@ -175,6 +175,12 @@ class Cluster:
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
+    def recover_to(self, archive: Path, **target: str) -> None:
+        """Of a copy that has not started: it will replay the WAL of this archive up to recovery_target_… and go on."""
+        (self.data / "standby.signal").rename(self.data / "recovery.signal")
+        self.configure(archive_mode="off", restore_command=f"cp {archive}/%f %p", recovery_target_action="promote")
+        self.configure(**target)
+
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
         self.start()
