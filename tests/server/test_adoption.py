@@ -85,7 +85,7 @@ def test_a_dump_within_an_open_window_leaves_what_the_window_has_consumed(tmp_pa
     with Cluster({"litellm_spend.batch_rows": "10"}) as cluster:
         database = new_database(cluster)
         poison = """CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS
-                    $$BEGIN IF (SELECT count(*) > 19 FROM "LiteLLM_SpendLogs") THEN RAISE 'not now'; END IF;
+                    $$BEGIN IF (SELECT count(*) > 19 FROM public."LiteLLM_SpendLogs") THEN RAISE 'not now'; END IF;
                     RETURN NEW; END$$"""
         database.execute(poison)
         trigger = 'CREATE TRIGGER poison BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION poison()'
