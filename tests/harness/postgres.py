@@ -35,6 +35,14 @@ def libdir() -> Path:
     return _folder("--libdir")
 
 
+def isolationtester() -> Path:
+    """The program with which Postgres tests interleavings of its own; it comes with the headers."""
+    program = _folder("--pgxs").parents[1] / "test" / "isolation" / "isolationtester"
+    if not program.exists():
+        raise FileNotFoundError(f"{program} does not exist: install Postgres' server headers with their test programs")
+    return program
+
+
 @cache
 def _folder(option: str) -> Path:
     return Path(subprocess.run([pg_config(), option], check=True, capture_output=True, text=True).stdout.strip())
