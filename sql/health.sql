@@ -41,9 +41,9 @@ AS $$
             (14, s.pin_age > s.pinned,
              pg_catalog.format('The %s has kept a staging segment since %s, so staging grows.', s.pinned_by, s.pinned_since),
              'Commit or roll it back: COMMIT PREPARED or ROLLBACK PREPARED for a prepared one, pg_terminate_backend() for a process.'),
-            (15, litellm_spend.foreign_rows_wait(),
-             'Staged records of another cluster or database wait, which no fold counts.',
-             'They came with a restored dump or through replication, and are kept until they are adopted.')
+            (15, s.foreign_rows > 0,
+             pg_catalog.format('%s staged records of another cluster or database wait, which no fold counts.', s.foreign_rows),
+             'If they came with a restored dump or an upgrade that is complete: SELECT litellm_spend.adopt(). A subscriber''s publisher folds them itself.')
         ) AS w (rank, holds, reason, advice)
         WHERE w.holds AND NOT s.recovery
         ORDER BY w.rank LIMIT 1

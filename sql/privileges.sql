@@ -10,7 +10,7 @@ GRANT EXECUTE ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) TO litel
 GRANT USAGE ON SCHEMA litellm_spend TO pg_monitor;
 GRANT SELECT ON litellm_spend.status, litellm_spend.targets TO pg_monitor;
 GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state(), litellm_spend.list_targets(),
-    litellm_spend.health(), litellm_spend.oldest_pin(), litellm_spend.alert_bounds(), litellm_spend.foreign_rows_wait(),
+    litellm_spend.health(), litellm_spend.oldest_pin(), litellm_spend.alert_bounds(),
     litellm_spend.version_skew(), litellm_spend.foreign_rows()
     TO pg_monitor;
 
@@ -33,7 +33,6 @@ COMMENT ON FUNCTION litellm_spend.health() IS
 COMMENT ON FUNCTION litellm_spend.oldest_pin() IS 'Oldest transaction that keeps a staging segment from being truncated';
 COMMENT ON FUNCTION litellm_spend.alert_bounds() IS 'From when on health() calls a lag slow or stuck, and a transaction that keeps a segment too long';
 COMMENT ON FUNCTION litellm_spend.version_skew() IS 'How the versions of the library and of the SQL objects differ, and what mends it; nulls if they belong together';
-COMMENT ON FUNCTION litellm_spend.foreign_rows_wait() IS 'Whether staged rows of another cluster or database wait to be adopted';
 COMMENT ON FUNCTION litellm_spend.retry_rejected(bigint[]) IS
     'Stages rejected records (all, or these ids) that can be counted by now and removes them from rejected; returns how many';
 COMMENT ON FUNCTION litellm_spend.verify(date, date) IS

@@ -16,7 +16,6 @@ mod counted_days;
 mod cursor;
 mod daily;
 mod entities;
-pub mod foreign;
 mod guard;
 mod identity;
 mod isolation;

@@ -1,11 +1,11 @@
-//! What `litellm_spend.health()` asks the library: from when on a delay is worth an alert, and whether
-//! rows wait that no fold will count. The judgement itself is sql/health.sql.
+//! What `litellm_spend.health()` asks the library: from when on a delay is worth an alert. The judgement
+//! itself is sql/health.sql.
 
 use std::time::Duration;
 
 use pgrx::prelude::*;
 
-use crate::{fold, settings};
+use crate::settings;
 
 /// Folds that may be missed before a lag is called slow: it is then no single late fold.
 const SLOW_FOLDS: u32 = 100;
@@ -27,13 +27,6 @@ fn alert_bounds() -> std::result::Result<
     let stuck = slow * STUCK;
     let pinned = slow.max(settings::truncate_delay() * STUCK);
     Ok(TableIterator::once((interval(slow), interval(stuck), interval(pinned))))
-}
-
-/// Whether staged rows of another cluster or database wait to be adopted.
-#[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
-#[search_path(pg_catalog, pg_temp)]
-fn foreign_rows_wait() -> std::result::Result<bool, pgrx::pg_sys::panic::ErrorReport> {
-    Ok(fold::foreign::rows_wait()?)
 }
 
 fn interval(duration: Duration) -> Interval {

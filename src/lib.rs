@@ -58,7 +58,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/health.sql",
     name = "health",
-    requires = ["status", health::foreign_rows_wait, health::alert_bounds, fold::version::version_skew]
+    requires = ["status", health::alert_bounds, fold::version::version_skew]
 );
 extension_sql_file!(
     "../sql/inbox.sql",

@@ -126,7 +126,10 @@ def test_rows_of_another_cluster_are_told(watched: Database) -> None:
         watched.execute("UPDATE litellm_spend.staging_2 SET origin = 1 WHERE seq = 0")
     watched.wait_folded()
     _, reason, advice = wait_for_state(watched, "degraded")
-    assert "another cluster" in reason and advice
+    assert "another cluster" in reason and "litellm_spend.adopt()" in advice
+    assert watched.value("SELECT litellm_spend.adopt()") == 1
+    watched.wait_folded()
+    wait_for_state(watched, "ok")
 
 
 def test_without_preload_an_old_backlog_is_down_and_the_advice_names_the_line(unloaded_cluster: Cluster) -> None:

@@ -8,11 +8,13 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from conftest import discard, new_database
+from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, spend_records, totals
 
+# Postgres begins to copy a table, and there are many, no sooner than this after the last one.
+SOON = {"wal_retrieve_retry_interval": "10 ms", "max_sync_workers_per_subscription": "4"}
 REPLAYED = """SELECT coalesce(bool_and(confirmed_flush_lsn >= '{}'::pg_lsn), false)
     FROM pg_replication_slots WHERE slot_name = 'spend'"""
 
@@ -31,23 +33,24 @@ def publisher() -> Iterator[Database]:
 
 
 @pytest.fixture
-def subscriber(cluster: Cluster, publisher: Database) -> Iterator[Database]:
+def subscriber(publisher: Database) -> Iterator[Database]:
     """A database of another cluster with all of the publisher's tables, those of litellm_spend too."""
-    database = own_schema_database(cluster)
+    with Cluster(SOON) as cluster:
+        yield subscribed(own_schema_database(cluster), publisher)
+
+
+def subscribed(database: Database, publisher: Database) -> Database:
     publisher.execute("CREATE PUBLICATION everything FOR ALL TABLES")
     database.execute(f"CREATE SUBSCRIPTION spend CONNECTION '{publisher.url}' PUBLICATION everything")
     database.wait_for("SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel", True)
-    yield database
-    drop_subscription(database)
-    discard(database)
+    return database
 
 
 def drop_subscription(database: Database) -> None:
     """As for a publisher that is gone: its slot is left to it."""
-    if database.query("SELECT FROM pg_subscription WHERE subname = 'spend'"):
-        database.execute("ALTER SUBSCRIPTION spend DISABLE")
-        database.execute("ALTER SUBSCRIPTION spend SET (slot_name = NONE)")
-        database.execute("DROP SUBSCRIPTION spend")
+    database.execute("ALTER SUBSCRIPTION spend DISABLE")
+    database.execute("ALTER SUBSCRIPTION spend SET (slot_name = NONE)")
+    database.execute("DROP SUBSCRIPTION spend")
 
 
 def wait_for_subscriber(publisher: Database) -> None:
