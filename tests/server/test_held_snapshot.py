@@ -21,11 +21,11 @@ from harness.waiting import wait_until
 
 RECORDERS, BATCH, PAUSE_SECONDS = 3, 20, 0.1
 USERS = [f"user-{number}" for number in range(8)]
-PROBE = 1_000
-# Every rotation fills and empties little, so that a run of seconds sees many.
+PROBE = 500
+# Segments turn quickly, so that seconds see many truncations; a consumed one stays long enough to be looked at.
 SETTINGS = {
     "litellm_spend.segment_size": "64kB",
-    "litellm_spend.truncate_delay": "0",
+    "litellm_spend.truncate_delay": "1 s",
     "litellm_spend.linger": "200 ms",
 }
 SEGMENTS = "ARRAY['litellm_spend.staging_0', 'litellm_spend.staging_1', 'litellm_spend.staging_2']::regclass[]"
@@ -73,8 +73,7 @@ def run(database: Database, tell: Tell, *, seconds: float) -> None:
         with recording(database) as recorders:
             staging.watch(lambda: staging.truncations >= 5 and time.monotonic() - begun >= seconds, seconds + 60)
             with database.held_fold():
-                staging.watch(lambda: staging.peak >= 30 * staging.empty)
-            staging.watch(lambda: staging.bytes <= staging.peak / 10)
+                staging.watch(lambda: staging.bytes >= 40 * staging.empty)
             recorded += recorders.stop()
         database.wait_folded()
         database.wait_for(STAGING_BYTES, staging.empty)
@@ -92,7 +91,7 @@ def run(database: Database, tell: Tell, *, seconds: float) -> None:
         *growth,
     )
     assert staging.dead == 0
-    assert at_end.staging <= 1.25 * at_start.staging
+    assert at_end.staging <= 1.5 * at_start.staging
     spend = 0.25 * recorded
     assert {total in ((recorded, spend), (None, spend)) for total in totals(database).values()} == {True}
     for grown in growth:
@@ -123,7 +122,12 @@ class Staging:
 
     def watch(self, predicate, deadline: float = 60) -> None:
         """Look until it is true."""
-        wait_until(lambda: self.look() or predicate(), deadline=deadline, what="staging", show=lambda _: vars(self))
+        wait_until(
+            lambda: self.look() or predicate(),
+            deadline=deadline,
+            what="the segments to turn",
+            show=lambda _: vars(self),
+        )
 
     def look(self) -> None:
         files = self._database.query(FILES)
