@@ -157,5 +157,5 @@ def test_a_table_that_comes_while_a_fold_waits_for_its_turn_is_written(database:
     database.wait_folded()
     database.record(spend_record(user="fourth", team_id="fourth"))
     database.wait_folded()
-    teams = 'SELECT team_id FROM "LiteLLM_DailyTeamSpend" WHERE team_id IN (\'third\', \'fourth\') ORDER BY 1'
+    teams = "SELECT team_id FROM \"LiteLLM_DailyTeamSpend\" WHERE team_id IN ('third', 'fourth') ORDER BY 1"
     assert database.query(teams) == [("fourth",), ("third",)]
