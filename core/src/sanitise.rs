@@ -48,7 +48,13 @@ pub fn describe(element: &Json) -> Json<'static> {
 /// Whether a record tells of a failed request.
 pub fn is_failure(record: &Json) -> bool {
     let failed = |json: &Json| json.given("status").and_then(Json::as_str) == Some("failure");
-    failed(record) || record.get("metadata").is_some_and(failed)
+    failed(record)
+        || match record.get("metadata") {
+            // As LiteLLM's SpendLogs payload sends it.
+            Some(Json::Str(text)) => Json::from_text(text).is_ok_and(|metadata| failed(&metadata)),
+            Some(metadata) => failed(metadata),
+            None => false,
+        }
 }
 
 struct Filter {
@@ -228,6 +234,12 @@ mod tests {
         ] {
             assert_eq!(sanitised(kept), (kept.to_owned(), false));
         }
+    }
+
+    #[test]
+    fn a_failure_told_by_metadata_that_is_text_is_one_too() {
+        let (text, _) = sanitised(r#"{"model":"tell me a secret","metadata":"{\"status\":\"failure\"}"}"#);
+        assert_eq!(text, r#"{"model":"unknown-model","metadata":{"status":"failure"}}"#);
     }
 
     #[test]
