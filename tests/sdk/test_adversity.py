@@ -16,7 +16,8 @@ REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"
 
 
 def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm: Interpreter) -> None:
-    ran = litellm.run_code(GIVE_UP_SOON + REGISTER + "call(); call()", url=None)
+    tried = "\ncall(); call()\nwait_until(lambda: logger.stats().last_error, 'a first attempt to send')"
+    ran = litellm.run_code(GIVE_UP_SOON + REGISTER + tried, url=None)
     assert ran.log_lines() == [
         "litellm_spend: ERROR cannot record spend: no database URL: set DATABASE_URL or pass "
         "SpendLogger(database_url=...). Records are kept and sent again later",
