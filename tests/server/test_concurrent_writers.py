@@ -60,21 +60,6 @@ def test_a_writer_that_makes_rows_in_byte_order_meets_no_deadlock(database: Data
     assert database.query(END_USERS) == [("a9", 10.25), ("e1", 2.25)]
 
 
-def test_rows_are_locked_in_byte_order_whatever_the_columns_collation(database: Database) -> None:
-    """Which is the order in which LiteLLM locks them; a language would put a1 before E9."""
-    # A Postgres that was built without ICU has just byte orders.
-    if database.value("SELECT count(*) FROM pg_collation WHERE collname = 'en-x-icu'"):
-        database.execute('ALTER TABLE "LiteLLM_EndUserTable" ALTER COLUMN user_id TYPE text COLLATE "en-x-icu"')
-    database.execute("INSERT INTO \"LiteLLM_EndUserTable\" (user_id, blocked) VALUES ('a1', false), ('E9', false)")
-    with other_writer(database) as proxy:
-        proxy.execute("UPDATE \"LiteLLM_EndUserTable\" SET spend = 2 WHERE user_id = 'E9'")
-        spend_on(database, "a1", "E9")
-        database.wait_for(WAITING, True)
-        proxy.execute("SELECT FROM \"LiteLLM_EndUserTable\" WHERE user_id = 'a1' FOR UPDATE NOWAIT")
-    database.wait_folded()
-    assert dict(database.query(f"SELECT * FROM ({END_USERS}) AS u WHERE user_id <> 'e1'")) == {"a1": 0.25, "E9": 2.25}
-
-
 def test_a_migration_that_closes_a_circle_with_the_fold_lives(database: Database) -> None:
     database.execute("INSERT INTO \"LiteLLM_UserTable\" (user_id) VALUES ('alice')")
     with other_writer(database) as migration:

@@ -17,8 +17,6 @@ from harness.waiting import wait_until
 
 HEAP = "SELECT sum(pg_relation_size(s))::bigint FROM unnest(ARRAY['litellm_spend.staging_0', \
 'litellm_spend.staging_1', 'litellm_spend.staging_2']::regclass[]) AS s"
-ROTATION_WAITS = """SELECT count(*) FROM pg_stat_activity
-    WHERE application_name = 'litellm_spend worker' AND datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 @pytest.fixture
@@ -56,30 +54,6 @@ def test_a_record_of_an_open_transaction_keeps_its_segment(quick: Database) -> N
     quick.wait_folded()
     assert_counted(quick, early + late)
     quick.wait_for(HEAP, 0, deadline=60)
-
-
-def test_what_commits_while_a_rotation_waits_for_its_turn_is_not_truncated(own_cluster: Cluster) -> None:
-    """It holds the segment then, and must look again with a snapshot of that moment."""
-    own_cluster.configure(**{"litellm_spend.truncate_delay": "1 s", "deadlock_timeout": "60 s"})
-    own_cluster.configure(**{"litellm_spend.segment_size": "64 kB", "litellm_spend.lock_timeout": "30 s"})
-    own_cluster.restart()
-    database = new_database(own_cluster)
-    early, late = spend_records(1, "early"), spend_records(1_000, "late")
-    with database.connect(autocommit=False) as recorder, database.connect(autocommit=False) as blocker:
-        recorder.execute("SELECT litellm_record_spend(%s)", (Jsonb(early),))
-        database.record(late)
-        database.wait_folded()
-        database.wait_for("SELECT max(segment) > 0 FROM litellm_spend.rotation", True)
-        blocker.execute("SELECT FROM litellm_spend.fold_cursor FOR UPDATE")
-        due = "SELECT retired_at[1] < clock_timestamp() - interval '1 s' FROM litellm_spend.rotation"
-        database.wait_for(due, True)
-        database.query("SELECT litellm_spend.start_worker()")
-        database.wait_for(ROTATION_WAITS, 1)
-        recorder.commit()
-        blocker.commit()
-    database.wait_folded()
-    assert_counted(database, early + late)
-    database.close()
 
 
 def test_recorders_move_on_to_the_next_segment_while_they_never_pause(quick: Database) -> None:
