@@ -1,9 +1,10 @@
 //! What is known of an error that rolled something back, in words that hold no data of a row.
 
 use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
 
 use litellm_spend_core::blame::{self, Blame};
-use pgrx::pg_sys::panic::CaughtError;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
 
 use crate::error::{Error, sqlstate};
@@ -49,9 +50,7 @@ impl From<CaughtError> for Failure {
     fn from(caught: CaughtError) -> Self {
         let names_constraint = names_constraint(&caught);
         let site = SITE.with_borrow(Clone::clone);
-        let (CaughtError::PostgresError(report)
-        | CaughtError::ErrorReport(report)
-        | CaughtError::RustPanic { ereport: report, .. }) = caught;
+        let report = report_of(&caught);
         let code = report.sql_error_code();
         // A SQLSTATE that a trigger made up has no name.
         let known = sqlstate(code as i32);
@@ -68,10 +67,25 @@ impl From<CaughtError> for Failure {
 
 /// Whether the error that was just caught names the constraint that a row violates.
 pub fn names_constraint(caught: &CaughtError) -> bool {
-    let (CaughtError::PostgresError(report)
-    | CaughtError::ErrorReport(report)
-    | CaughtError::RustPanic { ereport: report, .. }) = caught;
+    let report = report_of(caught);
     SITE.with_borrow(|site| site.names_constraint && site.message == report.message())
+}
+
+fn report_of(caught: &CaughtError) -> &ErrorReportWithLevel {
+    match caught {
+        CaughtError::PostgresError(report)
+        | CaughtError::ErrorReport(report)
+        | CaughtError::RustPanic { ereport: report, .. } => report,
+    }
+}
+
+/// Runs `body` and returns whatever error ends it, Postgres's own and panics included. What it leaves
+/// behind is for the caller to roll back.
+pub fn caught<R>(body: impl FnOnce() -> std::result::Result<R, Failure>) -> std::result::Result<R, Failure> {
+    PgTryBuilder::new(AssertUnwindSafe(body))
+        .catch_others(|caught| Err(Failure::from(caught)))
+        .catch_rust_panic(|caught| Err(Failure::from(caught)))
+        .execute()
 }
 
 /// What an error says of itself and pgrx does not keep.

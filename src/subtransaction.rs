@@ -1,9 +1,6 @@
 //! A part of a transaction that may fail by itself.
 
-use std::panic::AssertUnwindSafe;
-
 use pgrx::pg_sys;
-use pgrx::prelude::*;
 
 use crate::error::Result;
 use crate::failure::{self, Failure};
@@ -30,10 +27,7 @@ fn run<R>(body: impl FnOnce() -> Result<R>, keep: bool) -> std::result::Result<R
         pg_sys::MemoryContextSwitchTo(saved.0);
         saved
     };
-    let outcome = PgTryBuilder::new(AssertUnwindSafe(|| failure::watched(body).map_err(Failure::from)))
-        .catch_others(|caught| Err(Failure::from(caught)))
-        .catch_rust_panic(|caught| Err(Failure::from(caught)))
-        .execute();
+    let outcome = failure::caught(|| failure::watched(body).map_err(Failure::from));
     // SAFETY: ends the subtransaction begun above.
     unsafe {
         pg_sys::error_context_stack = callbacks;

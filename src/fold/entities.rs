@@ -56,7 +56,7 @@ fn write(
     target: &Target,
     spend: &EntitySpend,
 ) -> Result<()> {
-    let makes_rows = settings::creates_missing(kind) && obstacle(kind, &target.table).is_none();
+    let makes_rows = makes_rows(kind, target);
     let missing = if makes_rows { Missing::find(client, kind, target, spend)? } else { Missing::none() };
     let updated = if missing.admitted.is_empty() {
         owner::act_as(client, target.table.owner, |client| update(client, kind, target, spend))?
@@ -72,6 +72,11 @@ fn write(
         owner::act_as(client, target.table.owner, |client| create(client, kind, target, others))?;
     }
     missing.note(client, kind, target)
+}
+
+/// Whether a fold makes rows that are missing.
+pub fn makes_rows(kind: EntityKind, target: &Target) -> bool {
+    settings::creates_missing(kind) && obstacle(kind, &target.table).is_none()
 }
 
 pub fn is_among(ids: &Ids, (id, member): &EntityId) -> bool {

@@ -11,15 +11,13 @@ use litellm_spend_core::daily::DailyKind;
 use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::record::SpendRecord;
-use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::batch::Row;
-use super::log::moment;
 use super::targets::{Role, Targets};
 use super::{count, entities, identity, windows};
 use crate::error::{Error, Result};
-use crate::{settings, subtransaction};
+use crate::subtransaction;
 
 /// Good records that are tried before a suspect is given up.
 const MOST_TRIED: usize = 3;
@@ -91,8 +89,7 @@ fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Res
     for kind in EntityKind::ALL {
         let (spend, role) = (totals.entities.of(kind), Role::Entity(kind));
         let Some(target) = targets.get(role).filter(|_| !spend.is_empty()) else { continue };
-        let is_made = settings::creates_missing(kind) && entities::obstacle(kind, &target.table).is_none();
-        if is_made || !entities::existing(client, kind, target, spend.keys())?.is_empty() {
+        if entities::makes_rows(kind, target) || !entities::existing(client, kind, target, spend.keys())?.is_empty() {
             reached.insert(role);
         }
     }
@@ -134,8 +131,7 @@ fn with_identity_of<'a>(suspect: &SpendRecord<'a>, values: SpendRecord<'a>) -> S
 
 /// The record of a request that cost nothing and said nothing.
 fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
-    // SAFETY: reads the transaction's start, in microseconds since 2000.
-    let now = moment(unsafe { pg_sys::GetCurrentTransactionStartTimestamp() });
+    let now = windows::now();
     SpendRecord {
         call_type: Cow::Borrowed("acompletion"),
         spend: 0.0,

@@ -108,7 +108,7 @@ fn read_windows(
 }
 
 /// This transaction's time.
-fn now() -> Moment {
+pub fn now() -> Moment {
     // SAFETY: reads the transaction's start, in microseconds since 2000.
     moment(unsafe { pgrx::pg_sys::GetCurrentTransactionStartTimestamp() })
 }

@@ -1,16 +1,14 @@
 //! Transactions of a background worker. An error ends the transaction and comes back as a value: the
 //! worker lives on and tries again.
 
-use std::panic::AssertUnwindSafe;
-
 use pgrx::prelude::*;
 
 use crate::error::Result;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 
 /// Runs `body` in a transaction of its own and commits it.
 pub fn run<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, Failure> {
-    let outcome = PgTryBuilder::new(AssertUnwindSafe(|| {
+    let outcome = failure::caught(|| {
         // SAFETY: a background worker between transactions; the snapshot is popped before the commit.
         unsafe {
             pg_sys::SetCurrentStatementStartTimestamp();
@@ -26,10 +24,7 @@ pub fn run<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, Failur
             }
         }
         result
-    }))
-    .catch_others(|caught| Err(Failure::from(caught)))
-    .catch_rust_panic(|caught| Err(Failure::from(caught)))
-    .execute();
+    });
     if outcome.is_err() {
         // SAFETY: rolls back what the failed body left, and restores role and settings.
         unsafe { pg_sys::AbortCurrentTransaction() };
