@@ -48,6 +48,19 @@ check_major() {
   esac
 }
 
+# prepare_tests MAJOR: all that tests on that major need; sets python and pg_config.
+prepare_tests() {
+  check_major "$1"
+  require_rust
+  "$SCRIPTS/setup-packages.sh"
+  python=$("$SCRIPTS/setup-venv.sh" tests)
+  pg_config=$("$SCRIPTS/setup-postgres.sh" "$1")
+  "$SCRIPTS/setup-cargo-pgrx.sh"
+  cd "$ROOT"
+  # The callers' own settings must not reach the servers under test.
+  unset RUST_BACKTRACE PGOPTIONS PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE
+}
+
 # server_can_enter DIR: can the user that runs servers reach this directory?
 server_can_enter() {
   is_root || return 0

@@ -4,16 +4,8 @@
 source "$(dirname "$0")/lib.sh"
 
 major=${1:-}
-check_major "$major"
+prepare_tests "$major"
 shift
-require_rust
-"$SCRIPTS/setup-packages.sh"
-python=$("$SCRIPTS/setup-venv.sh" tests)
-pg_config=$("$SCRIPTS/setup-postgres.sh" "$major")
-"$SCRIPTS/setup-cargo-pgrx.sh"
-cd "$ROOT"
-# The callers' own settings must not reach the servers under test.
-unset RUST_BACKTRACE PGOPTIONS PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE
 "$SCRIPTS/install-extension.sh" "$major" "$pg_config" debug
 step "pytest: the long forms on Postgres $major"
 LITELLM_SPEND_PG_CONFIG=$pg_config "$python" -m pytest -c tests/pytest.ini -m stress tests "$@"

@@ -7,16 +7,8 @@ source "$(dirname "$0")/lib.sh"
 
 major=${1:-}
 scope=${2:-all}
-check_major "$major"
-require_rust
-"$SCRIPTS/setup-packages.sh"
-python=$("$SCRIPTS/setup-venv.sh" tests)
-pg_config=$("$SCRIPTS/setup-postgres.sh" "$major")
-"$SCRIPTS/setup-cargo-pgrx.sh"
-cd "$ROOT"
+prepare_tests "$major"
 export CARGO_PGRX PGRX_HOME=$BUILD/pgrx-home/pg$major
-# The callers' own settings must not reach the servers under test.
-unset RUST_BACKTRACE PGOPTIONS PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE
 
 failed=()
 if [ "$scope" = all ]; then

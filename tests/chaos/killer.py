@@ -94,14 +94,4 @@ class Killer:
         else:
             self._cluster.stop("immediate")
         self.kills[kind] += 1
-        wait_until(self._starts, deadline=120, what="the killed server's children to be gone")
-
-    def _starts(self) -> bool:
-        """Start; False while children of a killed postmaster still hold its memory."""
-        try:
-            self._cluster.start()
-        except RuntimeError as error:
-            if "still in use" not in str(error) and "already exists" not in str(error):
-                raise
-            return False
-        return True
+        self._cluster.start_again()

@@ -12,7 +12,7 @@ import pytest
 from chaos.killer import ANYWHERE, POINTS, SETTINGS, Killer
 from chaos.verdict import compare
 from chaos.writer import Writer
-from conftest import Tell, new_database
+from conftest import Tell, own_schema_database
 from harness.cluster import Cluster
 from harness.waiting import wait_until
 
@@ -39,8 +39,7 @@ def run_chaos(cluster: Cluster, tell: Tell, *, times_each: int, records: int, pa
     """Kill every kind and at every point `times_each` times, while writers get `records` acknowledged or more."""
     seed, begun = random.randrange(2**32), time.monotonic()
     chance = random.Random(seed)
-    database = new_database(cluster, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
+    database = own_schema_database(cluster)
     plan = [*ANYWHERE, *POINTS] * times_each
     chance.shuffle(plan)
     writers = [Writer(f"w{number}", database, chance.randrange(2**32), pause) for number in range(WRITERS)]

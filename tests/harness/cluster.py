@@ -162,6 +162,20 @@ class Cluster:
             )
         wait_until(self._answers, deadline=deadline, what="the server to answer", show=lambda _: self.log()[-3000:])
 
+    def start_again(self) -> None:
+        """Start a killed server once its children, which hold its memory, are gone."""
+
+        def starts() -> bool:
+            try:
+                self.start()
+            except RuntimeError as error:
+                if "still in use" not in str(error) and "already exists" not in str(error):
+                    raise
+                return False
+            return True
+
+        wait_until(starts, deadline=120, what="the killed server's children to be gone")
+
     def stop(self, mode: str = "fast", *, deadline: float = 60.0) -> None:
         """Stop the server: smart, fast or immediate (no checkpoint, recovery at the next start)."""
         if self._postmaster is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from psycopg.types.json import Jsonb
 
-from conftest import new_database
+from conftest import new_database, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, counted, spend_records
@@ -19,13 +19,6 @@ def small_batches() -> Iterator[Cluster]:
     """A server that folds a backlog in many small transactions."""
     with Cluster({"litellm_spend.batch_rows": "100"}) as cluster:
         yield cluster
-
-
-def own_schema_database(cluster: Cluster) -> Database:
-    """A database whose tables the extension made itself: quicker than LiteLLM's migrations."""
-    database = new_database(cluster, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
-    return database
 
 
 def test_terminating_the_worker_in_the_middle_of_a_backlog_counts_each_record_once(small_batches: Cluster) -> None:
@@ -67,20 +60,9 @@ def test_a_killed_postmaster_loses_nothing_and_counts_nothing_twice(small_batche
     database.record(records)
     wait_until(lambda: counted(database) > 0, what="the first batch to be folded")
     small_batches.kill()
-    wait_until(lambda: _starts(small_batches), what="the killed server's children to be gone")
+    small_batches.start_again()
     database.wait_folded("120 s")
     assert_counted(database, records)
-
-
-def _starts(cluster: Cluster) -> bool:
-    """Start; False while children of a killed postmaster still hold its memory."""
-    try:
-        cluster.start()
-    except RuntimeError as error:
-        if "still in use" not in str(error) and "already exists" not in str(error):
-            raise
-        return False
-    return True
 
 
 @pytest.mark.parametrize("restart", [False, True], ids=["without_restart", "with_restart"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import discard, new_database
+from conftest import discard, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import counted, spend_record
@@ -27,13 +27,6 @@ def database(guarded: Cluster) -> Iterator[Database]:
     database = own_schema_database(guarded)
     yield database
     discard(database)
-
-
-def own_schema_database(cluster: Cluster) -> Database:
-    """A database whose tables the extension made itself: quicker than LiteLLM's migrations."""
-    database = new_database(cluster, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
-    return database
 
 
 def spend_of(database: Database, *users: str) -> None:

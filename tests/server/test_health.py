@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from conftest import discard, new_database
+from conftest import discard, new_database, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import spend_record, spend_records
@@ -32,8 +32,7 @@ def impatient() -> Iterator[Cluster]:
 
 @pytest.fixture
 def watched(impatient: Cluster) -> Iterator[Database]:
-    database = new_database(impatient, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
+    database = own_schema_database(impatient)
     yield database
     discard(database)
 
@@ -133,8 +132,7 @@ def test_rows_of_another_cluster_are_told(watched: Database) -> None:
 
 
 def test_without_preload_an_old_backlog_is_down_and_the_advice_names_the_line(unloaded_cluster: Cluster) -> None:
-    database = new_database(unloaded_cluster, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
+    database = own_schema_database(unloaded_cluster)
     database.record(spend_records(3))
     assert health(database)[0] == "ok"
     age_backlog(database)

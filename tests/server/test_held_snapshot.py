@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from conftest import Tell, new_database
+from conftest import Tell, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import spend_record, totals
@@ -48,8 +48,7 @@ TARGETS = ("LiteLLM_UserTable", "LiteLLM_DailyUserSpend")
 @pytest.fixture
 def database() -> Iterator[Database]:
     with Cluster(SETTINGS) as cluster:
-        database = new_database(cluster, template="template1")
-        database.query("SELECT * FROM litellm_spend.create_tables()")
+        database = own_schema_database(cluster)
         database.execute("CREATE EXTENSION pgstattuple SCHEMA public")
         yield database
 

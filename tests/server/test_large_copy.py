@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import Tell, new_database
+from conftest import Tell, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import spend_record, totals
@@ -32,8 +32,7 @@ WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'litellm_spend w
 def database() -> Iterator[Database]:
     """A database of a server that folds in many batches; the extension made its tables."""
     with Cluster({"litellm_spend.batch_rows": str(FEW)}) as cluster:
-        database = new_database(cluster, template="template1")
-        database.query("SELECT * FROM litellm_spend.create_tables()")
+        database = own_schema_database(cluster)
         yield database
 
 
@@ -70,21 +69,6 @@ def copy(connection: psycopg.Connection, count: int, *, kill_after: int | None =
     return max(peak, anonymous_kb(pid))
 
 
-def start_again(cluster: Cluster) -> None:
-    """Start once the killed server's children are gone."""
-
-    def starts() -> bool:
-        try:
-            cluster.start()
-        except RuntimeError as error:
-            if "still in use" not in str(error) and "already exists" not in str(error):
-                raise
-            return False
-        return True
-
-    wait_until(starts, deadline=120, what="the killed server's children to be gone")
-
-
 def fold_until(database: Database, count: int, *, deadline: float) -> int:
     """Wait until so many records are folded; the most memory that the worker took, in kB."""
     peak = 0
@@ -109,7 +93,7 @@ def run(database: Database, count: int, tell: Tell) -> None:
     with pytest.raises(psycopg.OperationalError), database.connect(autocommit=False) as connection:
         copy(connection, count, kill_after=count // 2, cluster=cluster)
         connection.commit()
-    start_again(cluster)
+    cluster.start_again()
     assert database.flush("60 s")
     assert database.value(FOLDED) == 0
 
@@ -120,7 +104,7 @@ def run(database: Database, count: int, tell: Tell) -> None:
     worker = fold_until(database, count // 2, deadline=deadline)
     assert database.value(FOLDED) < count, "all was folded before the server could be killed"
     cluster.kill()
-    start_again(cluster)
+    cluster.start_again()
     worker = max(worker, fold_until(database, count, deadline=deadline))
 
     tell(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import new_database
+from conftest import own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database, Record
 from harness.postgres import server_user
@@ -38,8 +38,7 @@ def past() -> Iterator[Past]:
         archive = cluster.directory / "archive"
         archive.mkdir()
         server_user().own(archive)
-        database = new_database(cluster, template="template1")
-        database.query("SELECT * FROM litellm_spend.create_tables()")
+        database = own_schema_database(cluster)
         folded, pending = spend_records(5, "folded"), spend_records(7, "pending")
         database.record(folded)
         database.wait_folded()

@@ -8,7 +8,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from conftest import new_database
+from conftest import own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, spend_records, totals
@@ -17,13 +17,6 @@ from harness.records import assert_counted, spend_records, totals
 SOON = {"wal_retrieve_retry_interval": "10 ms", "max_sync_workers_per_subscription": "4"}
 REPLAYED = """SELECT coalesce(bool_and(confirmed_flush_lsn >= '{}'::pg_lsn), false)
     FROM pg_replication_slots WHERE slot_name = 'spend'"""
-
-
-def own_schema_database(cluster: Cluster) -> Database:
-    """A database whose tables the extension made itself: fewer than LiteLLM's, and so sooner synchronized."""
-    database = new_database(cluster, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
-    return database
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import new_database
+from conftest import own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, counted, spend_records
@@ -21,8 +21,7 @@ def tiny_batches() -> Iterator[Cluster]:
 
 
 def test_transaction_ids_are_numbers_and_not_text_when_a_batch_continues(tiny_batches: Cluster) -> None:
-    database = new_database(tiny_batches, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
+    database = own_schema_database(tiny_batches)
     next_id = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
     assert database.value(next_id) < 9_000, "the server is too old for this test"
     # As text, 10000 comes before 9999: a cursor that sorts so would step over rows.
@@ -39,8 +38,7 @@ def test_transaction_ids_are_numbers_and_not_text_when_a_batch_continues(tiny_ba
 
 
 def test_one_transaction_of_many_records_is_folded_in_many_batches(tiny_batches: Cluster) -> None:
-    database = new_database(tiny_batches, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
+    database = own_schema_database(tiny_batches)
     records = spend_records(1_000)
     assert database.record(records) == 1_000
     database.wait_folded()
@@ -48,8 +46,7 @@ def test_one_transaction_of_many_records_is_folded_in_many_batches(tiny_batches:
 
 
 def test_fold_counts_what_is_committed_now_beyond_a_window_that_a_worker_left_open(tiny_batches: Cluster) -> None:
-    database = new_database(tiny_batches, template="template1")
-    database.query("SELECT * FROM litellm_spend.create_tables()")
+    database = own_schema_database(tiny_batches)
     early, late = spend_records(3_000, "early"), spend_records(5, "late")
     database.record(early)
     wait_until(lambda: counted(database) > 0, what="the first batch to be folded")
