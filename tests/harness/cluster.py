@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from .postgres import bindir, libdir, server_user
+from .postgres import Installation, server_user, under_test
 from .waiting import wait_until
 
 PR_SET_PDEATHSIG = 1
@@ -75,11 +75,14 @@ class Cluster:
         *,
         initdb: list[str] | None = None,
         standby_of: Cluster | None = None,
+        installation: Installation | None = None,
     ) -> None:
         """`settings` are added to DEFAULT_SETTINGS; an empty shared_preload_libraries means no preload.
 
         `standby_of` makes it a streaming standby of a running cluster, with that one's settings.
+        `installation` is whose programs it runs: of the Postgres under test unless told otherwise.
         """
+        self.installation = installation or under_test()
         self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
         self.port = 0
         self.starts = 0
@@ -132,7 +135,8 @@ class Cluster:
 
     def psql(self, *arguments: str, database: str = "postgres") -> str:
         """Run psql with these arguments, stop at the first error, and return what it printed."""
-        command = [str(bindir() / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), *arguments]
+        psql = self.installation.bindir / "psql"
+        command = [str(psql), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise RuntimeError(f"psql {' '.join(arguments)[:200]}: {done.stderr.strip()}")
@@ -150,7 +154,7 @@ class Cluster:
         self.starts += 1
         with self.log_file.open("ab") as log:
             self._postmaster = subprocess.Popen(
-                [bindir() / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.directory],
+                [self.installation.bindir / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.directory],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -248,11 +252,28 @@ class Cluster:
         source = f"host={primary.directory} port={primary.port} user=postgres"
         self._run("pg_basebackup", "-d", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
 
+    def upgrade_from(self, old: Cluster) -> None:
+        """pg_upgrade the data of a stopped cluster of an older major into this one, which has never started.
+
+        It is a copy: the old one stays as it is. What was logged meanwhile is in upgrade_logs().
+        """
+        arguments = ["--old-bindir", str(old.installation.bindir), "--old-datadir", str(old.data)]
+        arguments += ["--new-bindir", str(self.installation.bindir), "--username", "postgres"]
+        arguments += ["--old-port", str(free_port()), "--new-port", str(free_port())]
+        arguments += ["--socketdir", str(self.directory), "--retain", "--no-sync"]
+        self._run("pg_upgrade", *arguments)
+        self.password = old.password
+
+    def upgrade_logs(self) -> dict[str, str]:
+        """What pg_upgrade and its servers logged, by file."""
+        files = (self.data / "pg_upgrade_output.d").glob("*/log/*.log")
+        return {file.name: file.read_text(errors="replace") for file in files}
+
     def _run(self, program: str, *arguments: str) -> None:
         """Run one of Postgres' programs on the data directory, as the server's user."""
         user = server_user()
         done = subprocess.run(
-            [bindir() / program, "-D", self.data, *arguments],
+            [self.installation.bindir / program, "-D", self.data, *arguments],
             capture_output=True,
             text=True,
             cwd=self.directory,
@@ -269,7 +290,7 @@ class Cluster:
             "LC_ALL": "C",
             "HOME": str(self.directory),
             # A standby's WAL receiver would else load the system's libpq, which may be an older one.
-            "LD_LIBRARY_PATH": str(libdir()),
+            "LD_LIBRARY_PATH": str(self.installation.libdir),
         }
 
     def _answers(self) -> bool:

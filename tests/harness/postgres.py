@@ -1,4 +1,4 @@
-"""Which Postgres the harness runs, and as which user.
+"""Which Postgres the harness runs (another one beside it if a test says so), and as which user.
 
 Postgres refuses to run as root, so root starts servers as an unprivileged user; anybody else runs
 them as themselves.
@@ -27,25 +27,61 @@ def pg_config() -> Path:
     return path.resolve()
 
 
+@dataclass(frozen=True)
+class Installation:
+    """The programs and libraries of one Postgres, found as its pg_config tells."""
+
+    pg_config: Path
+
+    @property
+    def bindir(self) -> Path:
+        return self.folder("bindir")
+
+    @property
+    def libdir(self) -> Path:
+        return self.folder("libdir")
+
+    def folder(self, name: str) -> Path:
+        return Path(_ask(self.pg_config, f"--{name}"))
+
+
+def under_test() -> Installation:
+    return Installation(pg_config())
+
+
+def older_major() -> Installation:
+    """The Postgres of the major before the one under test, which `make stress` prepares."""
+    named = os.environ.get("LITELLM_SPEND_OLD_PG_CONFIG")
+    if not named:
+        raise LookupError(
+            "LITELLM_SPEND_OLD_PG_CONFIG names no pg_config of an older Postgres with the extension:"
+            " run `make stress`, which prepares one"
+        )
+    path = Path(named)
+    if not path.exists():
+        raise FileNotFoundError(f"LITELLM_SPEND_OLD_PG_CONFIG={named} does not exist: run `make stress`")
+    return Installation(path.resolve())
+
+
 def bindir() -> Path:
-    return _folder("--bindir")
+    return under_test().bindir
 
 
 def libdir() -> Path:
-    return _folder("--libdir")
+    return under_test().libdir
 
 
 def isolationtester() -> Path:
     """The program with which Postgres tests interleavings of its own; it comes with the headers."""
-    program = _folder("--pgxs").parents[1] / "test" / "isolation" / "isolationtester"
+    program = under_test().folder("pgxs").parents[1] / "test" / "isolation" / "isolationtester"
     if not program.exists():
         raise FileNotFoundError(f"{program} does not exist: install Postgres' server headers with their test programs")
     return program
 
 
 @cache
-def _folder(option: str) -> Path:
-    return Path(subprocess.run([pg_config(), option], check=True, capture_output=True, text=True).stdout.strip())
+def _ask(pg_config: Path, option: str) -> str:
+    return subprocess.run([pg_config, option], check=True, capture_output=True, text=True).stdout.strip()
 
 
 @dataclass(frozen=True)
