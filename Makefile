@@ -1,7 +1,7 @@
 # The commands of this project; `make help` lists them. Each is a small script in scripts/, which
 # installs what is missing into .build/ first, and says what it does.
 PG ?= $(if $(PG_CONFIG),$(shell $(PG_CONFIG) --version | sed -E 's/[^0-9]*([0-9]+).*/\1/'),18)
-export PG_CONFIG SERVER_USER PYTHON
+export PG_CONFIG OLD_PG_CONFIG SERVER_USER PYTHON
 # Only a URL given to make itself is taken: one that stands in the environment may be production's.
 ifeq ($(origin DATABASE_URL),command line)
 export DEMO_DATABASE_URL := $(DATABASE_URL)
@@ -15,6 +15,7 @@ help:            ## this list
 	@echo
 	@echo "PG=15|16|17|18        the Postgres major (18 by default), fetched for x86_64 Linux"
 	@echo "PG_CONFIG=/path       instead: a private copy of that installation (make install: that installation itself)"
+	@echo "OLD_PG_CONFIG=/path   make stress: the same for the major before, from which pg_upgrade is tested"
 	@echo "DATABASE_URL=URL      make demo: on your own server, where the extension is installed"
 
 demo:            ## a throwaway server, 100 calls of the real LiteLLM SDK, and what Postgres then holds
