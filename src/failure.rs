@@ -25,6 +25,18 @@ impl Failure {
         blame::of(&self.sqlstate, self.names_constraint)
     }
 
+    /// The same with an advice, where Postgres gives none, on a right that was missing: what a fold runs on a
+    /// table's account has its owner's rights, less those that a security-restricted operation has not.
+    pub fn advised(self) -> Self {
+        if self.hint.is_some() || self.code != PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE {
+            return self;
+        }
+        self.with_hint(
+            "A fold writes each table as its owner: grant that role what the table's triggers, defaults and \
+             constraints need; they cannot change roles, make temporary tables or defer constraints.",
+        )
+    }
+
     /// The same with another advice.
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }

@@ -39,7 +39,7 @@ impl<'r> Isolation<'r> {
                 self.good.extend(rows);
                 Ok(())
             }
-            Err(failure) if failure.blame() == Blame::Environment => Err(Error::Failed(failure)),
+            Err(failure) if failure.blame() == Blame::Environment => Err(Error::Failed(failure.advised())),
             Err(failure) => match rows {
                 [row] => self.suspect(row, failure),
                 _ => {

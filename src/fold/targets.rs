@@ -1,12 +1,13 @@
 //! The targets as the catalogue has them now (invariant 9): which of LiteLLM's tables exist, their
 //! columns and their unique keys. A missing table is skipped; one that lacks the unique key by which a fold
-//! finds its rows holds the fold, for a restore or migration may be under way.
+//! finds its rows holds the fold, for a restore or migration may be under way; so does one whose writes a rule
+//! would rewrite.
 
 use std::collections::HashMap;
 
 use litellm_spend_core::daily::{DailyKind, DailyShape};
 use pgrx::prelude::*;
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, quote_identifier};
 
 use crate::error::{Error, Result};
 
@@ -23,6 +24,9 @@ pub use table::Table;
 
 const RESTORE_HINT: &str =
     "A restore or migration may be under way; otherwise create the index that LiteLLM's migrations create.";
+
+const RULE_HINT: &str = "Drop the rule: under it spend would be lost or counted elsewhere, and Postgres refuses ON CONFLICT \
+    beside it, even if it is disabled. What it does a trigger can do.";
 
 /// A table that the fold writes or reads.
 pub struct Target {
@@ -137,6 +141,13 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     }
     if role.is_target() && role.columns().contains(&"spend") && !table.has("spend") {
         return Finding::Skipped(true, "it has no column spend");
+    }
+    if let Some(rule) = table.rules.iter().find(|rule| role.is_target() && (!rule.is_of_deletes || role.deletes_rows()))
+    {
+        return Finding::Held(
+            format!("rule {} of {} rewrites what the fold writes", quote_identifier(&rule.name), table.name),
+            RULE_HINT,
+        );
     }
     match role.key() {
         None if role == Role::Log => log_finding(table),

@@ -116,14 +116,14 @@ def test_a_table_that_is_not_as_it_must_be_is_held_and_so_is_the_fold(
 def test_what_may_change_a_write_is_named(database: Database) -> None:
     database.execute("""
         ALTER TABLE "LiteLLM_UserTable" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-        CREATE RULE diverts AS ON INSERT TO "LiteLLM_TagTable" DO ALSO NOTHING;
+        CREATE RULE diverts AS ON DELETE TO "LiteLLM_TagTable" DO ALSO NOTHING;
         CREATE FUNCTION public.same() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
         CREATE TRIGGER "Before" BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION public.same();
         CREATE TRIGGER after AFTER INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION public.same()""")
     told = dict(database.query("SELECT target, reason FROM litellm_spend.targets WHERE reason IS NOT NULL"))
     assert told == {
         "LiteLLM_UserTable": "row security is forced on its owner",
-        "LiteLLM_TagTable": "rule diverts rewrites writes",
+        "LiteLLM_TagTable": "rule diverts rewrites deletions",
         "LiteLLM_SpendLogs": 'trigger "Before" may change or suppress rows',
     }
 

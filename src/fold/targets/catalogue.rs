@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_qualified_identifier};
 
 use super::keys::UniqueKey;
-use super::table::{Column, Table};
+use super::table::{Column, Rule, Table};
 use crate::error::Result;
 
 const TABLES: &str = "SELECT c.oid, c.relname::pg_catalog.text, c.relowner, c.relkind IN ('r', 'p'), c.relkind = 'p',
@@ -40,13 +40,17 @@ const UNIQUE_KEYS: &str = "SELECT i.indrelid,
 const PECULIARITIES: &str = "SELECT c.oid, 'row security is forced on its owner'
     FROM pg_catalog.pg_class c WHERE c.oid = ANY ($1) AND c.relrowsecurity AND c.relforcerowsecurity
     UNION ALL
-    SELECT r.ev_class, 'rule ' || pg_catalog.quote_ident(r.rulename) || ' rewrites writes'
-    FROM pg_catalog.pg_rewrite r WHERE r.ev_class = ANY ($1) AND r.ev_type <> '1'
+    SELECT r.ev_class, 'rule ' || pg_catalog.quote_ident(r.rulename) || ' rewrites deletions'
+    FROM pg_catalog.pg_rewrite r WHERE r.ev_class = ANY ($1) AND r.ev_type = '4'
     UNION ALL
     SELECT t.tgrelid, 'trigger ' || pg_catalog.quote_ident(t.tgname) || ' may change or suppress rows'
     FROM pg_catalog.pg_trigger t
     WHERE t.tgrelid = ANY ($1) AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3
     ORDER BY 1, 2";
+
+/// Disabled ones too: Postgres refuses ON CONFLICT all the same.
+const RULES: &str = "SELECT r.ev_class, r.rulename::pg_catalog.text, r.ev_type = '4'
+    FROM pg_catalog.pg_rewrite r WHERE r.ev_class = ANY ($1) AND r.ev_type <> '1' ORDER BY r.rulename";
 
 /// The tables of `schema` with one of `names`, by name. Takes no transaction id: a standby may ask. In a
 /// fold, which has one, each query sees what has committed before it.
@@ -81,12 +85,14 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
             is_referenced: row.get(7)? == Some(true),
             columns,
             unique_keys: Vec::new(),
+            rules: Vec::new(),
             peculiarities: Vec::new(),
         };
         tables.insert(relname, table);
     }
     let mut by_oid: HashMap<pg_sys::Oid, &mut Table> = tables.values_mut().map(|table| (table.oid, table)).collect();
     read_unique_keys(client, &mut by_oid)?;
+    read_rules(client, &mut by_oid)?;
     read_peculiarities(client, &mut by_oid)?;
     Ok(tables)
 }
@@ -100,6 +106,18 @@ fn read_unique_keys(client: &SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut T
             let of_table: Vec<&str> = table.columns.keys().map(String::as_str).collect();
             let key = UniqueKey::new(columns, definitions, &of_table);
             table.unique_keys.push(key);
+        }
+    }
+    Ok(())
+}
+
+fn read_rules(client: &SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
+    let oids: Vec<pg_sys::Oid> = tables.keys().copied().collect();
+    for row in client.select(RULES, None, &[oids.into()])? {
+        if let (Some(oid), Some(name)) = (row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?)
+            && let Some(table) = tables.get_mut(&oid)
+        {
+            table.rules.push(Rule { name, is_of_deletes: row.get(3)? == Some(true) });
         }
     }
     Ok(())

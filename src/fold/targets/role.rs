@@ -56,6 +56,11 @@ impl Role {
         !matches!(self, Role::Budget | Role::DeprecatedKeys)
     }
 
+    /// Whether a fold may delete rows of it: old ones with NULL in their key.
+    pub fn deletes_rows(self) -> bool {
+        matches!(self, Role::Daily(_))
+    }
+
     /// Whether it is written only together with the log, as in LiteLLM.
     pub fn belongs_to_log(self) -> bool {
         matches!(self, Role::Log | Role::ToolIndex | Role::ToolSpend)

@@ -21,7 +21,9 @@ pub struct Table {
     pub is_referenced: bool,
     pub columns: HashMap<String, Column>,
     pub unique_keys: Vec<UniqueKey>,
-    /// What may change or refuse a write: triggers, rules, row security.
+    /// Rules that rewrite writes, by name.
+    pub rules: Vec<Rule>,
+    /// What may change or refuse a write: triggers, rules on DELETE, row security.
     pub peculiarities: Vec<String>,
 }
 
@@ -33,6 +35,13 @@ pub struct Column {
     pub has_default: bool,
     pub is_nullable: bool,
     pub is_generated: bool,
+}
+
+/// A rule of a table.
+pub struct Rule {
+    pub name: String,
+    /// Whether it rewrites deletions, and not inserts or updates.
+    pub is_of_deletes: bool,
 }
 
 const NUMBERS: [&str; 6] = ["smallint", "integer", "bigint", "real", "double precision", "numeric"];
