@@ -25,18 +25,37 @@ CREATE TABLE planted.attempts (sql text, name text);
 CREATE TABLE planted.witness (carrier text, attempt text, who text, pid int, outcome text);
 GRANT ALL ON ALL TABLES IN SCHEMA planted TO PUBLIC;
 CREATE FUNCTION planted.climb(carrier text) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE tried record; outcome text;
+DECLARE tried record; outcome text; done text := '';
 BEGIN
     FOR tried IN SELECT a.name, a.sql FROM planted.attempts AS a LOOP
         BEGIN
             EXECUTE tried.sql;
             outcome := 'DONE';
+            done := done || ' ' || tried.name;
         EXCEPTION WHEN OTHERS THEN
             outcome := SQLSTATE;
         END;
         INSERT INTO planted.witness VALUES (carrier, tried.name, current_user, pg_backend_pid(), outcome);
     END LOOP;
+    -- Rows go with a fold that fails; the server's log stays.
+    RAISE LOG 'planted <%> ran as <%> and did <%>', carrier, current_user, done;
     RETURN true;
+END $$;
+CREATE TYPE planted.word AS ENUM ('', 'None');
+CREATE FUNCTION planted.to_word(text) RETURNS planted.word LANGUAGE plpgsql AS
+$$ BEGIN PERFORM planted.climb('cast'); RETURN ''::planted.word; END $$;
+CREATE TABLE planted.queued (name text);
+GRANT INSERT ON planted.queued TO PUBLIC;
+CREATE FUNCTION planted.put_off() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM planted.climb(TG_ARGV[0]);
+    SET CONSTRAINTS ALL DEFERRED;
+    INSERT INTO planted.queued VALUES (TG_ARGV[0]);
+    RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN
+    IF TG_ARGV[1] = 'insists' THEN RAISE; END IF;
+    PERFORM planted.climb(TG_ARGV[0]);
+    RETURN NULL;
 END $$;
 -- What may stand in an index must be called immutable; what it calls may write all the same.
 CREATE FUNCTION planted.quiet(carrier text, value text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
@@ -44,7 +63,12 @@ $$ BEGIN PERFORM planted.climb(carrier); RETURN value; END $$;
 CREATE FUNCTION planted.on_row() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM planted.climb(TG_ARGV[0]); RETURN NEW; END $$;
 CREATE DOMAIN planted.watched AS text CHECK (planted.climb('domain'));
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON planted.queued DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION planted.on_row('queued trigger');
 """
+
+# What the low role makes of a type that it owns: casts belong to no schema, so no search_path keeps them out.
+CASTS = "CREATE CAST (text AS planted.word) WITH FUNCTION planted.to_word(text) AS ASSIGNMENT"
 
 # {what the tables' owner plants in its table: how}; each calls `climb` with its own name.
 CARRIERS = {
@@ -63,6 +87,64 @@ CARRIERS = {
     "index predicate": "CREATE INDEX ON {table} ({column}) "
     "WHERE planted.quiet('index predicate', {column}) IS NOT NULL",
     "domain": "ALTER TABLE {table} ADD COLUMN w planted.watched",
+    "trigger that defers": "CREATE CONSTRAINT TRIGGER e AFTER INSERT OR UPDATE ON {table} "
+    "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION planted.put_off('trigger that defers', 'gives in')",
+}
+# A fold casts texts to the type of this one column of the log alone.
+CAST_CARRIER = """ALTER TABLE "LiteLLM_SpendLogs" ALTER COLUMN cache_key DROP DEFAULT,
+    ALTER COLUMN cache_key TYPE planted.word USING NULL"""
+
+USERS = '"LiteLLM_UserTable"'
+_VIEW = f"ALTER TABLE {USERS} RENAME TO users_kept; CREATE VIEW {USERS} AS SELECT {{}} FROM users_kept"
+_VIEW_IS_GONE = f"DROP VIEW {USERS}; ALTER TABLE users_kept RENAME TO {USERS}"
+_NO_TABLE = ('public."LiteLLM_UserTable" is not a table', "rename the view")
+_RULE = ('rule planted of public."LiteLLM_UserTable" rewrites', "Drop the rule")
+_DAILY_RULE = ('rule planted of public."LiteLLM_DailyUserSpend" rewrites', "Drop the rule")
+
+# {what stands in for a table or stands between it and its writers: (how it is planted, how it goes, what the fold
+# says, what to do about it)}
+OBSTACLES = {
+    "view with a function": (
+        _VIEW.format("planted.quiet('view', user_id) AS user_id, spend"),
+        _VIEW_IS_GONE,
+        *_NO_TABLE,
+    ),
+    "view with INSTEAD OF triggers": (
+        f"{_VIEW.format('*')}; CREATE TRIGGER a INSTEAD OF INSERT OR UPDATE ON {USERS} "
+        "FOR EACH ROW EXECUTE FUNCTION planted.on_row('INSTEAD OF trigger')",
+        _VIEW_IS_GONE,
+        *_NO_TABLE,
+    ),
+    "updatable view of another's table": (_VIEW.format("*"), _VIEW_IS_GONE, *_NO_TABLE),
+    "rule INSTEAD OF updates": (
+        f"CREATE RULE planted AS ON UPDATE TO {USERS} DO INSTEAD SELECT planted.climb('rule')",
+        f"DROP RULE planted ON {USERS}",
+        *_RULE,
+    ),
+    "rule beside inserts": (
+        f"CREATE RULE planted AS ON INSERT TO {USERS} DO ALSO SELECT planted.climb('rule')",
+        f"DROP RULE planted ON {USERS}",
+        *_RULE,
+    ),
+    "rule beside deletions": (
+        "CREATE RULE planted AS ON DELETE TO \"LiteLLM_DailyUserSpend\" DO ALSO SELECT planted.climb('rule')",
+        'DROP RULE planted ON "LiteLLM_DailyUserSpend"',
+        *_DAILY_RULE,
+    ),
+    "policy": (
+        f"ALTER TABLE {USERS} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; "
+        f"CREATE POLICY p ON {USERS} USING (planted.climb('policy')) WITH CHECK (planted.climb('policy'))",
+        f"ALTER TABLE {USERS} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY; DROP POLICY p ON {USERS}",
+        'query would be affected by row-level security policy for table "LiteLLM_UserTable"',
+        "NO FORCE ROW LEVEL SECURITY",
+    ),
+    "trigger that queues a deferred one": (
+        f"CREATE CONSTRAINT TRIGGER z AFTER INSERT OR UPDATE ON {USERS} DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION planted.put_off('queueing trigger', 'insists')",
+        f"DROP TRIGGER z ON {USERS}",
+        "cannot fire deferred trigger within security-restricted operation",
+        "they cannot change roles, make temporary tables or defer constraints",
+    ),
 }
 
 # Names of pg_catalog's that SQL may use without a schema, planted by the low role.
@@ -73,6 +155,15 @@ CREATE FUNCTION {schema}.equal(text, text) RETURNS boolean LANGUAGE sql AS $$ SE
 CREATE OPERATOR {schema}.= (LEFTARG = text, RIGHTARG = text, FUNCTION = {schema}.equal);
 CREATE FUNCTION {schema}.equal(bigint, text) RETURNS boolean LANGUAGE sql AS $$ SELECT planted.climb('shadow') $$;
 CREATE OPERATOR {schema}.= (LEFTARG = bigint, RIGHTARG = text, FUNCTION = {schema}.equal);
+CREATE FUNCTION {schema}.sum_up(float8, float8) RETURNS float8 LANGUAGE sql AS
+$$ SELECT 0::float8 FROM planted.climb('shadow') $$;
+CREATE OPERATOR {schema}.+ (LEFTARG = float8, RIGHTARG = float8, FUNCTION = {schema}.sum_up);
+CREATE FUNCTION {schema}.sum_up(bigint, bigint) RETURNS bigint LANGUAGE sql AS
+$$ SELECT 0::bigint FROM planted.climb('shadow') $$;
+CREATE OPERATOR {schema}.+ (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = {schema}.sum_up);
+CREATE FUNCTION {schema}.field(pg_catalog.jsonb, text) RETURNS text LANGUAGE sql AS
+$$ SELECT planted.climb('shadow')::text $$;
+CREATE OPERATOR {schema}.->> (LEFTARG = pg_catalog.jsonb, RIGHTARG = text, FUNCTION = {schema}.field);
 CREATE FUNCTION {schema}.now() RETURNS timestamptz LANGUAGE sql AS
 $$ SELECT pg_catalog.now() WHERE planted.climb('shadow') $$;
 CREATE FUNCTION {schema}."coalesce"(text, text) RETURNS text LANGUAGE sql AS

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
 
 from conftest import Tell, discard, new_database
-from harness.attacks import ATTEMPTS, CARRIERS, SHADOWS, WITNESS
+from harness.attacks import ATTEMPTS, CARRIERS, CAST_CARRIER, CASTS, OBSTACLES, SHADOWS, USERS, WITNESS
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import spend_record
@@ -18,8 +20,8 @@ TABLES = {"SpendLogs": "request_id", "UserTable": "user_id", "DailyUserSpend": "
 SECTION = "attempts to run with the fold's power"
 
 
-@pytest.fixture(scope="module")
-def attacked(cluster: Cluster) -> Iterator[Database]:
+@contextmanager
+def attacked_database(cluster: Cluster) -> Iterator[Database]:
     """LiteLLM's tables owned by an ordinary role, and names of pg_catalog's planted before CREATE EXTENSION."""
     cluster.execute(f"CREATE ROLE {OWNER} LOGIN; CREATE ROLE {LOW} LOGIN")
     database = new_database(cluster, extension=False)
@@ -27,8 +29,10 @@ def attacked(cluster: Cluster) -> Iterator[Database]:
     with database.connect() as connection:
         connection.cursor().executemany("INSERT INTO planted.attempts (name, sql) VALUES (%s, %s)", ATTEMPTS.items())
     database.execute(f"GRANT CREATE, USAGE ON SCHEMA public TO {OWNER}, {LOW}")
+    database.execute(f"ALTER TYPE planted.word OWNER TO {LOW}; ALTER FUNCTION planted.to_word OWNER TO {LOW}")
     with database.connect(user=LOW) as low:
         low.execute(SHADOWS.format(schema="public"))
+        low.execute(CASTS)
     for table in TABLES:
         database.execute(f'ALTER TABLE "LiteLLM_{table}" OWNER TO {OWNER}')
     database.execute("CREATE EXTENSION litellm_spend")
@@ -38,14 +42,56 @@ def attacked(cluster: Cluster) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="module")
-def carriers(attacked: Database) -> None:
-    assert_no_superuser(attacked)
+def attacked(cluster: Cluster) -> Iterator[Database]:
+    with attacked_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture(scope="module", params=["worker", "fold"])
+def way(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folding(way: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Such a database where nothing but the worker folds, or nothing but a call of fold(): its server has no worker."""
+    if way == "worker":
+        yield request.getfixturevalue("attacked")
+        return
+    with Cluster({"shared_preload_libraries": ""}) as cluster, attacked_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def carriers(folding: Database) -> None:
+    assert_no_superuser(folding)
     # A session of its own: one of a superuser after SET ROLE could go back.
-    with attacked.connect(user=OWNER) as connection:
+    with folding.connect(user=OWNER) as connection:
         for table, column in TABLES.items():
             for plant in CARRIERS.values():
                 connection.execute(plant.format(table=f'"LiteLLM_{table}"', column=column))
-    assert_no_superuser(attacked)
+        connection.execute(CAST_CARRIER)
+    folding.execute("TRUNCATE planted.witness")
+    assert_no_superuser(folding)
+
+
+def fold(database: Database, way: str) -> int:
+    """Fold what is recorded; which process did it."""
+    if way == "fold":
+        assert database.fold() > 0
+        return database.value("SELECT pg_backend_pid()")
+    database.wait_folded()
+    return database.status()["worker_pid"]
+
+
+def refusal(database: Database, way: str) -> str:
+    """What a fold that cannot be says of it: its message and what to do."""
+    if way == "fold":
+        with pytest.raises(psycopg.Error) as error:
+            database.fold()
+        return f"{error.value.diag.message_primary} {error.value.diag.message_hint}"
+    database.wait_for("SELECT worker FROM litellm_spend.status", "held")
+    return database.status()["last_error"]
 
 
 def assert_no_superuser(database: Database) -> None:
@@ -66,18 +112,69 @@ def matrix(database: Database) -> list[str]:
     return [f"{carrier} (as {who}): {outcomes}" for carrier, who, outcomes in rows]
 
 
-@pytest.mark.parametrize("way", ["worker", "fold"])
-def test_what_the_owner_plants_runs_as_the_owner(attacked: Database, carriers: None, tell: Tell, way: str) -> None:
-    attacked.execute("TRUNCATE planted.witness")
-    record = spend_record()
-    attacked.record(record)
-    if way == "fold":
-        attacked.fold()
-    attacked.wait_folded()
-    assert attacked.value('SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE request_id = %s', record["request_id"]) == 1
-    assert {carrier for (carrier,) in attacked.query("SELECT DISTINCT carrier FROM planted.witness")} == set(CARRIERS)
-    assert_nothing_climbed(attacked)
-    tell(SECTION, f"through {way}:", *matrix(attacked))
+def ran(database: Database, since: int) -> set[tuple[str, str, str]]:
+    """(what ran, as whom, what it succeeded in), also in folds that failed."""
+    return set(re.findall(r"planted <(.*?)> ran as <(.*?)> and did <(.*?)>", database.cluster.log()[since:]))
+
+
+def logged(database: Database, record: dict) -> int:
+    return database.value('SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE request_id = %s', record["request_id"])
+
+
+@pytest.mark.parametrize("name", OBSTACLES)
+def test_what_stands_between_the_fold_and_a_table_holds_it_and_never_gains(
+    folding: Database, way: str, name: str, tell: Tell
+) -> None:
+    """A view belongs to the low role, the table behind it to the owner. It is told what ran from the server's log."""
+    plant, mend, message, advice = OBSTACLES[name]
+    user = f"user of {name}"
+    first, second = (spend_record(user=user) for _ in range(2))
+    folding.record(first)
+    fold(folding, way)
+    since = len(folding.cluster.log())
+    with folding.connect(user=OWNER) as owner:
+        owner.execute(plant)
+    if "view" in name:
+        folding.execute(f"ALTER VIEW {USERS} OWNER TO {LOW}; GRANT ALL ON users_kept TO {LOW}")
+    folding.record(second)
+    told = refusal(folding, way)
+    folding.query("SELECT * FROM litellm_spend.targets")
+    assert message in told and advice in told
+    assert logged(folding, second) == 0
+    if "view" in name:
+        folding.execute(f"ALTER VIEW {USERS} OWNER TO {OWNER}")
+    with folding.connect(user=OWNER) as owner:
+        owner.execute(mend)
+    fold(folding, way)
+    assert ran(folding, since) == ({("queueing trigger", OWNER, "")} if "trigger" in message else set())
+    assert_no_superuser(folding)
+    assert folding.value(f"SELECT spend FROM {USERS} WHERE user_id = %s", user) == 0.5
+    assert folding.status()["rejected"] == 0
+    tell(SECTION, f"{name}, through {way}: held: {told}")
+
+
+def test_what_the_owner_plants_runs_as_the_owner(folding: Database, carriers: None, tell: Tell, way: str) -> None:
+    record = spend_record(user="of the carriers")
+    folding.record(record)
+    folder = fold(folding, way)
+    assert logged(folding, record) == 1
+    assert folding.value(f"SELECT spend FROM {USERS} WHERE user_id = %s", record["user"]) == 0.25
+    witnessed = {carrier for (carrier,) in folding.query("SELECT DISTINCT carrier FROM planted.witness")}
+    assert witnessed == {*CARRIERS, "cast"}
+    assert folding.query("SELECT DISTINCT pid FROM planted.witness") == [(folder,)]
+    assert_nothing_climbed(folding)
+    tell(SECTION, f"through {way}:", *matrix(folding))
+
+
+def test_operators_among_the_temporary_objects_of_the_session_that_folds_are_not_used(folding: Database) -> None:
+    since = len(folding.cluster.log())
+    record = spend_record(user="of the temporary objects")
+    with folding.connect() as session:
+        session.execute(f"SET ROLE {LOW}; {SHADOWS.format(schema='pg_temp')}; RESET ROLE")
+        folding.record([record, spend_record(user=record["user"])])
+        session.execute("SELECT litellm_spend.fold()")
+    assert folding.value(f"SELECT spend FROM {USERS} WHERE user_id = %s", record["user"]) == 0.5
+    assert "shadow" not in {carrier for carrier, *_ in ran(folding, since)}
 
 
 def test_no_object_of_the_extension_uses_what_was_planted(attacked: Database) -> None:
