@@ -18,6 +18,8 @@ const PINS: &[(&str, &str)] = &[
     ("default_tablespace", ""),
     ("synchronous_commit", "on"),
     ("statement_timeout", "0"),
+    // An error that is caught, as that of one bad record, would end the process.
+    ("exit_on_error", "off"),
     // A fold that closes a circle of locks is the one to notice it, and gives way.
     ("deadlock_timeout", "100ms"),
     // Staging segments are never analysed, and a scan of consumed rows is what the index avoids.
@@ -27,7 +29,12 @@ const PINS: &[(&str, &str)] = &[
     ("jit", "off"),
 ];
 
-const TRANSACTION_DEFAULTS: &[(&str, &str)] = &[
+/// Keeps nobody from the view of staged rows. Minor versions before August 2024 have no such setting.
+const OF_LATER_MINOR_VERSIONS: (&str, &str) = ("restrict_nonsystem_relation_kind", "");
+
+const OF_A_WORKER: &[(&str, &str)] = &[
+    // A role that is set for the superuser as whom it runs would be in the way.
+    ("role", "none"),
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
@@ -45,6 +52,10 @@ pub fn pinned<R>(body: impl FnOnce() -> R) -> R {
     for (name, value) in PINS {
         set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
     }
+    let (name, value) = OF_LATER_MINOR_VERSIONS;
+    if is_known(name) {
+        set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
+    }
     set("lock_timeout", &format!("{}ms", row_wait.as_millis()), pg_sys::GucAction::GUC_ACTION_SAVE);
     let result = body();
     // SAFETY: closes the level opened above.
@@ -60,12 +71,18 @@ fn longest_row_wait() -> Duration {
     settings::lock_timeout().min(Duration::from_millis((until_others_look / 2).max(1)))
 }
 
-/// Makes every later transaction of a worker READ COMMITTED and read-write, whatever the server, role or
-/// database has set.
-pub fn pin_transaction_defaults() {
-    for (name, value) in TRANSACTION_DEFAULTS {
+/// Makes every later transaction of a worker READ COMMITTED and read-write, and that of the superuser as whom
+/// it runs, whatever the server, role or database has set.
+pub fn pin_worker() {
+    for (name, value) in OF_A_WORKER {
         set(name, value, pg_sys::GucAction::GUC_ACTION_SET);
     }
+}
+
+fn is_known(name: &str) -> bool {
+    let Ok(name) = CString::new(name) else { return false };
+    // SAFETY: looks a setting up, without an error where there is none.
+    unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() }
 }
 
 fn set(name: &str, value: &str, action: pg_sys::GucAction::Type) {

@@ -53,7 +53,7 @@ pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
         pg_sys::before_shmem_exit(Some(leave_board), argument);
         pg_sys::pgstat_report_appname(c"litellm_spend worker".as_ptr());
     }
-    session::pin_transaction_defaults();
+    session::pin_worker();
     serve(database);
 }
 
