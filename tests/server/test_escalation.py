@@ -121,30 +121,39 @@ def logged(database: Database, record: dict) -> int:
     return database.value('SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE request_id = %s', record["request_id"])
 
 
+@contextmanager
+def planted(database: Database, name: str) -> Iterator[None]:
+    plant, mend, *_ = OBSTACLES[name]
+    is_view = "view" in name
+    with database.connect(user=OWNER) as owner:
+        owner.execute(plant)
+        try:
+            if is_view:
+                database.execute(f"ALTER VIEW {USERS} OWNER TO {LOW}; GRANT ALL ON users_kept TO {LOW}")
+            yield
+        finally:
+            if is_view:
+                database.execute(f"ALTER VIEW {USERS} OWNER TO {OWNER}")
+            owner.execute(mend)
+
+
 @pytest.mark.parametrize("name", OBSTACLES)
 def test_what_stands_between_the_fold_and_a_table_holds_it_and_never_gains(
     folding: Database, way: str, name: str, tell: Tell
 ) -> None:
     """A view belongs to the low role, the table behind it to the owner. It is told what ran from the server's log."""
-    plant, mend, message, advice = OBSTACLES[name]
+    _, _, message, advice = OBSTACLES[name]
     user = f"user of {name}"
     first, second = (spend_record(user=user) for _ in range(2))
     folding.record(first)
     fold(folding, way)
     since = len(folding.cluster.log())
-    with folding.connect(user=OWNER) as owner:
-        owner.execute(plant)
-    if "view" in name:
-        folding.execute(f"ALTER VIEW {USERS} OWNER TO {LOW}; GRANT ALL ON users_kept TO {LOW}")
-    folding.record(second)
-    told = refusal(folding, way)
-    folding.query("SELECT * FROM litellm_spend.targets")
-    assert message in told and advice in told
-    assert logged(folding, second) == 0
-    if "view" in name:
-        folding.execute(f"ALTER VIEW {USERS} OWNER TO {OWNER}")
-    with folding.connect(user=OWNER) as owner:
-        owner.execute(mend)
+    with planted(folding, name):
+        folding.record(second)
+        told = refusal(folding, way)
+        folding.query("SELECT * FROM litellm_spend.targets")
+        assert message in told and advice in told
+        assert logged(folding, second) == 0
     fold(folding, way)
     assert ran(folding, since) == ({("queueing trigger", OWNER, "")} if "trigger" in message else set())
     assert_no_superuser(folding)

@@ -69,7 +69,7 @@ class Settings:
         self.database = new_database(cluster)
         self.database.execute(WATCH)
         known = self.database.query(
-            "SELECT name FROM pg_settings WHERE name = ANY (%s)",
+            "SELECT name FROM unnest(%s::text[]) name WHERE current_setting(name, true) IS NOT NULL",
             [*PINNED, *PINNED_BY_THE_WORKER, SINCE_17, SINCE_A_MINOR],
         )
         self.names = {name for (name,) in known}
@@ -223,7 +223,7 @@ def test_the_worker_folds_exactly_whatever_is_set(settings: Settings, name: str)
 
 
 def is_known(database: Database, setting: str) -> bool:
-    return database.value("SELECT count(*) FROM pg_settings WHERE name = %s", setting) == 1
+    return database.value("SELECT current_setting(%s, true)", setting) is not None
 
 
 def fold_ten_times(session: psycopg.Connection) -> None:
