@@ -29,6 +29,8 @@ mod wake;
 mod worker;
 
 #[cfg(any(test, feature = "pg_test"))]
+mod jsonb_tests;
+#[cfg(any(test, feature = "pg_test"))]
 mod tests;
 
 ::pgrx::pg_module_magic!(name, version);
