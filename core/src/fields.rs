@@ -26,6 +26,8 @@ pub enum Rule {
     Any,
     /// Prompts and responses: only with `litellm_spend.store_prompts`.
     Prompt,
+    /// The body of the request, or JSON text of one: as a prompt, without the credentials in it.
+    RequestBody,
 }
 
 /// Keys and their rules.
@@ -36,7 +38,7 @@ pub fn rule(fields: Fields, key: &str) -> Option<&'static Rule> {
     fields.iter().find(|(name, _)| *name == key).map(|(_, rule)| rule)
 }
 
-use Rule::{Any, ApiKey, Members, Model, ModelGroup, Number, Prompt, Scalar, Scalars, Url};
+use Rule::{Any, ApiKey, Members, Model, ModelGroup, Number, Prompt, RequestBody, Scalar, Scalars, Url};
 
 /// A spend record in either shape, with the fields that only litellm_spend's client sends.
 pub const RECORD: Fields = &[
@@ -91,7 +93,7 @@ pub const RECORD: Fields = &[
     ("autorouter_savings_spend", Number),
     ("messages", Prompt),
     ("response", Prompt),
-    ("proxy_server_request", Prompt),
+    ("proxy_server_request", RequestBody),
 ];
 
 const METADATA: Fields = &[

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use crate::api_key;
 use crate::fields::{self, Fields, Rule};
 use crate::json::Json;
+use crate::request_body::drop_credentials;
+use crate::url::without_secrets;
 
 /// A record that may be stored.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub fn sanitise(element: Json<'_>, store_prompts: bool) -> Sanitised<'_> {
     if !matches!(element, Json::Object(_)) {
         return Sanitised { json: describe(&element), changed: true };
     }
-    let model_may_be_a_prompt = is_failure(&element) && element.given("model_id").is_none_or(|id| !id.is_truthy());
+    let model_may_be_a_prompt = is_failure(&element) && !names_a_deployment(&element);
     let mut filter = Filter { store_prompts, model_may_be_a_prompt, changed: false };
     let json = filter.object(element, fields::RECORD);
     Sanitised { json, changed: filter.changed }
@@ -57,6 +59,15 @@ pub fn is_failure(record: &Json) -> bool {
         }
 }
 
+/// A model id of a shape that is not stored tells nothing.
+fn names_a_deployment(record: &Json) -> bool {
+    record.get("model_id").is_some_and(|id| is_scalar(id) && id.is_truthy())
+}
+
+fn is_scalar(json: &Json) -> bool {
+    !matches!(json, Json::Array(_) | Json::Object(_))
+}
+
 struct Filter {
     store_prompts: bool,
     model_may_be_a_prompt: bool,
@@ -84,11 +95,12 @@ impl Filter {
         if matches!(value, Json::Null) {
             return Some(value);
         }
-        let is_scalar = !matches!(value, Json::Array(_) | Json::Object(_));
+        let is_scalar = is_scalar(&value);
         let is_text = matches!(value, Json::Str(_));
         let kept = match rule {
             Rule::Any => Some(value),
             Rule::Prompt => self.store_prompts.then_some(value),
+            Rule::RequestBody => self.store_prompts.then(|| self.request_body(value)).flatten(),
             Rule::Scalar => is_scalar.then_some(value),
             Rule::Number => (is_scalar && !is_text).then_some(value),
             Rule::ApiKey => self.replace_text(value, |key| match api_key::stored_form(key) {
@@ -124,9 +136,16 @@ impl Filter {
     fn list<'a>(&mut self, value: Json<'a>) -> Option<Json<'a>> {
         let Some(Json::Array(items)) = self.parsed(value) else { return None };
         let before = items.len();
-        let kept: Vec<_> = items.into_iter().filter(|item| !matches!(item, Json::Array(_) | Json::Object(_))).collect();
+        let kept: Vec<_> = items.into_iter().filter(is_scalar).collect();
         self.changed |= kept.len() != before;
         Some(Json::Array(kept))
+    }
+
+    fn request_body<'a>(&mut self, value: Json<'a>) -> Option<Json<'a>> {
+        // Text that is no body may be anything.
+        let mut body = self.parsed(value).filter(|body| !is_scalar(body))?;
+        self.changed |= drop_credentials(&mut body);
+        Some(body)
     }
 
     /// LiteLLM's SpendLogs payload holds lists and objects as JSON text: the value they stand for.
@@ -148,20 +167,6 @@ impl Filter {
 fn looks_like_a_prompt(model: &str) -> bool {
     let model = model.strip_prefix(MCP_CALL).unwrap_or(model);
     model.chars().any(char::is_whitespace) || model.chars().count() > LONGEST_MODEL_NAME
-}
-
-/// The URL without user, password, query and fragment; `None` if it has none of them.
-fn without_secrets(url: &str) -> Option<String> {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
-    let kept = &url[..end];
-    let authority_at = kept.find("://").map_or(0, |at| at + 3);
-    let (scheme, rest) = kept.split_at(authority_at);
-    let authority_end = rest.find('/').unwrap_or(rest.len());
-    match rest[..authority_end].rfind('@') {
-        Some(at) => Some(format!("{scheme}{}", &rest[at + 1..])),
-        None if end < url.len() => Some(kept.to_owned()),
-        None => None,
-    }
 }
 
 #[cfg(test)]
@@ -208,18 +213,6 @@ mod tests {
         );
         assert_eq!(text.matches("30323e05e0a491d1721c5452dc51a07c9b247c1aee3a78677c384efd94476167").count(), 3);
         assert!(!text.contains("sk-"));
-    }
-
-    #[test]
-    fn urls_lose_their_secrets() {
-        for (url, stored) in [
-            ("https://u:p@host/v1?key=secret#f", Some("https://host/v1")),
-            ("https://host/v1?key=secret", Some("https://host/v1")),
-            ("https://host/v1/a@b", None),
-            ("", None),
-        ] {
-            assert_eq!(without_secrets(url).as_deref(), stored, "{url}");
-        }
     }
 
     #[test]

@@ -1,0 +1,30 @@
+//! Names under which secrets and prompts arrive.
+
+/// Fields that LiteLLM sends beside those it stores, or that a client's mistake would.
+pub const SENSITIVE: &[&str] = &[
+    "headers",
+    "authorization",
+    "x-api-key",
+    "Authorization",
+    "API_KEY",
+    "requester_metadata",
+    "model_parameters",
+    "hidden_params",
+    "litellm_params",
+    "error_str",
+    "exception",
+    "error_message",
+    "traceback",
+    "input",
+    "prompt",
+    "guardrail_information",
+    "user_api_key_auth_metadata",
+    "user_api_key_request_route",
+    "arguments",
+    "optional_params",
+    "model_map_value",
+    "response_cost_failure_debug_info",
+    "requester_custom_headers",
+    "content",
+    "result",
+];
