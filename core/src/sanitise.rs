@@ -77,16 +77,17 @@ struct Filter {
 impl Filter {
     fn object<'a>(&mut self, json: Json<'a>, fields: Fields) -> Json<'a> {
         let Json::Object(members) = json else { return self.drop_value() };
-        let kept = members
-            .into_iter()
-            .filter_map(|(key, value)| match fields::rule(fields, &key) {
-                Some(rule) => self.value(value, rule).map(|value| (key, value)),
-                None => {
-                    self.changed = true;
-                    None
-                }
-            })
-            .collect();
+        let mut kept: Vec<(Cow<'a, str>, Json<'a>)> = Vec::with_capacity(members.len().min(fields.len()));
+        let sent = members.len();
+        for (key, value) in members {
+            let Some(rule) = fields::rule(fields, &key) else { continue };
+            // A later duplicate wins, as in jsonb, also where nothing of it may stay.
+            kept.retain(|(earlier, _)| *earlier != key);
+            if let Some(value) = self.value(value, rule) {
+                kept.push((key, value));
+            }
+        }
+        self.changed |= kept.len() < sent;
         Json::Object(kept)
     }
 
@@ -241,6 +242,14 @@ mod tests {
             r#"{"status":"failure","model":"tell me","model_group":"tell me","metadata":{"original_model_group":"tell me"}}"#,
         );
         assert_eq!(text, r#"{"status":"failure","model":"unknown-model","metadata":{}}"#);
+    }
+
+    #[test]
+    fn a_later_duplicate_wins_also_where_nothing_of_it_is_kept() {
+        let (text, changed) = sanitised(
+            r#"{"user":"a","user":{"b":1},"model":"tell me","metadata":{"status":"failure"},"metadata":"c","model":"d"}"#,
+        );
+        assert_eq!((text.as_str(), changed), (r#"{"model":"d"}"#, true));
     }
 
     #[test]
