@@ -7,7 +7,7 @@ ifeq ($(origin DATABASE_URL),command line)
 export DEMO_DATABASE_URL := $(DATABASE_URL)
 endif
 
-.PHONY: help demo test test-all stress install lint tables clean
+.PHONY: help demo test test-all stress fuzz install lint tables clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -29,6 +29,9 @@ test-all:        ## every test on Postgres 15, 16, 17 and 18
 
 stress:          ## the long forms of the tests, about half an hour, on one Postgres major
 	@scripts/stress.sh $(PG)
+
+fuzz:            ## the fuzz targets, FUZZ_SECONDS (60) each; see fuzz/README.md
+	@scripts/fuzz.sh
 
 install:         ## build a release and install it into the Postgres of PG_CONFIG= (pg_config on PATH by default)
 	@scripts/install.sh

@@ -9,6 +9,8 @@ BUILD=$ROOT/.build
 PYTHON=${PYTHON:-python3}
 PGRX_VERSION=0.18.1
 CARGO_PGRX=$BUILD/cargo-pgrx-$PGRX_VERSION/bin/cargo-pgrx
+CARGO_FUZZ_VERSION=0.13.2
+CARGO_FUZZ=$BUILD/cargo-fuzz-$CARGO_FUZZ_VERSION/bin/cargo-fuzz
 LITELLM_VERSIONS=(1.79.0 1.109.1)
 # All steps of one `make` count their seconds from the same start.
 export LITELLM_SPEND_T0=${LITELLM_SPEND_T0:-$(date +%s)}
