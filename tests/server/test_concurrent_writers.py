@@ -13,10 +13,11 @@ import pytest
 
 from harness.database import Database
 from harness.records import spend_record
+from harness.waiting import wait_until
 
 END_USERS = 'SELECT user_id, spend FROM "LiteLLM_EndUserTable" ORDER BY user_id'
-WAITING = """SELECT count(*) > 0 FROM pg_stat_activity
-    WHERE datname = current_database() AND query = 'litellm_spend fold' AND wait_event_type = 'Lock'"""
+FOLD_WAITS = "datname = current_database() AND query = 'litellm_spend fold' AND wait_event_type = 'Lock'"
+WAITING = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE {FOLD_WAITS}"
 
 WAITED = f"{WAITING} AND query_start < clock_timestamp() - interval '1200 ms'"
 
@@ -58,6 +59,32 @@ def test_a_writer_that_makes_rows_in_byte_order_meets_no_deadlock(database: Data
         proxy.execute("UPDATE \"LiteLLM_EndUserTable\" SET spend = spend + 1 WHERE user_id = 'e1'")
     database.wait_folded()
     assert database.query(END_USERS) == [("a9", 10.25), ("e1", 2.25)]
+
+
+@pytest.mark.parametrize("held", ["E9", "a1"])
+def test_rows_are_locked_one_after_the_other_in_byte_order(database: Database, held: str) -> None:
+    """Which is the order in which LiteLLM locks them; a language would put a1 before E9."""
+    # A Postgres that was built without ICU has just byte orders.
+    if database.value("SELECT count(*) FROM pg_collation WHERE collname = 'en-x-icu'"):
+        database.execute('ALTER TABLE "LiteLLM_EndUserTable" ALTER COLUMN user_id TYPE text COLLATE "en-x-icu"')
+    database.execute("INSERT INTO \"LiteLLM_EndUserTable\" (user_id, blocked) VALUES ('a1', false), ('E9', false)")
+    unlocked = "SELECT user_id FROM \"LiteLLM_EndUserTable\" WHERE user_id IN ('a1', 'E9') FOR UPDATE SKIP LOCKED"
+    fold_under_way = f"SELECT query_start FROM pg_stat_activity WHERE {FOLD_WAITS}"
+
+    def free_while_the_fold_waits() -> set[str] | None:
+        before, free, after = (database.query(query) for query in (fold_under_way, unlocked, fold_under_way))
+        return {user for (user,) in free} if before and before == after else None
+
+    with other_writer(database) as proxy:
+        proxy.execute('UPDATE "LiteLLM_EndUserTable" SET spend = 2 WHERE user_id = %s', (held,))
+        spend_on(database, "a1", "E9")
+        expected = {"a1"} if held == "E9" else set()
+        seen = []
+        wait_until(lambda: seen.append(free_while_the_fold_waits()) or seen[-1] is not None, what="the fold to wait")
+        assert seen[-1] == expected
+    database.wait_folded()
+    spent = {"a1": 0.25, "E9": 0.25, held: 2.25}
+    assert dict(database.query(f"SELECT * FROM ({END_USERS}) AS u WHERE user_id <> 'e1'")) == spent
 
 
 def test_a_migration_that_closes_a_circle_with_the_fold_lives(database: Database) -> None:

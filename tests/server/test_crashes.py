@@ -13,6 +13,10 @@ from harness.database import Database
 from harness.records import assert_counted, counted, spend_records
 from harness.waiting import wait_until
 
+# Since when the worker waits after a look at staging.
+LOOKS = """SELECT pid, state_change FROM pg_stat_activity
+    WHERE application_name = 'litellm_spend worker' AND datname = current_database() AND state = 'idle'"""
+
 
 @pytest.fixture
 def small_batches() -> Iterator[Cluster]:
@@ -88,6 +92,28 @@ def test_a_prepared_transaction_that_commits_after_a_restart_wakes_the_worker_by
     # Nobody records or asks for a fold.
     database.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 3, deadline=10)
     assert_counted(database, records)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["without_restart", "with_restart"])
+def test_a_worker_stays_and_looks_again_while_a_prepared_transaction_holds_rows(restart: bool) -> None:
+    """Its COMMIT PREPARED wakes nobody. A worker with nothing to do would leave at once here."""
+    with Cluster({"litellm_spend.linger": "0"}) as cluster:
+        database = own_schema_database(cluster)
+        records = spend_records(3)
+        prepare(database, records)
+        if restart:
+            cluster.restart("immediate")
+        looks = set()
+
+        def looked_three_times() -> bool:
+            looks.update(database.query(LOOKS))
+            return len(looks) >= 3
+
+        wait_until(looked_three_times, what="a worker that looks again", show=lambda _: repr(looks))
+        assert len({pid for pid, _ in looks}) == 1
+        database.execute("COMMIT PREPARED 'spend'")
+        database.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 3)
+        assert_counted(database, records)
 
 
 def test_a_prepared_transaction_that_rolls_back_is_never_counted(own_cluster: Cluster) -> None:
