@@ -7,7 +7,6 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
 
 use super::targets::Target;
-use super::upsert::NOW;
 use crate::error::Result;
 
 /// The columns of the target's key that may be NULL; none where a foreign key may keep rows from being
@@ -20,62 +19,69 @@ pub fn nullable_key(target: &Target) -> Vec<&str> {
     columns.map(String::as_str).filter(|column| target.table.is_nullable(column)).collect()
 }
 
-/// The upsert, made to return the keys of the rows that it inserted: one array a column. What another
-/// statement of this transaction inserted is returned too, which does no harm.
-pub fn returning_new_keys(target: &Target, upsert: &str) -> String {
-    let keys = key_columns(target);
-    let list = keys.join(", ");
-    let arrays: Vec<String> = keys
-        .iter()
-        .map(|key| format!("pg_catalog.array_agg(w.{key}::pg_catalog.text) FILTER (WHERE w.is_new)"))
-        .collect();
+/// The upsert, made to return the keys and ids of the rows that it inserted: one array a column. A row that
+/// it updated has a lock in `xmax`, an inserted one has none.
+pub fn returning_new_rows(target: &Target, upsert: &str) -> String {
+    let columns = returned_columns(target);
+    let arrays: Vec<String> =
+        columns.iter().map(|column| format!("pg_catalog.array_agg(w.{column}::pg_catalog.text)")).collect();
     format!(
-        "WITH w AS ({upsert} RETURNING {list}, created_at = {NOW}::pg_catalog.timestamp(3) AS is_new)
-         SELECT {} FROM w",
+        "WITH w AS ({upsert} RETURNING {}, xmax = 0 AS is_new) SELECT {} FROM w WHERE w.is_new",
+        columns.join(", "),
         arrays.join(", ")
     )
 }
 
-/// Adds rows with NULL in `nullable` to the row that has `''` there, and deletes them. The first column of
-/// the key, the entity, has a branch for each case, so that either finds its rows through the index. All
-/// numbers are added up, those that this version does not know as well.
+/// Adds rows with NULL in `nullable` to the new row that has `''` there, and deletes them. Without statistics
+/// the planner may read all rows of an entity's day for each of its keys, so they are read once for all keys
+/// (`incomplete`). All numbers are added up, those that this version does not know as well.
 pub fn merge_statement(target: &Target, nullable: &[&str]) -> String {
     let keys = key_columns(target);
     let is_nullable = |key: &String| nullable.iter().any(|name| quote_identifier(name) == *key);
     let sums: Vec<String> =
         target.table.numbers().into_iter().map(quote_identifier).filter(|sum| !keys.contains(sum)).collect();
     let list = |of: &[String], text: &dyn Fn(&String) -> String| of.iter().map(text).collect::<Vec<_>>().join(", ");
-    let all = |of: &[String], text: &dyn Fn(&String) -> String| of.iter().map(text).collect::<Vec<_>>().join(" AND ");
+    let table = &target.table.name;
     let (entity, others) = keys.split_at(1.min(keys.len()));
     let entity = entity.concat();
-    let same_others = all(others, &|key| match is_nullable(key) {
-        true => format!("coalesce(o.{key}, '') = b.{key}"),
-        false => format!("o.{key} = b.{key}"),
-    });
+    let own = list(&keys, &|key| format!("o.{key}"));
+    let mut branches = Vec::new();
     let null_others: Vec<String> =
         others.iter().filter(|key| is_nullable(key)).map(|key| format!("o.{key} IS NULL")).collect();
-    let mut branches = Vec::new();
     if !null_others.is_empty() {
-        branches.push(format!("o.{entity} = b.{entity} AND {same_others} AND ({})", null_others.join(" OR ")));
+        branches.push(format!(
+            "SELECT o.id, {own} FROM (SELECT DISTINCT {entity}, date FROM b) AS d
+             JOIN {table} AS o ON o.{entity} = d.{entity} AND o.date = d.date WHERE {}",
+            null_others.join(" OR ")
+        ));
     }
-    if nullable.iter().any(|name| quote_identifier(name) == entity) {
-        branches.push(format!("o.{entity} IS NULL AND b.{entity} = '' AND {same_others}"));
+    if is_nullable(&entity) {
+        branches.push(format!(
+            "SELECT o.id, {own} FROM (SELECT DISTINCT date FROM b WHERE {entity} = '') AS d
+             JOIN {table} AS o ON o.{entity} IS NULL AND o.date = d.date"
+        ));
     }
-    let table = &target.table.name;
-    let old: Vec<String> =
-        branches.iter().map(|branch| format!("SELECT o.id, b.* FROM b JOIN {table} AS o ON {branch}")).collect();
+    let same_key: Vec<String> = keys
+        .iter()
+        .map(|key| match is_nullable(key) {
+            true => format!("coalesce(o.{key}, '') = b.{key}"),
+            false => format!("o.{key} = b.{key}"),
+        })
+        .collect();
     format!(
-        "WITH b AS (SELECT * FROM unnest({parameters}) AS b ({names})),
-         old AS ({old}),
-         merged AS (DELETE FROM {table} AS o USING old AS b WHERE o.id = b.id RETURNING {of_key}, {of_old}, o.created_at, o.model_group AS group_before),
-         total AS (SELECT {names}, {totals}, pg_catalog.min(created_at) AS created_at,
-                          pg_catalog.min(nullif(group_before, '')) AS group_before FROM merged GROUP BY {names})
+        "WITH b AS (SELECT * FROM unnest({parameters}) AS b ({names}, new_id)),
+         incomplete AS MATERIALIZED ({incomplete}),
+         old AS (SELECT o.id, b.new_id FROM incomplete AS o JOIN b ON {same_key}),
+         merged AS (DELETE FROM {table} AS o USING old WHERE o.id = old.id
+                    RETURNING old.new_id, {of_old}, o.created_at, o.model_group AS group_before),
+         total AS (SELECT new_id, {totals}, pg_catalog.min(created_at) AS created_at,
+                          pg_catalog.min(nullif(group_before, '')) AS group_before FROM merged GROUP BY new_id)
          UPDATE {table} AS o SET {changes}, created_at = least(o.created_at, b.created_at){model_group}
-         FROM total AS b WHERE {same_key}",
-        parameters = (1..=keys.len()).map(|n| format!("${n}::pg_catalog.text[]")).collect::<Vec<_>>().join(", "),
+         FROM total AS b WHERE o.id = b.new_id",
+        parameters = (1..=keys.len() + 1).map(|n| format!("${n}::pg_catalog.text[]")).collect::<Vec<_>>().join(", "),
         names = keys.join(", "),
-        old = old.join(" UNION ALL "),
-        of_key = list(&keys, &|key| format!("b.{key}")),
+        incomplete = branches.join(" UNION ALL "),
+        same_key = same_key.join(" AND "),
         of_old = list(&sums, &|sum| format!("o.{sum}")),
         totals = list(&sums, &|sum| format!("pg_catalog.sum({sum}) AS {sum}")),
         changes = list(&sums, &|sum| format!("{sum} = coalesce(o.{sum} + b.{sum}, o.{sum}, b.{sum})")),
@@ -84,26 +90,30 @@ pub fn merge_statement(target: &Target, nullable: &[&str]) -> String {
             true => "",
             false => ", model_group = coalesce(b.group_before, o.model_group)",
         },
-        same_key = all(&keys, &|key| format!("o.{key} = b.{key}")),
     )
 }
 
-/// Runs the merge for the keys of new rows; most folds insert none.
+/// Runs the merge for new rows; most folds insert none.
 pub fn merge(client: &mut SpiClient, target: &Target, new_rows: SpiTupleTable, statement: &str) -> Result<()> {
     let row = new_rows.first();
-    let mut keys: Vec<Vec<String>> = Vec::new();
-    for at in 1..=key_columns(target).len() {
+    let mut columns: Vec<Vec<String>> = Vec::new();
+    for at in 1..=returned_columns(target).len() {
         match row.get::<Vec<String>>(at)? {
-            Some(column) => keys.push(column),
+            Some(column) => columns.push(column),
             None => return Ok(()),
         }
     }
-    let arguments: Vec<DatumWithOid> = keys.into_iter().map(Into::into).collect();
+    let arguments: Vec<DatumWithOid> = columns.into_iter().map(Into::into).collect();
     let merged = client.update(statement, None, &arguments)?.len();
     if merged > 0 {
         log!("litellm_spend merged old rows with NULL in their key into {merged} rows of {}", target.table.name);
     }
     Ok(())
+}
+
+/// What tells a new row: its key, and its id.
+fn returned_columns(target: &Target) -> Vec<String> {
+    key_columns(target).into_iter().chain(["id".to_owned()]).collect()
 }
 
 fn key_columns(target: &Target) -> Vec<String> {

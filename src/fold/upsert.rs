@@ -91,7 +91,7 @@ pub fn write(client: &mut SpiClient, target: &Target, columns: Vec<Column>) -> R
     let nullable = null_keys::nullable_key(target);
     let mut statement = statement(target, &columns);
     if !nullable.is_empty() {
-        statement = null_keys::returning_new_keys(target, &statement);
+        statement = null_keys::returning_new_rows(target, &statement);
     }
     let merge = (!nullable.is_empty()).then(|| null_keys::merge_statement(target, &nullable));
     let arguments: Vec<DatumWithOid> = columns.into_iter().map(|column| column.values.into()).collect();
