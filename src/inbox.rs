@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 
 use litellm_spend_core::error::RecordError;
 use litellm_spend_core::json::Json;
-use litellm_spend_core::jsonb::Element;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::jsonb::Jsonb;
-use crate::record::{self, OnInvalid};
+use crate::record::{self, OnInvalid, Submitted};
 use crate::statement_log;
 
 #[pg_schema]
@@ -65,8 +64,8 @@ fn stage(text: &str) -> Result<()> {
         Json::Array(elements) => (elements, true),
         other => (vec![other], false),
     };
-    let elements = documents.into_iter().map(|json| Element { json, container: None }).collect();
-    record::stage(elements, is_array, OnInvalid::Reject, |index, _| fault_as_sent(text, index))?;
+    let submitted = documents.into_iter().map(Submitted::Json);
+    record::stage(submitted, is_array, OnInvalid::Reject, |index| fault_as_sent(text, index))?;
     Ok(())
 }
 

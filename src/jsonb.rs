@@ -64,17 +64,23 @@ impl FromDatum for Jsonb {
     }
 }
 
+/// A jsonb of this container, in the current memory context.
+pub fn datum(container: &[u8]) -> pg_sys::Datum {
+    let total = container.len() + VARLENA_HEADER;
+    // SAFETY: palloc returns `total` writable bytes or raises, also where a varlena cannot be so large; header
+    // and contents fill them.
+    unsafe {
+        let varlena: *mut pg_sys::varlena = pg_sys::palloc(total).cast();
+        pgrx::set_varsize_4b(varlena, total as i32);
+        let contents = varlena.cast::<u8>().add(VARLENA_HEADER);
+        std::ptr::copy_nonoverlapping(container.as_ptr(), contents, container.len());
+        varlena.into()
+    }
+}
+
 impl IntoDatum for Jsonb {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        let total = self.0.len() + VARLENA_HEADER;
-        // SAFETY: palloc returns `total` writable bytes or raises; header and contents fill them.
-        unsafe {
-            let varlena: *mut pg_sys::varlena = pg_sys::palloc(total).cast();
-            pgrx::set_varsize_4b(varlena, i32::try_from(total).ok()?);
-            let contents = varlena.cast::<u8>().add(VARLENA_HEADER);
-            std::ptr::copy_nonoverlapping(self.0.as_ptr(), contents, self.0.len());
-            Some(varlena.into())
-        }
+        Some(datum(&self.0))
     }
 
     fn type_oid() -> pg_sys::Oid {

@@ -6,6 +6,7 @@ use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb::{self as jsonb_format, Element};
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::sanitise::{Sanitised, describe, sanitise};
+use litellm_spend_core::unchanged;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -62,33 +63,52 @@ fn record(payload: Option<Jsonb>, on_invalid: Option<&str>) -> Result<i64> {
     })?;
     let damaged = |_| Error::Record { error: RecordError::Damaged, index: None };
     let (elements, is_array) = jsonb_format::elements(payload.bytes()).map_err(damaged)?;
-
-    stage(elements, is_array, on_invalid, |_, container| {
-        SpendRecord::decode(&jsonb_format::read(container?).ok()?).err()
-    })
+    let fault_as_sent = |at: usize| SpendRecord::decode(&elements.get(at)?.json().ok()?).err();
+    stage(elements.iter().copied().map(Submitted::Jsonb), is_array, on_invalid, fault_as_sent)
 }
 
-/// Stages those elements that can be counted, with one insert; returns how many. `fault_as_sent` tells what
-/// is wrong with an element, by its index and container, before it is sanitised: a value of the wrong type,
-/// say, which the sanitiser drops, is not missing.
-pub fn stage(
-    elements: Vec<Element>,
+/// A record as it was submitted.
+pub enum Submitted<'a> {
+    Jsonb(Element<'a>),
+    /// Read from text.
+    Json(Json<'a>),
+}
+
+/// The jsonb container that is stored of a record.
+pub enum Stored<'a> {
+    AsSent(&'a [u8]),
+    Rewritten(Jsonb),
+}
+
+impl Stored<'_> {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Stored::AsSent(container) => container,
+            Stored::Rewritten(jsonb) => jsonb.bytes(),
+        }
+    }
+}
+
+/// Stages those records that can be counted, with one insert; returns how many. `fault_as_sent` tells what
+/// is wrong with a record, by its index, before it is sanitised: a value of the wrong type, say, which the
+/// sanitiser drops, is not missing.
+pub fn stage<'a>(
+    submitted: impl ExactSizeIterator<Item = Submitted<'a>>,
     is_array: bool,
     on_invalid: OnInvalid,
-    fault_as_sent: impl Fn(usize, Option<&[u8]>) -> Option<RecordError>,
+    fault_as_sent: impl Fn(usize) -> Option<RecordError>,
 ) -> Result<i64> {
-    let (mut staged, mut rejected) = (Vec::with_capacity(elements.len()), Vec::new());
-    for (at, element) in elements.into_iter().enumerate() {
-        let (container, index) = (element.container, is_array.then_some(at));
-        let (error, kept) = match accept(element) {
-            Ok(record) => {
-                staged.push(record);
+    let (mut staged, mut rejected) = (Vec::with_capacity(submitted.len()), Vec::new());
+    for (at, record) in submitted.enumerate() {
+        let (error, kept) = match accept(record) {
+            Ok(stored) => {
+                staged.push(stored);
                 continue;
             }
             Err((error @ RecordError::TooLarge, kept)) => (error, kept),
-            Err((error, kept)) => (fault_as_sent(at, container).unwrap_or(error), kept),
+            Err((error, kept)) => (fault_as_sent(at).unwrap_or(error), kept),
         };
-        let error = Error::Record { error, index };
+        let error = Error::Record { error, index: is_array.then_some(at) };
         if on_invalid == OnInvalid::Error {
             return Err(error);
         }
@@ -96,7 +116,7 @@ pub fn stage(
     }
     let count = i64::try_from(staged.len()).unwrap_or(i64::MAX);
     if count > 0 {
-        staging::insert(staged)?;
+        staging::insert(&staged.iter().map(Stored::bytes).collect::<Vec<_>>())?;
         wake::at_commit();
     }
     for (error, kept) in rejected {
@@ -117,28 +137,39 @@ fn parse_on_invalid(text: Option<&str>) -> Result<OnInvalid> {
     }
 }
 
-/// The form in which an element is stored, or why it cannot be counted and what may be kept of it.
-pub fn accept(element: Element<'_>) -> std::result::Result<Jsonb, (RecordError, Option<Jsonb>)> {
-    let found = element.json.type_name();
-    let is_object = matches!(element.json, Json::Object(_));
-    let Sanitised { json, changed } = sanitise(element.json, settings::store_prompts());
+/// The form in which a record is stored, or why it cannot be counted and what may be kept of it.
+pub fn accept(record: Submitted<'_>) -> std::result::Result<Stored<'_>, (RecordError, Option<Jsonb>)> {
+    let store_prompts = settings::store_prompts();
+    let (json, container) = match record {
+        Submitted::Json(json) => (json, None),
+        Submitted::Jsonb(element) => {
+            let container = element.container();
+            if let Some(container) = container.filter(|container| unchanged::is_vouched_for(container, store_prompts)) {
+                return Ok(Stored::AsSent(container));
+            }
+            (element.json().map_err(|_| (RecordError::Damaged, None))?, container)
+        }
+    };
+    let found = json.type_name();
+    let is_object = matches!(json, Json::Object(_));
+    let Sanitised { json, changed } = sanitise(json, store_prompts);
     let verdict =
         if is_object { SpendRecord::decode(&json).map(|_| ()) } else { Err(RecordError::NotAnObject { found }) };
-    let stored = match element.container {
-        Some(container) if !changed => Some(Jsonb::from_container(container)),
-        Some(_) => Jsonb::from_json(&json),
+    let stored = match container {
+        Some(container) if !changed => Some(Stored::AsSent(container)),
+        Some(_) => Jsonb::from_json(&json).map(Stored::Rewritten),
         None => {
             let text = json.to_text();
             if text.len() > LARGEST_TEXT {
                 return Err((RecordError::TooLarge, Jsonb::from_json(&describe(&json))));
             }
-            Jsonb::from_text(text)
+            Jsonb::from_text(text).map(Stored::Rewritten)
         }
     };
     match (verdict, stored) {
         (Ok(()), Some(stored)) => Ok(stored),
         (Ok(()), None) => Err((RecordError::Damaged, None)),
-        (Err(error), stored) => Err((error, stored)),
+        (Err(error), stored) => Err((error, stored.map(|stored| Jsonb::from_container(stored.bytes())))),
     }
 }
 

@@ -7,7 +7,8 @@ use pgrx::prelude::*;
 
 use crate::error::Result;
 use crate::jsonb::Jsonb;
-use crate::{record, staging, wake};
+use crate::record::{self, Submitted};
+use crate::{staging, wake};
 
 /// Rows looked at in one statement, which bounds memory.
 const AT_ONCE: i64 = 1_000;
@@ -56,7 +57,7 @@ fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> R
     })?;
     if !records.is_empty() {
         *staged += i64::try_from(records.len()).unwrap_or(i64::MAX);
-        staging::insert(records)?;
+        staging::insert(&records.iter().map(Jsonb::bytes).collect::<Vec<_>>())?;
         Spi::connect_mut(|client| {
             client.update("DELETE FROM litellm_spend.rejected WHERE id = ANY ($1)", None, &[good.into()]).map(|_| ())
         })?;
@@ -68,5 +69,9 @@ fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> R
 fn as_record(payload: &Jsonb) -> Option<Jsonb> {
     let (elements, is_array) = jsonb_format::elements(payload.bytes()).ok()?;
     let element = elements.into_iter().next()?;
-    if is_array { None } else { record::accept(element).ok() }
+    if is_array {
+        return None;
+    }
+    let stored = record::accept(Submitted::Jsonb(element)).ok()?;
+    Some(Jsonb::from_container(stored.bytes()))
 }

@@ -6,50 +6,35 @@ use std::cell::Cell;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::jsonb::Jsonb;
 use crate::origin;
 use crate::plan::KeptPlan;
+
+mod rows;
 
 /// How many segments there are; at least three, so that one is free while another is pinned by a long
 /// transaction and a third is truncated.
 pub const SEGMENTS: usize = 3;
 
-const INSERT: [&str; SEGMENTS] = [
-    "INSERT INTO litellm_spend.staging_0 (origin, seq, payload)
-     SELECT $1, $2 + (p.n - 1)::pg_catalog.int4, p.payload
-     FROM pg_catalog.unnest($3::pg_catalog.jsonb[]) WITH ORDINALITY AS p (payload, n)",
-    "INSERT INTO litellm_spend.staging_1 (origin, seq, payload)
-     SELECT $1, $2 + (p.n - 1)::pg_catalog.int4, p.payload
-     FROM pg_catalog.unnest($3::pg_catalog.jsonb[]) WITH ORDINALITY AS p (payload, n)",
-    "INSERT INTO litellm_spend.staging_2 (origin, seq, payload)
-     SELECT $1, $2 + (p.n - 1)::pg_catalog.int4, p.payload
-     FROM pg_catalog.unnest($3::pg_catalog.jsonb[]) WITH ORDINALITY AS p (payload, n)",
-];
 const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
 
 thread_local! {
-    static INSERT_PLANS: [KeptPlan; SEGMENTS] = const { [const { KeptPlan::new() }; SEGMENTS] };
     static SEGMENT_PLAN: KeptPlan = const { KeptPlan::new() };
     /// The transaction that last staged something here, and the number of its next row.
     static NEXT_ROW: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
 }
 
-/// Stages sanitised records, in order.
+/// Stages sanitised records, each a jsonb container, in order.
 ///
 /// # Errors
 /// One transaction stages more than 2^31 records.
-pub fn insert(records: Vec<Jsonb>) -> Result<()> {
+pub fn insert(records: &[&[u8]]) -> Result<()> {
     let first_row = reserve_rows(records.len())?;
-    Spi::connect_mut(|client| {
-        let segment = open_segment(client)?;
-        INSERT_PLANS.with(|plans| {
-            let types = pgrx::oids_of![i64, i32, Vec<Jsonb>];
-            let plan = plans[segment].get(|| Ok(client.prepare_mut(INSERT[segment], &types)?.keep()))?;
-            let arguments = [origin::this_database().into(), first_row.into(), records.into()];
-            client.update(plan, None, &arguments)?;
-            Ok(())
-        })
-    })
+    let common = rows::Common { xid: NEXT_ROW.get().0, origin: origin::this_database(), first_row };
+    let segment = Spi::connect(open_segment)?;
+    if let Some(segment) = segment_oid(segment) {
+        rows::insert(segment, &common, records);
+    }
+    Ok(())
 }
 
 /// The relation of a segment, if the extension is installed.

@@ -3,8 +3,10 @@
 //! or traceback reaches a table or WAL. Names are LiteLLM's: the SpendLogs row and its metadata
 //! (`SpendLogsPayload`, `SpendLogsMetadata`) and `StandardLoggingPayload`.
 
+use std::cmp::Ordering;
+
 /// What may stand under a known key.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub enum Rule {
     /// A string, number, boolean or null.
     Scalar,
@@ -30,18 +32,68 @@ pub enum Rule {
     RequestBody,
 }
 
-/// Keys and their rules.
+/// Keys and their rules, in jsonb's order of keys.
 pub type Fields = &'static [(&'static str, Rule)];
 
 /// The rule for `key`, if it is on the list.
 pub fn rule(fields: Fields, key: &str) -> Option<&'static Rule> {
-    fields.iter().find(|(name, _)| *name == key).map(|(_, rule)| rule)
+    let at = fields.binary_search_by(|(name, _)| in_jsonb(name.as_bytes(), key.as_bytes())).ok()?;
+    Some(&fields[at].1)
+}
+
+/// Looks keys up that come in jsonb's order, in one pass over the list.
+pub struct InOrder(Fields);
+
+impl InOrder {
+    pub fn new(fields: Fields) -> Self {
+        InOrder(fields)
+    }
+
+    /// The rule for `key`, if it is on the list and comes after the key that was asked for before.
+    pub fn rule(&mut self, key: &[u8]) -> Option<&'static Rule> {
+        while let [(name, rule), rest @ ..] = self.0 {
+            match in_jsonb(name.as_bytes(), key) {
+                Ordering::Less => self.0 = rest,
+                Ordering::Equal => return Some(rule),
+                Ordering::Greater => return None,
+            }
+        }
+        None
+    }
+}
+
+/// The order of jsonb's keys: shorter ones first, then byte by byte.
+fn in_jsonb(a: &[u8], b: &[u8]) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+/// Sorts a list of this file, which is written in an order for its reader.
+const fn sorted<const N: usize>(mut fields: [(&'static str, Rule); N]) -> [(&'static str, Rule); N] {
+    let mut sorted = 1;
+    while sorted < N {
+        let mut at = sorted;
+        while at > 0 && comes_before(fields[at].0.as_bytes(), fields[at - 1].0.as_bytes()) {
+            (fields[at], fields[at - 1]) = (fields[at - 1], fields[at]);
+            at -= 1;
+        }
+        sorted += 1;
+    }
+    fields
+}
+
+/// `in_jsonb` where the compiler runs it.
+const fn comes_before(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while a.len() == b.len() && at < a.len() && a[at] == b[at] {
+        at += 1;
+    }
+    if a.len() == b.len() { at < a.len() && a[at] < b[at] } else { a.len() < b.len() }
 }
 
 use Rule::{Any, ApiKey, Members, Model, ModelGroup, Number, Prompt, RequestBody, Scalar, Scalars, Url};
 
 /// A spend record in either shape, with the fields that only litellm_spend's client sends.
-pub const RECORD: Fields = &[
+pub const RECORD: Fields = &sorted([
     ("request_id", Scalar),
     ("id", Scalar),
     ("litellm_call_id", Scalar),
@@ -94,9 +146,9 @@ pub const RECORD: Fields = &[
     ("messages", Prompt),
     ("response", Prompt),
     ("proxy_server_request", RequestBody),
-];
+]);
 
-const METADATA: Fields = &[
+const METADATA: Fields = &sorted([
     ("user_api_key", ApiKey),
     ("user_api_key_hash", ApiKey),
     ("user_api_key_alias", Scalar),
@@ -148,9 +200,9 @@ const METADATA: Fields = &[
     ("used_client_oauth_token", Number),
     ("azure_spillover", Members(&[("from_deployment", Scalar)])),
     ("tags", Scalars),
-];
+]);
 
-const USAGE: Fields = &[
+const USAGE: Fields = &sorted([
     ("prompt_tokens", Number),
     ("completion_tokens", Number),
     ("total_tokens", Number),
@@ -175,9 +227,9 @@ const USAGE: Fields = &[
     ("input_tokens_details", Members(TOKEN_DETAILS)),
     ("output_tokens_details", Members(TOKEN_DETAILS)),
     ("server_tool_use", Members(TOKEN_DETAILS)),
-];
+]);
 
-const TOKEN_DETAILS: Fields = &[
+const TOKEN_DETAILS: Fields = &sorted([
     ("cached_tokens", Number),
     ("cache_write_tokens", Number),
     ("cache_creation_tokens", Number),
@@ -201,16 +253,16 @@ const TOKEN_DETAILS: Fields = &[
     ("query_count", Number),
     ("cache_type", Scalar),
     ("cache_creation_token_details", Members(CACHE_CREATION)),
-];
+]);
 
-const CACHE_CREATION: Fields = &[
+const CACHE_CREATION: Fields = &sorted([
     ("ephemeral_5m_input_tokens", Number),
     ("ephemeral_30m_input_tokens", Number),
     ("ephemeral_1h_input_tokens", Number),
     ("ephemeral_12h_input_tokens", Number),
-];
+]);
 
-const COST_BREAKDOWN: Fields = &[
+const COST_BREAKDOWN: Fields = &sorted([
     ("input_cost", Number),
     ("output_cost", Number),
     ("reasoning_cost", Number),
@@ -228,10 +280,10 @@ const COST_BREAKDOWN: Fields = &[
     ("service_tier", Scalar),
     ("data_residency", Scalar),
     ("vertex_location", Scalar),
-];
+]);
 
 /// What kind of error it was, and of whom; messages and tracebacks may quote the prompt.
-const ERROR_INFORMATION: Fields = &[
+const ERROR_INFORMATION: Fields = &sorted([
     ("error_code", Scalar),
     ("error_class", Scalar),
     ("llm_provider", Scalar),
@@ -243,9 +295,42 @@ const ERROR_INFORMATION: Fields = &[
     ("error_budget_limit", Number),
     ("error_budget_spend", Number),
     ("normalized_error", Scalar),
-];
+]);
 
 /// The name only: the price map entry beside it is 10 kB.
-const MODEL_MAP: Fields = &[("model_map_key", Scalar)];
+const MODEL_MAP: Fields = &sorted([("model_map_key", Scalar)]);
 
-const MCP_TOOL_CALL: Fields = &[("name", Scalar), ("namespaced_tool_name", Scalar), ("mcp_server_name", Scalar)];
+const MCP_TOOL_CALL: Fields = &sorted([("name", Scalar), ("namespaced_tool_name", Scalar), ("mcp_server_name", Scalar)]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each_list(fields: Fields, visit: &mut impl FnMut(Fields)) {
+        visit(fields);
+        for (_, rule) in fields {
+            if let Members(members) = rule {
+                each_list(members, visit);
+            }
+        }
+    }
+
+    #[test]
+    fn every_list_is_in_jsonbs_order_without_repetitions() {
+        each_list(RECORD, &mut |fields| {
+            for pair in fields.windows(2) {
+                assert!(in_jsonb(pair[0].0.as_bytes(), pair[1].0.as_bytes()).is_lt(), "{} {}", pair[0].0, pair[1].0);
+            }
+        });
+    }
+
+    #[test]
+    fn keys_in_order_find_their_rules_in_one_pass() {
+        each_list(RECORD, &mut |fields| {
+            let mut all = InOrder::new(fields);
+            assert!(fields.iter().all(|(name, wanted)| all.rule(name.as_bytes()).is_some_and(|r| std::ptr::eq(r, wanted))));
+            let mut unknown = InOrder::new(fields);
+            assert!(unknown.rule(b"~").is_none() && unknown.rule(&[b'~'; 99]).is_none());
+        });
+    }
+}

@@ -32,12 +32,34 @@ const ENTRY_CONTAINER: u32 = 0x5000_0000;
 const DEEPEST: usize = 100;
 
 /// One element of a top-level jsonb array, or the document itself.
-#[derive(Debug, PartialEq)]
-pub struct Element<'a> {
-    pub json: Json<'a>,
-    /// The element's own container bytes (what follows the varlena header of a jsonb that holds just
-    /// this element), when it is an object or an array.
-    pub container: Option<&'a [u8]>,
+#[derive(Debug, Clone, Copy)]
+pub enum Element<'a> {
+    /// A document that is no array.
+    Document(&'a [u8]),
+    /// An item of one that is.
+    Item(Child<'a>),
+}
+
+impl<'a> Element<'a> {
+    /// The element's own container (what follows the varlena header of a jsonb that holds just this element),
+    /// if it is an object or an array.
+    pub fn container(&self) -> Option<&'a [u8]> {
+        match self {
+            Element::Document(container) => word(container, 0).is_ok_and(|header| header & IS_OBJECT != 0).then_some(container),
+            Element::Item(child) => child.container().ok(),
+        }
+    }
+
+    /// The element as a document of its own.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn json(&self) -> Result<Json<'a>, DamagedJsonb> {
+        match self {
+            Element::Document(container) => read(container),
+            Element::Item(child) => child.json(0),
+        }
+    }
 }
 
 /// Reads the container that follows a jsonb's varlena header.
@@ -61,8 +83,8 @@ fn read_at_depth(container: &[u8], depth: usize) -> Result<Json<'_>, DamagedJson
         return Err(DamagedJsonb(0));
     }
     let mut items = Vec::with_capacity(count.min(container.len() / 4));
-    each_child(container, count, |index, child| {
-        items.push(child.json(index, depth)?);
+    each_item(container, count, |item| {
+        items.push(item.json(depth)?);
         Ok(())
     })?;
     if header & IS_SCALAR != 0 {
@@ -75,18 +97,16 @@ fn read_at_depth(container: &[u8], depth: usize) -> Result<Json<'_>, DamagedJson
 /// flag tells whether it was an array.
 ///
 /// # Errors
-/// The bytes do not form a jsonb document.
+/// The array is damaged; what is in its elements is not looked at.
 pub fn elements(container: &[u8]) -> Result<(Vec<Element<'_>>, bool), DamagedJsonb> {
     let header = word(container, 0)?;
     if header & IS_ARRAY == 0 || header & IS_SCALAR != 0 {
-        let container_bytes = (header & IS_OBJECT != 0).then_some(container);
-        return Ok((vec![Element { json: read(container)?, container: container_bytes }], false));
+        return Ok((vec![Element::Document(container)], false));
     }
     let count = (header & COUNT_MASK) as usize;
     let mut elements = Vec::with_capacity(count.min(container.len() / 4));
-    each_child(container, count, |index, child| {
-        let bytes = (child.kind == ENTRY_CONTAINER).then(|| aligned(child.bytes, child.start));
-        elements.push(Element { json: child.json(index, 0)?, container: bytes });
+    each_item(container, count, |item| {
+        elements.push(Element::Item(item));
         Ok(())
     })?;
     Ok((elements, true))
@@ -94,70 +114,208 @@ pub fn elements(container: &[u8]) -> Result<(Vec<Element<'_>>, bool), DamagedJso
 
 fn read_object(container: &[u8], count: usize, depth: usize) -> Result<Json<'_>, DamagedJsonb> {
     let mut members: Vec<(Cow<str>, Json)> = Vec::with_capacity(count.min(container.len() / 8));
-    each_child(container, count.saturating_mul(2), |index, child| {
-        if index < count {
-            members.push((Cow::Borrowed(child.text(index)?), Json::Null));
-        } else if let Some(member) = members.get_mut(index - count) {
-            member.1 = child.json(index, depth)?;
-        }
-        Ok(())
+    each_member(container, |key, value| {
+        members.push((Cow::Borrowed(key.text()?), value.json(depth)?));
+        Ok::<(), DamagedJsonb>(())
     })?;
     Ok(Json::Object(members))
 }
 
-/// A child of a container: its kind, its bytes (leading alignment padding included) and where they
-/// start relative to the container's data, which decides the padding.
-struct Child<'a> {
-    kind: u32,
+/// Calls `visit` with the key and the value of each member of an object, in jsonb's order: shorter keys first,
+/// then byte by byte.
+///
+/// # Errors
+/// The container is no object or is damaged, or `visit` fails.
+pub fn each_member<'a, E: From<DamagedJsonb>>(
+    container: &'a [u8],
+    mut visit: impl FnMut(Child<'a>, Child<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    let header = word(container, 0)?;
+    if header & IS_OBJECT == 0 {
+        return Err(DamagedJsonb(0).into());
+    }
+    let count = (header & COUNT_MASK) as usize;
+    let mut keys = Children::of(container, count.saturating_mul(2))?;
+    let mut values = keys.clone();
+    values.skip(count)?;
+    for _ in 0..count {
+        visit(keys.next()?, values.next()?)?;
+    }
+    Ok(())
+}
+
+/// Calls `visit` for each item of an array.
+fn each_item<'a>(
+    container: &'a [u8],
+    count: usize,
+    mut visit: impl FnMut(Child<'a>) -> Result<(), DamagedJsonb>,
+) -> Result<(), DamagedJsonb> {
+    let mut items = Children::of(container, count)?;
+    for _ in 0..count {
+        visit(items.next()?)?;
+    }
+    Ok(())
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Null,
+    Bool,
+    Numeric,
+    Str,
+    /// An object or an array.
+    Container,
+}
+
+/// A child of a container: its entry and its bytes, from the padding on that aligns it.
+#[derive(Debug, Clone, Copy)]
+pub struct Child<'a> {
+    entry: u32,
     bytes: &'a [u8],
+    /// Where the bytes start in the container's data, which decides the padding.
     start: usize,
+    /// Where the entry stands, to tell of damage.
+    at: usize,
 }
 
 impl<'a> Child<'a> {
-    fn text(&self, at: usize) -> Result<&'a str, DamagedJsonb> {
-        if self.kind != ENTRY_STRING {
-            return Err(DamagedJsonb(at));
-        }
-        std::str::from_utf8(self.bytes).map_err(|_| DamagedJsonb(at))
-    }
-
-    fn json(&self, at: usize, depth: usize) -> Result<Json<'a>, DamagedJsonb> {
-        Ok(match self.kind {
-            ENTRY_STRING => Json::Str(Cow::Borrowed(self.text(at)?)),
-            ENTRY_NUMERIC => numeric(aligned(self.bytes, self.start))?,
-            ENTRY_FALSE => Json::Bool(false),
-            ENTRY_TRUE => Json::Bool(true),
-            ENTRY_NULL => Json::Null,
-            ENTRY_CONTAINER => read_at_depth(aligned(self.bytes, self.start), depth + 1)?,
-            _ => return Err(DamagedJsonb(at)),
+    /// What the value is.
+    ///
+    /// # Errors
+    /// There is no such kind.
+    pub fn kind(&self) -> Result<Kind, DamagedJsonb> {
+        Ok(match self.entry & ENTRY_TYPE_MASK {
+            ENTRY_STRING => Kind::Str,
+            ENTRY_NUMERIC => Kind::Numeric,
+            ENTRY_FALSE | ENTRY_TRUE => Kind::Bool,
+            ENTRY_NULL => Kind::Null,
+            ENTRY_CONTAINER => Kind::Container,
+            _ => return Err(DamagedJsonb(self.at)),
         })
     }
-}
 
-/// Numerics and containers begin at the next multiple of four of the data area.
-fn aligned(bytes: &[u8], start: usize) -> &[u8] {
-    bytes.get(start.next_multiple_of(4) - start..).unwrap_or_default()
-}
-
-/// Calls `visit` for each child; entries hold a length, or every so often an end offset.
-fn each_child<'a>(
-    container: &'a [u8],
-    count: usize,
-    mut visit: impl FnMut(usize, Child<'a>) -> Result<(), DamagedJsonb>,
-) -> Result<(), DamagedJsonb> {
-    let data_at = count.checked_mul(4).and_then(|n| n.checked_add(4)).ok_or(DamagedJsonb(0))?;
-    let data = container.get(data_at..).ok_or(DamagedJsonb(0))?;
-    let mut start = 0usize;
-    for index in 0..count {
-        let at = 4 + index * 4;
-        let entry = word(container, at)?;
-        let length_or_end = (entry & ENTRY_LENGTH_MASK) as usize;
-        let end = if entry & ENTRY_HAS_OFFSET != 0 { length_or_end } else { start + length_or_end };
-        let bytes = data.get(start..end).ok_or(DamagedJsonb(at))?;
-        visit(index, Child { kind: entry & ENTRY_TYPE_MASK, bytes, start })?;
-        start = end;
+    /// A string's text.
+    ///
+    /// # Errors
+    /// It is no string, or not UTF-8.
+    pub fn text(&self) -> Result<&'a str, DamagedJsonb> {
+        std::str::from_utf8(self.text_bytes()?).map_err(|_| DamagedJsonb(self.at))
     }
-    Ok(())
+
+    /// A string's bytes.
+    ///
+    /// # Errors
+    /// It is no string.
+    pub fn text_bytes(&self) -> Result<&'a [u8], DamagedJsonb> {
+        if self.entry & ENTRY_TYPE_MASK == ENTRY_STRING { Ok(self.bytes) } else { Err(DamagedJsonb(self.at)) }
+    }
+
+    /// The container of an object or an array; what follows the varlena header of a jsonb that holds just it.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn container(&self) -> Result<&'a [u8], DamagedJsonb> {
+        if self.entry & ENTRY_TYPE_MASK == ENTRY_CONTAINER { Ok(self.aligned()) } else { Err(DamagedJsonb(self.at)) }
+    }
+
+    /// Whether it is an array without objects and arrays in it.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn is_array_of_scalars(&self) -> Result<bool, DamagedJsonb> {
+        if self.kind()? != Kind::Container {
+            return Ok(false);
+        }
+        let container = self.container()?;
+        let header = word(container, 0)?;
+        if header & IS_ARRAY == 0 {
+            return Ok(false);
+        }
+        let mut scalars = true;
+        each_item(container, (header & COUNT_MASK) as usize, |item| {
+            scalars &= item.kind()? != Kind::Container;
+            Ok(())
+        })?;
+        Ok(scalars)
+    }
+
+    /// How large a number is, roughly.
+    ///
+    /// # Errors
+    /// It is no number, or damaged.
+    pub fn magnitude(&self) -> Result<Magnitude, DamagedJsonb> {
+        if self.kind()? != Kind::Numeric {
+            return Err(DamagedJsonb(self.at));
+        }
+        let Some((is_negative, weight, mut digits)) = numeric_parts(self.aligned())? else {
+            return Err(DamagedJsonb(self.at));
+        };
+        Ok(Magnitude { is_negative, weight, first_digit: digits.next().unwrap_or(0) })
+    }
+
+    fn json(&self, depth: usize) -> Result<Json<'a>, DamagedJsonb> {
+        Ok(match self.kind()? {
+            Kind::Str => Json::Str(Cow::Borrowed(self.text()?)),
+            Kind::Numeric => numeric(self.aligned())?,
+            Kind::Bool => Json::Bool(self.entry & ENTRY_TYPE_MASK == ENTRY_TRUE),
+            Kind::Null => Json::Null,
+            Kind::Container => read_at_depth(self.aligned(), depth + 1)?,
+        })
+    }
+
+    /// Numerics and containers begin at the next multiple of four of the data area.
+    fn aligned(&self) -> &'a [u8] {
+        self.bytes.get(self.start.next_multiple_of(4) - self.start..).unwrap_or_default()
+    }
+}
+
+/// A number's sign and its first digit in base 10000, which is worth `10000^weight`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Magnitude {
+    pub is_negative: bool,
+    pub weight: i32,
+    pub first_digit: u16,
+}
+
+/// The children of a container in their order; entries hold a length, or every so often an end offset.
+#[derive(Clone)]
+struct Children<'a> {
+    container: &'a [u8],
+    data: &'a [u8],
+    index: usize,
+    start: usize,
+}
+
+impl<'a> Children<'a> {
+    fn of(container: &'a [u8], count: usize) -> Result<Self, DamagedJsonb> {
+        let data_at = count.checked_mul(4).and_then(|n| n.checked_add(4)).ok_or(DamagedJsonb(0))?;
+        let data = container.get(data_at..).ok_or(DamagedJsonb(0))?;
+        Ok(Children { container, data, index: 0, start: 0 })
+    }
+
+    fn next(&mut self) -> Result<Child<'a>, DamagedJsonb> {
+        let (start, at) = (self.start, 4 + self.index * 4);
+        let entry = self.advance()?;
+        let bytes = self.data.get(start..self.start).ok_or(DamagedJsonb(at))?;
+        Ok(Child { entry, bytes, start, at })
+    }
+
+    fn skip(&mut self, count: usize) -> Result<(), DamagedJsonb> {
+        for _ in 0..count {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Moves behind the next child; returns its entry.
+    fn advance(&mut self) -> Result<u32, DamagedJsonb> {
+        let entry = word(self.container, 4 + self.index * 4)?;
+        let length_or_end = (entry & ENTRY_LENGTH_MASK) as usize;
+        self.start = if entry & ENTRY_HAS_OFFSET != 0 { length_or_end } else { self.start + length_or_end };
+        self.index += 1;
+        Ok(entry)
+    }
 }
 
 fn word(bytes: &[u8], at: usize) -> Result<u32, DamagedJsonb> {
@@ -173,16 +331,27 @@ const SHORT_NEGATIVE: u16 = 0x2000;
 const SHORT_WEIGHT_SIGN: u16 = 0x0040;
 const SHORT_WEIGHT_MASK: u16 = 0x003F;
 
-/// Reads a numeric: base-10000 digits, the first of them worth `10000^weight`.
+/// Reads a numeric.
 fn numeric(datum: &[u8]) -> Result<Json<'_>, DamagedJsonb> {
+    Ok(match numeric_parts(datum)? {
+        Some((is_negative, weight, digits)) => number_from_digits(is_negative, weight, digits),
+        None => Json::Null,
+    })
+}
+
+/// A numeric's sign, weight and base-10000 digits, the first of them worth `10000^weight`; `None` for NaN and
+/// infinity.
+type Parts<D> = Option<(bool, i32, D)>;
+
+fn numeric_parts(datum: &[u8]) -> Result<Parts<impl ExactSizeIterator<Item = u16>>, DamagedJsonb> {
     let body = numeric_body(datum)?;
     let half = |at: usize| -> Result<u16, DamagedJsonb> {
         let pair = body.get(at..at + 2).ok_or(DamagedJsonb(at))?;
         Ok(u16::from_ne_bytes([pair[0], pair[1]]))
     };
     let header = half(0)?;
-    let (negative, weight, digits_at) = match header & NUMERIC_SIGN_MASK {
-        NUMERIC_SPECIAL => return Ok(Json::Null),
+    let (is_negative, weight, digits_at) = match header & NUMERIC_SIGN_MASK {
+        NUMERIC_SPECIAL => return Ok(None),
         NUMERIC_SHORT => {
             let magnitude = i32::from(header & SHORT_WEIGHT_MASK);
             // A set sign bit extends the six magnitude bits to a negative two's complement number.
@@ -191,9 +360,8 @@ fn numeric(datum: &[u8]) -> Result<Json<'_>, DamagedJsonb> {
         }
         sign => (sign == NUMERIC_NEGATIVE, i32::from(half(2)? as i16), 4),
     };
-    let digits =
-        body.get(digits_at..).unwrap_or_default().chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]]));
-    Ok(number_from_digits(negative, weight, digits))
+    let digits = body.get(digits_at..).unwrap_or_default().chunks_exact(2);
+    Ok(Some((is_negative, weight, digits.map(|pair| u16::from_ne_bytes([pair[0], pair[1]])))))
 }
 
 /// What follows the varlena header; jsonb stores numerics with a four-byte header, but a one-byte

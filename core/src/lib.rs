@@ -28,6 +28,7 @@ pub mod sanitise;
 pub mod snapshot;
 pub mod sum;
 pub mod tool_spend;
+pub mod unchanged;
 pub mod url;
 pub mod version;
 pub mod window;

@@ -5,6 +5,9 @@ const SEPARATORS: [char; 2] = ['/', '\\'];
 /// The URL without its secrets; `None` if it has none of them. It reads generously what a client's library may
 /// have mended: no scheme, one slash or backslashes, a password whose slash is not escaped, a URL within a URL.
 pub fn without_secrets(url: &str) -> Option<String> {
+    if !url.contains(['@', '?', '#']) {
+        return None;
+    }
     let mut stored = cut_once(url)?;
     // What a cut uncovers may read as another URL.
     while let Some(shorter) = cut_once(&stored) {
