@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use crate::error::{Error, Result};
 use crate::origin;
 use crate::plan::KeptPlan;
+use crate::worker::board;
 
 mod rows;
 
@@ -30,10 +31,8 @@ thread_local! {
 pub fn insert(records: &[&[u8]]) -> Result<()> {
     let first_row = reserve_rows(records.len())?;
     let common = rows::Common { xid: NEXT_ROW.get().0, origin: origin::this_database(), first_row };
-    let segment = Spi::connect(open_segment)?;
-    if let Some(segment) = segment_oid(segment) {
-        rows::insert(segment, &common, records);
-    }
+    let (_, segment) = open_segment()?;
+    rows::insert(segment, &common, records);
     Ok(())
 }
 
@@ -50,19 +49,14 @@ pub fn segment_oid(segment: usize) -> Option<pg_sys::Oid> {
 
 /// The segment that new rows go to, locked against truncation until the transaction ends: the current
 /// one, or the next one that nobody is truncating.
-pub fn open_segment(client: &pgrx::spi::SpiClient) -> Result<usize> {
-    let current = SEGMENT_PLAN.with(|kept| -> Result<usize> {
-        let plan = kept.get(|| Ok(client.prepare(CURRENT_SEGMENT, &pgrx::oids_of![i64])?.keep()))?;
-        let row = client.select(plan, Some(1), &[origin::this_database().into()])?;
-        let segment: Option<i16> = if row.is_empty() { None } else { row.first().get(1)? };
-        Ok(segment.map_or(0, |segment| usize::from(segment.unsigned_abs()) % SEGMENTS))
-    })?;
+pub fn open_segment() -> Result<(usize, pg_sys::Oid)> {
+    let current = current_segment()?;
     for step in 0..SEGMENTS {
         let segment = (current + step) % SEGMENTS;
         let Some(oid) = segment_oid(segment) else { continue };
         // SAFETY: a lock request by oid; the lock is released when the transaction ends.
         if unsafe { pg_sys::ConditionalLockRelationOid(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE) } {
-            return Ok(segment);
+            return Ok((segment, oid));
         }
     }
     Err(Error::refused(
@@ -70,6 +64,32 @@ pub fn open_segment(client: &pgrx::spi::SpiClient) -> Result<usize> {
         "every staging segment of litellm_spend is locked exclusively",
         "Look in pg_locks for the session that locks litellm_spend.staging_*, and end it.",
     ))
+}
+
+/// The segment that rotations have chosen. Any would do, for what is staged is folded wherever it is: so the
+/// note on the board is enough, which costs no query and, under a snapshot that somebody holds, no search
+/// through old versions of a row.
+fn current_segment() -> Result<usize> {
+    // SAFETY: the session's database is set before any function can run in it.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    if board::is_available()
+        && let Some(segment) = board::segment(database)
+    {
+        return Ok(segment);
+    }
+    let segment = Spi::connect(|client| -> Result<usize> {
+        let types = pgrx::oids_of![i64];
+        SEGMENT_PLAN.with(|kept| {
+            let plan = kept.get(|| Ok(client.prepare(CURRENT_SEGMENT, &types)?.keep()))?;
+            let row = client.select(plan, Some(1), &[origin::this_database().into()])?;
+            let segment: Option<i16> = if row.is_empty() { None } else { row.first().get(1)? };
+            Ok(segment.map_or(0, |segment| usize::from(segment.unsigned_abs()) % SEGMENTS))
+        })
+    })?;
+    if board::is_available() {
+        board::note_segment_read(database, segment);
+    }
+    Ok(segment)
 }
 
 /// Numbers `count` rows of the running transaction and returns the first number.

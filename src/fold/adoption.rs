@@ -93,7 +93,7 @@ fn refuse_while_rows_arrive(client: &mut SpiClient) -> Result<()> {
 
 /// One statement, hence one snapshot: what it does not stage anew it does not move the cursor past.
 fn take_over(client: &mut SpiClient) -> Result<usize> {
-    let segment = staging::open_segment(client)?;
+    let (segment, _) = staging::open_segment()?;
     let first_row = staging::reserve_rows(0)?;
     let statement = format!(
         "WITH passed AS (

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use pgrx::callbacks::{PgXactCallbackEvent, register_xact_callback};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
@@ -11,6 +12,7 @@ use super::batch::Batch;
 use super::relation;
 use crate::error::Result;
 use crate::staging::{self, SEGMENTS};
+use crate::worker::board;
 use crate::{failpoint, origin, settings};
 
 const READ: &str = "SELECT segment, retired_at FROM litellm_spend.rotation WHERE origin = $1";
@@ -65,6 +67,8 @@ pub fn rotate() -> Result<()> {
 pub fn needs_rotation() -> Result<bool> {
     Spi::connect(|client| {
         let rotation = Rotation::from_rows(client.select(READ, Some(1), &[origin::this_database().into()])?)?;
+        // What is committed, also where the note of a rotation has gone astray.
+        note(rotation.current);
         let mut used = (0..SEGMENTS).filter(|segment| size(*segment) > 0);
         let next_is_empty = size((rotation.current + 1) % SEGMENTS) == 0;
         Ok(used.any(|segment| if segment == rotation.current { next_is_empty } else { rotation.is_due(segment) }))
@@ -144,13 +148,21 @@ fn set_retired(client: &mut SpiClient, segment: usize) -> Result<()> {
 }
 
 fn set_current(client: &mut SpiClient, segment: usize) -> Result<()> {
-    let segment = i16::try_from(segment).unwrap_or(0);
     client.update(
         "UPDATE litellm_spend.rotation SET segment = $2 WHERE origin = $1",
         None,
-        &[origin::this_database().into(), segment.into()],
+        &[origin::this_database().into(), i16::try_from(segment).unwrap_or(0).into()],
     )?;
+    register_xact_callback(PgXactCallbackEvent::Commit, move || note(segment));
     Ok(())
+}
+
+/// Tells recorders which segment to use.
+fn note(segment: usize) {
+    if board::is_available() {
+        // SAFETY: the session's database is set before any function can run in it.
+        board::note_segment(unsafe { pg_sys::MyDatabaseId }, segment);
+    }
 }
 
 /// Locks the segment without waiting, so that no recorder holds it, and then looks with a fresh

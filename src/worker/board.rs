@@ -97,6 +97,26 @@ fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot)) -> bool {
     noted
 }
 
+/// The staging segment that recorders of this database are to use, if it is noted.
+pub fn segment(database: pg_sys::Oid) -> Option<usize> {
+    let board = BOARD.share();
+    board.slots.iter().find(|slot| slot.database == database)?.segment.map(usize::from)
+}
+
+/// Notes which segment is in use, as a rotation has it.
+pub fn note_segment(database: pg_sys::Oid, segment: usize) {
+    if let Some(slot) = BOARD.exclusive().slot(database) {
+        slot.segment = u8::try_from(segment).ok();
+    }
+}
+
+/// Notes what a recorder has read, unless a rotation has noted something newer meanwhile.
+pub fn note_segment_read(database: pg_sys::Oid, segment: usize) {
+    if let Some(slot) = BOARD.exclusive().slot(database) {
+        slot.segment = slot.segment.or(u8::try_from(segment).ok());
+    }
+}
+
 /// Reads and clears the note that a database found no slot.
 pub fn take_crowded() -> bool {
     std::mem::take(&mut BOARD.exclusive().crowded)

@@ -22,6 +22,8 @@ pub struct Slot {
     pub starved_since: pg_sys::TimestampTz,
     /// Starts in a row for which no process was free.
     pub starts_failed: u32,
+    /// The segment that recorders are to use; `None` while that is not known here.
+    pub segment: Option<u8>,
     pub error_at: pg_sys::TimestampTz,
     error_length: usize,
     error: [u8; ERROR_BYTES],
@@ -38,6 +40,7 @@ impl Default for Slot {
             visit_at: 0,
             starved_since: 0,
             starts_failed: 0,
+            segment: None,
             error_at: 0,
             error_length: 0,
             error: [0; ERROR_BYTES],
