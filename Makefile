@@ -7,7 +7,7 @@ ifeq ($(origin DATABASE_URL),command line)
 export DEMO_DATABASE_URL := $(DATABASE_URL)
 endif
 
-.PHONY: help demo test test-all stress fuzz install lint tables clean
+.PHONY: help demo test test-all stress fuzz bench bench-scale install lint tables clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -32,6 +32,12 @@ stress:          ## the long forms of the tests, about half an hour, on one Post
 
 fuzz:            ## the fuzz targets, FUZZ_SECONDS (60) each; see fuzz/README.md
 	@scripts/fuzz.sh
+
+bench:           ## measure a release build beside its peers, about 10 minutes; writes docs/benchmarks.md (ROWS=1,3: some rows)
+	@scripts/bench.sh $(PG) $(if $(ROWS),--rows $(ROWS))
+
+bench-scale:     ## the long forms of those rows whose subject is size: millions of rows, gigabytes of records
+	@scripts/bench.sh $(PG) --scale
 
 install:         ## build a release and install it into the Postgres of PG_CONFIG= (pg_config on PATH by default)
 	@scripts/install.sh

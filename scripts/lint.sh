@@ -18,7 +18,7 @@ cargo clippy -p litellm_spend --no-default-features --features "pg$major" -- -D 
 cargo clippy -p litellm_spend --no-default-features --features "pg$major failpoints" -- -D warnings
 step "ruff"
 python_folders=()
-for folder in python tests scripts demo; do [ ! -d "$folder" ] || python_folders+=("$folder"); done
+for folder in python tests scripts demo benches; do [ ! -d "$folder" ] || python_folders+=("$folder"); done
 "$python" -m ruff check --config tests/ruff.toml "${python_folders[@]}"
 "$python" -m ruff format --config tests/ruff.toml --check "${python_folders[@]}"
 step "no complaints"

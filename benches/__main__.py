@@ -1,0 +1,60 @@
+"""Runs the rows that are asked for and prints one table. `python -m benches --help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.waiting import interrupt_on_sigterm
+
+from . import fold, record
+from .report import Line, markdown
+from .runs import FULL, QUICK, Plan
+from .server import Server
+
+ROWS: dict[int, list[Callable[[Server, Plan], list[Line]]]] = {
+    1: [record.single_calls],
+    2: [record.batches],
+    3: [fold.against_sql],
+    4: [fold.against_insert],
+    7: [fold.by_daily_keys],
+}
+
+
+def main() -> None:
+    interrupt_on_sigterm()
+    arguments = parse()
+    plan = QUICK if arguments.quick else FULL
+    lines: list[Line] = []
+    with Server() as server:
+        for row in arguments.rows:
+            for measure in ROWS[row]:
+                started = time.monotonic()
+                measured = measure(server, plan)
+                lines += measured
+                print(f"row {row}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+                for line in measured:
+                    print("  " + " | ".join(line.cells()), file=sys.stderr)
+    print(markdown(lines))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    parser.add_argument("--rows", type=numbers, default=list(ROWS), help="which rows, such as 1,3 (all by default)")
+    parser.add_argument("--quick", action="store_true", help="small and once: to see that it works")
+    parser.add_argument("--write", type=Path, help="file for the report")
+    return parser.parse_args()
+
+
+def numbers(text: str) -> list[int]:
+    rows = [int(number) for number in text.split(",")]
+    if unknown := set(rows) - set(ROWS):
+        raise argparse.ArgumentTypeError(f"there is no row {sorted(unknown)}: there are {sorted(ROWS)}")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Rows 3, 4 and 7: what a fold costs, beside plain SQL that does the same job and beside the log rows it writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import psycopg
+
+from harness.database import Database
+
+from .report import Line, at_least, at_most, plain
+from .runs import Plan, interleaved, seconds_of
+from .server import SQL, Server
+
+PER_CALL = 500
+MODELS = 10
+
+
+def stage(server: Server, rows: int, users: int) -> None:
+    """Stage so many records, in calls of 500, of users who use ten models each, in no order."""
+    server.forget_staged()
+    with server.connect() as connection:
+        for first in range(0, rows, PER_CALL):
+            connection.execute(
+                "SELECT litellm_record_spend(jsonb_agg(bench.document(n, 1000 + k % %(users)s, k / %(users)s))) "
+                "FROM (SELECT n, (hashint8extended(n, 0) & 1073741823) % (%(users)s * %(models)s) AS k "
+                "FROM generate_series(%(first)s, %(last)s) AS n)",
+                {"users": users, "models": MODELS, "first": first, "last": min(first + PER_CALL, rows) - 1},
+            )
+    server.database.execute("ANALYZE litellm_spend.staging_0")
+
+
+def fold(server: Server, users: int, expected: int, settings: dict[str, str]) -> float:
+    """Seconds in which fold() counts all that is staged, in a session of its own with these settings."""
+    server.unfold(users)
+    with server.connect() as connection:
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = '{value}'")
+        folded = 0
+
+        def run() -> None:
+            nonlocal folded
+            [(folded,)] = connection.execute("SELECT litellm_spend.fold()").fetchall()
+
+        seconds = seconds_of(run)
+    assert folded == expected, f"{folded} of {expected} staged rows were folded"
+    return seconds
+
+
+def against_sql(server: Server, plan: Plan) -> list[Line]:
+    """Row 3."""
+    users = 1000
+    server.without_worker()
+    stage(server, plan.rows, users)
+    lines = []
+    for ledger, bound in (("auto", 3.0), ("off", 5.0)):
+        settings = {"litellm_spend.write_spend_logs": "off", "litellm_spend.ledger": ledger}
+        name = "with the id ledger" if ledger == "auto" else "without the id ledger"
+        what = f"fold of {plan.rows:,} rows, SpendLogs off, {name}"
+        if ledger == "off" and not has_ledger_off(server):
+            reason = "not measured: no setting turns the ledger off where SpendLogs is not written"
+            lines.append(plain(3, what, reason))
+            continue
+        found: dict[str, list[tuple]] = {}
+
+        def ours(settings: dict[str, str] = settings, found: dict[str, list[tuple]] = found) -> float:
+            seconds = fold(server, users, plan.rows, settings)
+            found["ours"] = totals(server)
+            return seconds
+
+        def sql(batch: int, ledger: str = ledger, found: dict[str, list[tuple]] = found) -> float:
+            server.unfold(users)
+            seconds = sql_fold(server, batch, with_ledger=ledger == "auto")
+            found[f"SQL of {batch}"] = totals(server)
+            return seconds
+
+        rows_a_batch = int(server.database.value("SHOW litellm_spend.batch_rows"))
+        fold_seconds, at_once, in_batches = interleaved(
+            plan.runs, ours, lambda s=sql: s(plan.rows), lambda s=sql, n=rows_a_batch: s(n)
+        )
+        assert len(set(map(str, found.values()))) == 1, f"the folds differ: {found}"
+        figure = f"{fold_seconds:.2f} s; {in_batches:.2f} s"
+        against = f"against SQL, also {rows_a_batch:,} rows a transaction"
+        lines.append(at_least(3, f"{what}; {against}", figure, in_batches / fold_seconds, bound))
+        figure = f"{fold_seconds:.2f} s; {at_once:.2f} s"
+        lines.append(at_least(3, f"{what}; against SQL, all in one transaction", figure, at_once / fold_seconds, bound))
+    return lines
+
+
+def totals(server: Server) -> list[tuple]:
+    """What must be equal whoever folded."""
+    return server.database.query((SQL / "totals.sql").read_text())
+
+
+def has_ledger_off(server: Server) -> bool:
+    try:
+        with server.connect() as connection:
+            connection.execute("LOAD 'litellm_spend'; SET litellm_spend.ledger = 'off'")
+    except psycopg.errors.InvalidParameterValue:
+        return False
+    return True
+
+
+def sql_fold(server: Server, batch: int, *, with_ledger: bool) -> float:
+    """Seconds in which sql/pure_sql_fold.sql counts all that is staged, so many rows a transaction."""
+    script = (SQL / "pure_sql_fold.sql").read_text()
+    script = re.sub(r"/\*NO LEDGER\*/.*\n" if with_ledger else r"/\*LEDGER\*/.*\n", "", script)
+    xids = [int(xid) for (xid,) in server.database.query("SELECT DISTINCT xid::text FROM litellm_spend.staging")]
+    xids.sort()
+    step = max(1, batch // PER_CALL)
+    bounds = [*xids[::step], xids[-1] + 1]
+    with server.connect() as connection:
+
+        def run() -> None:
+            for first, last in zip(bounds, bounds[1:], strict=False):
+                connection.execute(f"SET bench.first = '{first}'; SET bench.last = '{last}'")
+                connection.execute(script)
+
+        return seconds_of(run)
+
+
+def against_insert(server: Server, plan: Plan) -> list[Line]:
+    """Row 4."""
+    users = 1000
+    server.without_worker()
+    stage(server, plan.rows, users)
+    fold(server, users, plan.rows, {})
+    copy_log(server.database)
+    folded, inserted = interleaved(
+        plan.runs, lambda: fold(server, users, plan.rows, {}), lambda: insert_log(server, users)
+    )
+    what = f"fold of {plan.rows:,} rows, SpendLogs on; INSERT … SELECT of the same log rows"
+    return [at_most(4, what, f"{folded:.2f} s; {inserted:.2f} s", folded / inserted, 1.4)]
+
+
+def copy_log(database: Database) -> None:
+    """Keep the log rows that a fold wrote, in the order in which it wrote them."""
+    database.execute("DROP TABLE IF EXISTS bench.log_rows")
+    database.execute('CREATE TABLE bench.log_rows AS SELECT * FROM "LiteLLM_SpendLogs"')
+    database.execute("VACUUM (ANALYZE) bench.log_rows")
+
+
+def insert_log(server: Server, users: int, prepare: Callable[[], None] | None = None) -> float:
+    """Seconds of a bare insert of the kept log rows into SpendLogs with its indexes."""
+    (prepare or (lambda: server.unfold(users)))()
+    with server.connect() as connection:
+        return seconds_of(lambda: connection.execute('INSERT INTO "LiteLLM_SpendLogs" SELECT * FROM bench.log_rows'))
+
+
+def by_daily_keys(server: Server, plan: Plan) -> list[Line]:
+    """Row 7: time per row at 100,000 daily keys against 1,000."""
+    server.without_worker()
+    lines = []
+    seconds: dict[tuple[int, str], float] = {}
+    for users in (100, 10_000):
+        stage(server, plan.rows, users)
+        logged, unlogged = interleaved(
+            plan.runs,
+            lambda u=users: fold(server, u, plan.rows, {}),
+            lambda u=users: fold(server, u, plan.rows, {"litellm_spend.write_spend_logs": "off"}),
+        )
+        seconds[users, "on"], seconds[users, "off"] = logged, unlogged
+    for logs in ("on", "off"):
+        many, few = seconds[10_000, logs], seconds[100, logs]
+        figure = f"{1e6 * many / plan.rows:.1f} µs; {1e6 * few / plan.rows:.1f} µs"
+        what = f"time per folded row at 100,000 daily keys; at 1,000; SpendLogs {logs}"
+        lines.append(at_most(7, what, figure, many / few, 2.0))
+    return lines

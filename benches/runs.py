@@ -1,0 +1,60 @@
+"""How long and how often: interleaved runs of the sides of a comparison, of which the medians count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of a run of the whole program."""
+
+    runs: int = 5
+    """Of each side."""
+    seconds: float = 4.0
+    """Of one run of a side that takes as long as it is told to."""
+    rows: int = 200_000
+    """Staged for a fold."""
+    calls: int = 40
+    """Of one run of a side that makes a number of calls."""
+    open_loop_seconds: float = 60.0
+    backlog: int = 200_000
+    """Rows that one transaction stages before the worker's memory is looked at."""
+    large_calls: int = 20
+    """Calls with 10 MB of records each."""
+    events: int = 20_000
+    """Events of the Python callback."""
+    logged: int = 5_000_000
+    """Rows that the log holds for `make bench-scale`."""
+
+
+FULL = Plan()
+QUICK = Plan(
+    runs=1,
+    seconds=1,
+    rows=20_000,
+    calls=5,
+    open_loop_seconds=5,
+    backlog=20_000,
+    large_calls=3,
+    events=2_000,
+    logged=100_000,
+)
+
+
+def interleaved(runs: int, *sides: Callable[[], float]) -> list[float]:
+    """The median of each side, all of which run in turn, so many times."""
+    values: list[list[float]] = [[] for _ in sides]
+    for _ in range(runs):
+        for side, seen in zip(sides, values, strict=True):
+            seen.append(side())
+    return [median(seen) for seen in values]
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started

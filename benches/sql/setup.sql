@@ -1,0 +1,27 @@
+-- What the measurements need beside the extension and LiteLLM's tables.
+CREATE SCHEMA bench;
+-- What a bare insert fills.
+CREATE TABLE bench.bare (payload jsonb);
+-- The memory of request ids of the pure-SQL fold: the columns of the extension's ledger.
+CREATE TABLE bench.ledger (
+    request_hash uuid PRIMARY KEY,
+    call_hash    bigint
+);
+
+-- Empties LiteLLM's tables and makes the entities that the records name.
+CREATE FUNCTION bench.reset_targets(users bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    TRUNCATE "LiteLLM_SpendLogs", "LiteLLM_SpendLogToolIndex", "LiteLLM_DailyUserSpend", "LiteLLM_DailyTeamSpend",
+             "LiteLLM_DailyTagSpend", "LiteLLM_DailyOrganizationSpend", "LiteLLM_DailyEndUserSpend",
+             "LiteLLM_DailyAgentSpend", "LiteLLM_DailyModelUsage", "LiteLLM_DailyToolSpend",
+             "LiteLLM_DailyRequestErrors", "LiteLLM_UserTable", "LiteLLM_VerificationToken", "LiteLLM_TeamTable",
+             "LiteLLM_TeamMembership", "LiteLLM_TagTable" CASCADE;
+    INSERT INTO "LiteLLM_TeamTable" (team_id) SELECT 'team-' || t FROM generate_series(0, 49) AS t;
+    INSERT INTO "LiteLLM_TagTable" (tag_name) SELECT 'tag-' || t FROM generate_series(0, 49) AS t;
+    INSERT INTO "LiteLLM_UserTable" (user_id) SELECT 'user-' || u FROM generate_series(1000, 999 + users) AS u;
+    INSERT INTO "LiteLLM_VerificationToken" (token, user_id, team_id)
+        SELECT lpad(u::text, 64, 'a'), 'user-' || u, 'team-' || u % 50 FROM generate_series(1000, 999 + users) AS u;
+    INSERT INTO "LiteLLM_TeamMembership" (team_id, user_id)
+        SELECT 'team-' || u % 50, 'user-' || u FROM generate_series(1000, 999 + users) AS u;
+END
+$$;
