@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.waiting import interrupt_on_sigterm
 
-from . import fold, record
+from . import end_to_end, fold, hook, memory, record
 from .report import Line, markdown
 from .runs import FULL, QUICK, Plan
 from .server import Server
@@ -20,7 +20,11 @@ ROWS: dict[int, list[Callable[[Server, Plan], list[Line]]]] = {
     2: [record.batches],
     3: [fold.against_sql],
     4: [fold.against_insert],
+    5: [end_to_end.single_calls, end_to_end.batches],
+    6: [end_to_end.open_loop],
     7: [fold.by_daily_keys],
+    8: [memory.backlogs],
+    9: [hook.success_events],
 }
 
 

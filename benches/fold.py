@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -22,12 +23,8 @@ def stage(server: Server, rows: int, users: int) -> None:
     server.forget_staged()
     with server.connect() as connection:
         for first in range(0, rows, PER_CALL):
-            connection.execute(
-                "SELECT litellm_record_spend(jsonb_agg(bench.document(n, 1000 + k % %(users)s, k / %(users)s))) "
-                "FROM (SELECT n, (hashint8extended(n, 0) & 1073741823) % (%(users)s * %(models)s) AS k "
-                "FROM generate_series(%(first)s, %(last)s) AS n)",
-                {"users": users, "models": MODELS, "first": first, "last": min(first + PER_CALL, rows) - 1},
-            )
+            last = min(first + PER_CALL, rows) - 1
+            connection.execute("SELECT bench.stage(%s, %s, %s, %s)", (first, last, users, MODELS))
     server.database.execute("ANALYZE litellm_spend.staging_0")
 
 
@@ -35,6 +32,7 @@ def fold(server: Server, users: int, expected: int, settings: dict[str, str]) ->
     """Seconds in which fold() counts all that is staged, in a session of its own with these settings."""
     server.unfold(users)
     with server.connect() as connection:
+        connection.execute("LOAD 'litellm_spend'")
         for name, value in settings.items():
             connection.execute(f"SET {name} = '{value}'")
         folded = 0
@@ -75,7 +73,7 @@ def against_sql(server: Server, plan: Plan) -> list[Line]:
             found[f"SQL of {batch}"] = totals(server)
             return seconds
 
-        rows_a_batch = int(server.database.value("SHOW litellm_spend.batch_rows"))
+        rows_a_batch = batch_rows(server)
         fold_seconds, at_once, in_batches = interleaved(
             plan.runs, ours, lambda s=sql: s(plan.rows), lambda s=sql, n=rows_a_batch: s(n)
         )
@@ -90,7 +88,14 @@ def against_sql(server: Server, plan: Plan) -> list[Line]:
 
 def totals(server: Server) -> list[tuple]:
     """What must be equal whoever folded."""
-    return server.database.query((SQL / "totals.sql").read_text())
+    return sorted(server.database.query((SQL / "totals.sql").read_text()), key=str)
+
+
+def batch_rows(server: Server) -> int:
+    with server.connect() as connection:
+        connection.execute("LOAD 'litellm_spend'")
+        [(rows,)] = connection.execute("SHOW litellm_spend.batch_rows").fetchall()
+    return int(rows)
 
 
 def has_ledger_off(server: Server) -> bool:
@@ -113,7 +118,7 @@ def sql_fold(server: Server, batch: int, *, with_ledger: bool) -> float:
     with server.connect() as connection:
 
         def run() -> None:
-            for first, last in zip(bounds, bounds[1:], strict=False):
+            for first, last in itertools.pairwise(bounds):
                 connection.execute(f"SET bench.first = '{first}'; SET bench.last = '{last}'")
                 connection.execute(script)
 

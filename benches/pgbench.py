@@ -7,7 +7,7 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from harness.postgres import bindir, libdir
 
@@ -23,41 +23,34 @@ class Outcome:
     calls: int
 
 
-def run(
-    server: Server,
-    statement: str,
-    *,
-    seconds: float,
-    users: int = 1000,
-    clients: int = CLIENTS,
-    rate: float | None = None,
-    settings: str = "",
-) -> Outcome:
-    """Calls of `statement` with a record at `{document}`, autocommit, prepared; at `rate` a second (open loop) or as
-    fast as they go."""
+def run(server: Server, statement: str, *, users: int = 1000, **how: Any) -> Outcome:
+    """Calls of `statement` with a record of one of these users at `{document}`; `how` as for `run_script`."""
     script, variables = document.pgbench_script(statement, users)
-    return run_script(server, script, variables, seconds=seconds, clients=clients, rate=rate, settings=settings)
+    return run_script(server, script, variables, **how)
 
 
 def run_script(
     server: Server,
     script: str,
-    variables: dict[str, str],
+    variables: dict[str, str] | None = None,
     *,
-    seconds: float,
+    seconds: float | None = None,
+    calls: int | None = None,
     clients: int = CLIENTS,
     rate: float | None = None,
     settings: str = "",
 ) -> Outcome:
+    """Runs a script, autocommit and prepared, for so many seconds or calls in all; at `rate` calls a second whatever
+    they take (open loop), or one after the other. `settings` are those of PGOPTIONS."""
     with tempfile.NamedTemporaryFile("w", suffix=".pgbench") as file:
         file.write(script)
         file.flush()
         command = [bindir() / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-f", file.name]
-        command += ["-T", str(max(1, round(seconds)))]
-        for name, value in variables.items():
+        command += ["-T", str(max(1, round(seconds)))] if seconds else ["-t", str(max(1, (calls or 1) // clients))]
+        for name, value in (variables or {}).items():
             command += ["-D", f"{name}={value}"]
         if rate is not None:
-            command += ["-R", str(rate)]
+            command += ["-R", f"{rate:.3f}"]
         done = subprocess.run(command, env=_environment(server, settings), capture_output=True, text=True)
     if done.returncode != 0 or "failed transactions: 0 " not in done.stdout:
         raise RuntimeError(f"pgbench failed: {done.stderr[-2000:]}{done.stdout[-1000:]}")
@@ -67,7 +60,7 @@ def run_script(
 def _environment(server: Server, settings: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
-        "LD_LIBRARY_PATH": str(Path(libdir())),
+        "LD_LIBRARY_PATH": str(libdir()),
         "PGHOST": str(server.cluster.directory),
         "PGPORT": str(server.cluster.port),
         "PGUSER": "postgres",

@@ -57,6 +57,13 @@ def single_calls(server: Server, plan: Plan) -> list[Line]:
     return lines
 
 
+def rate(server: Server, plan: Plan) -> float:
+    """Single calls a second, nothing being folded: as in row 1."""
+    with server.held_worker():
+        empty(server)
+        return pgbench.run(server, RECORD, seconds=plan.seconds).calls_per_second
+
+
 def batches(server: Server, plan: Plan) -> list[Line]:
     """Row 2."""
     numbers = itertools.count()

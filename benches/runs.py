@@ -21,6 +21,8 @@ class Plan:
     calls: int = 40
     """Of one run of a side that makes a number of calls."""
     open_loop_seconds: float = 60.0
+    batch_calls: int = 400
+    """Calls with a hundred records each."""
     backlog: int = 200_000
     """Rows that one transaction stages before the worker's memory is looked at."""
     large_calls: int = 20
@@ -38,6 +40,7 @@ QUICK = Plan(
     rows=20_000,
     calls=5,
     open_loop_seconds=5,
+    batch_calls=40,
     backlog=20_000,
     large_calls=3,
     events=2_000,

@@ -45,6 +45,7 @@ class Server:
             self.cluster.create_database("bench", template=add_litellm_template(self.cluster))
             self.database.execute("CREATE EXTENSION litellm_spend")
             self.database.execute((SQL / "setup.sql").read_text())
+            self.database.execute((SQL / "upsert_each_call.sql").read_text())
             self.database.execute(document.sql_function())
         except BaseException:
             self.cluster.remove()
@@ -87,7 +88,7 @@ class Server:
             yield
             holder.rollback()
 
-    def connect(self, **options: object) -> psycopg.Connection:
+    def connect(self) -> psycopg.Connection:
         """Over the socket."""
         return psycopg.connect(
             f"host={self.cluster.directory} port={self.cluster.port} user=postgres dbname=bench", autocommit=True

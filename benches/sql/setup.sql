@@ -25,3 +25,31 @@ BEGIN
         SELECT 'team-' || u % 50, 'user-' || u FROM generate_series(1000, 999 + users) AS u;
 END
 $$;
+
+-- Stages the records of these calls in one call, of users who use that many models each, in no order.
+CREATE FUNCTION bench.stage(first_call bigint, last_call bigint, users bigint, models bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM litellm_record_spend(jsonb_agg(bench.document(n, 1000 + k % users, k / users)))
+    FROM (SELECT n, (hashint8extended(n, 0) & 1073741823) % (users * models) AS k
+          FROM generate_series(first_call, last_call) AS n) AS calls;
+END
+$$;
+
+-- Calls with an array of records, made beforehand: stored as they are, so that reading one costs little.
+CREATE TABLE bench.batches (
+    n       bigint PRIMARY KEY,
+    payload jsonb NOT NULL
+);
+ALTER TABLE bench.batches ALTER payload SET STORAGE EXTERNAL;
+CREATE SEQUENCE bench.next_batch;
+
+CREATE FUNCTION bench.make_batches(batches bigint, records bigint, users bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    TRUNCATE bench.batches;
+    INSERT INTO bench.batches
+    SELECT b, (SELECT jsonb_agg(bench.document(n, 1000 + (hashint8extended(n, 0) & 1073741823) % users, n % 10))
+               FROM generate_series(b * records, b * records + records - 1) AS n)
+    FROM generate_series(1, batches) AS b;
+END
+$$;
