@@ -18,19 +18,25 @@ PER_CALL = 500
 MODELS = 10
 
 
-def stage(server: Server, rows: int, users: int) -> None:
-    """Stage so many records, in calls of 500, of users who use ten models each, in no order."""
+def stage(server: Server, rows: int, users: int, *, first: int = 0) -> None:
+    """Stage nothing but so many records, the first of that number, in calls of 500, of users who use ten models each,
+    in no order."""
     server.forget_staged()
     with server.connect() as connection:
-        for first in range(0, rows, PER_CALL):
-            last = min(first + PER_CALL, rows) - 1
-            connection.execute("SELECT bench.stage(%s, %s, %s, %s)", (first, last, users, MODELS))
+        for start in range(first, first + rows, PER_CALL):
+            last = min(start + PER_CALL, first + rows) - 1
+            connection.execute("SELECT bench.stage(%s, %s, %s, %s)", (start, last, users, MODELS))
     server.database.execute("ANALYZE litellm_spend.staging_0")
 
 
 def fold(server: Server, users: int, expected: int, settings: dict[str, str]) -> float:
-    """Seconds in which fold() counts all that is staged, in a session of its own with these settings."""
+    """Seconds in which fold() counts all that is staged, in targets as before any fold."""
     server.unfold(users)
+    return timed_fold(server, expected, settings)
+
+
+def timed_fold(server: Server, expected: int, settings: dict[str, str]) -> float:
+    """Seconds in which fold() counts all that is staged, in a session of its own with these settings."""
     with server.connect() as connection:
         connection.execute("LOAD 'litellm_spend'")
         for name, value in settings.items():
@@ -172,3 +178,37 @@ def by_daily_keys(server: Server, plan: Plan) -> list[Line]:
         what = f"time per folded row at 100,000 daily keys; at 1,000; SpendLogs {logs}"
         lines.append(at_most(7, what, figure, many / few, 2.0))
     return lines
+
+
+def beside_a_large_log(server: Server, plan: Plan) -> list[Line]:
+    """Row 7: how much longer a fold takes beside millions of log rows, and how much longer a bare insert."""
+    users, rows = 1000, plan.rows // 4
+    server.without_worker()
+    stage(server, rows, users)
+    fold(server, users, rows, {})
+    copy_log(server.database)
+    numbers = itertools.count(1)
+
+    def fold_new() -> float:
+        first = next(numbers) * rows
+        stage(server, rows, users, first=first)
+        server.checkpoint()
+        return timed_fold(server, rows, {})
+
+    def insert_new() -> float:
+        server.database.execute("UPDATE bench.log_rows SET request_id = request_id || '-'")
+        server.database.execute("VACUUM (ANALYZE) bench.log_rows")
+        return insert_log(server, users, prepare=server.checkpoint)
+
+    seconds = {}
+    for logged in (0, plan.logged):
+        server.reset_targets(users)
+        if logged:
+            server.database.query("SELECT bench.fill_log(%s)", logged)
+            server.database.execute('VACUUM (ANALYZE) "LiteLLM_SpendLogs"')
+        seconds[logged] = interleaved(plan.runs, fold_new, insert_new)
+    (fold_none, insert_none), (fold_many, insert_many) = seconds.values()
+    fold_growth, insert_growth = fold_many / fold_none, insert_many / insert_none
+    figure = f"{fold_growth:.2f} x; {insert_growth:.2f} x"
+    what = f"growth of the time to fold {rows:,} rows beside {plan.logged:,} log rows; of that to insert them"
+    return [at_most(7, what, figure, fold_growth / insert_growth, 1.2)]

@@ -25,8 +25,8 @@ class Catcher(CustomLogger):
         self.caught: list[tuple[Any, ...]] = []
         self.came = threading.Event()
 
-    def log_success_event(self, *event: Any) -> None:
-        self.caught.append(event)
+    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self.caught.append((kwargs, response_obj, start_time, end_time))
         self.came.set()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 
@@ -34,6 +34,8 @@ class Plan:
 
 
 FULL = Plan()
+SCALE = replace(FULL, backlog=1_000_000, large_calls=200)
+"""Where size is what is measured."""
 QUICK = Plan(
     runs=1,
     seconds=1,

@@ -53,3 +53,12 @@ BEGIN
     FROM generate_series(1, batches) AS b;
 END
 $$;
+
+-- Fills LiteLLM's log with narrow rows of the days before.
+CREATE FUNCTION bench.fill_log(rows bigint) RETURNS void LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, spend, "startTime", "endTime", session_id)
+    SELECT 'chatcmpl-' || md5(n::text), 'acompletion', 0.25, moment, moment, md5((n / 4)::text)
+    FROM generate_series(1, rows) AS n
+    CROSS JOIN LATERAL (SELECT timestamp '2026-02-01' + n * interval '0.4 s' AS moment) AS m;
+END;

@@ -1,0 +1,113 @@
+"""Row 10: instructions, which a busy machine does not change: callgrind on a backend in single-user mode.
+
+A record's are the difference of two numbers of calls, so the start of the process does not count; a fold's are those
+within fold().
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.postgres import PROJECT, bindir, server_user
+
+from . import document, record
+from .report import Line, plain
+from .runs import Plan
+from .server import Server
+
+FEW, MANY = 100, 600
+ROWS = 2_000
+FOLD = "fold_wrapper"
+TOP = 10
+
+
+@dataclass(frozen=True)
+class Profile:
+    instructions: int
+    file: Path
+
+
+def counted(server: Server, plan: Plan) -> list[Line]:
+    missing = [name for name in ("valgrind", "callgrind_annotate") if shutil.which(name) is None]
+    if missing:
+        return [
+            plain(10, "instructions of a record and of a folded row", f"not measured: {missing[0]} is not installed")
+        ]
+    server.without_worker()
+    record.empty(server)
+    server.forget_staged()
+    server.reset_targets(1000)
+    stop(server)
+    ours = of_calls(server, "record", "SELECT litellm_record_spend($1::jsonb)")
+    bare = of_calls(server, "bare-insert", "INSERT INTO bench.bare (payload) VALUES ($1::jsonb)")
+    lines = [plain(10, "instructions of a record; of a bare insert", f"{ours:,.0f}; {bare:,.0f}", ours / bare)]
+    for logs in ("on", "off"):
+        server.cluster.start()
+        server.forget_staged()
+        server.reset_targets(1000)
+        server.database.query(
+            "SELECT bench.stage(n, n + 499, 1000, 10) FROM generate_series(0, %s, 500) AS n", ROWS - 1
+        )
+        stop(server)
+        statements = [
+            "LOAD 'litellm_spend'",
+            f"SET litellm_spend.write_spend_logs = {logs}",
+            "SELECT litellm_spend.fold()",
+        ]
+        profile = run(server, f"fold-logs-{logs}", statements, f"--toggle-collect={FOLD}")
+        lines.append(
+            plain(10, f"instructions of a folded row, SpendLogs {logs}", f"{profile.instructions / ROWS:,.0f}")
+        )
+    server.cluster.start()
+    return lines
+
+
+def stop(server: Server) -> None:
+    server.database.close()
+    server.cluster.stop()
+
+
+def of_calls(server: Server, name: str, statement: str) -> float:
+    """Instructions of one call with a record, in a transaction of its own."""
+    totals = []
+    for calls in (FEW, MANY):
+        texts = [document.text(calls * 1000 + n, document.FIRST_USER + n, n % 10) for n in range(calls)]
+        statements = [f"PREPARE call (text) AS {statement}", *(f"EXECUTE call ('{text}')" for text in texts)]
+        totals.append(run(server, f"{name}-{calls}", statements).instructions)
+    return (totals[1] - totals[0]) / (MANY - FEW)
+
+
+def run(server: Server, name: str, statements: list[str], *options: str) -> Profile:
+    """Runs statements, a line each, in a backend of its own under callgrind; keeps the profile in .build/log."""
+    output = server.cluster.directory / f"callgrind-{name}"
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", *options]
+    command += [str(bindir() / "postgres"), "--single", "-D", str(server.cluster.data), "bench"]
+    done = subprocess.run(
+        command,
+        input="".join(f"{statement}\n" for statement in statements),
+        cwd=server.cluster.directory,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        **server_user().popen_arguments(),
+    )
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode != 0 or found is None or "ERROR:" in done.stderr:
+        raise RuntimeError(f"callgrind of {name} failed: {done.stderr[-2000:]}")
+    kept = PROJECT / ".build" / "log" / output.name
+    shutil.copy(output, kept)
+    return Profile(int(found[1]), kept)
+
+
+def top(profile: Profile) -> list[str]:
+    """The functions that ran most instructions themselves."""
+    command = ["callgrind_annotate", str(profile.file)]
+    printed = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    costs = [
+        line.strip() for line in printed if re.match(r"\s*[\d,]+ \(\s*[\d.]+%\)", line) and "PROGRAM TOTALS" not in line
+    ]
+    return costs[:TOP]
