@@ -116,7 +116,7 @@ def has_ledger_off(server: Server) -> bool:
 def sql_fold(server: Server, batch: int, *, with_ledger: bool) -> float:
     """Seconds in which sql/pure_sql_fold.sql counts all that is staged, so many rows a transaction."""
     script = (SQL / "pure_sql_fold.sql").read_text()
-    script = re.sub(r"/\*NO LEDGER\*/.*\n" if with_ledger else r"/\*LEDGER\*/.*\n", "", script)
+    script = re.sub(rf"^/\*{'NO LEDGER' if with_ledger else 'LEDGER'}\*/.*\n", "", script, flags=re.MULTILINE)
     xids = [int(xid) for (xid,) in server.database.query("SELECT DISTINCT xid::text FROM litellm_spend.staging")]
     xids.sort()
     step = max(1, batch // PER_CALL)

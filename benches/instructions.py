@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.postgres import PROJECT, bindir, server_user
@@ -25,12 +24,7 @@ FOLD = "fold_wrapper"
 # Without the reading of lines, which is what single-user mode spends most of its time on.
 STATEMENT = "exec_simple_query"
 TOP = 10
-
-
-@dataclass(frozen=True)
-class Profile:
-    instructions: int
-    file: Path
+LOGS = PROJECT / ".build" / "log"
 
 
 def counted(server: Server, plan: Plan) -> list[Line]:
@@ -79,13 +73,12 @@ def of_calls(server: Server, name: str, statement: str) -> float:
     for calls in (FEW, MANY):
         texts = [document.text(calls * 1000 + n, document.FIRST_USER + n, n % 10) for n in range(calls)]
         statements = [f"PREPARE call (text) AS {statement}", *(f"EXECUTE call ('{text}')" for text in texts)]
-        profile = run(server, f"{name}-{calls}", statements, f"--toggle-collect={STATEMENT}")
-        totals.append(profile.instructions)
+        totals.append(run(server, f"{name}-{calls}", statements, f"--toggle-collect={STATEMENT}"))
     return (totals[1] - totals[0]) / (MANY - FEW)
 
 
-def run(server: Server, name: str, statements: list[str], *options: str) -> Profile:
-    """Runs statements, a line each, in a backend of its own under callgrind; keeps the profile in .build/log."""
+def run(server: Server, name: str, statements: list[str], *options: str) -> int:
+    """The instructions of statements, a line each, in a backend of its own under callgrind; keeps the profile."""
     output = server.cluster.directory / f"callgrind-{name}"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", *options]
     command += [str(bindir() / "postgres"), "--single", "-D", str(server.cluster.data), "bench"]
@@ -101,16 +94,17 @@ def run(server: Server, name: str, statements: list[str], *options: str) -> Prof
     found = re.search(r"Collected : (\d+)", done.stderr)
     if done.returncode != 0 or found is None or "ERROR:" in done.stderr:
         raise RuntimeError(f"callgrind of {name} failed: {done.stderr[-2000:]}")
-    kept = PROJECT / ".build" / "log" / output.name
-    shutil.copy(output, kept)
-    return Profile(int(found[1]), kept)
+    shutil.copy(output, LOGS)
+    return int(found[1])
 
 
-def top(profile: Profile) -> list[str]:
-    """The functions that ran most instructions themselves."""
-    command = ["callgrind_annotate", str(profile.file)]
-    printed = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
-    costs = [
-        line.strip() for line in printed if re.match(r"\s*[\d,]+ \(\s*[\d.]+%\)", line) and "PROGRAM TOTALS" not in line
-    ]
-    return costs[:TOP]
+def top_functions() -> dict[str, list[str]]:
+    """Of the last profile of a record and of a fold: the functions that ran most instructions themselves."""
+    files = {"record": LOGS / f"callgrind-record-{MANY}", "fold": LOGS / "callgrind-fold-logs-on"}
+    return {name: top(file) for name, file in files.items() if file.exists()}
+
+
+def top(file: Path) -> list[str]:
+    printed = subprocess.run(["callgrind_annotate", str(file)], capture_output=True, text=True).stdout
+    found = re.findall(r"^ *[\d,]+ \( *([\d.]+%)\)  \S*?:(\S.*?) \[(?:.*/)?(.*)\]$", printed, flags=re.MULTILINE)
+    return [f"{share} {function} ({library})" for share, function, library in found[:TOP]]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.postgres import PROJECT
 
+from . import instructions
 from .report import Line, markdown
 from .runs import Plan
 from .server import SETTINGS, Server
@@ -26,7 +27,7 @@ are this machine's.
 
 {markdown(lines)}
 
-## Where
+{functions()}## Where
 
 | | |
 |---|---|
@@ -66,6 +67,15 @@ are this machine's.
 """
     )
     return PAGE
+
+
+def functions() -> str:
+    """Where the instructions go, if row 10 was measured."""
+    sections = []
+    for name, top in instructions.top_functions().items():
+        lines = "\n".join(top)
+        sections.append(f"Instructions of a {name}, the functions that ran most themselves:\n\n```\n{lines}\n```\n\n")
+    return "".join(sections)
 
 
 def output(*command: str) -> str:

@@ -47,6 +47,7 @@ class Server:
             self.database.execute((SQL / "setup.sql").read_text())
             self.database.execute((SQL / "upsert_each_call.sql").read_text())
             self.database.execute(document.sql_function())
+            self.check_document()
         except BaseException:
             self.cluster.remove()
             raise
@@ -55,6 +56,17 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.database.close()
         self.cluster.remove()
+
+    def check_document(self) -> None:
+        """The record is the same however it is made, and is staged as it is."""
+        text = document.text(7, document.FIRST_USER, 3)
+        same = "SELECT %s::jsonb = bench.document(7, %s, 3)"
+        assert self.database.value(same, text, document.FIRST_USER), "the two forms of the record differ"
+        with self.database.connect(autocommit=False) as connection:
+            connection.execute("SELECT litellm_record_spend(%s::jsonb)", [text])
+            [(stored,)] = connection.execute("SELECT payload = %s::jsonb FROM litellm_spend.staging", [text]).fetchall()
+            connection.rollback()
+        assert stored, "the record is not one that is stored as it comes"
 
     def version(self) -> str:
         return self.database.value("SHOW server_version")
