@@ -33,7 +33,7 @@ stress:          ## the long forms of the tests, about half an hour, on one Post
 fuzz:            ## the fuzz targets, FUZZ_SECONDS (60) each; see fuzz/README.md
 	@scripts/fuzz.sh
 
-bench:           ## measure a release build beside its peers, about 10 minutes; writes docs/benchmarks.md (ROWS=1,3: some rows)
+bench:           ## measure a release build beside its peers, a quarter of an hour; writes docs/benchmarks.md (ROWS=1,3: some rows)
 	@scripts/bench.sh $(PG) $(if $(ROWS),--rows $(ROWS))
 
 bench-scale:     ## the long forms of those rows whose subject is size: millions of rows, gigabytes of records

@@ -14,14 +14,14 @@ class Plan:
 
     runs: int = 5
     """Of each side."""
-    seconds: float = 4.0
+    seconds: float = 3.0
     """Of one run of a side that takes as long as it is told to."""
     rows: int = 200_000
     """Staged for a fold."""
     calls: int = 40
     """Of one run of a side that makes a number of calls."""
     open_loop_seconds: float = 60.0
-    batch_calls: int = 400
+    batch_calls: int = 200
     """Calls with a hundred records each."""
     backlog: int = 200_000
     """Rows that one transaction stages before the worker's memory is looked at."""
