@@ -9,7 +9,7 @@ from .server import Server
 
 UPSERT = "SELECT bench.upsert_each_call({document})"
 BATCH = 100
-BATCH_SCRIPT = "SELECT {function}(payload) FROM bench.batches WHERE n = nextval('bench.next_batch')"
+BATCH_SCRIPT = "SELECT {function}(payload) FROM bench.batches WHERE n = (SELECT nextval('bench.next_batch'))"
 LOGGED = 'SELECT count(*) FROM "LiteLLM_SpendLogs"'
 # From the commit of the record to that of the fold, of every record: both are kept by track_commit_timestamp.
 LAG = """
@@ -27,11 +27,13 @@ def single_calls(server: Server, plan: Plan) -> list[Line]:
         def ours(users: int = users) -> float:
             start_anew(server, users)
             outcome = pgbench.run(server, record.RECORD, users=users, seconds=plan.seconds)
-            return counted_per_second(server, outcome)
+            return counted_per_second(server, outcome, records=1)
 
         def upserts(users: int = users) -> float:
             start_anew(server, users)
-            return pgbench.run(server, UPSERT, users=users, seconds=plan.seconds).calls_per_second
+            outcome = pgbench.run(server, UPSERT, users=users, seconds=plan.seconds)
+            check_counted(server, outcome.calls)
+            return outcome.calls_per_second
 
         mine, theirs = interleaved(plan.runs, ours, upserts)
         what = f"record and fold, 8 clients, {users:,} users; a function that upserts at each call"
@@ -49,12 +51,15 @@ def batches(server: Server, plan: Plan) -> list[Line]:
         def ours(users: int = users) -> float:
             start_anew(server, users)
             script = BATCH_SCRIPT.format(function="litellm_record_spend")
-            return counted_per_second(server, pgbench.run_script(server, script, calls=plan.batch_calls))
+            outcome = pgbench.run_script(server, script, calls=plan.batch_calls)
+            return counted_per_second(server, outcome, records=BATCH)
 
         def upserts(users: int = users) -> float:
             start_anew(server, users)
             script = BATCH_SCRIPT.format(function="bench.upsert_each_call")
-            return pgbench.run_script(server, script, calls=plan.batch_calls // 4).calls_per_second
+            outcome = pgbench.run_script(server, script, calls=plan.batch_calls // 4)
+            check_counted(server, outcome.calls * BATCH)
+            return outcome.calls_per_second
 
         mine, theirs = interleaved(plan.runs, ours, upserts)
         what = f"the same with {BATCH} records a call, {users:,} users"
@@ -68,10 +73,18 @@ def start_anew(server: Server, users: int) -> None:
     server.reset_targets(users)
 
 
-def counted_per_second(server: Server, outcome: pgbench.Outcome) -> float:
+def counted_per_second(server: Server, outcome: pgbench.Outcome, *, records: int) -> float:
     """Calls a second until the last one is folded."""
     waited = seconds_of(lambda: server.database.wait_folded("600 s"))
+    check_counted(server, outcome.calls * records)
     return outcome.calls / (outcome.calls / outcome.calls_per_second + waited)
+
+
+def check_counted(server: Server, records: int) -> None:
+    """Each record is in the log and in the daily rows, once."""
+    logged = server.database.value(LOGGED)
+    daily = server.database.value('SELECT sum(api_requests)::bigint FROM "LiteLLM_DailyUserSpend"')
+    assert logged == daily == records, f"of {records} records {logged} are logged and {daily} counted"
 
 
 def open_loop(server: Server, plan: Plan) -> list[Line]:
