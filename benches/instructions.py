@@ -30,9 +30,8 @@ LOGS = PROJECT / ".build" / "log"
 def counted(server: Server, plan: Plan) -> list[Line]:
     missing = [name for name in ("valgrind", "callgrind_annotate") if shutil.which(name) is None]
     if missing:
-        return [
-            plain(10, "instructions of a record and of a folded row", f"not measured: {missing[0]} is not installed")
-        ]
+        reason = f"not measured: {missing[0]} is not installed"
+        return [plain(10, "instructions of a record and of a folded row", reason)]
     server.without_worker()
     record.empty(server)
     server.forget_staged()
@@ -45,19 +44,16 @@ def counted(server: Server, plan: Plan) -> list[Line]:
         server.cluster.start()
         server.forget_staged()
         server.reset_targets(1000)
-        server.database.query(
-            "SELECT bench.stage(n, n + 499, 1000, 10) FROM generate_series(0, %s, 500) AS n", ROWS - 1
-        )
+        server.database.query("SELECT bench.stage(0, %s, 1000, 10)", ROWS - 1)
         stop(server)
         statements = [
             "LOAD 'litellm_spend'",
             f"SET litellm_spend.write_spend_logs = {logs}",
             "SELECT litellm_spend.fold()",
         ]
-        profile = run(server, f"fold-logs-{logs}", statements, f"--toggle-collect={FOLD}")
-        lines.append(
-            plain(10, f"instructions of a folded row, SpendLogs {logs}", f"{profile.instructions / ROWS:,.0f}")
-        )
+        instructions = run(server, f"fold-logs-{logs}", statements, f"--toggle-collect={FOLD}")
+        figure = f"{instructions / ROWS:,.0f}"
+        lines.append(plain(10, f"instructions of a folded row, SpendLogs {logs}", figure))
     server.cluster.start()
     return lines
 
