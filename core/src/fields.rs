@@ -300,7 +300,8 @@ const ERROR_INFORMATION: Fields = &sorted([
 /// The name only: the price map entry beside it is 10 kB.
 const MODEL_MAP: Fields = &sorted([("model_map_key", Scalar)]);
 
-const MCP_TOOL_CALL: Fields = &sorted([("name", Scalar), ("namespaced_tool_name", Scalar), ("mcp_server_name", Scalar)]);
+const MCP_TOOL_CALL: Fields =
+    &sorted([("name", Scalar), ("namespaced_tool_name", Scalar), ("mcp_server_name", Scalar)]);
 
 #[cfg(test)]
 mod tests {
@@ -328,7 +329,9 @@ mod tests {
     fn keys_in_order_find_their_rules_in_one_pass() {
         each_list(RECORD, &mut |fields| {
             let mut all = InOrder::new(fields);
-            assert!(fields.iter().all(|(name, wanted)| all.rule(name.as_bytes()).is_some_and(|r| std::ptr::eq(r, wanted))));
+            assert!(
+                fields.iter().all(|(name, wanted)| all.rule(name.as_bytes()).is_some_and(|r| std::ptr::eq(r, wanted)))
+            );
             let mut unknown = InOrder::new(fields);
             assert!(unknown.rule(b"~").is_none() && unknown.rule(&[b'~'; 99]).is_none());
         });

@@ -45,7 +45,9 @@ impl<'a> Element<'a> {
     /// if it is an object or an array.
     pub fn container(&self) -> Option<&'a [u8]> {
         match self {
-            Element::Document(container) => word(container, 0).is_ok_and(|header| header & IS_OBJECT != 0).then_some(container),
+            Element::Document(container) => {
+                word(container, 0).is_ok_and(|header| header & IS_OBJECT != 0).then_some(container)
+            }
             Element::Item(child) => child.container().ok(),
         }
     }

@@ -70,21 +70,25 @@ impl Board {
 /// Notes that something has committed, and wakes the worker, or the launcher to start one. False if all
 /// slots are taken.
 pub fn request_fold(database: pg_sys::Oid) -> bool {
-    note(database, |slot| slot.wanted = true)
+    note(database, |slot| !std::mem::replace(&mut slot.wanted, true))
 }
 
 /// Notes that a transaction with staged rows has been prepared.
 pub fn note_prepared(database: pg_sys::Oid) {
-    note(database, |slot| slot.prepared = true);
+    note(database, |slot| !std::mem::replace(&mut slot.prepared, true));
 }
 
-fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot)) -> bool {
+/// Changes a slot and wakes who looks after it, if `change` says that this is news: who was woken by the same
+/// note before has yet to read it.
+fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot) -> bool) -> bool {
     let (pid, noted) = {
         let mut board = BOARD.exclusive();
         let launcher = board.launcher_pid;
         match board.slot(database) {
             Some(slot) => {
-                change(slot);
+                if !change(slot) {
+                    return true;
+                }
                 (if slot.worker_pid != 0 { slot.worker_pid } else { launcher }, true)
             }
             None => {

@@ -114,8 +114,14 @@ fn serve(database: pg_sys::Oid) {
                     if !board::is_wanted(database) {
                         return;
                     }
-                } else if signals::wait(Some(linger)) && board::is_wanted(database) {
-                    collect(settings::fold_interval());
+                } else {
+                    // First, for a wait for a lock may have used up the latch of a commit.
+                    if !board::is_wanted(database) {
+                        signals::wait(Some(linger));
+                    }
+                    if board::is_wanted(database) {
+                        collect(settings::fold_interval());
+                    }
                 }
             }
             Err(failure) => {

@@ -31,7 +31,10 @@ pub fn read_everything(bytes: &[u8]) {
         let _ = SpendRecord::decode(&json);
         let sanitised = sanitise(json, true);
         let decoded = SpendRecord::decode(&sanitised.json);
-        assert!(!vouched_for || !sanitised.changed && decoded.is_ok(), "vouched for {sanitised:?}, which is {decoded:?}");
+        assert!(
+            !vouched_for || !sanitised.changed && decoded.is_ok(),
+            "vouched for {sanitised:?}, which is {decoded:?}"
+        );
     }
     assert!(read <= most);
 }
