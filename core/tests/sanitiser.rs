@@ -9,6 +9,7 @@ use litellm_spend_core::fields::{Fields, RECORD, Rule, rule};
 use litellm_spend_core::json::Json;
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::sanitise::sanitise;
+use litellm_spend_core::unchanged::is_vouched_for;
 use proptest::prelude::*;
 
 mod support;
@@ -237,6 +238,15 @@ proptest! {
     }
 
     /// The row of a record that the sanitiser saw holds no needle; of one that it did not see, no key.
+    #[test]
+    fn what_is_vouched_for_is_stored_as_it_came(record in record(), store_prompts in any::<bool>()) {
+        let bytes = support::container::container(&record);
+        if is_vouched_for(&bytes, store_prompts) {
+            let sanitised = sanitise(record, store_prompts);
+            prop_assert!(!sanitised.changed && SpendRecord::decode(&sanitised.json).is_ok());
+        }
+    }
+
     #[test]
     fn any_record_is_decoded_or_refused(record in record()) {
         if let Ok(decoded) = SpendRecord::decode(&record) {
