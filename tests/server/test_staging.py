@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from psycopg.types.json import Jsonb
 from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
-from harness.records import assert_counted, spend_records
+from harness.records import assert_counted, spend_record, spend_records, totals
 from harness.waiting import wait_until
 
 HEAP = "SELECT sum(pg_relation_size(s))::bigint FROM unnest(ARRAY['litellm_spend.staging_0', \
@@ -97,3 +98,14 @@ def test_a_recorder_steps_over_a_locked_segment_without_waiting(quick: Database)
         assert segments == (2,)
     quick.wait_folded()
     assert_counted(quick, records)
+
+
+def test_records_too_large_for_a_page_are_counted_like_those_beside_them(database: Database) -> None:
+    """They go to TOAST, and must be found through the index all the same."""
+    incompressible = [hashlib.sha512(str(n).encode()).hexdigest() for n in range(300)]
+    large = {"metadata": {"spend_logs_metadata": incompressible}}
+    for count in (1, 3, 250):
+        batch = [spend_record(request_id=f"{count}-{n}", **(large if n % 3 == 0 else {})) for n in range(count)]
+        assert database.record(batch) == count
+    database.wait_folded()
+    assert totals(database)["logs"] == (254, 254 * 0.25)
