@@ -42,9 +42,10 @@ unsafe fn form(relation: pg_sys::Relation, common: &Common, row: i32, payload: &
     unsafe {
         let payload = jsonb::datum(payload);
         let now = pg_sys::GetCurrentTimestamp();
-        let values: [pg_sys::Datum; COLUMNS] =
+        // Mutable, because before Postgres 18 the signature asks for that.
+        let mut values: [pg_sys::Datum; COLUMNS] =
             [common.xid.into(), common.origin.into(), now.into(), row.into(), payload];
-        let tuple = pg_sys::heap_form_tuple((*relation).rd_att, values.as_ptr(), [false; COLUMNS].as_ptr());
+        let tuple = pg_sys::heap_form_tuple((*relation).rd_att, values.as_mut_ptr(), [false; COLUMNS].as_mut_ptr());
         pg_sys::pfree(payload.cast_mut_ptr());
         tuple
     }
