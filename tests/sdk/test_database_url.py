@@ -38,7 +38,9 @@ def test_another_schema_than_the_servers_is_told(database: Database, litellm: In
 
 def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm: Interpreter) -> None:
     url = "postgresql://app:needle-4711@127.0.0.1:1/none?statement_timeot=5"
-    ran = litellm.run_code(GIVE_UP_SOON + REGISTER + "call(); say(text=repr(logger) + str(logger.stats()))", url=url)
+    tried = "wait_until(lambda: logger.stats().last_error, 'a first attempt to send')"
+    shown = "say(text=repr(logger) + str(logger.stats()))"
+    ran = litellm.run_code(f"{GIVE_UP_SOON}{REGISTER}call()\n{tried}\n{shown}", url=url)
     assert "unknown parameter 'statement_timeot'" in ran.log_lines()[0]
     assert "needle-4711" not in ran.log + ran.sdk["text"]
 
