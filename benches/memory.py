@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import psycopg
+
+from harness.memory import anonymous_kb
 
 from . import record
 from .report import Line, below
@@ -72,12 +73,3 @@ def peak_of_worker(server: Server) -> float:
         watcher.join()
     assert peak > 0, "no worker was seen"
     return peak / 1024
-
-
-def anonymous_kb(pid: int) -> int:
-    """The process's own memory; 0 if it is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from conftest import Tell, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.memory import anonymous_kb
 from harness.records import spend_record, totals
 from harness.waiting import wait_until
 
@@ -42,15 +42,6 @@ def lines(count: int) -> Iterator[str]:
     for start in range(0, count, LINES_AT_A_TIME):
         numbers = range(start, min(start + LINES_AT_A_TIME, count))
         yield "".join(f"{template.replace('%', str(n)).replace('?', str(n % 50))}\n" for n in numbers)
-
-
-def anonymous_kb(pid: int) -> int:
-    """The process's own memory; 0 if it is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)
 
 
 def copy(connection: psycopg.Connection, count: int, *, kill_after: int | None = None, cluster: Cluster) -> int:

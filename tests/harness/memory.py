@@ -1,0 +1,14 @@
+"""What a process of the server takes of memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def anonymous_kb(pid: int) -> int:
+    """The process's own memory; 0 if it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)
