@@ -72,9 +72,7 @@ pub fn open_segment() -> Result<(usize, pg_sys::Oid)> {
 fn current_segment() -> Result<usize> {
     // SAFETY: the session's database is set before any function can run in it.
     let database = unsafe { pg_sys::MyDatabaseId };
-    if board::is_available()
-        && let Some(segment) = board::segment(database)
-    {
+    if let Some(segment) = board::segment(database) {
         return Ok(segment);
     }
     let segment = Spi::connect(|client| -> Result<usize> {
@@ -86,9 +84,7 @@ fn current_segment() -> Result<usize> {
             Ok(segment.map_or(0, |segment| usize::from(segment.unsigned_abs()) % SEGMENTS))
         })
     })?;
-    if board::is_available() {
-        board::note_segment_read(database, segment);
-    }
+    board::note_segment_read(database, segment);
     Ok(segment)
 }
 

@@ -159,10 +159,8 @@ fn set_current(client: &mut SpiClient, segment: usize) -> Result<()> {
 
 /// Tells recorders which segment to use.
 fn note(segment: usize) {
-    if board::is_available() {
-        // SAFETY: the session's database is set before any function can run in it.
-        board::note_segment(unsafe { pg_sys::MyDatabaseId }, segment);
-    }
+    // SAFETY: the session's database is set before any function can run in it.
+    board::note_segment(unsafe { pg_sys::MyDatabaseId }, segment);
 }
 
 /// Locks the segment without waiting, so that no recorder holds it, and then looks with a fresh

@@ -7,6 +7,7 @@ use crate::jsonb;
 
 /// Columns of a segment, in the order of `sql/staging.sql`: xid, origin, staged_at, seq, payload.
 const COLUMNS: usize = 5;
+
 /// What the rows of a call have in common.
 pub struct Common {
     /// Their top-level transaction.

@@ -101,23 +101,30 @@ fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot) -> bool) -> bool {
     noted
 }
 
-/// The staging segment that recorders of this database are to use, if it is noted.
+/// The staging segment that recorders of this database are to use, if there is a board and it is noted there.
 pub fn segment(database: pg_sys::Oid) -> Option<usize> {
+    if !is_available() {
+        return None;
+    }
     let board = BOARD.share();
     board.slots.iter().find(|slot| slot.database == database)?.segment.map(usize::from)
 }
 
 /// Notes which segment is in use, as a rotation has it.
 pub fn note_segment(database: pg_sys::Oid, segment: usize) {
-    if let Some(slot) = BOARD.exclusive().slot(database) {
-        slot.segment = u8::try_from(segment).ok();
-    }
+    change_segment(database, |_| u8::try_from(segment).ok());
 }
 
 /// Notes what a recorder has read, unless a rotation has noted something newer meanwhile.
 pub fn note_segment_read(database: pg_sys::Oid, segment: usize) {
-    if let Some(slot) = BOARD.exclusive().slot(database) {
-        slot.segment = slot.segment.or(u8::try_from(segment).ok());
+    change_segment(database, |noted| noted.or(u8::try_from(segment).ok()));
+}
+
+fn change_segment(database: pg_sys::Oid, change: impl FnOnce(Option<u8>) -> Option<u8>) {
+    if is_available()
+        && let Some(slot) = BOARD.exclusive().slot(database)
+    {
+        slot.segment = change(slot.segment);
     }
 }
 
