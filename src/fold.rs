@@ -1,6 +1,6 @@
-//! The fold: one transaction that counts a batch of staged rows in every target and marks them consumed
-//! (invariants 1 and 2). Cursor, batch, what the batch counts (`count`, in parts where a record fails:
-//! `isolation`), cursor.
+//! The fold: one transaction that counts staged rows in every target and marks them consumed (invariants 1
+//! and 2). Cursor, how much to count (`batches`), reading (`batch`), counting (`count`, in parts where a record
+//! fails: `isolation`), cursor.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -10,6 +10,7 @@ use crate::session;
 
 pub mod adoption;
 mod batch;
+mod batches;
 mod budget;
 mod count;
 mod counted_days;
@@ -40,7 +41,7 @@ mod windows;
 pub use guard::installed_and_unlocked;
 pub use rotation::{needs_rotation, next_truncation, prepared_transactions_hold_rows, rotate};
 
-/// What one batch did.
+/// What one fold did.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Folded {
     /// Staged rows consumed.
@@ -49,7 +50,7 @@ pub struct Folded {
     pub more: bool,
 }
 
-/// Counts of a batch, added to the cursor's totals.
+/// Counts of a fold, added to the cursor's totals.
 #[derive(Debug, Default)]
 struct Tally {
     folded: usize,
@@ -80,7 +81,7 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
         let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;
         let mut rows = 0;
         loop {
-            let folded = fold_batch()?;
+            let folded = fold_once()?;
             rows += folded.rows;
             if !folded.more && !std::mem::take(&mut window_is_old) {
                 rotate()?;
@@ -91,21 +92,19 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
     Ok(i64::try_from(rows).unwrap_or(i64::MAX))
 }
 
-/// Folds one batch in the running transaction, which must be READ COMMITTED, under `session::pinned`.
-pub fn fold_batch() -> Result<Folded> {
+/// Folds in the running transaction, which must be READ COMMITTED, under `session::pinned`.
+pub fn fold_once() -> Result<Folded> {
     version::check()?;
     Spi::connect_mut(|client| {
         let mut cursor = cursor::Cursor::lock(client)?;
-        let window = cursor.open_window(client)?;
-        let batch = batch::read(client, &window)?;
-        if batch.rows.is_empty() {
+        cursor.open_window(client)?;
+        let (consumed, tally) = batches::count(&cursor)?;
+        if consumed.rows == 0 {
             cursor.close_window(client)?;
             return Ok(Folded::default());
         }
-        let tally = isolation::count(client, &batch.rows)?;
-        let folded = Folded { rows: batch.rows.len(), more: !batch.is_last };
-        rotation::note_read(client, &batch)?;
-        cursor.advance(client, &batch, &tally)?;
-        Ok(folded)
+        rotation::note_read(client, &consumed)?;
+        cursor.advance(client, &consumed, &tally)?;
+        Ok(Folded { rows: consumed.rows, more: !consumed.is_last })
     })
 }

@@ -20,6 +20,7 @@ static DEDUPE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(7 * 86_400);
 static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
 static LINGER: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 static BATCH_ROWS: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+static FOLD_ROWS: GucSetting<i32> = GucSetting::<i32>::new(100_000);
 static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(32 * 1024);
 static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static SEGMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
@@ -85,6 +86,11 @@ pub fn linger() -> Duration {
 /// Most staged rows in one batch.
 pub fn batch_rows() -> usize {
     usize::try_from(BATCH_ROWS.get()).unwrap_or(1)
+}
+
+/// After how many staged rows a fold reads no further batch.
+pub fn fold_rows() -> usize {
+    usize::try_from(FOLD_ROWS.get()).unwrap_or(1)
 }
 
 /// Most bytes of staged rows in one batch.
@@ -194,14 +200,21 @@ pub fn define() {
     );
     define_int(
         c"litellm_spend.batch_rows",
-        c"Most staged rows that one batch of a fold counts.",
+        c"Most staged rows that a fold has in memory at a time: a batch.",
         &BATCH_ROWS,
         (1, 1_000_000),
         GucFlags::default(),
     );
     define_int(
+        c"litellm_spend.fold_rows",
+        c"Staged rows after which a fold writes its sums and commits; it ends with the batch that reaches it.",
+        &FOLD_ROWS,
+        (1, 10_000_000),
+        GucFlags::default(),
+    );
+    define_int(
         c"litellm_spend.batch_size",
-        c"Most bytes of staged rows that one batch of a fold counts; a larger row is a batch of its own.",
+        c"Most bytes of staged rows in one batch of a fold; a larger row is a batch of its own.",
         &BATCH_SIZE,
         (64, 1024 * 1024),
         GucFlags::UNIT_KB,

@@ -1,46 +1,96 @@
-//! What a batch of records adds up to in every target, computed in memory and written once
+//! What the records of a fold add up to in every target, computed in memory and written once
 //! (invariants 2 and 14). The result does not depend on the order of the records but for
 //! `model_group` and a tag row's `request_id`, where the first writer wins.
 
-use crate::budget_window::{self, HolderSpends};
-use crate::daily::{self, DailyKind, DailyRows, DailyShape};
-use crate::entity::EntityTotals;
-use crate::model_usage::{self, ModelUsageRows};
+use crate::budget_window::{self, HolderSpends, HolderTotals};
+use crate::daily::{self, DailyKey, DailyKind, DailyRow, DailyRows, DailyShape, DailyTotals};
+use crate::entity::{EntityKind, EntitySpend, EntityTotals};
+use crate::model_usage::{self, ModelUsageRows, ModelUsageTotals};
+use crate::named::{Dates, Named};
+use crate::names::{Name, Names};
 use crate::record::SpendRecord;
-use crate::request_errors::{self, RequestErrorRows};
-use crate::tool_spend::{self, ToolSpendRows};
+use crate::request_errors::{self, RequestErrorRows, RequestErrorTotals};
+use crate::tool_spend::{self, ToolSpendRows, ToolSpendTotals};
 
-/// Sums of a batch.
+/// Sums of a fold.
 #[derive(Debug, Default)]
-pub struct Totals<'a> {
-    pub entities: EntityTotals<'a>,
-    pub model_usage: ModelUsageRows<'a>,
-    pub tool_spend: ToolSpendRows<'a>,
-    pub request_errors: RequestErrorRows<'a>,
+pub struct Totals {
+    names: Names,
+    dates: Dates,
+    /// The key of each daily table, `None` for one that is not written.
+    shapes: [Option<DailyShape>; DailyKind::ALL.len()],
+    daily: [DailyTotals; DailyKind::ALL.len()],
+    entities: EntityTotals,
+    model_usage: ModelUsageTotals,
+    tool_spend: ToolSpendTotals,
+    request_errors: RequestErrorTotals,
     /// In the order of `budget_window::HOLDERS`.
-    pub window_holders: [HolderSpends<'a>; budget_window::HOLDERS.len()],
-    daily: [DailyRows<'a>; DailyKind::ALL.len()],
+    holders: [HolderTotals; budget_window::HOLDERS.len()],
 }
 
-impl<'a> Totals<'a> {
-    /// Adds one record. `shape_of` tells the key of each daily table, `None` for one that is not written.
-    pub fn add(&mut self, record: &SpendRecord<'a>, shape_of: impl Fn(DailyKind) -> Option<DailyShape>) {
-        self.entities.add(record);
-        for kind in DailyKind::ALL {
-            if let Some(shape) = shape_of(kind) {
-                daily::add(&mut self.daily[kind as usize], kind, shape, record);
+impl Totals {
+    /// `shape_of` tells the key of each daily table, `None` for one that is not written.
+    pub fn new(shape_of: impl Fn(DailyKind) -> Option<DailyShape>) -> Self {
+        Totals { shapes: DailyKind::ALL.map(shape_of), ..Totals::default() }
+    }
+
+    /// Adds one record.
+    pub fn add(&mut self, record: &SpendRecord) {
+        let names = &mut self.names;
+        let named = Named::new(names, &mut self.dates, record);
+        self.entities.add(names, &named, record);
+        for (kind, shape) in DailyKind::ALL.into_iter().zip(self.shapes) {
+            if let Some(shape) = shape {
+                daily::add(&mut self.daily[kind as usize], names, kind, shape, &named, record);
             }
         }
-        model_usage::add(&mut self.model_usage, record);
-        tool_spend::add(&mut self.tool_spend, record);
-        request_errors::add(&mut self.request_errors, record);
-        for (holders, holder) in self.window_holders.iter_mut().zip(budget_window::HOLDERS) {
-            budget_window::add(holders, holder, record);
+        model_usage::add(&mut self.model_usage, names, &named, record);
+        tool_spend::add(&mut self.tool_spend, names, &named, record);
+        request_errors::add(&mut self.request_errors, &named, record);
+        for (totals, holder) in self.holders.iter_mut().zip(budget_window::HOLDERS) {
+            budget_window::add(totals, names, holder, record);
         }
     }
 
-    pub fn daily(&self, kind: DailyKind) -> &DailyRows<'a> {
-        &self.daily[kind as usize]
+    pub fn daily(&self, kind: DailyKind) -> DailyRows<'_> {
+        daily::rows(&self.daily[kind as usize], &self.names)
+    }
+
+    pub fn entities(&self, kind: EntityKind) -> EntitySpend<'_> {
+        self.entities.of(kind, &self.names)
+    }
+
+    pub fn model_usage(&self) -> ModelUsageRows<'_> {
+        model_usage::rows(&self.model_usage, &self.names)
+    }
+
+    pub fn tool_spend(&self) -> ToolSpendRows<'_> {
+        tool_spend::rows(&self.tool_spend, &self.names)
+    }
+
+    pub fn request_errors(&self) -> RequestErrorRows<'_> {
+        request_errors::rows(&self.request_errors, &self.names)
+    }
+
+    /// What was spent on keys or teams that may have budget windows.
+    pub fn holders(&self, holder: EntityKind) -> HolderSpends<'_> {
+        let found = budget_window::HOLDERS.into_iter().zip(&self.holders).find(|(kind, _)| *kind == holder);
+        found.map(|(_, totals)| budget_window::spends(totals, &self.names)).unwrap_or_default()
+    }
+
+    /// How many rows of targets they change.
+    pub fn rows(&self) -> usize {
+        self.daily_rows() + self.entities.len() + self.model_usage.len() + self.tool_spend.len()
+            + self.request_errors.len()
+    }
+
+    /// Bytes that they take, about: those of names and of daily rows, which are the largest.
+    pub fn bytes(&self) -> usize {
+        self.names.bytes() + self.rows() * size_of::<(DailyKey<Name>, DailyRow<Name>)>()
+    }
+
+    fn daily_rows(&self) -> usize {
+        self.daily.iter().map(DailyTotals::len).sum()
     }
 }
 
@@ -51,7 +101,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::entity::EntityKind;
     use crate::json::Json;
 
     const FULL: DailyShape = DailyShape { has_mcp_tool: true, has_endpoint: true, has_model_group: false };
@@ -87,21 +136,21 @@ mod tests {
     /// Folds `order` in batches that end where `cuts` says and adds the batches up per daily user row.
     fn folded(texts: &[String], order: &[usize], cuts: &[bool]) -> (BTreeMap<String, (f64, i64, i64, i64)>, f64) {
         let (mut rows, mut spend) = (BTreeMap::<String, (f64, i64, i64, i64)>::new(), 0.0);
-        let mut totals = Totals::default();
+        let mut totals = Totals::new(|_| Some(FULL));
         for (at, index) in order.iter().enumerate() {
             let json = Json::from_text(&texts[*index]).unwrap();
             let record = SpendRecord::decode(&json).unwrap();
-            totals.add(&record, |_| Some(FULL));
+            totals.add(&record);
             if cuts[at] || at + 1 == order.len() {
                 for (key, row) in totals.daily(DailyKind::User) {
                     let sum = rows.entry(format!("{} {}", key.entity, key.date)).or_default();
-                    sum.0 += row.spend.value();
-                    sum.1 += row.prompt_tokens;
-                    sum.2 += row.successful_requests;
-                    sum.3 += row.failed_requests;
+                    sum.0 += row.sums.spend.value();
+                    sum.1 += row.sums.prompt_tokens;
+                    sum.2 += row.sums.successful_requests;
+                    sum.3 += row.sums.failed_requests;
                 }
-                spend += totals.entities.of(EntityKind::User).values().map(|sum| sum.value()).sum::<f64>();
-                totals = Totals::default();
+                spend += totals.entities(EntityKind::User).values().map(|sum| sum.value()).sum::<f64>();
+                totals = Totals::new(|_| Some(FULL));
             }
         }
         (rows, spend)
@@ -139,11 +188,11 @@ mod tests {
             r#"{"request_id":"r","spend":2,"startTime":0,"endTime":1,"prompt_tokens":3,"internal_call_origin":"x"}"#,
         );
         let json = json.unwrap();
-        let mut totals = Totals::default();
-        totals.add(&SpendRecord::decode(&json).unwrap(), |_| Some(FULL));
-        let row = totals.daily(DailyKind::User).values().next().unwrap();
-        assert_eq!((row.spend.value(), row.prompt_tokens), (2.0, 3));
-        assert_eq!((row.api_requests, row.successful_requests, row.timed_requests), (0, 0, 0));
+        let mut totals = Totals::new(|_| Some(FULL));
+        totals.add(&SpendRecord::decode(&json).unwrap());
+        let sums = totals.daily(DailyKind::User).into_values().next().unwrap().sums;
+        assert_eq!((sums.spend.value(), sums.prompt_tokens), (2.0, 3));
+        assert_eq!((sums.api_requests, sums.successful_requests, sums.timed_requests), (0, 0, 0));
     }
 
     #[test]
@@ -154,10 +203,9 @@ mod tests {
         ];
         let jsons = texts.map(|text| Json::from_text(text).unwrap());
         let rows_with = |has_endpoint| {
-            let mut totals = Totals::default();
+            let mut totals = Totals::new(|_| Some(DailyShape { has_endpoint, ..FULL }));
             for json in &jsons {
-                let shape = DailyShape { has_endpoint, ..FULL };
-                totals.add(&SpendRecord::decode(json).unwrap(), |_| Some(shape));
+                totals.add(&SpendRecord::decode(json).unwrap());
             }
             totals.daily(DailyKind::Team).len()
         };
@@ -167,8 +215,8 @@ mod tests {
     #[test]
     fn a_daily_table_that_is_not_there_gets_no_rows() {
         let json = Json::from_text(r#"{"request_id":"r","spend":1,"startTime":0}"#).unwrap();
-        let mut totals = Totals::default();
-        totals.add(&SpendRecord::decode(&json).unwrap(), |kind| (kind != DailyKind::Team).then_some(FULL));
+        let mut totals = Totals::new(|kind| (kind != DailyKind::Team).then_some(FULL));
+        totals.add(&SpendRecord::decode(&json).unwrap());
         assert_eq!((totals.daily(DailyKind::User).len(), totals.daily(DailyKind::Team).len()), (1, 0));
     }
 }

@@ -5,11 +5,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use jiff::{Span, Timestamp, tz::TimeZone};
 
 use crate::entity::EntityKind;
 use crate::json::Json;
 use crate::moment::Moment;
+use crate::names::{Name, Names};
 use crate::record::SpendRecord;
 use crate::sum::Sum;
 
@@ -28,15 +30,28 @@ pub fn entity_type(holder: EntityKind) -> &'static str {
     if holder == EntityKind::Key { "key" } else { "team" }
 }
 
-/// What a batch spent, in US dollars, on keys or teams that may have windows: by id, in byte order.
-pub type HolderSpends<'a> = BTreeMap<Cow<'a, str>, Sum>;
+/// What a fold spent, in US dollars, on keys or teams that may have windows, as it is summed up.
+pub type HolderTotals = HashMap<Name, Sum>;
 
-/// Adds a record's key or team; a request that costs nothing opens no window.
-pub fn add<'a>(holders: &mut HolderSpends<'a>, holder: EntityKind, record: &SpendRecord<'a>) {
+/// The same by id, in byte order.
+pub type HolderSpends<'n> = BTreeMap<&'n str, Sum>;
+
+/// The key or team whose windows a record adds to; a request that costs nothing opens no window.
+pub fn holder_id<'r>(holder: EntityKind, record: &'r SpendRecord) -> Option<&'r str> {
     let id = if holder == EntityKind::Key { record.charged_key() } else { &record.team_id };
-    if !id.is_empty() && record.spend != 0.0 {
-        holders.entry(id.clone()).or_default().add(record.spend);
+    (!id.is_empty() && record.spend != 0.0).then_some(id)
+}
+
+/// Adds a record's key or team.
+pub fn add(totals: &mut HolderTotals, names: &mut Names, holder: EntityKind, record: &SpendRecord) {
+    if let Some(id) = holder_id(holder, record) {
+        totals.entry(names.intern(id)).or_default().add(record.spend);
     }
+}
+
+/// The spends with their names, in order.
+pub fn spends<'n>(totals: &HolderTotals, names: &'n Names) -> HolderSpends<'n> {
+    totals.iter().map(|(id, sum)| (names.text(*id), *sum)).collect()
 }
 
 /// One window of a holder.

@@ -1,14 +1,15 @@
 //! The daily tables: one row per entity, UTC day, key, model, provider, tool and endpoint. The key is
 //! a real tuple, grouped by just those columns that the table's unique index has.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+
 use crate::endpoint;
+use crate::named::Named;
+use crate::names::{Name, Names};
 use crate::record::{CallOrigin, SpendRecord};
 use crate::sum::Sum;
-
-type Text<'a> = Cow<'a, str>;
 
 /// A daily table that the fold writes; the order is that in which LiteLLM writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,17 +56,17 @@ impl DailyKind {
         }
     }
 
-    /// The entities whose row a record belongs to. A missing user or team is `''`: the UI's global
-    /// pages read those rows.
-    fn entities<'a>(self, record: &SpendRecord<'a>) -> Vec<Text<'a>> {
-        let if_named = |name: &Text<'a>| if name.is_empty() { Vec::new() } else { vec![name.clone()] };
+    /// The entity whose row a record belongs to; a missing user or team is `''`: the UI's global pages read
+    /// those rows. A record may have several tags.
+    fn entity(self, named: &Named) -> Option<Name> {
+        let if_named = |name: Name| (!name.is_empty()).then_some(name);
         match self {
-            DailyKind::User => vec![record.user.clone()],
-            DailyKind::Team => vec![record.team_id.clone()],
-            DailyKind::Organization => if_named(&record.organization_id),
-            DailyKind::EndUser => if_named(&record.end_user),
-            DailyKind::Agent => record.agent_id.iter().flat_map(if_named).collect(),
-            DailyKind::Tag => record.tags.clone(),
+            DailyKind::User => Some(named.user),
+            DailyKind::Team => Some(named.team),
+            DailyKind::Organization => if_named(named.organization),
+            DailyKind::EndUser => if_named(named.end_user),
+            DailyKind::Agent => if_named(named.agent),
+            DailyKind::Tag => None,
         }
     }
 }
@@ -79,27 +80,33 @@ pub struct DailyShape {
 }
 
 /// The unique key. The order of the fields is that of the index, so that rows are locked in its order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DailyKey<'a> {
-    pub entity: Text<'a>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DailyKey<T> {
+    pub entity: T,
     /// `YYYY-MM-DD`, UTC.
-    pub date: String,
-    pub api_key: Text<'a>,
-    pub model: Text<'a>,
-    pub custom_llm_provider: Text<'a>,
-    pub mcp_namespaced_tool_name: Text<'a>,
+    pub date: T,
+    pub api_key: T,
+    pub model: T,
+    pub custom_llm_provider: T,
+    pub mcp_namespaced_tool_name: T,
     pub endpoint: &'static str,
     /// `""` where the index lacks it, and the row keeps its first writer's.
-    pub model_group: Text<'a>,
+    pub model_group: T,
 }
 
-/// What a batch adds to one row.
+/// What a fold adds to one row.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DailyRow<'a> {
+pub struct DailyRow<T> {
     /// Mostly not part of the key: the first writer's stays, as in LiteLLM.
-    pub model_group: Text<'a>,
-    /// For the tag table: the first request of the batch.
-    pub request_id: Text<'a>,
+    pub model_group: T,
+    /// For the tag table: the first request of the fold.
+    pub request_id: T,
+    pub sums: DailySums,
+}
+
+/// The numbers of one row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DailySums {
     pub prompt_tokens: i64,
     pub completion_tokens: i64,
     pub cache_read_input_tokens: i64,
@@ -117,53 +124,74 @@ pub struct DailyRow<'a> {
     pub autorouter_savings_spend: Sum,
 }
 
+/// Rows as they are summed up.
+pub type DailyTotals = HashMap<DailyKey<Name>, DailyRow<Name>>;
+
 /// Rows by key, in the order in which they are locked.
-pub type DailyRows<'a> = BTreeMap<DailyKey<'a>, DailyRow<'a>>;
+pub type DailyRows<'n> = BTreeMap<DailyKey<&'n str>, DailyRow<&'n str>>;
 
 /// Adds a record to the rows of `kind` that it belongs to.
-pub fn add<'a>(rows: &mut DailyRows<'a>, kind: DailyKind, shape: DailyShape, record: &SpendRecord<'a>) {
-    for entity in kind.entities(record) {
+pub fn add(
+    totals: &mut DailyTotals,
+    names: &mut Names,
+    kind: DailyKind,
+    shape: DailyShape,
+    named: &Named,
+    record: &SpendRecord,
+) {
+    let mut add_to = |entity: Name, names: &mut Names| {
         let key = DailyKey {
             entity,
-            date: record.start.utc_date(),
-            api_key: record.api_key.clone(),
-            model: record.model.clone(),
-            custom_llm_provider: record.custom_llm_provider.clone(),
-            mcp_namespaced_tool_name: match &record.mcp_namespaced_tool_name {
-                Some(tool) if shape.has_mcp_tool => tool.clone(),
-                _ => Cow::Borrowed(""),
-            },
+            date: named.date,
+            api_key: named.api_key,
+            model: named.model,
+            custom_llm_provider: named.provider,
+            mcp_namespaced_tool_name: if shape.has_mcp_tool { named.mcp_tool } else { Name::EMPTY },
             endpoint: if shape.has_endpoint { endpoint::of_call_type(&record.call_type) } else { "" },
-            model_group: if shape.has_model_group { record.model_group.clone() } else { Cow::Borrowed("") },
+            model_group: if shape.has_model_group { named.model_group } else { Name::EMPTY },
         };
-        rows.entry(key).or_insert_with(|| DailyRow::first(record)).add(record);
+        let row = totals.entry(key).or_insert_with(|| DailyRow {
+            model_group: named.model_group,
+            request_id: if kind == DailyKind::Tag { names.intern(&record.request_id) } else { Name::EMPTY },
+            sums: DailySums::default(),
+        });
+        row.sums.add(record);
+    };
+    if let Some(entity) = kind.entity(named) {
+        add_to(entity, names);
+    }
+    if kind == DailyKind::Tag {
+        for tag in &record.tags {
+            let tag = names.intern(tag);
+            add_to(tag, names);
+        }
     }
 }
 
-impl<'a> DailyRow<'a> {
-    fn first(record: &SpendRecord<'a>) -> Self {
-        DailyRow {
-            model_group: record.model_group.clone(),
-            request_id: record.request_id.clone(),
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            cache_read_input_tokens: 0,
-            cache_creation_input_tokens: 0,
-            spend: Sum::default(),
-            api_requests: 0,
-            successful_requests: 0,
-            failed_requests: 0,
-            total_response_time_ms: 0,
-            timed_requests: 0,
-            compression_saved_tokens: 0,
-            compression_savings_spend: Sum::default(),
-            prompt_caching_savings_spend: Sum::default(),
-            gateway_injected_caching_savings_spend: Sum::default(),
-            autorouter_savings_spend: Sum::default(),
-        }
-    }
+/// The rows with their names, in order.
+pub fn rows<'n>(totals: &DailyTotals, names: &'n Names) -> DailyRows<'n> {
+    let text = |name| names.text(name);
+    totals
+        .iter()
+        .map(|(key, row)| {
+            let key = DailyKey {
+                entity: text(key.entity),
+                date: text(key.date),
+                api_key: text(key.api_key),
+                model: text(key.model),
+                custom_llm_provider: text(key.custom_llm_provider),
+                mcp_namespaced_tool_name: text(key.mcp_namespaced_tool_name),
+                endpoint: key.endpoint,
+                model_group: text(key.model_group),
+            };
+            let model_group = text(row.model_group);
+            (key, DailyRow { model_group, request_id: text(row.request_id), sums: row.sums.clone() })
+        })
+        .collect()
+}
 
-    fn add(&mut self, record: &SpendRecord<'a>) {
+impl DailySums {
+    fn add(&mut self, record: &SpendRecord) {
         let is_callers = record.origin == CallOrigin::Caller;
         let requests = i64::from(is_callers && !record.is_billed_retry);
         let timed = !record.is_failure && is_callers && record.request_duration_ms >= 0;

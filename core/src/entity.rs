@@ -1,13 +1,14 @@
 //! The entities that carry a running `spend`, in the order in which LiteLLM locks their tables
 //! (db_spend_update_writer.py), and the spend that a batch adds to each.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+
+use crate::named::Named;
+use crate::names::{Name, Names};
 use crate::record::SpendRecord;
 use crate::sum::Sum;
-
-type Text<'a> = Cow<'a, str>;
 
 /// A kind of entity; the order is LiteLLM's table order (invariant 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,53 +93,62 @@ impl EntityKind {
 
 /// The key of an entity's row: one id, or for a membership the group's and the user's. The second is
 /// `""` where the table has one key column.
-pub type EntityId<'a> = (Text<'a>, Text<'a>);
+pub type EntityId<'n> = (&'n str, &'n str);
 
 /// Spend in US dollars by id, in byte order (`COLLATE "C"`), the order in which rows are locked.
-pub type EntitySpend<'a> = BTreeMap<EntityId<'a>, Sum>;
+pub type EntitySpend<'n> = BTreeMap<EntityId<'n>, Sum>;
 
-/// What a batch adds to the entities of each kind.
+/// What a fold adds to the entities of each kind.
 #[derive(Debug, Default)]
-pub struct EntityTotals<'a> {
-    by_kind: [EntitySpend<'a>; EntityKind::ALL.len()],
+pub struct EntityTotals {
+    by_kind: [HashMap<(Name, Name), Sum>; EntityKind::ALL.len()],
 }
 
-impl<'a> EntityTotals<'a> {
+impl EntityTotals {
     /// Adds a record to each entity that it names; a record that costs nothing still touches them.
-    pub fn add(&mut self, record: &SpendRecord<'a>) {
+    pub fn add(&mut self, names: &mut Names, named: &Named, record: &SpendRecord) {
         let spend = record.spend;
-        self.charge(EntityKind::User, &record.user, spend);
-        self.charge(EntityKind::EndUser, &record.end_user, spend);
-        self.charge(EntityKind::Key, record.charged_key(), spend);
-        self.charge(EntityKind::Team, &record.team_id, spend);
-        self.charge_member(EntityKind::TeamMember, &record.team_id, &record.user, spend);
-        self.charge(EntityKind::Organization, &record.organization_id, spend);
-        self.charge_member(EntityKind::OrganizationMember, &record.organization_id, &record.user, spend);
-        self.charge(EntityKind::Project, &record.project_id, spend);
+        self.charge(EntityKind::User, named.user, spend);
+        self.charge(EntityKind::EndUser, named.end_user, spend);
+        self.charge(EntityKind::Key, named.charged_key, spend);
+        self.charge(EntityKind::Team, named.team, spend);
+        self.charge_member(EntityKind::TeamMember, named.team, named.user, spend);
+        self.charge(EntityKind::Organization, named.organization, spend);
+        self.charge_member(EntityKind::OrganizationMember, named.organization, named.user, spend);
+        self.charge(EntityKind::Project, named.project, spend);
         for tag in &record.tags {
-            self.charge(EntityKind::Tag, tag, spend);
+            self.charge(EntityKind::Tag, names.intern(tag), spend);
         }
         for group in &record.model_access_groups {
-            self.charge(EntityKind::ModelAccessGroup, group, spend);
+            self.charge(EntityKind::ModelAccessGroup, names.intern(group), spend);
         }
-        if let Some(agent) = &record.agent_id {
-            self.charge(EntityKind::Agent, agent, spend);
-        }
+        self.charge(EntityKind::Agent, named.agent, spend);
     }
 
-    pub fn of(&self, kind: EntityKind) -> &EntitySpend<'a> {
-        &self.by_kind[kind as usize]
+    /// The spend of one kind, in order.
+    pub fn of<'n>(&self, kind: EntityKind, names: &'n Names) -> EntitySpend<'n> {
+        let spend = self.by_kind[kind as usize].iter();
+        spend.map(|((id, member), sum)| ((names.text(*id), names.text(*member)), *sum)).collect()
     }
 
-    fn charge(&mut self, kind: EntityKind, id: &Text<'a>, spend: f64) {
+    /// How many entities there are.
+    pub fn len(&self) -> usize {
+        self.by_kind.iter().map(HashMap::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn charge(&mut self, kind: EntityKind, id: Name, spend: f64) {
         if !id.is_empty() {
-            self.by_kind[kind as usize].entry((id.clone(), Cow::Borrowed(""))).or_default().add(spend);
+            self.by_kind[kind as usize].entry((id, Name::EMPTY)).or_default().add(spend);
         }
     }
 
-    fn charge_member(&mut self, kind: EntityKind, group: &Text<'a>, user: &Text<'a>, spend: f64) {
+    fn charge_member(&mut self, kind: EntityKind, group: Name, user: Name, spend: f64) {
         if !group.is_empty() && !user.is_empty() {
-            self.by_kind[kind as usize].entry((group.clone(), user.clone())).or_default().add(spend);
+            self.by_kind[kind as usize].entry((group, user)).or_default().add(spend);
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod jsonb;
 pub mod ledger;
 pub mod model_usage;
 pub mod moment;
+pub mod named;
+pub mod names;
 pub mod record;
 pub mod request_body;
 pub mod request_errors;

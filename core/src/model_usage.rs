@@ -1,14 +1,15 @@
 //! `LiteLLM_DailyModelUsage`, the Model Insights page: requests, tokens and spend by day, model and the
 //! task that a `task:` tag names (LiteLLM's model_usage_rollup.py).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+
 use crate::json::Json;
+use crate::named::Named;
+use crate::names::{Name, Names};
 use crate::record::{CallOrigin, SpendRecord};
 use crate::sum::Sum;
-
-type Text<'a> = Cow<'a, str>;
 
 /// LiteLLM's table.
 pub const TABLE: &str = "LiteLLM_DailyModelUsage";
@@ -41,17 +42,17 @@ const TASKS: [&str; 20] = [
 ];
 
 /// The primary key; the order of its fields is LiteLLM's, in which rows are locked.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ModelUsageKey<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelUsageKey<T> {
     /// `YYYY-MM-DD`, UTC.
-    pub date: String,
-    pub model_group: Text<'a>,
-    pub model: Text<'a>,
-    pub custom_llm_provider: Text<'a>,
+    pub date: T,
+    pub model_group: T,
+    pub model: T,
+    pub custom_llm_provider: T,
     pub task_type: &'static str,
 }
 
-/// What a batch adds to one row.
+/// What a fold adds to one row.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelUsage {
     /// US dollars.
@@ -63,24 +64,27 @@ pub struct ModelUsage {
     pub failed_requests: i64,
 }
 
+/// Rows as they are summed up.
+pub type ModelUsageTotals = HashMap<ModelUsageKey<Name>, ModelUsage>;
+
 /// Rows by key.
-pub type ModelUsageRows<'a> = BTreeMap<ModelUsageKey<'a>, ModelUsage>;
+pub type ModelUsageRows<'n> = BTreeMap<ModelUsageKey<&'n str>, ModelUsage>;
 
 /// Adds a record, unless LiteLLM made the call itself.
-pub fn add<'a>(rows: &mut ModelUsageRows<'a>, record: &SpendRecord<'a>) {
+pub fn add(totals: &mut ModelUsageTotals, names: &mut Names, named: &Named, record: &SpendRecord) {
     if record.origin == CallOrigin::Internal {
         return;
     }
-    let or_else = |text: &Text<'a>, other: Text<'a>| if text.is_empty() { other } else { text.clone() };
-    let model = or_else(&record.model, Cow::Borrowed(UNKNOWN));
+    let model = if named.model.is_empty() { names.intern(UNKNOWN) } else { named.model };
+    let provider = if named.provider.is_empty() { names.intern(UNKNOWN) } else { named.provider };
     let key = ModelUsageKey {
-        date: record.start.utc_date(),
-        model_group: or_else(&record.model_group, model.clone()),
+        date: named.date,
+        model_group: if named.model_group.is_empty() { model } else { named.model_group },
         model,
-        custom_llm_provider: or_else(&record.custom_llm_provider, Cow::Borrowed(UNKNOWN)),
+        custom_llm_provider: provider,
         task_type: task_type(&record.request_tags),
     };
-    let row = rows.entry(key).or_default();
+    let row = totals.entry(key).or_default();
     let requests = i64::from(record.origin == CallOrigin::Caller);
     let tally = |column: &mut i64, by: i64| *column = column.saturating_add(by);
     row.spend.add(record.spend);
@@ -88,6 +92,24 @@ pub fn add<'a>(rows: &mut ModelUsageRows<'a>, record: &SpendRecord<'a>) {
     tally(&mut row.completion_tokens, record.completion_tokens);
     tally(&mut row.request_count, requests);
     tally(if record.is_failure { &mut row.failed_requests } else { &mut row.successful_requests }, requests);
+}
+
+/// The rows with their names, in order.
+pub fn rows<'n>(totals: &ModelUsageTotals, names: &'n Names) -> ModelUsageRows<'n> {
+    let text = |name| names.text(name);
+    totals
+        .iter()
+        .map(|(key, row)| {
+            let key = ModelUsageKey {
+                date: text(key.date),
+                model_group: text(key.model_group),
+                model: text(key.model),
+                custom_llm_provider: text(key.custom_llm_provider),
+                task_type: key.task_type,
+            };
+            (key, row.clone())
+        })
+        .collect()
 }
 
 /// The task of the first tag that names one.
@@ -102,14 +124,15 @@ fn task_type(tags: &Json) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aggregate::Totals;
 
     fn usage(rest: &str) -> Vec<(String, i64, i64)> {
         let text = format!(r#"{{"request_id":"r","spend":2,"startTime":0,"prompt_tokens":3{rest}}}"#);
         let json = Json::from_text(&text).unwrap();
-        let mut rows = ModelUsageRows::new();
-        add(&mut rows, &SpendRecord::decode(&json).unwrap());
-        let name = |k: &ModelUsageKey| [&k.model_group, &k.model, &k.custom_llm_provider, k.task_type].join(" ");
-        rows.iter().map(|(key, row)| (name(key), row.request_count, row.prompt_tokens)).collect()
+        let mut totals = Totals::default();
+        totals.add(&SpendRecord::decode(&json).unwrap());
+        let name = |k: &ModelUsageKey<&str>| [k.model_group, k.model, k.custom_llm_provider, k.task_type].join(" ");
+        totals.model_usage().iter().map(|(key, row)| (name(key), row.request_count, row.prompt_tokens)).collect()
     }
 
     #[test]

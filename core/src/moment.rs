@@ -1,9 +1,11 @@
 //! Points in time as LiteLLM sends them: epoch seconds (a number) or ISO-8601 text, UTC where no
 //! offset is given. Kept as microseconds since 1970-01-01 UTC, PostgreSQL's own resolution.
 
-use jiff::civil::DateTime;
+use std::fmt;
+
+use jiff::civil::{DateTime, date};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 
 use crate::json::Json;
 
@@ -24,6 +26,20 @@ const MICROS: f64 = 1e6;
 /// 0001-01-01 and 9999-12-31 23:59:59.999999, what a `YYYY-MM-DD` date can say.
 const EARLIEST: i64 = -62_135_596_800_000_000;
 const LATEST: i64 = 253_402_300_799_999_999;
+
+const DAY: i64 = 86_400_000_000;
+
+/// A UTC day within the years 1 to 9999; shown as `YYYY-MM-DD`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i64);
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let since_epoch = Span::new().try_days(self.0).and_then(|days| date(1970, 1, 1).checked_add(days));
+        // In range by construction; the fallback cannot be reached.
+        since_epoch.unwrap_or_default().fmt(f)
+    }
+}
 
 impl Moment {
     /// The end of the year 9999.
@@ -59,10 +75,14 @@ impl Moment {
         Self::from_micros(timestamp.as_microsecond())
     }
 
-    /// The UTC day, `YYYY-MM-DD`, of this unrounded moment: the `date` of LiteLLM's daily tables.
+    /// The UTC day of this unrounded moment: the `date` of LiteLLM's daily tables.
+    pub fn utc_day(self) -> Day {
+        Day(self.0.div_euclid(DAY))
+    }
+
+    /// The same as text.
     pub fn utc_date(self) -> String {
-        // In range by construction; the fallback cannot be reached.
-        Timestamp::from_microsecond(self.0).unwrap_or_default().strftime("%Y-%m-%d").to_string()
+        self.utc_day().to_string()
     }
 
     /// To the nearest millisecond, as LiteLLM's columns of type timestamp(3) keep it.
@@ -122,6 +142,8 @@ mod tests {
     fn the_date_is_that_of_the_unrounded_start() {
         assert_eq!(Moment::from_micros(1_773_532_799_999_600).unwrap().utc_date(), "2026-03-14");
         assert_eq!(Moment::from_micros(-1).unwrap().utc_date(), "1969-12-31");
+        assert_eq!(Moment::from_micros(EARLIEST).unwrap().utc_date(), "0001-01-01");
+        assert_eq!(Moment::LAST.utc_date(), "9999-12-31");
     }
 
     #[test]

@@ -1,61 +1,84 @@
 //! `LiteLLM_DailyRequestErrors`, the Errors page: failed requests of callers by day, key, team, user,
 //! model group and HTTP status (LiteLLM's request_error_tracking.py).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::record::{CallOrigin, SpendRecord};
+use hashbrown::HashMap;
 
-type Text<'a> = Cow<'a, str>;
+use crate::named::Named;
+use crate::names::{Name, Names};
+use crate::record::{CallOrigin, SpendRecord};
 
 /// LiteLLM's table.
 pub const TABLE: &str = "LiteLLM_DailyRequestErrors";
 
 /// The primary key; the order of its fields is LiteLLM's, in which rows are locked.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RequestErrorKey<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestErrorKey<T> {
     /// `YYYY-MM-DD`, UTC.
-    pub date: String,
-    pub api_key: Text<'a>,
-    pub team_id: Text<'a>,
-    pub user_id: Text<'a>,
+    pub date: T,
+    pub api_key: T,
+    pub team_id: T,
+    pub user_id: T,
     /// The model where there is no group.
-    pub model_group: Text<'a>,
+    pub model_group: T,
     /// 100 to 599, or 0 where none is known.
     pub status_code: i32,
 }
 
+/// Rows as they are summed up.
+pub type RequestErrorTotals = HashMap<RequestErrorKey<Name>, i64>;
+
 /// Failed requests by key.
-pub type RequestErrorRows<'a> = BTreeMap<RequestErrorKey<'a>, i64>;
+pub type RequestErrorRows<'n> = BTreeMap<RequestErrorKey<&'n str>, i64>;
 
 /// Adds a record if it is a failure that counts as a request.
-pub fn add<'a>(rows: &mut RequestErrorRows<'a>, record: &SpendRecord<'a>) {
+pub fn add(totals: &mut RequestErrorTotals, named: &Named, record: &SpendRecord) {
     if !record.is_failure || record.origin != CallOrigin::Caller || record.is_billed_retry {
         return;
     }
-    let model_group = if record.model_group.is_empty() { &record.model } else { &record.model_group };
     let key = RequestErrorKey {
-        date: record.start.utc_date(),
-        api_key: record.api_key.clone(),
-        team_id: record.team_id.clone(),
-        user_id: record.user.clone(),
-        model_group: model_group.clone(),
+        date: named.date,
+        api_key: named.api_key,
+        team_id: named.team,
+        user_id: named.user,
+        model_group: if named.model_group.is_empty() { named.model } else { named.model_group },
         status_code: record.status_code,
     };
-    *rows.entry(key).or_default() += 1;
+    *totals.entry(key).or_default() += 1;
+}
+
+/// The rows with their names, in order.
+pub fn rows<'n>(totals: &RequestErrorTotals, names: &'n Names) -> RequestErrorRows<'n> {
+    let text = |name| names.text(name);
+    totals
+        .iter()
+        .map(|(key, requests)| {
+            let key = RequestErrorKey {
+                date: text(key.date),
+                api_key: text(key.api_key),
+                team_id: text(key.team_id),
+                user_id: text(key.user_id),
+                model_group: text(key.model_group),
+                status_code: key.status_code,
+            };
+            (key, *requests)
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::aggregate::Totals;
     use crate::json::Json;
+    use crate::record::SpendRecord;
 
     fn errors(rest: &str) -> Vec<(String, i32)> {
         let text = format!(r#"{{"request_id":"r","startTime":0,"model":"m"{rest}}}"#);
         let json = Json::from_text(&text).unwrap();
-        let mut rows = RequestErrorRows::new();
-        add(&mut rows, &SpendRecord::decode(&json).unwrap());
-        rows.keys().map(|key| (key.model_group.to_string(), key.status_code)).collect()
+        let mut totals = Totals::default();
+        totals.add(&SpendRecord::decode(&json).unwrap());
+        totals.request_errors().keys().map(|key| (key.model_group.to_string(), key.status_code)).collect()
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! `LiteLLM_DailyToolSpend`, the Tools page: each tool that a request called is charged the request's
 //! whole spend and tokens (LiteLLM's spend_log_tool_index.py), so totals over tools exceed the spend.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+
+use crate::named::Named;
+use crate::names::{Name, Names};
 use crate::record::SpendRecord;
 use crate::sum::Sum;
 
@@ -12,7 +15,7 @@ pub const TABLE: &str = "LiteLLM_DailyToolSpend";
 pub const INDEX_TABLE: &str = "LiteLLM_SpendLogToolIndex";
 
 /// The primary key: the UTC day, `YYYY-MM-DD`, and the tool.
-pub type ToolKey<'a> = (String, Cow<'a, str>);
+pub type ToolKey<T> = (T, T);
 
 /// What a batch adds to one row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,23 +26,32 @@ pub struct ToolSpend {
     pub request_count: i64,
 }
 
+/// Rows as they are summed up.
+pub type ToolSpendTotals = HashMap<ToolKey<Name>, ToolSpend>;
+
 /// Rows by key, in LiteLLM's order.
-pub type ToolSpendRows<'a> = BTreeMap<ToolKey<'a>, ToolSpend>;
+pub type ToolSpendRows<'n> = BTreeMap<ToolKey<&'n str>, ToolSpend>;
 
 /// Adds a record to each tool that it called.
-pub fn add<'a>(rows: &mut ToolSpendRows<'a>, record: &SpendRecord<'a>) {
+pub fn add(totals: &mut ToolSpendTotals, names: &mut Names, named: &Named, record: &SpendRecord) {
     for tool in &record.tools {
-        let row = rows.entry((record.start.utc_date(), tool.clone())).or_default();
+        let row = totals.entry((named.date, names.intern(tool))).or_default();
         row.spend.add(record.spend);
         row.total_tokens = row.total_tokens.saturating_add(record.total_tokens);
         row.request_count = row.request_count.saturating_add(1);
     }
 }
 
+/// The rows with their names, in order.
+pub fn rows<'n>(totals: &ToolSpendTotals, names: &'n Names) -> ToolSpendRows<'n> {
+    totals.iter().map(|((date, tool), row)| ((names.text(*date), names.text(*tool)), row.clone())).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::aggregate::Totals;
     use crate::json::Json;
+    use crate::record::SpendRecord;
 
     #[test]
     fn each_distinct_tool_is_charged_the_whole_request() {
@@ -48,10 +60,13 @@ mod tests {
                 "mcp_namespaced_tool_name":"docs-search"}"#,
         );
         let json = json.unwrap();
-        let mut rows = ToolSpendRows::new();
-        add(&mut rows, &SpendRecord::decode(&json).unwrap());
-        let charged: Vec<_> =
-            rows.iter().map(|(key, row)| (key.1.as_ref(), row.spend.value(), row.total_tokens)).collect();
+        let mut totals = Totals::default();
+        totals.add(&SpendRecord::decode(&json).unwrap());
+        let charged: Vec<_> = totals
+            .tool_spend()
+            .into_iter()
+            .map(|((_, tool), row)| (tool, row.spend.value(), row.total_tokens))
+            .collect();
         assert_eq!(charged, [("docs-search", 2.0, 5), ("find", 2.0, 5)]);
     }
 }

@@ -1,5 +1,7 @@
 //! Reads one batch of staged rows, bounded by rows and by bytes (invariant 4).
 
+use std::collections::BTreeSet;
+
 use litellm_spend_core::window::{Position, Span};
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
@@ -20,6 +22,26 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// Whether the window holds no more rows.
     pub is_last: bool,
+}
+
+/// What a fold has read.
+#[derive(Debug, Default)]
+pub struct Consumed {
+    pub rows: usize,
+    /// Of the last row.
+    pub position: Option<Position>,
+    /// Whether the window holds no more rows.
+    pub is_last: bool,
+    pub segments: BTreeSet<i16>,
+}
+
+impl Consumed {
+    pub fn add(&mut self, batch: &Batch) {
+        self.rows += batch.rows.len();
+        self.position = batch.rows.last().map(|row| row.position).or(self.position);
+        self.is_last = batch.is_last;
+        self.segments.extend(batch.rows.iter().map(|row| row.segment));
+    }
 }
 
 /// Rows asked for at a time, so that a batch stops soon after it reaches its bound in bytes.

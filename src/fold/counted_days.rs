@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use litellm_spend_core::ledger::fingerprint;
-use litellm_spend_core::moment::Moment;
+use litellm_spend_core::moment::{Day, Moment};
 use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::SpiClient;
 
@@ -25,33 +25,39 @@ impl Requests {
 }
 
 /// The day on which the log shows a request that started then.
-pub fn day_in_log(start: Moment) -> String {
-    start.rounded_to_millis().utc_date()
+pub fn day_in_log(start: Moment) -> Day {
+    start.rounded_to_millis().utc_day()
 }
 
-/// Adds requests that a fold counts.
-pub fn add(client: &mut SpiClient, counted: &[SpendRecord]) -> Result<()> {
-    let mut days: BTreeMap<String, Requests> = BTreeMap::new();
-    for record in counted {
-        days.entry(day_in_log(record.start)).or_default().add(&record.request_id);
+/// The requests that a fold counts, by day.
+#[derive(Debug, Default)]
+pub struct CountedDays(BTreeMap<Day, Requests>);
+
+impl CountedDays {
+    pub fn add(&mut self, record: &SpendRecord) {
+        self.0.entry(day_in_log(record.start)).or_default().add(&record.request_id);
     }
-    if days.is_empty() {
-        return Ok(());
+
+    /// Adds them to what folds have counted before.
+    pub fn write(&self, client: &mut SpiClient) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let dates: Vec<String> = self.0.keys().map(Day::to_string).collect();
+        let counts: Vec<i64> = self.0.values().map(|day| day.count).collect();
+        let fingerprints: Vec<i64> = self.0.values().map(|day| day.fingerprint).collect();
+        client.update(
+            "INSERT INTO litellm_spend.counted_days AS t (date, requests, fingerprint)
+             SELECT r.date::pg_catalog.date, r.requests, r.fingerprint
+             FROM unnest($1::pg_catalog.text[], $2::pg_catalog.int8[], $3::pg_catalog.int8[])
+                 AS r (date, requests, fingerprint)
+             ON CONFLICT (date) DO UPDATE
+             SET requests = t.requests + EXCLUDED.requests, fingerprint = t.fingerprint # EXCLUDED.fingerprint",
+            None,
+            &[dates.into(), counts.into(), fingerprints.into()],
+        )?;
+        Ok(())
     }
-    let dates: Vec<&str> = days.keys().map(String::as_str).collect();
-    let counts: Vec<i64> = days.values().map(|day| day.count).collect();
-    let fingerprints: Vec<i64> = days.values().map(|day| day.fingerprint).collect();
-    client.update(
-        "INSERT INTO litellm_spend.counted_days AS t (date, requests, fingerprint)
-         SELECT r.date::pg_catalog.date, r.requests, r.fingerprint
-         FROM unnest($1::pg_catalog.text[], $2::pg_catalog.int8[], $3::pg_catalog.int8[])
-             AS r (date, requests, fingerprint)
-         ON CONFLICT (date) DO UPDATE
-         SET requests = t.requests + EXCLUDED.requests, fingerprint = t.fingerprint # EXCLUDED.fingerprint",
-        None,
-        &[dates.into(), counts.into(), fingerprints.into()],
-    )?;
-    Ok(())
 }
 
 /// What folds have counted of a day; `None` if they kept no count of it.

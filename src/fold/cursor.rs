@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::Tally;
-use super::batch::Batch;
+use super::batch::Consumed;
 use crate::error::Result;
 use crate::origin;
 
@@ -43,8 +43,8 @@ impl Cursor {
         read_row(client.select(READ, Some(1), &[origin::this_database().into()])?)
     }
 
-    /// What is left to read of the open window; opens one up to a snapshot of this moment if none is.
-    pub fn open_window(&mut self, client: &mut SpiClient) -> Result<Vec<Span>> {
+    /// Opens a window up to a snapshot of this moment if none is open.
+    pub fn open_window(&mut self, client: &mut SpiClient) -> Result<()> {
         let current = match &self.window {
             Some(open) => open.clone(),
             None => {
@@ -57,15 +57,21 @@ impl Cursor {
                 now.unwrap_or_default().parse::<Snapshot>()?.with_in_progress(own)
             }
         };
-        let spans = window::spans(&self.through, &current, self.position);
         self.window = Some(current);
-        Ok(spans)
+        Ok(())
     }
 
-    /// Marks a batch consumed and adds up the totals.
-    pub fn advance(mut self, client: &mut SpiClient, batch: &Batch, tally: &Tally) -> Result<()> {
-        self.position = batch.rows.last().map(|row| row.position);
-        if batch.is_last {
+    /// What is left to read of the open window behind `position`, or behind the cursor's own.
+    pub fn spans_after(&self, position: Option<Position>) -> Vec<Span> {
+        self.window.as_ref().map_or_else(Vec::new, |window| {
+            window::spans(&self.through, window, position.or(self.position))
+        })
+    }
+
+    /// Marks rows consumed and adds up the totals.
+    pub fn advance(mut self, client: &mut SpiClient, consumed: &Consumed, tally: &Tally) -> Result<()> {
+        self.position = consumed.position;
+        if consumed.is_last {
             self.finish_window();
         }
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);

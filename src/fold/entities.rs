@@ -1,10 +1,11 @@
-//! Adds a batch's spend to the rows of one kind of entity, in byte order (invariant 8). Where a row is
+//! Adds a fold's spend to the rows of one kind of entity, in byte order (invariant 8). Where a row is
 //! missing that `litellm_spend.create_missing` asks for, one upsert makes and updates all of them: to
 //! update first and to insert then would be two passes, and a LiteLLM writer between them a deadlock.
 
 use std::collections::HashSet;
 
-use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend, EntityTotals};
+use litellm_spend_core::aggregate::Totals;
+use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
 
@@ -35,10 +36,10 @@ pub fn columns(kind: EntityKind) -> Vec<&'static str> {
 }
 
 /// Writes the spend of every kind of entity, in LiteLLM's order of tables.
-pub fn write_all(client: &mut SpiClient, targets: &Targets, totals: &EntityTotals) -> Result<()> {
-    let new_members = members::lock_rosters(client, targets, totals.of(EntityKind::TeamMember))?;
+pub fn write_all(client: &mut SpiClient, targets: &Targets, totals: &Totals) -> Result<()> {
+    let new_members = members::lock_rosters(client, targets, &totals.entities(EntityKind::TeamMember))?;
     for kind in EntityKind::ALL {
-        let spend = totals.of(kind);
+        let spend = &totals.entities(kind);
         match targets.get(Role::Entity(kind)) {
             Some(_) if spend.is_empty() => {}
             Some(target) if kind == EntityKind::TeamMember => members::write(client, target, spend, &new_members)?,
@@ -80,7 +81,7 @@ pub fn makes_rows(kind: EntityKind, target: &Target) -> bool {
 }
 
 pub fn is_among(ids: &Ids, (id, member): &EntityId) -> bool {
-    ids.contains(&(id.to_string(), member.to_string()))
+    ids.contains(&((*id).to_owned(), (*member).to_owned()))
 }
 
 /// Adds to the rows that exist and returns their ids. A row that comes while this waits for another one's
@@ -172,7 +173,7 @@ pub fn same_ids(keys: &[&str]) -> String {
 }
 
 pub fn id_arguments<'i, 'a: 'i>(keys: &[&str], ids: impl Iterator<Item = &'i EntityId<'a>>) -> Vec<DatumWithOid<'i>> {
-    let (first, second): (Vec<&str>, Vec<&str>) = ids.map(|(id, member)| (id.as_ref(), member.as_ref())).unzip();
+    let (first, second): (Vec<&str>, Vec<&str>) = ids.copied().unzip();
     if keys.len() > 1 { vec![first.into(), second.into()] } else { vec![first.into()] }
 }
 

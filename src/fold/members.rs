@@ -73,7 +73,7 @@ fn on_roster<'i, 'a: 'i>(
 
 /// Takes LiteLLM's lock of each team, in byte order.
 fn lock_teams<'i, 'a: 'i>(client: &mut SpiClient, ids: impl Iterator<Item = &'i EntityId<'a>>) -> Result<()> {
-    let mut teams: Vec<&str> = ids.map(|(team, _)| team.as_ref()).collect();
+    let mut teams: Vec<&str> = ids.map(|(team, _)| *team).collect();
     teams.dedup();
     for team in teams {
         client.update("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1))", None, &[team.into()])?;

@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::rc::Rc;
 
+use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::api_key::sha256_hex;
 use litellm_spend_core::blame::Blame;
 use litellm_spend_core::daily::DailyKind;
@@ -14,8 +16,10 @@ use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::SpiClient;
 
 use super::batch::Row;
+use super::count::Count;
 use super::targets::{Role, Targets};
-use super::{count, entities, identity, windows};
+use super::windows::{self, Windows};
+use super::{count, entities, identity};
 use crate::error::{Error, Result};
 use crate::subtransaction;
 
@@ -63,14 +67,16 @@ fn decoded<'a>(client: &mut SpiClient, targets: &Targets, document: &'a Json<'a>
 }
 
 /// Whether a record counts, twice under ids of its own.
-fn passes(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Result<bool> {
+fn passes(client: &mut SpiClient, targets: &Rc<Targets>, record: &SpendRecord) -> Result<bool> {
     let rehearsal = subtransaction::rehearse(|| {
         let mut folded = 0;
         for number in 1..=2 {
             let mut record = record.clone();
             record.request_id = Cow::Owned(format!("{NAME}-{number}-{}", std::process::id()));
             record.litellm_call_id = None;
-            folded += count::records(client, targets, vec![record])?.folded;
+            let mut count = Count::of(targets.clone());
+            folded += count.add(client, vec![record])?.folded;
+            count.write(client)?;
         }
         Ok(folded == 2)
     });
@@ -83,11 +89,13 @@ fn passes(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Re
 
 /// The tables that a record changes a row of.
 fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Result<HashSet<Role>> {
-    let records = std::slice::from_ref(record);
-    let totals = count::totals(targets, records);
+    let mut totals = Totals::new(|kind| targets.daily_shape(kind));
+    totals.add(record);
+    let mut windows = Windows::default();
+    windows.read(client, targets, std::slice::from_ref(record))?;
     let mut reached = HashSet::new();
     for kind in EntityKind::ALL {
-        let (spend, role) = (totals.entities.of(kind), Role::Entity(kind));
+        let (spend, role) = (totals.entities(kind), Role::Entity(kind));
         let Some(target) = targets.get(role).filter(|_| !spend.is_empty()) else { continue };
         if entities::makes_rows(kind, target) || !entities::existing(client, kind, target, spend.keys())?.is_empty() {
             reached.insert(role);
@@ -95,11 +103,11 @@ fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Res
     }
     reached.extend(DailyKind::ALL.into_iter().filter(|kind| !totals.daily(*kind).is_empty()).map(Role::Daily));
     let others = [
-        (Role::ModelUsage, !totals.model_usage.is_empty()),
-        (Role::ToolSpend, !totals.tool_spend.is_empty()),
+        (Role::ModelUsage, !totals.model_usage().is_empty()),
+        (Role::ToolSpend, !totals.tool_spend().is_empty()),
         (Role::ToolIndex, !record.tools.is_empty()),
-        (Role::RequestErrors, !totals.request_errors.is_empty()),
-        (Role::WindowSpend, !windows::read(client, targets, records, &totals.window_holders)?.is_empty()),
+        (Role::RequestErrors, !totals.request_errors().is_empty()),
+        (Role::WindowSpend, !windows.is_empty()),
     ];
     reached.extend(others.into_iter().filter(|(_, is_reached)| *is_reached).map(|(role, _)| role));
     Ok(reached)

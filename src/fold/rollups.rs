@@ -46,13 +46,13 @@ pub fn write_model_usage(client: &mut SpiClient, target: &Target, rows: &ModelUs
     upsert::write(client, target, model_usage_values(rows))
 }
 
-/// What a batch has for each column of it.
-pub fn model_usage_values<'r>(rows: &'r ModelUsageRows<'r>) -> Vec<Column<'r>> {
+/// What a fold has for each column of it.
+pub fn model_usage_values<'n>(rows: &ModelUsageRows<'n>) -> Vec<Column<'n>> {
     vec![
-        Column::first("date", rows.keys().map(|key| key.date.as_str()).collect()),
-        Column::first("model_group", rows.keys().map(|key| key.model_group.as_ref()).collect()),
-        Column::first("model", rows.keys().map(|key| key.model.as_ref()).collect()),
-        Column::first("custom_llm_provider", rows.keys().map(|key| key.custom_llm_provider.as_ref()).collect()),
+        Column::first("date", rows.keys().map(|key| key.date).collect()),
+        Column::first("model_group", rows.keys().map(|key| key.model_group).collect()),
+        Column::first("model", rows.keys().map(|key| key.model).collect()),
+        Column::first("custom_llm_provider", rows.keys().map(|key| key.custom_llm_provider).collect()),
         Column::first("task_type", rows.keys().map(|key| key.task_type).collect()),
         Column::dollars("spend", rows.values().map(|row| row.spend.value()).collect()),
         Column::count("prompt_tokens", rows.values().map(|row| row.prompt_tokens).collect()),
@@ -66,8 +66,8 @@ pub fn model_usage_values<'r>(rows: &'r ModelUsageRows<'r>) -> Vec<Column<'r>> {
 /// Adds to `LiteLLM_DailyToolSpend`.
 pub fn write_tool_spend(client: &mut SpiClient, target: &Target, rows: &ToolSpendRows) -> Result<()> {
     let columns = vec![
-        Column::first("date", rows.keys().map(|(date, _)| date.as_str()).collect()),
-        Column::first("tool_name", rows.keys().map(|(_, tool)| tool.as_ref()).collect()),
+        Column::first("date", rows.keys().map(|(date, _)| *date).collect()),
+        Column::first("tool_name", rows.keys().map(|(_, tool)| *tool).collect()),
         Column::dollars("spend", rows.values().map(|row| row.spend.value()).collect()),
         Column::count("total_tokens", rows.values().map(|row| row.total_tokens).collect()),
         Column::count("request_count", rows.values().map(|row| row.request_count).collect()),
@@ -80,15 +80,15 @@ pub fn write_request_errors(client: &mut SpiClient, target: &Target, rows: &Requ
     upsert::write(client, target, request_errors_values(rows))
 }
 
-/// What a batch has for each column of it.
-pub fn request_errors_values<'r>(rows: &'r RequestErrorRows<'r>) -> Vec<Column<'r>> {
+/// What a fold has for each column of it.
+pub fn request_errors_values<'n>(rows: &RequestErrorRows<'n>) -> Vec<Column<'n>> {
     let status = Values::Code(rows.keys().map(|key| key.status_code).collect());
     vec![
-        Column::first("date", rows.keys().map(|key| key.date.as_str()).collect()),
-        Column::first("api_key", rows.keys().map(|key| key.api_key.as_ref()).collect()),
-        Column::first("team_id", rows.keys().map(|key| key.team_id.as_ref()).collect()),
-        Column::first("user_id", rows.keys().map(|key| key.user_id.as_ref()).collect()),
-        Column::first("model_group", rows.keys().map(|key| key.model_group.as_ref()).collect()),
+        Column::first("date", rows.keys().map(|key| key.date).collect()),
+        Column::first("api_key", rows.keys().map(|key| key.api_key).collect()),
+        Column::first("team_id", rows.keys().map(|key| key.team_id).collect()),
+        Column::first("user_id", rows.keys().map(|key| key.user_id).collect()),
+        Column::first("model_group", rows.keys().map(|key| key.model_group).collect()),
         Column { name: "status_code", on: On::First, values: status },
         Column::count("failed_requests", rows.values().copied().collect()),
     ]

@@ -8,7 +8,7 @@ use pgrx::callbacks::{PgXactCallbackEvent, register_xact_callback};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::batch::Batch;
+use super::batch::Consumed;
 use super::relation;
 use crate::error::Result;
 use crate::staging::{self, SEGMENTS};
@@ -24,9 +24,9 @@ struct Rotation {
 }
 
 /// Notes that a fold has just read segments, which puts off their truncation.
-pub fn note_read(client: &mut SpiClient, batch: &Batch) -> Result<()> {
+pub fn note_read(client: &mut SpiClient, consumed: &Consumed) -> Result<()> {
     let rotation = read(client)?;
-    let read_segment = |segment: &usize| batch.rows.iter().any(|row| usize::try_from(row.segment) == Ok(*segment));
+    let read_segment = |segment: &usize| i16::try_from(*segment).is_ok_and(|at| consumed.segments.contains(&at));
     for segment in (0..SEGMENTS).filter(|segment| *segment != rotation.current).filter(read_segment) {
         set_retired(client, segment)?;
     }

@@ -5,7 +5,8 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::budget_window::{self, HolderSpends, LIMITS_COLUMN, Window};
+use litellm_spend_core::aggregate::Totals;
+use litellm_spend_core::budget_window::{self, LIMITS_COLUMN, Window};
 use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::moment::Moment;
@@ -23,50 +24,68 @@ pub const KEY: [&str; 3] = ["entity_type", "entity_id", "window_duration"];
 pub const COLUMNS: [&str; 7] =
     ["entity_type", "entity_id", "window_duration", "window_start", "spend", "created_at", "updated_at"];
 
-/// What is added to one row.
-pub struct Increment {
+/// A row to add to.
+struct Increment {
     holder: EntityKind,
     id: String,
     window: Window,
-    spend: f64,
     /// What a row that is not there starts from; `None` if it is there.
     logged_before: Option<f64>,
 }
 
-/// Reads the windows of the batch's keys and teams; `counted` are the batch's requests. Locks nothing.
-pub fn read(
-    client: &mut SpiClient,
-    targets: &Targets,
-    counted: &[SpendRecord],
-    holders: &[HolderSpends],
-) -> Result<Vec<Increment>> {
-    let mut increments = Vec::new();
-    let Some(target) = targets.get(Role::WindowSpend) else { return Ok(increments) };
-    for (holder, spends) in budget_window::HOLDERS.into_iter().zip(holders) {
-        if let Some(table) = targets.get(Role::Entity(holder)) {
-            read_windows(client, holder, table, spends, &mut increments)?;
-        }
-    }
-    if !increments.is_empty() {
-        let existing = existing(client, target, &increments)?;
-        let mut missing: Vec<&mut Increment> =
-            increments.iter_mut().filter(|increment| !existing.contains(&key_of(increment))).collect();
-        add_up_log(client, targets, counted, &mut missing)?;
-    }
-    Ok(increments)
+/// The windows of the keys and teams that a fold charges.
+#[derive(Default)]
+pub struct Windows {
+    /// Whose windows were read, in the order of `budget_window::HOLDERS`.
+    holders: [HashSet<String>; budget_window::HOLDERS.len()],
+    increments: Vec<Increment>,
 }
 
-/// Writes the windows.
-pub fn write(client: &mut SpiClient, targets: &Targets, increments: &[Increment]) -> Result<()> {
-    let Some(target) = targets.get(Role::WindowSpend) else { return Ok(()) };
-    if increments.is_empty() {
-        return Ok(());
+impl Windows {
+    /// Reads the windows of keys and teams of a batch that no batch before has charged; `counted` are the
+    /// batch's requests, logged already. Locks nothing.
+    pub fn read(&mut self, client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord]) -> Result<()> {
+        let Some(target) = targets.get(Role::WindowSpend) else { return Ok(()) };
+        let mut increments = Vec::new();
+        for (holder, known) in budget_window::HOLDERS.into_iter().zip(&mut self.holders) {
+            let charged: HashSet<&str> =
+                counted.iter().filter_map(|record| budget_window::holder_id(holder, record)).collect();
+            let new: Vec<&str> = charged.into_iter().filter(|id| !known.contains(*id)).collect();
+            if let Some(table) = targets.get(Role::Entity(holder)) {
+                read_windows(client, holder, table, &new, &mut increments)?;
+            }
+            known.extend(new.into_iter().map(str::to_owned));
+        }
+        if !increments.is_empty() {
+            let existing = existing(client, target, &increments)?;
+            let mut missing: Vec<&mut Increment> =
+                increments.iter_mut().filter(|increment| !existing.contains(&key_of(increment))).collect();
+            add_up_log(client, targets, counted, &mut missing)?;
+        }
+        self.increments.append(&mut increments);
+        Ok(())
     }
-    if increments.iter().any(|increment| increment.logged_before.is_some()) {
-        let before = increments.iter().map(|increment| increment.logged_before.unwrap_or(0.0)).collect();
-        insert(client, target, increments, before, KEEP)?;
+
+    pub fn is_empty(&self) -> bool {
+        self.increments.is_empty()
     }
-    insert(client, target, increments, increments.iter().map(|increment| increment.spend).collect(), ADD)
+
+    /// Adds to each window what `totals` say of its key or team, in the order of the table's key.
+    pub fn write(&self, client: &mut SpiClient, targets: &Targets, totals: &Totals) -> Result<()> {
+        let Some(target) = targets.get(Role::WindowSpend).filter(|_| !self.is_empty()) else { return Ok(()) };
+        let mut increments: Vec<&Increment> = self.increments.iter().collect();
+        increments.sort_by_key(|increment| (increment.holder, &increment.id, &increment.window.duration));
+        if increments.iter().any(|increment| increment.logged_before.is_some()) {
+            let before = increments.iter().map(|increment| increment.logged_before.unwrap_or(0.0)).collect();
+            insert(client, target, &increments, before, KEEP)?;
+        }
+        let spends = budget_window::HOLDERS.map(|holder| (holder, totals.holders(holder)));
+        let spend_of = |increment: &&Increment| {
+            let of_holder = spends.iter().find(|(holder, _)| *holder == increment.holder);
+            of_holder.and_then(|(_, spends)| spends.get(increment.id.as_str())).map_or(0.0, |sum| sum.value())
+        };
+        insert(client, target, &increments, increments.iter().map(spend_of).collect(), ADD)
+    }
 }
 
 /// Only locks a row that is there, so that all of them are locked in one order (invariant 8).
@@ -81,26 +100,24 @@ fn read_windows(
     client: &mut SpiClient,
     holder: EntityKind,
     target: &Target,
-    spends: &HolderSpends,
+    ids: &[&str],
     increments: &mut Vec<Increment>,
 ) -> Result<()> {
-    if spends.is_empty() || !target.table.has(LIMITS_COLUMN) {
+    if ids.is_empty() || !target.table.has(LIMITS_COLUMN) {
         return Ok(());
     }
     let id = holder.key_columns()[0];
     let query = format!(
         "SELECT {id}, {LIMITS_COLUMN}::pg_catalog.text FROM {} WHERE {id} = ANY ($1)
-             AND {LIMITS_COLUMN} IS NOT NULL ORDER BY {id} COLLATE \"C\"",
+             AND {LIMITS_COLUMN} IS NOT NULL",
         target.table.name
     );
-    let ids: Vec<&str> = spends.keys().map(AsRef::as_ref).collect();
     owner::act_as(client, target.table.owner, |client| {
-        for row in client.update(&query, None, &[ids.into()])? {
+        for row in client.update(&query, None, &[ids.to_vec().into()])? {
             let (Some(id), Some(limits)) = (row.get::<String>(1)?, row.get::<String>(2)?) else { continue };
-            let (Some(spend), Ok(limits)) = (spends.get(id.as_str()), Json::from_text(&limits)) else { continue };
+            let Ok(limits) = Json::from_text(&limits) else { continue };
             for window in budget_window::windows(&limits, now()) {
-                let spend = spend.value();
-                increments.push(Increment { holder, id: id.clone(), window, spend, logged_before: None });
+                increments.push(Increment { holder, id: id.clone(), window, logged_before: None });
             }
         }
         Ok(())
@@ -129,7 +146,7 @@ fn existing(client: &mut SpiClient, target: &Target, increments: &[Increment]) -
          USING (entity_type, entity_id, window_duration)",
         target.table.name
     );
-    let (types, (ids, durations)) = split_keys(increments);
+    let (types, (ids, durations)) = split_keys(increments.iter());
     owner::act_as(client, target.table.owner, |client| {
         let mut existing = HashSet::new();
         for row in client.update(&query, None, &[types.into(), ids.into(), durations.into()])? {
@@ -185,7 +202,7 @@ fn add_up_log(
 fn insert(
     client: &mut SpiClient,
     target: &Target,
-    windows: &[Increment],
+    windows: &[&Increment],
     spends: Vec<f64>,
     on_conflict: &str,
 ) -> Result<()> {
@@ -198,7 +215,7 @@ fn insert(
         target.table.name,
         target.conflict_target()
     );
-    let (types, (ids, durations)) = split_keys(windows);
+    let (types, (ids, durations)) = split_keys(windows.iter().copied());
     let starts: Vec<Timestamp> = windows.iter().map(|increment| timestamp(increment.window.start)).collect();
     owner::act_as(client, target.table.owner, |client| {
         let arguments = [types.into(), ids.into(), durations.into(), starts.into(), spends.into()];
@@ -209,9 +226,8 @@ fn insert(
 
 type Keys<'i> = (Vec<&'static str>, (Vec<&'i str>, Vec<&'i str>));
 
-fn split_keys(increments: &[Increment]) -> Keys<'_> {
+fn split_keys<'i>(increments: impl Iterator<Item = &'i Increment>) -> Keys<'i> {
     increments
-        .iter()
         .map(|increment| {
             let key = (increment.id.as_str(), increment.window.duration.as_str());
             (budget_window::entity_type(increment.holder), key)

@@ -28,7 +28,7 @@ enum Step {
     NotInstalled,
     /// Somebody drops or alters the extension's tables.
     Busy,
-    /// A batch was folded.
+    /// Rows were folded.
     Folded { more: bool },
     /// There was nothing to fold.
     Idle { prepared: bool, truncate_in: Option<Duration> },
@@ -160,7 +160,7 @@ fn collect(duration: Duration) {
     }
 }
 
-/// One transaction: a batch, or the upkeep of staging when there is none.
+/// One transaction: a fold, or the upkeep of staging when there is none.
 fn step() -> Result<Step> {
     match fold::installed_and_unlocked() {
         None => return Ok(Step::NotInstalled),
@@ -169,7 +169,7 @@ fn step() -> Result<Step> {
     }
     session::pinned(|| {
         if fold::pending::exists()? {
-            let folded = fold::fold_batch()?;
+            let folded = fold::fold_once()?;
             // Here too, because under a steady load there is always something to fold.
             if !folded.more && fold::needs_rotation()? {
                 fold::rotate()?;

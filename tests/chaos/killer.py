@@ -20,6 +20,7 @@ SETTINGS = {
     "include_if_exists": SETTINGS_FILE,
     "max_prepared_transactions": "50",
     "litellm_spend.batch_rows": "200",
+    "litellm_spend.fold_rows": "600",
     "litellm_spend.segment_size": "64 kB",
     "litellm_spend.truncate_delay": "0",
     # Each batch has entities of its own, to tell which records a sum holds.

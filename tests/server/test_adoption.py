@@ -82,7 +82,7 @@ def test_what_was_pending_in_a_dump_is_counted_once(
 
 
 def test_a_dump_within_an_open_window_leaves_what_the_window_has_consumed(tmp_path: Path) -> None:
-    with Cluster({"litellm_spend.batch_rows": "10"}) as cluster:
+    with Cluster({"litellm_spend.batch_rows": "10", "litellm_spend.fold_rows": "10"}) as cluster:
         database = new_database(cluster)
         poison = """CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS
                     $$BEGIN IF (SELECT count(*) > 19 FROM public."LiteLLM_SpendLogs") THEN RAISE 'not now'; END IF;

@@ -21,7 +21,7 @@ LOOKS = """SELECT pid, state_change FROM pg_stat_activity
 @pytest.fixture
 def small_batches() -> Iterator[Cluster]:
     """A server that folds a backlog in many small transactions."""
-    with Cluster({"litellm_spend.batch_rows": "100"}) as cluster:
+    with Cluster({"litellm_spend.batch_rows": "100", "litellm_spend.fold_rows": "100"}) as cluster:
         yield cluster
 
 

@@ -31,7 +31,7 @@ WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'litellm_spend w
 @pytest.fixture
 def database() -> Iterator[Database]:
     """A database of a server that folds in many batches; the extension made its tables."""
-    with Cluster({"litellm_spend.batch_rows": str(FEW)}) as cluster:
+    with Cluster({"litellm_spend.batch_rows": str(FEW), "litellm_spend.fold_rows": str(FEW)}) as cluster:
         database = own_schema_database(cluster)
         yield database
 

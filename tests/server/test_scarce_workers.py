@@ -23,6 +23,7 @@ ONE_PROCESS = {
     # Nobody leaves by itself within a test.
     "litellm_spend.linger": "4000 ms",
     "litellm_spend.batch_rows": "50",
+    "litellm_spend.fold_rows": "50",
 }
 
 

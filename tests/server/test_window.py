@@ -19,7 +19,7 @@ DIGITS = "SELECT count(*) FROM litellm_spend.staging WHERE length(xid::text) = {
 @pytest.fixture
 def tiny_batches() -> Iterator[Cluster]:
     """A server whose folds take many batches, and so continue from a position, for one window."""
-    with Cluster({"litellm_spend.batch_rows": "7"}) as cluster:
+    with Cluster({"litellm_spend.batch_rows": "7", "litellm_spend.fold_rows": "7"}) as cluster:
         yield cluster
 
 

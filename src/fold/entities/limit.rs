@@ -35,7 +35,7 @@ impl<'i, 'a> Missing<'i, 'a> {
             }
             _ => Vec::new(),
         };
-        let refused = refused.into_iter().map(|(id, member)| (id.to_string(), member.to_string())).collect();
+        let refused = refused.into_iter().map(|(id, member)| ((*id).to_owned(), (*member).to_owned())).collect();
         Ok(Missing { admitted, refused })
     }
 

@@ -52,14 +52,13 @@ const LOGGED: [&str; 22] = [
 const NARROW: [&str; 3] = ["prompt_tokens", "completion_tokens", "request_duration_ms"];
 
 /// What was read of a day.
-#[derive(Default)]
 pub struct Day {
     /// What the log adds up to.
-    pub totals: Totals<'static>,
+    pub totals: Totals,
     /// Its negative costs, as positive ones: what tells how large the sums were on their way.
-    pub refunds: Totals<'static>,
+    pub refunds: Totals,
     /// Requests of which the log does not tell for certain what was counted, and on which day.
-    pub doubtful: Totals<'static>,
+    pub doubtful: Totals,
     /// How many those are, and how many rows no request can be read from.
     pub doubtful_rows: u64,
     pub unreadable_rows: u64,
@@ -82,7 +81,7 @@ pub fn read(
         statement.push_str(&stored_query(at, table));
     }
     let narrow = NARROW.map(|column| log.is_of_type(column, "integer"));
-    let mut day = Day { stored: tables.iter().map(|_| Sums::new()).collect(), ..Day::default() };
+    let mut day = Day::new(targets, tables.len());
     let arguments = [midnight.utc_date().into(), timestamp(midnight).into()];
     owner::act_as(client, log.owner, |client| {
         let mut cursor = client.try_open_cursor_mut(statement.as_str(), &arguments)?;
@@ -94,7 +93,7 @@ pub fn read(
             for row in chunk {
                 match row.get::<i32>(1)?.and_then(|at| usize::try_from(at).ok()) {
                     Some(at) => day.add_stored(at, &row)?,
-                    None => day.add_logged(targets, row.get(2)?, midnight, narrow),
+                    None => day.add_logged(row.get(2)?, midnight, narrow),
                 }
             }
             pgrx::check_for_interrupts!();
@@ -103,6 +102,19 @@ pub fn read(
 }
 
 impl Day {
+    fn new(targets: &Targets, tables: usize) -> Self {
+        let totals = || Totals::new(|kind| targets.daily_shape(kind));
+        Day {
+            totals: totals(),
+            refunds: totals(),
+            doubtful: totals(),
+            doubtful_rows: 0,
+            unreadable_rows: 0,
+            requests: Requests::default(),
+            stored: vec![Sums::new(); tables],
+        }
+    }
+
     fn add_stored(&mut self, at: usize, row: &SpiHeapTupleData) -> Result<()> {
         let key: Key = row.get(3)?.unwrap_or_default();
         let numbers = Numbers { counts: row.get(4)?.unwrap_or_default(), dollars: row.get(5)?.unwrap_or_default() };
@@ -112,13 +124,12 @@ impl Day {
         Ok(())
     }
 
-    fn add_logged(&mut self, targets: &Targets, document: Option<Jsonb>, midnight: Moment, narrow: [bool; 3]) {
+    fn add_logged(&mut self, document: Option<Jsonb>, midnight: Moment, narrow: [bool; 3]) {
         let document = document.and_then(|document| jsonb_format::read(document.bytes()).ok().map(Json::into_owned));
         let Some(mut record) = document.and_then(|document| SpendRecord::decode(&document).ok()) else {
             self.unreadable_rows += 1;
             return;
         };
-        let shape = |kind| targets.daily_shape(kind);
         let is_of_day = record.start.utc_date() == midnight.utc_date();
         if is_of_day {
             self.requests.add(&record.request_id);
@@ -130,14 +141,14 @@ impl Day {
         let is_midnight = !is_of_day || record.start == midnight;
         if is_midnight || is_cut(&record, narrow) {
             self.doubtful_rows += 1;
-            self.doubtful.add(&record, shape);
+            self.doubtful.add(&record);
         }
         if is_of_day {
             if record.spend < 0.0 {
                 let refund = SpendRecord { spend: -record.spend, ..record.clone() };
-                self.refunds.add(&refund, shape);
+                self.refunds.add(&refund);
             }
-            self.totals.add(&record, shape);
+            self.totals.add(&record);
         }
     }
 

@@ -63,11 +63,11 @@ fn derivable<'t>(role: Role, target: &'t Target, log: &Table) -> Option<Derivabl
 }
 
 /// What these sums have for each column of a table: the very values that a fold would add.
-pub fn columns<'r>(role: Role, totals: &'r Totals<'r>) -> Vec<Column<'r>> {
+pub fn columns(role: Role, totals: &Totals) -> Vec<Column<'_>> {
     match role {
-        Role::Daily(kind) => daily::values(kind, totals.daily(kind)),
-        Role::ModelUsage => rollups::model_usage_values(&totals.model_usage),
-        Role::RequestErrors => rollups::request_errors_values(&totals.request_errors),
+        Role::Daily(kind) => daily::values(kind, &totals.daily(kind)),
+        Role::ModelUsage => rollups::model_usage_values(&totals.model_usage()),
+        Role::RequestErrors => rollups::request_errors_values(&totals.request_errors()),
         _ => Vec::new(),
     }
 }

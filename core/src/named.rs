@@ -1,0 +1,56 @@
+//! The names by which a record is summed up, looked up once for all targets.
+
+use std::collections::HashMap;
+
+use crate::moment::Day;
+use crate::names::{Name, Names};
+use crate::record::SpendRecord;
+
+/// The names of one record; `Name::EMPTY` for what it does not name.
+#[derive(Debug, Clone, Copy)]
+pub struct Named {
+    /// The UTC day of its start, `YYYY-MM-DD`.
+    pub date: Name,
+    pub api_key: Name,
+    pub charged_key: Name,
+    pub user: Name,
+    pub team: Name,
+    pub organization: Name,
+    pub end_user: Name,
+    pub project: Name,
+    pub agent: Name,
+    pub model: Name,
+    pub model_group: Name,
+    pub provider: Name,
+    pub mcp_tool: Name,
+}
+
+/// The dates of days, each written out once.
+pub type Dates = HashMap<Day, Name>;
+
+impl Named {
+    pub fn new(names: &mut Names, dates: &mut Dates, record: &SpendRecord) -> Self {
+        let day = record.start.utc_day();
+        let date = *dates.entry(day).or_insert_with(|| names.intern(&day.to_string()));
+        let api_key = names.intern(&record.api_key);
+        let charged_key = match &record.claim.active_key {
+            Some(active) => names.intern(active),
+            None => api_key,
+        };
+        Named {
+            date,
+            api_key,
+            charged_key,
+            user: names.intern(&record.user),
+            team: names.intern(&record.team_id),
+            organization: names.intern(&record.organization_id),
+            end_user: names.intern(&record.end_user),
+            project: names.intern(&record.project_id),
+            agent: names.intern(record.agent_id.as_deref().unwrap_or_default()),
+            model: names.intern(&record.model),
+            model_group: names.intern(&record.model_group),
+            provider: names.intern(&record.custom_llm_provider),
+            mcp_tool: names.intern(record.mcp_namespaced_tool_name.as_deref().unwrap_or_default()),
+        }
+    }
+}

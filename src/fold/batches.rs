@@ -1,0 +1,82 @@
+//! How much one fold counts. While more rows wait it goes on batch after batch and writes their sums once: a
+//! daily row that a hundred batches add to is then written once and not a hundred times, and no row is locked
+//! before the end. One batch at a time is in memory, and what they add up to is bounded as well.
+//!
+//! A record that fails takes down all that is counted with it; the fold then goes back to one batch, in which
+//! the record is found (`isolation`), and widens again from there.
+
+use std::cell::Cell;
+
+use litellm_spend_core::blame::Blame;
+use pgrx::prelude::*;
+
+use super::batch::{self, Consumed};
+use super::count::Count;
+use super::cursor::Cursor;
+use super::{Tally, isolation};
+use crate::error::{Error, Result};
+use crate::{settings, subtransaction};
+
+/// Rows of targets after which a fold writes: as long as they are being written, they are locked.
+const MOST_TARGET_ROWS: usize = 50_000;
+/// Bytes of sums and names after which it writes.
+const MOST_BYTES: usize = 32 << 20;
+
+thread_local! {
+    /// How many batches the next fold of this process may count.
+    static WIDTH: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Counts what waits behind the cursor, or a part of it.
+pub fn count(cursor: &Cursor) -> Result<(Consumed, Tally)> {
+    let width = WIDTH.get();
+    if width > 1 {
+        match subtransaction::attempt(|| several(cursor, width)) {
+            Ok(counted) => {
+                WIDTH.set(width.saturating_mul(2));
+                return Ok(counted);
+            }
+            Err(failure) if failure.blame() == Blame::Environment => return Err(Error::Failed(failure.advised())),
+            Err(_) => WIDTH.set(1),
+        }
+    }
+    let (consumed, tally) = one(cursor)?;
+    WIDTH.set(if tally.rejected == 0 { 2 } else { 1 });
+    Ok((consumed, tally))
+}
+
+fn several(cursor: &Cursor, width: usize) -> Result<(Consumed, Tally)> {
+    let mut count = Spi::connect_mut(Count::begin)?;
+    let (mut consumed, mut tally) = (Consumed::default(), Tally::default());
+    for _ in 0..width {
+        // A connection of its own for each batch, as its memory is given back with it.
+        let is_last = Spi::connect_mut(|client| {
+            let batch = batch::read(client, &cursor.spans_after(consumed.position))?;
+            tally += count.add_rows(client, &batch.rows)?;
+            consumed.add(&batch);
+            Ok::<_, Error>(batch.is_last)
+        })?;
+        let is_full = consumed.rows >= settings::fold_rows()
+            || count.totals().rows() >= MOST_TARGET_ROWS
+            || count.totals().bytes() >= MOST_BYTES;
+        if is_last || is_full {
+            break;
+        }
+        pgrx::check_for_interrupts!();
+    }
+    if consumed.rows > 0 {
+        Spi::connect_mut(|client| count.write(client))?;
+    }
+    Ok((consumed, tally))
+}
+
+/// One batch, in parts where a record fails.
+fn one(cursor: &Cursor) -> Result<(Consumed, Tally)> {
+    Spi::connect_mut(|client| {
+        let batch = batch::read(client, &cursor.spans_after(None))?;
+        let mut consumed = Consumed::default();
+        consumed.add(&batch);
+        let tally = if batch.rows.is_empty() { Tally::default() } else { isolation::count(client, &batch.rows)? };
+        Ok((consumed, tally))
+    })
+}
