@@ -31,6 +31,7 @@ mod probe;
 mod relation;
 mod rollups;
 mod rotation;
+mod rows;
 mod targets;
 mod tool_index;
 mod upsert;

@@ -6,9 +6,11 @@ use std::collections::HashSet;
 
 use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
+use litellm_spend_core::sum::Sum;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
 
+use super::rows::{self, Type, Value};
 use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
 use super::{budget, members, owner};
@@ -70,7 +72,7 @@ fn write(
             budget::ensure(client, targets)?;
         }
         let others = spend.iter().filter(|(id, _)| is_left(id));
-        owner::act_as(client, target.table.owner, |client| create(client, kind, target, others))?;
+        owner::act_as(client, target.table.owner, |_| create(kind, target, others))?;
     }
     missing.note(client, kind, target)
 }
@@ -92,21 +94,31 @@ pub fn update(client: &mut SpiClient, kind: EntityKind, target: &Target, spend: 
         return Ok(locked);
     }
     let keys = kind.key_columns();
-    let (ids, sums): (Vec<&EntityId>, Vec<f64>) =
-        spend.iter().filter(|(id, _)| is_among(&locked, id)).map(|(id, sum)| (id, sum.value())).unzip();
     let statement = format!(
-        "UPDATE {} AS t SET {} FROM unnest({}, ${}::pg_catalog.float8[]) AS b ({}, spend) WHERE {}",
+        "UPDATE {} AS t SET {} FROM batch AS b WHERE {}",
         target.table.name,
         assignments(kind, target, "b").join(", "),
-        id_parameters(keys),
-        keys.len() + 1,
-        id_aliases(keys),
         same_ids(keys)
     );
-    let mut arguments = id_arguments(keys, ids.into_iter());
-    arguments.push(sums.into());
-    client.update(&statement, None, &arguments)?;
+    write_rows(&statement, keys, spend.iter().filter(|(id, _)| is_among(&locked, id)))?;
     Ok(locked)
+}
+
+/// Runs a statement that reads ids and their spend from `batch`.
+fn write_rows<'i, 'a: 'i>(
+    statement: &str,
+    keys: &[&str],
+    spend: impl Iterator<Item = (&'i EntityId<'a>, &'i Sum)>,
+) -> Result<()> {
+    let types: Vec<(&str, Type)> =
+        keys.iter().map(|key| (*key, Type::Text)).chain([("spend", Type::Dollars)]).collect();
+    rows::write(statement, &types, |rows| {
+        for ((id, member), sum) in spend {
+            let ids = [Value::Text(id), Value::Text(member)];
+            let values: Vec<Value> = ids.into_iter().take(keys.len()).chain([Value::Dollars(sum.value())]).collect();
+            rows.push(&values);
+        }
+    })
 }
 
 /// The ids of the rows that exist; locks nothing.

@@ -14,6 +14,7 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::relation;
+use super::rows::{self, Type, Value};
 use crate::error::Result;
 use crate::{origin, settings};
 
@@ -83,23 +84,25 @@ impl Ledger {
     }
 
     /// Enters records that count and that `find` did not find.
-    pub fn remember(&self, client: &mut SpiClient, records: &[&SpendRecord]) -> Result<()> {
+    pub fn remember(&self, records: &[&SpendRecord]) -> Result<()> {
         if !self.is_kept || records.is_empty() {
             return Ok(());
         }
-        let hashes: Vec<Uuid> = records.iter().copied().map(hashed).collect();
-        let calls: Vec<Option<i64>> =
-            records.iter().map(|record| record.holder().map(|holder| call_hash(holder))).collect();
-        client.update(
-            &format!(
-                "INSERT INTO litellm_spend.ledger_{} (request_hash, call_hash)
-                 SELECT * FROM unnest($1::pg_catalog.uuid[], $2::pg_catalog.int8[])",
-                self.current
-            ),
-            None,
-            &[hashes.into(), calls.into()],
-        )?;
-        Ok(())
+        let statement = format!(
+            "INSERT INTO litellm_spend.ledger_{} (request_hash, call_hash) SELECT request_hash, call_hash FROM batch",
+            self.current
+        );
+        let mut entries: Vec<(Uuid, Value)> = records
+            .iter()
+            .map(|record| (hashed(record), record.holder().map_or(Value::Null, |call| Value::Count(call_hash(call)))))
+            .collect();
+        // In the order of the index, whose pages are then visited once.
+        entries.sort_unstable_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
+        rows::write(&statement, &[("request_hash", Type::Uuid), ("call_hash", Type::Count)], |rows| {
+            for (hash, call) in entries {
+                rows.push(&[Value::Uuid(hash), call]);
+            }
+        })
     }
 }
 

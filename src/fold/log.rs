@@ -6,17 +6,19 @@ use std::collections::HashSet;
 use litellm_spend_core::dedupe::Known;
 use litellm_spend_core::ledger::call_hash;
 use litellm_spend_core::record::{BATCH_COST, SpendRecord};
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, SpiTupleTable};
 
 use super::owner;
+use super::rows::{self, Rows};
 use super::targets::{Role, Table, Targets};
 use crate::error::Result;
 use crate::settings;
 
+mod columns;
 mod missing_partition;
-mod rows;
 
-pub use rows::{COLUMN_NAMES as COLUMNS, moment, timestamp};
+use columns::Columns;
+pub use columns::{COLUMN_NAMES as COLUMNS, moment, timestamp};
 
 /// LiteLLM's table.
 pub const TABLE: &str = "LiteLLM_SpendLogs";
@@ -49,10 +51,15 @@ impl<'t> LogTable<'t> {
         if !self.is_written || records.is_empty() {
             return Ok(());
         }
-        let inserted: HashSet<String> = owner::act_as(client, self.table.owner, |client| {
-            let insert = || client.update(&rows::insert_statement(self.table), None, &rows::arguments(records));
-            let rows = missing_partition::explained(self.table, records, insert)?;
-            Ok(rows.filter_map(|row| row.get::<String>(1).transpose()).collect::<std::result::Result<_, _>>()?)
+        let columns = Columns::of(self.table);
+        let inserted: HashSet<String> = owner::act_as(client, self.table.owner, |_| {
+            let ids = |new: SpiTupleTable| {
+                Ok(new.filter_map(|row| row.get::<String>(1).transpose()).collect::<std::result::Result<_, _>>()?)
+            };
+            missing_partition::explained(self.table, records, || {
+                let fill = |rows: &mut Rows| columns.fill(rows, records);
+                rows::run(&columns.insert_statement(), &columns.types(), fill, ids)
+            })
         })?;
         let missing: Vec<&SpendRecord> =
             records.iter().copied().filter(|record| !inserted.contains(record.request_id.as_ref())).collect();
@@ -62,7 +69,7 @@ impl<'t> LogTable<'t> {
     /// Adds to `known` what the table holds of these records' ids. Where it is partitioned, only rows
     /// that start within a day of the batch are looked at.
     pub fn find(&self, client: &mut SpiClient, records: &[&SpendRecord], known: &mut Known) -> Result<()> {
-        let Some((first, last)) = rows::starts(records) else { return Ok(()) };
+        let Some((first, last)) = columns::starts(records) else { return Ok(()) };
         let ids: Vec<&str> = records.iter().map(|record| record.request_id.as_ref()).collect();
         let call_id = if self.table.has("litellm_call_id") {
             "coalesce(nullif(litellm_call_id, ''), metadata ->> 'litellm_call_id')"

@@ -40,7 +40,7 @@ pub fn write(client: &mut SpiClient, target: &Target, spend: &EntitySpend, to_ma
     owner::act_as(client, target.table.owner, |client| {
         let updated = entities::update(client, KIND, target, spend)?;
         let made = spend.iter().filter(|(id, _)| entities::is_among(to_make, id) && !entities::is_among(&updated, id));
-        entities::create(client, KIND, target, made)
+        entities::create(KIND, target, made)
     })
 }
 

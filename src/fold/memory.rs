@@ -73,7 +73,7 @@ impl Memory<'_> {
         }
         records.retain(|record| !is_known(&known, record));
         if let Some(ledger) = &self.ledger {
-            ledger.remember(client, &records)?;
+            ledger.remember(&records)?;
         }
         Ok(known)
     }

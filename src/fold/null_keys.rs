@@ -35,7 +35,7 @@ pub fn returning_new_rows(target: &Target, upsert: &str) -> String {
 /// Adds rows with NULL in `nullable` to the new row that has `''` there, and deletes them. Without statistics
 /// the planner may read all rows of an entity's day for each of its keys, so they are read once for all keys
 /// (`incomplete`). All numbers are added up, those that this version does not know as well.
-pub fn merge_statement(target: &Target, nullable: &[&str]) -> String {
+fn merge_statement(target: &Target, nullable: &[&str]) -> String {
     let keys = key_columns(target);
     let is_nullable = |key: &String| nullable.iter().any(|name| quote_identifier(name) == *key);
     let sums: Vec<String> =
@@ -94,7 +94,7 @@ pub fn merge_statement(target: &Target, nullable: &[&str]) -> String {
 }
 
 /// Runs the merge for new rows; most folds insert none.
-pub fn merge(client: &mut SpiClient, target: &Target, new_rows: SpiTupleTable, statement: &str) -> Result<()> {
+pub fn merge(client: &mut SpiClient, target: &Target, nullable: &[&str], new_rows: SpiTupleTable) -> Result<()> {
     let row = new_rows.first();
     let mut columns: Vec<Vec<String>> = Vec::new();
     for at in 1..=returned_columns(target).len() {
@@ -104,7 +104,7 @@ pub fn merge(client: &mut SpiClient, target: &Target, new_rows: SpiTupleTable, s
         }
     }
     let arguments: Vec<DatumWithOid> = columns.into_iter().map(Into::into).collect();
-    let merged = client.update(statement, None, &arguments)?.len();
+    let merged = client.update(&merge_statement(target, nullable), None, &arguments)?.len();
     if merged > 0 {
         log!("litellm_spend merged old rows with NULL in their key into {merged} rows of {}", target.table.name);
     }

@@ -5,6 +5,7 @@ use pgrx::spi::SpiClient;
 
 use super::log::timestamp;
 use super::owner;
+use super::rows::{self, Type, Value};
 use super::targets::Target;
 use crate::error::Result;
 
@@ -22,15 +23,15 @@ pub fn write(client: &mut SpiClient, target: &Target, records: &[SpendRecord]) -
     entries.sort_unstable();
     let statement = format!(
         "INSERT INTO {} (request_id, tool_name, start_time)
-         SELECT * FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.timestamp[])
-         ON CONFLICT DO NOTHING",
+         SELECT request_id, tool_name, start_time FROM batch ON CONFLICT DO NOTHING",
         target.table.name
     );
-    let requests: Vec<&str> = entries.iter().map(|(request, ..)| *request).collect();
-    let tools: Vec<&str> = entries.iter().map(|(_, tool, _)| *tool).collect();
-    let starts: Vec<_> = entries.iter().map(|(.., start)| timestamp(*start)).collect();
-    owner::act_as(client, target.table.owner, |client| {
-        client.update(&statement, None, &[requests.into(), tools.into(), starts.into()])?;
-        Ok(())
+    let types = [("request_id", Type::Text), ("tool_name", Type::Text), ("start_time", Type::Time)];
+    owner::act_as(client, target.table.owner, |_| {
+        rows::write(&statement, &types, |rows| {
+            for (request, tool, start) in entries {
+                rows.push(&[Value::Text(request), Value::Text(tool), Value::Time(timestamp(start))]);
+            }
+        })
     })
 }

@@ -1,9 +1,9 @@
 //! Adds sums to a table that has one row a key: one set-based upsert, rows in key order (invariant 8),
 //! naming just the columns that the table has.
 
-use pgrx::datum::DatumWithOid;
 use pgrx::spi::{SpiClient, quote_identifier};
 
+use super::rows::{self, Rows, Type, Value};
 use super::targets::Target;
 use super::{null_keys, owner};
 use crate::error::Result;
@@ -19,7 +19,7 @@ pub enum On {
     Sum,
 }
 
-/// One array of values, an element a row.
+/// The values of a column, one a row.
 pub enum Values<'a> {
     Text(Vec<&'a str>),
     Count(Vec<i64>),
@@ -49,12 +49,12 @@ impl<'a> Column<'a> {
 }
 
 impl Values<'_> {
-    pub fn type_name(&self) -> &'static str {
+    fn column_type(&self) -> Type {
         match self {
-            Values::Text(_) => "pg_catalog.text",
-            Values::Count(_) => "pg_catalog.int8",
-            Values::Code(_) => "pg_catalog.int4",
-            Values::Dollars(_) => "pg_catalog.float8",
+            Values::Text(_) => Type::Text,
+            Values::Count(_) => Type::Count,
+            Values::Code(_) => Type::Code,
+            Values::Dollars(_) => Type::Dollars,
         }
     }
 
@@ -67,15 +67,13 @@ impl Values<'_> {
             Values::Dollars(values) => values.len(),
         }
     }
-}
 
-impl<'a> From<Values<'a>> for DatumWithOid<'a> {
-    fn from(values: Values<'a>) -> Self {
-        match values {
-            Values::Text(values) => values.into(),
-            Values::Count(values) => values.into(),
-            Values::Code(values) => values.into(),
-            Values::Dollars(values) => values.into(),
+    fn at(&self, row: usize) -> Value<'_> {
+        match self {
+            Values::Text(values) => Value::Text(values[row]),
+            Values::Count(values) => Value::Count(values[row]),
+            Values::Code(values) => Value::Code(values[row]),
+            Values::Dollars(values) => Value::Dollars(values[row]),
         }
     }
 }
@@ -85,29 +83,32 @@ pub const NOW: &str = "pg_catalog.timezone('UTC', pg_catalog.now())";
 /// Adds the rows to the target, as its owner.
 pub fn write(client: &mut SpiClient, target: &Target, columns: Vec<Column>) -> Result<()> {
     let columns: Vec<Column> = columns.into_iter().filter(|column| target.table.has(column.name)).collect();
-    if columns.first().is_none_or(|column| column.values.len() == 0) {
+    let count = columns.first().map_or(0, |column| column.values.len());
+    if count == 0 {
         return Ok(());
     }
     let nullable = null_keys::nullable_key(target);
-    let mut statement = statement(target, &columns);
-    if !nullable.is_empty() {
-        statement = null_keys::returning_new_rows(target, &statement);
-    }
-    let merge = (!nullable.is_empty()).then(|| null_keys::merge_statement(target, &nullable));
-    let arguments: Vec<DatumWithOid> = columns.into_iter().map(|column| column.values.into()).collect();
-    owner::act_as(client, target.table.owner, |client| {
-        let new_rows = client.update(&statement, None, &arguments)?;
-        match merge {
-            Some(merge) => null_keys::merge(client, target, new_rows, &merge),
-            None => Ok(()),
+    let statement = statement(target, &columns);
+    let types: Vec<(&str, Type)> = columns.iter().map(|column| (column.name, column.values.column_type())).collect();
+    let fill = |rows: &mut Rows| {
+        let mut values = Vec::with_capacity(columns.len());
+        for row in 0..count {
+            values.clear();
+            values.extend(columns.iter().map(|column| column.values.at(row)));
+            rows.push(&values);
         }
+    };
+    owner::act_as(client, target.table.owner, |client| {
+        if nullable.is_empty() {
+            return rows::write(&statement, &types, fill);
+        }
+        let statement = null_keys::returning_new_rows(target, &statement);
+        rows::run(&statement, &types, fill, |new_rows| null_keys::merge(client, target, &nullable, new_rows))
     })
 }
 
 fn statement(target: &Target, columns: &[Column]) -> String {
     let names: Vec<String> = columns.iter().map(|column| quote_identifier(column.name)).collect();
-    let parameters: Vec<String> =
-        (1..).zip(columns).map(|(n, column)| format!("${n}::{}[]", column.values.type_name())).collect();
     let made = [("id", "pg_catalog.gen_random_uuid()::pg_catalog.text"), ("created_at", NOW), ("updated_at", NOW)];
     let (made_names, made_values): (Vec<&str>, Vec<&str>) =
         made.into_iter().filter(|(name, _)| target.table.has(name)).unzip();
@@ -124,7 +125,7 @@ fn statement(target: &Target, columns: &[Column]) -> String {
         changes.push("updated_at = EXCLUDED.updated_at".to_owned());
     }
     format!(
-        "INSERT INTO {} AS t ({}) SELECT {} FROM unnest({}) AS r ({}) ON CONFLICT ({}) DO UPDATE SET {}",
+        "INSERT INTO {} AS t ({}) SELECT {} FROM batch AS r ON CONFLICT ({}) DO UPDATE SET {}",
         target.table.name,
         made_names.into_iter().map(str::to_owned).chain(names.iter().cloned()).collect::<Vec<_>>().join(", "),
         made_values
@@ -133,8 +134,6 @@ fn statement(target: &Target, columns: &[Column]) -> String {
             .chain(names.iter().map(|name| format!("r.{name}")))
             .collect::<Vec<_>>()
             .join(", "),
-        parameters.join(", "),
-        names.join(", "),
         target.conflict_target(),
         changes.join(", ")
     )

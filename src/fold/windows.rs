@@ -16,6 +16,7 @@ use pgrx::spi::SpiClient;
 
 use super::log::{moment, timestamp};
 use super::owner;
+use super::rows::{self, Type, Value};
 use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
 use crate::error::Result;
@@ -146,7 +147,7 @@ fn existing(client: &mut SpiClient, target: &Target, increments: &[Increment]) -
          USING (entity_type, entity_id, window_duration)",
         target.table.name
     );
-    let (types, (ids, durations)) = split_keys(increments.iter());
+    let (types, (ids, durations)) = split_keys(increments);
     owner::act_as(client, target.table.owner, |client| {
         let mut existing = HashSet::new();
         for row in client.update(&query, None, &[types.into(), ids.into(), durations.into()])? {
@@ -208,26 +209,38 @@ fn insert(
 ) -> Result<()> {
     let statement = format!(
         "INSERT INTO {} AS t (entity_type, entity_id, window_duration, window_start, spend, created_at, updated_at)
-         SELECT b.*, {NOW}, {NOW}
-         FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[],
-                     $4::pg_catalog.timestamp[], $5::pg_catalog.float8[]) AS b
+         SELECT b.entity_type, b.entity_id, b.window_duration, b.window_start, b.spend, {NOW}, {NOW} FROM batch AS b
          ON CONFLICT ({}) {on_conflict}",
         target.table.name,
         target.conflict_target()
     );
-    let (types, (ids, durations)) = split_keys(windows.iter().copied());
-    let starts: Vec<Timestamp> = windows.iter().map(|increment| timestamp(increment.window.start)).collect();
-    owner::act_as(client, target.table.owner, |client| {
-        let arguments = [types.into(), ids.into(), durations.into(), starts.into(), spends.into()];
-        client.update(&statement, None, &arguments)?;
-        Ok(())
+    let types = [
+        ("entity_type", Type::Text),
+        ("entity_id", Type::Text),
+        ("window_duration", Type::Text),
+        ("window_start", Type::Time),
+        ("spend", Type::Dollars),
+    ];
+    owner::act_as(client, target.table.owner, |_| {
+        rows::write(&statement, &types, |rows| {
+            for (increment, spend) in windows.iter().zip(spends) {
+                rows.push(&[
+                    Value::Text(budget_window::entity_type(increment.holder)),
+                    Value::Text(&increment.id),
+                    Value::Text(&increment.window.duration),
+                    Value::Time(timestamp(increment.window.start)),
+                    Value::Dollars(spend),
+                ]);
+            }
+        })
     })
 }
 
 type Keys<'i> = (Vec<&'static str>, (Vec<&'i str>, Vec<&'i str>));
 
-fn split_keys<'i>(increments: impl Iterator<Item = &'i Increment>) -> Keys<'i> {
+fn split_keys(increments: &[Increment]) -> Keys<'_> {
     increments
+        .iter()
         .map(|increment| {
             let key = (increment.id.as_str(), increment.window.duration.as_str());
             (budget_window::entity_type(increment.holder), key)

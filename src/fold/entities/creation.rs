@@ -2,9 +2,9 @@
 
 use litellm_spend_core::entity::{EntityId, EntityKind};
 use litellm_spend_core::sum::Sum;
-use pgrx::spi::{SpiClient, quote_identifier};
+use pgrx::spi::quote_identifier;
 
-use super::{assignments, id_aliases, id_arguments, id_parameters};
+use super::{assignments, write_rows};
 use crate::error::Result;
 use crate::fold::budget;
 use crate::fold::targets::{Table, Target};
@@ -12,36 +12,27 @@ use crate::fold::upsert::NOW;
 
 /// Makes rows, or adds to those that are there, in one pass.
 pub fn create<'i, 'a: 'i>(
-    client: &mut SpiClient,
     kind: EntityKind,
     target: &Target,
     spend: impl Iterator<Item = (&'i EntityId<'a>, &'i Sum)>,
 ) -> Result<()> {
-    let (ids, sums): (Vec<&EntityId>, Vec<f64>) = spend.map(|(id, sum)| (id, sum.value())).unzip();
-    if ids.is_empty() {
+    let mut spend = spend.peekable();
+    if spend.peek().is_none() {
         return Ok(());
     }
-    let keys = kind.key_columns();
     let table = &target.table;
     let (names, values): (Vec<String>, Vec<String>) =
         filled(kind, table).into_iter().map(|(name, value)| (quote_identifier(name), value)).unzip();
     let insert = format!(
-        "INSERT INTO {} AS t ({}) SELECT {} FROM unnest({}, ${}::pg_catalog.float8[]) AS b ({}, spend) {}
-         ON CONFLICT ({}) DO UPDATE SET {}",
+        "INSERT INTO {} AS t ({}) SELECT {} FROM batch AS b {} ON CONFLICT ({}) DO UPDATE SET {}",
         table.name,
         names.join(", "),
         values.join(", "),
-        id_parameters(keys),
-        keys.len() + 1,
-        id_aliases(keys),
         made_where(kind, &table.name),
         target.conflict_target(),
         assignments(kind, target, "EXCLUDED").join(", ")
     );
-    let mut arguments = id_arguments(keys, ids.into_iter());
-    arguments.push(sums.into());
-    client.update(&insert, None, &arguments)?;
-    Ok(())
+    write_rows(&insert, kind.key_columns(), spend)
 }
 
 /// Why a fold cannot make rows of this table: a column that must have a value which nobody knows.
