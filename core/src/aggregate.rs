@@ -80,7 +80,10 @@ impl Totals {
 
     /// How many rows of targets they change.
     pub fn rows(&self) -> usize {
-        self.daily_rows() + self.entities.len() + self.model_usage.len() + self.tool_spend.len()
+        self.daily_rows()
+            + self.entities.len()
+            + self.model_usage.len()
+            + self.tool_spend.len()
             + self.request_errors.len()
     }
 

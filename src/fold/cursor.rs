@@ -63,9 +63,9 @@ impl Cursor {
 
     /// What is left to read of the open window behind `position`, or behind the cursor's own.
     pub fn spans_after(&self, position: Option<Position>) -> Vec<Span> {
-        self.window.as_ref().map_or_else(Vec::new, |window| {
-            window::spans(&self.through, window, position.or(self.position))
-        })
+        self.window
+            .as_ref()
+            .map_or_else(Vec::new, |window| window::spans(&self.through, window, position.or(self.position)))
     }
 
     /// Marks rows consumed and adds up the totals.

@@ -84,7 +84,10 @@ pub fn values<'n>(kind: DailyKind, rows: &DailyRows<'n>) -> Vec<Column<'n>> {
         on: On::Latest,
         values: Values::Text(rows.values().map(|row| row.request_id).collect()),
     });
-    columns.extend(COUNTS.map(|(name, count)| Column::count(name, rows.values().map(|row| count(&row.sums)).collect())));
-    columns.extend(DOLLARS.map(|(name, dollars)| Column::dollars(name, rows.values().map(|row| dollars(&row.sums)).collect())));
+    columns
+        .extend(COUNTS.map(|(name, count)| Column::count(name, rows.values().map(|row| count(&row.sums)).collect())));
+    columns.extend(
+        DOLLARS.map(|(name, dollars)| Column::dollars(name, rows.values().map(|row| dollars(&row.sums)).collect())),
+    );
     columns
 }

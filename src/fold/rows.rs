@@ -95,9 +95,8 @@ impl Rows {
     fn new(columns: &[(&str, Type)]) -> Self {
         let count = i32::try_from(columns.len()).unwrap_or(i32::MAX);
         // SAFETY: both live in the current memory context, that of the SPI connection.
-        let (descriptor, store) = unsafe {
-            (pg_sys::CreateTemplateTupleDesc(count), pg_sys::tuplestore_begin_heap(false, false, MOST_KB))
-        };
+        let (descriptor, store) =
+            unsafe { (pg_sys::CreateTemplateTupleDesc(count), pg_sys::tuplestore_begin_heap(false, false, MOST_KB)) };
         for (number, (name, of)) in (1..).zip(columns) {
             // None of the names has a zero byte.
             let name = CString::new(*name).unwrap_or_default();

@@ -1,0 +1,101 @@
+"""A fold counts batch after batch while more rows wait, and writes what they add up to once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import own_schema_database
+from harness.cluster import Cluster
+from harness.database import Database
+from harness.records import assert_counted, spend_records
+
+# Each fold that writes leaves its transaction's id in the log rows that it made.
+FOLDS = 'SELECT count(DISTINCT xmin::text) FROM "LiteLLM_SpendLogs"'
+UPDATES = """SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'LiteLLM_TeamTable'"""
+
+
+@pytest.fixture(scope="module")
+def small_batches() -> Iterator[Cluster]:
+    with Cluster({"litellm_spend.batch_rows": "20"}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def database(small_batches: Cluster) -> Database:
+    return own_schema_database(small_batches)
+
+
+def record_while_held(database: Database, count: int, **fields: object) -> list[dict]:
+    records = spend_records(count, **fields)
+    with database.held_fold():
+        for first in range(0, count, 10):
+            database.record(records[first : first + 10])
+    return records
+
+
+def test_what_waits_in_many_batches_is_one_fold_that_writes_each_row_once(database: Database) -> None:
+    records = record_while_held(database, 1_000, team_id="team")
+    database.wait_folded()
+    assert_counted(database, records)
+    # Fifty batches. A fold that waited already when they were recorded may have taken the first ones.
+    folds = database.value(FOLDS)
+    assert folds in (1, 2)
+    database.wait_for(UPDATES, folds)
+
+
+def test_a_fold_ends_with_the_batch_that_reaches_fold_rows() -> None:
+    with Cluster({"litellm_spend.batch_rows": "20", "litellm_spend.fold_rows": "90"}) as cluster:
+        database = own_schema_database(cluster)
+        records = record_while_held(database, 1_000)
+        database.wait_folded()
+        assert_counted(database, records)
+        sizes = 'SELECT max(n) FROM (SELECT count(*) AS n FROM "LiteLLM_SpendLogs" GROUP BY xmin::text) AS f'
+        assert database.value(sizes) == 100
+
+
+def test_a_repeated_request_in_another_batch_of_the_fold_counts_once(database: Database) -> None:
+    records = spend_records(100)
+    with database.held_fold():
+        database.record(records)
+        database.record(records)
+    database.wait_folded()
+    assert_counted(database, records)
+    assert database.status()["duplicates"] == 100
+
+
+@pytest.mark.parametrize("table", ["LiteLLM_SpendLogs", "LiteLLM_DailyUserSpend"])
+def test_a_record_that_fails_costs_itself_and_not_what_other_batches_count(database: Database, table: str) -> None:
+    database.execute(f'ALTER TABLE "{table}" ADD CONSTRAINT c CHECK (spend < 1000000)')
+    records = spend_records(400)
+    bad = spend_records(1, "bad", spend=4194304.0, user="mallory")
+    with database.held_fold():
+        database.record(records[:300])
+        database.record(bad)
+        database.record(records[300:])
+    database.wait_folded()
+    assert_counted(database, records)
+    assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 1
+    assert database.value(FOLDS) > 1
+
+
+def test_a_window_that_begins_in_a_later_batch_starts_from_what_was_logged_before_it(database: Database) -> None:
+    """Each of a team's requests is in its budget window once, whichever batch it came in."""
+    database.execute(
+        """INSERT INTO "LiteLLM_TeamTable" (team_id, budget_limits) VALUES
+           ('team', '[{"budget_duration": "30d", "reset_at": "2100-01-01T00:00:00Z"}]')"""
+    )
+    database.execute("""INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, spend, "startTime", "endTime", team_id)
+        VALUES ('before', 'acompletion', 8.0, '2099-12-31', '2099-12-31', 'team')""")
+    others = spend_records(60, "other", team_id="another")
+    records = spend_records(60, "of-team", team_id="team", startTime="2099-12-31T00:00:00Z")
+    with database.held_fold():
+        database.record(others)
+        database.record(records)
+    database.wait_folded()
+    spent = sum(record["spend"] for record in records)
+    found = database.value("""SELECT spend FROM "LiteLLM_BudgetWindowSpend" WHERE entity_id = 'team'""")
+    assert found == pytest.approx(8.0 + spent)
+    # Beside the row that was there: the batches were not counted one by one.
+    assert database.value(FOLDS) - 1 in (1, 2)
