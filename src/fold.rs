@@ -27,6 +27,7 @@ mod memory;
 mod null_keys;
 mod owner;
 pub mod pending;
+mod plans;
 mod probe;
 mod relation;
 mod rollups;

@@ -27,6 +27,8 @@ const PINS: &[(&str, &str)] = &[
     ("enable_bitmapscan", "off"),
     ("enable_sort", "off"),
     ("jit", "off"),
+    // The plans of a fold are kept, and look rows up by index however many there are.
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 
 /// Keeps nobody from the view of staged rows. Minor versions before August 2024 have no such setting.

@@ -4,7 +4,8 @@
 //! ids of earlier batches.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::ledger::call_hash;
 use crate::record::{self, SpendRecord};

@@ -8,6 +8,7 @@ use litellm_spend_core::moment::{Day, Moment};
 use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::SpiClient;
 
+use super::plans;
 use crate::error::Result;
 
 /// A set of requests of one day.
@@ -46,14 +47,14 @@ impl CountedDays {
         let dates: Vec<String> = self.0.keys().map(Day::to_string).collect();
         let counts: Vec<i64> = self.0.values().map(|day| day.count).collect();
         let fingerprints: Vec<i64> = self.0.values().map(|day| day.fingerprint).collect();
-        client.update(
+        plans::run(
+            client,
             "INSERT INTO litellm_spend.counted_days AS t (date, requests, fingerprint)
              SELECT r.date::pg_catalog.date, r.requests, r.fingerprint
              FROM unnest($1::pg_catalog.text[], $2::pg_catalog.int8[], $3::pg_catalog.int8[])
                  AS r (date, requests, fingerprint)
              ON CONFLICT (date) DO UPDATE
              SET requests = t.requests + EXCLUDED.requests, fingerprint = t.fingerprint # EXCLUDED.fingerprint",
-            None,
             &[dates.into(), counts.into(), fingerprints.into()],
         )?;
         Ok(())
@@ -64,7 +65,7 @@ impl CountedDays {
 pub fn find(client: &mut SpiClient, date: &str) -> Result<Option<Requests>> {
     let query = "SELECT c.requests, c.fingerprint FROM litellm_spend.counted_days c
                  WHERE c.date = $1::pg_catalog.text::pg_catalog.date";
-    let rows = client.update(query, Some(1), &[date.into()])?;
+    let rows = plans::run(client, query, &[date.into()])?;
     if rows.is_empty() {
         return Ok(None);
     }

@@ -6,8 +6,8 @@ use litellm_spend_core::window::{self, Position, Span};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::Tally;
 use super::batch::Consumed;
+use super::{Tally, plans};
 use crate::error::Result;
 use crate::origin;
 
@@ -28,13 +28,13 @@ const READ: &str = "SELECT folded_through::pg_catalog.text, open_window::pg_cata
 impl Cursor {
     /// Waits for the row's lock, then reads it as it is now.
     pub fn lock(client: &mut SpiClient) -> Result<Self> {
-        client.update(
+        plans::run(
+            client,
             "INSERT INTO litellm_spend.fold_cursor (origin, folded_through) VALUES ($1, '1:1:')
              ON CONFLICT (origin) DO NOTHING",
-            None,
             &[origin::this_database().into()],
         )?;
-        let rows = client.update(&format!("{READ} FOR UPDATE"), Some(1), &[origin::this_database().into()])?;
+        let rows = plans::run(client, &format!("{READ} FOR UPDATE"), &[origin::this_database().into()])?;
         read_row(rows)
     }
 
@@ -48,10 +48,8 @@ impl Cursor {
         let current = match &self.window {
             Some(open) => open.clone(),
             None => {
-                let now: Option<String> = client
-                    .update("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text", Some(1), &[])?
-                    .first()
-                    .get(1)?;
+                let now = plans::run(client, "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text", &[])?;
+                let now: Option<String> = now.first().get(1)?;
                 // SAFETY: reads this transaction's own id, which the lock above gave it.
                 let own = unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value;
                 now.unwrap_or_default().parse::<Snapshot>()?.with_in_progress(own)
@@ -75,7 +73,8 @@ impl Cursor {
             self.finish_window();
         }
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        client.update(
+        plans::run(
+            client,
             "UPDATE litellm_spend.fold_cursor
              SET folded_through = $2::pg_catalog.text::pg_catalog.pg_snapshot,
                  open_window = $3::pg_catalog.text::pg_catalog.pg_snapshot,
@@ -83,7 +82,6 @@ impl Cursor {
                  folded = folded + $6, duplicates = duplicates + $7, reused_ids = reused_ids + $8,
                  rejected = rejected + $9, last_fold_at = pg_catalog.clock_timestamp()
              WHERE origin = $1",
-            None,
             &[
                 origin::this_database().into(),
                 self.through.to_string().into(),
@@ -102,12 +100,12 @@ impl Cursor {
     /// Closes a window that holds no rows.
     pub fn close_window(mut self, client: &mut SpiClient) -> Result<()> {
         self.finish_window();
-        client.update(
+        plans::run(
+            client,
             "UPDATE litellm_spend.fold_cursor
              SET folded_through = $2::pg_catalog.text::pg_catalog.pg_snapshot, open_window = NULL,
                  position_xid = NULL, position_seq = NULL
              WHERE origin = $1",
-            None,
             &[origin::this_database().into(), self.through.to_string().into()],
         )?;
         Ok(())

@@ -13,7 +13,7 @@ use pgrx::spi::SpiClient;
 use super::rows::{self, Type, Value};
 use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
-use super::{budget, members, owner};
+use super::{budget, members, owner, plans};
 use crate::error::Result;
 use crate::settings;
 
@@ -162,7 +162,7 @@ fn select_ids(keys: &[&str], target: &Target) -> String {
 /// Runs a query that returns ids.
 pub fn read_ids(client: &mut SpiClient, keys: &[&str], query: &str, arguments: &[DatumWithOid]) -> Result<Ids> {
     let mut ids = Ids::new();
-    for row in client.update(query, None, arguments)? {
+    for row in plans::run(client, query, arguments)? {
         let member = if keys.len() > 1 { row.get::<String>(2)? } else { None };
         if let Some(id) = row.get::<String>(1)? {
             ids.insert((id, member.unwrap_or_default()));

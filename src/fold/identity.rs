@@ -10,8 +10,8 @@ use pgrx::datum::Timestamp;
 use pgrx::spi::SpiClient;
 
 use super::log::moment;
-use super::owner;
 use super::targets::{Role, Target, Targets};
+use super::{owner, plans};
 use crate::error::Result;
 
 /// Fills in what the rows of the keys know.
@@ -62,7 +62,7 @@ fn read_active(
     let columns = ["key_alias", "user_id", "team_id", "organization_id", "project_id"].map(column).join(", ");
     let query = format!("SELECT token, {columns} FROM {} WHERE token = ANY ($1)", table.table.name);
     owner::act_as(client, table.table.owner, |client| {
-        for row in client.update(&query, None, &[keys.to_vec().into()])? {
+        for row in plans::run(client, &query, &[keys.to_vec().into()])? {
             if let Some(token) = row.get::<String>(1)? {
                 let identity = KeyIdentity {
                     alias: row.get(2)?,
@@ -97,7 +97,7 @@ fn add_organizations_of_teams(
     );
     let mut organizations = HashMap::new();
     owner::act_as(client, teams.table.owner, |client| {
-        for row in client.update(&query, None, &[named.into()])? {
+        for row in plans::run(client, &query, &[named.into()])? {
             if let (Some(team), Some(organization)) = (row.get::<String>(1)?, row.get::<String>(2)?) {
                 organizations.insert(team, organization);
             }
@@ -119,7 +119,7 @@ fn read_deprecated(client: &mut SpiClient, target: &Target, keys: &[&str]) -> Re
     }
     let query = format!("SELECT token, active_token_id, revoke_at FROM {} WHERE token = ANY ($1)", target.table.name);
     owner::act_as(client, target.table.owner, |client| {
-        for row in client.update(&query, None, &[keys.to_vec().into()])? {
+        for row in plans::run(client, &query, &[keys.to_vec().into()])? {
             if let (Some(token), Some(active_key), Some(revoke_at)) =
                 (row.get::<String>(1)?, row.get::<String>(2)?, row.get::<Timestamp>(3)?)
             {

@@ -13,8 +13,8 @@ use pgrx::datum::Uuid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::relation;
 use super::rows::{self, Type, Value};
+use super::{plans, relation};
 use crate::error::Result;
 use crate::{origin, settings};
 
@@ -55,10 +55,10 @@ impl Ledger {
         let next = (current + 1) % COUNT;
         let moves_on = next_is_due && make_empty(client, next)?;
         if moves_on {
-            client.update(
+            plans::run(
+                client,
                 "UPDATE litellm_spend.ledger_rotation
                  SET current = $2, started_at[$2 + 1] = pg_catalog.clock_timestamp() WHERE origin = $1",
-                None,
                 &[origin::this_database().into(), i16::try_from(next).unwrap_or(0).into()],
             )?;
         }
@@ -70,9 +70,9 @@ impl Ledger {
         let ids: HashMap<Uuid, &str> =
             records.iter().map(|record| (hashed(record), record.request_id.as_ref())).collect();
         let hashes: Vec<Uuid> = ids.keys().copied().collect();
-        let found = client.update(
+        let found = plans::run(
+            client,
             "SELECT l.request_hash, l.call_hash FROM litellm_spend.ledger l WHERE l.request_hash = ANY ($1)",
-            None,
             &[hashes.into()],
         )?;
         for row in found {
@@ -113,14 +113,14 @@ fn hashed(record: &SpendRecord) -> Uuid {
 /// The table in use and whether the next one's turn has come.
 fn read_rotation(client: &mut SpiClient) -> Result<(usize, bool)> {
     let arguments = [origin::this_database().into(), settings::dedupe_window().as_secs_f64().into()];
-    let mut rows = client.update(READ, Some(1), &arguments)?;
+    let mut rows = plans::run(client, READ, &arguments)?;
     if rows.is_empty() {
-        client.update(
+        plans::run(
+            client,
             "INSERT INTO litellm_spend.ledger_rotation (origin) VALUES ($1)",
-            None,
             &[origin::this_database().into()],
         )?;
-        rows = client.update(READ, Some(1), &arguments)?;
+        rows = plans::run(client, READ, &arguments)?;
     }
     let row = rows.first();
     let current: Option<i16> = row.get(1)?;

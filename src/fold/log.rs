@@ -8,9 +8,9 @@ use litellm_spend_core::ledger::call_hash;
 use litellm_spend_core::record::{BATCH_COST, SpendRecord};
 use pgrx::spi::{SpiClient, SpiTupleTable};
 
-use super::owner;
 use super::rows::{self, Rows};
 use super::targets::{Role, Table, Targets};
+use super::{owner, plans};
 use crate::error::Result;
 use crate::settings;
 
@@ -87,7 +87,7 @@ impl<'t> LogTable<'t> {
             self.table.name
         );
         owner::act_as(client, self.table.owner, |client| {
-            for row in client.update(&query, None, &[ids.into(), first.into(), last.into()])? {
+            for row in plans::run(client, &query, &[ids.into(), first.into(), last.into()])? {
                 if let Some(id) = row.get::<String>(1)? {
                     let call: Option<String> = row.get(2)?;
                     known.add(&id, call.as_deref().filter(|call| !call.is_empty()).map(call_hash));

@@ -7,8 +7,8 @@ use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
 use pgrx::spi::SpiClient;
 
 use super::entities::{self, Ids};
-use super::owner;
 use super::targets::{Role, Target, Targets};
+use super::{owner, plans};
 use crate::error::Result;
 
 const KIND: EntityKind = EntityKind::TeamMember;
@@ -76,7 +76,7 @@ fn lock_teams<'i, 'a: 'i>(client: &mut SpiClient, ids: impl Iterator<Item = &'i 
     let mut teams: Vec<&str> = ids.map(|(team, _)| *team).collect();
     teams.dedup();
     for team in teams {
-        client.update("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1))", None, &[team.into()])?;
+        plans::run(client, "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1))", &[team.into()])?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
 
+use super::plans;
 use super::targets::Target;
 use crate::error::Result;
 
@@ -104,7 +105,7 @@ pub fn merge(client: &mut SpiClient, target: &Target, nullable: &[&str], new_row
         }
     }
     let arguments: Vec<DatumWithOid> = columns.into_iter().map(Into::into).collect();
-    let merged = client.update(&merge_statement(target, nullable), None, &arguments)?.len();
+    let merged = plans::run(client, &merge_statement(target, nullable), &arguments)?.len();
     if merged > 0 {
         log!("litellm_spend merged old rows with NULL in their key into {merged} rows of {}", target.table.name);
     }

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::batch::Consumed;
-use super::relation;
+use super::{plans, relation};
 use crate::error::Result;
 use crate::staging::{self, SEGMENTS};
 use crate::worker::board;
@@ -129,28 +129,28 @@ impl Rotation {
 }
 
 fn read(client: &mut SpiClient) -> Result<Rotation> {
-    Rotation::from_rows(client.update(READ, Some(1), &[origin::this_database().into()])?)
+    Rotation::from_rows(plans::run(client, READ, &[origin::this_database().into()])?)
 }
 
 fn set_retired(client: &mut SpiClient, segment: usize) -> Result<()> {
     let at = i32::try_from(segment + 1).unwrap_or(1);
-    client.update(
+    plans::run(
+        client,
         "INSERT INTO litellm_spend.rotation (origin) VALUES ($1) ON CONFLICT (origin) DO NOTHING",
-        None,
         &[origin::this_database().into()],
     )?;
-    client.update(
+    plans::run(
+        client,
         "UPDATE litellm_spend.rotation SET retired_at[$2] = pg_catalog.clock_timestamp() WHERE origin = $1",
-        None,
         &[origin::this_database().into(), at.into()],
     )?;
     Ok(())
 }
 
 fn set_current(client: &mut SpiClient, segment: usize) -> Result<()> {
-    client.update(
+    plans::run(
+        client,
         "UPDATE litellm_spend.rotation SET segment = $2 WHERE origin = $1",
-        None,
         &[origin::this_database().into(), i16::try_from(segment).unwrap_or(0).into()],
     )?;
     register_xact_callback(PgXactCallbackEvent::Commit, move || note(segment));
@@ -170,13 +170,13 @@ fn is_consumed_and_locked(client: &mut SpiClient, segment: usize) -> Result<bool
     if !relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock) {
         return Ok(false);
     }
-    let unread = client.update(
+    let unread = plans::run(
+        client,
         &format!(
             "SELECT EXISTS (
                  SELECT FROM litellm_spend.staging_{segment} s LEFT JOIN litellm_spend.fold_cursor c USING (origin)
                  WHERE c.origin IS NULL OR NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through))"
         ),
-        Some(1),
         &[],
     )?;
     Ok(unread.first().get(1)? == Some(false))

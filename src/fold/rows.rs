@@ -7,6 +7,7 @@ use pgrx::datum::{Timestamp, Uuid};
 use pgrx::prelude::*;
 use pgrx::spi::SpiTupleTable;
 
+use super::plans;
 use crate::error::Result;
 
 /// The name by which the statement knows the rows.
@@ -16,7 +17,7 @@ const MOST_KB: i32 = 65_536;
 const VARLENA_HEADER: usize = 4;
 
 /// The type of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Type {
     Text,
     Count,
@@ -82,7 +83,7 @@ pub fn run<R>(
         let mut rows = Rows::new(columns);
         fill(&mut rows);
         rows.register()?;
-        read(client.update(statement, None, &[])?)
+        read(plans::run_with_rows(client, statement, columns, &[])?)
     })
 }
 

@@ -15,10 +15,10 @@ use pgrx::datum::Timestamp;
 use pgrx::spi::SpiClient;
 
 use super::log::{moment, timestamp};
-use super::owner;
 use super::rows::{self, Type, Value};
 use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
+use super::{owner, plans};
 use crate::error::Result;
 
 pub const KEY: [&str; 3] = ["entity_type", "entity_id", "window_duration"];
@@ -114,7 +114,7 @@ fn read_windows(
         target.table.name
     );
     owner::act_as(client, target.table.owner, |client| {
-        for row in client.update(&query, None, &[ids.to_vec().into()])? {
+        for row in plans::run(client, &query, &[ids.to_vec().into()])? {
             let (Some(id), Some(limits)) = (row.get::<String>(1)?, row.get::<String>(2)?) else { continue };
             let Ok(limits) = Json::from_text(&limits) else { continue };
             for window in budget_window::windows(&limits, now()) {
@@ -150,7 +150,7 @@ fn existing(client: &mut SpiClient, target: &Target, increments: &[Increment]) -
     let (types, (ids, durations)) = split_keys(increments);
     owner::act_as(client, target.table.owner, |client| {
         let mut existing = HashSet::new();
-        for row in client.update(&query, None, &[types.into(), ids.into(), durations.into()])? {
+        for row in plans::run(client, &query, &[types.into(), ids.into(), durations.into()])? {
             if let (Some(entity_type), Some(id), Some(duration)) = (row.get(1)?, row.get(2)?, row.get(3)?) {
                 existing.insert((entity_type, id, duration));
             }
@@ -187,7 +187,7 @@ fn add_up_log(
         let batch: Vec<&str> = counted.iter().map(|record| record.request_id.as_ref()).collect();
         let arguments = [ids.into(), starts.into(), timestamp(first).into(), batch.into()];
         owner::act_as(client, log.table.owner, |client| {
-            for row in client.update(&query, None, &arguments)? {
+            for row in plans::run(client, &query, &arguments)? {
                 let n = row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok());
                 if let Some(at) = n.and_then(|n| of_holder.get(n.wrapping_sub(1))) {
                     windows[*at].logged_before = row.get(2)?;

@@ -7,6 +7,7 @@ use pgrx::spi::SpiClient;
 
 use super::{Ids, existing, is_among};
 use crate::error::Result;
+use crate::fold::plans;
 use crate::fold::targets::Target;
 use crate::{origin, settings};
 
@@ -47,7 +48,8 @@ impl<'i, 'a> Missing<'i, 'a> {
         }
         let made = existing(client, kind, target, self.admitted.iter().copied())?.len();
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        client.update(
+        plans::run(
+            client,
             &format!(
                 "INSERT INTO litellm_spend.new_entities AS n (origin, hour, created, not_created, refused_at)
                  VALUES ($1, {THIS_HOUR}, $2, $3, CASE WHEN $3 > 0 THEN pg_catalog.clock_timestamp() END)
@@ -57,7 +59,6 @@ impl<'i, 'a> Missing<'i, 'a> {
                      not_created = n.not_created + EXCLUDED.not_created,
                      refused_at = coalesce(EXCLUDED.refused_at, n.refused_at)"
             ),
-            None,
             &[origin::this_database().into(), count(made).into(), count(self.refused.len()).into()],
         )?;
         Ok(())
@@ -65,9 +66,9 @@ impl<'i, 'a> Missing<'i, 'a> {
 }
 
 fn made_in_this_hour(client: &mut SpiClient) -> Result<usize> {
-    let rows = client.update(
+    let rows = plans::run(
+        client,
         &format!("SELECT created FROM litellm_spend.new_entities WHERE origin = $1 AND hour = {THIS_HOUR}"),
-        Some(1),
         &[origin::this_database().into()],
     )?;
     let created: Option<i64> = if rows.is_empty() { None } else { rows.first().get(1)? };
