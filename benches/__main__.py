@@ -18,7 +18,7 @@ ROWS: dict[int, list[Callable[[Server, Plan], list[Line]]]] = {
     1: [record.single_calls],
     2: [record.batches],
     3: [fold.against_sql],
-    4: [fold.against_insert],
+    4: [fold.against_insert, fold.beside_a_writer],
     5: [end_to_end.single_calls, end_to_end.batches],
     6: [end_to_end.open_loop],
     7: [fold.by_daily_keys],

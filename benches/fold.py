@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 from collections.abc import Callable
-
-import psycopg
+from statistics import median
 
 from harness.database import Database
 
+from . import record
 from .report import Line, at_least, at_most, plain
 from .runs import Plan, interleaved, seconds_of
 from .server import SQL, Server
 
 PER_CALL = 500
 MODELS = 10
+UPDATE_A_USER = """UPDATE "LiteLLM_UserTable" SET spend = spend WHERE user_id = 'user-1000'"""
+# Rows that SQL counts in a transaction, where not all at once.
+BATCH = 5_000
 
 
 def stage(server: Server, rows: int, users: int, *, first: int = 0) -> None:
     """Stage nothing but so many records, the first of that number, in calls of 500, of users who use ten models each,
     in no order."""
     server.forget_staged()
+    stage_calls(server, rows, users, first=first)
+    server.database.execute("ANALYZE litellm_spend.staging_0")
+
+
+def stage_calls(server: Server, rows: int, users: int, *, first: int = 0) -> None:
     with server.connect() as connection:
         for start in range(first, first + rows, PER_CALL):
             last = min(start + PER_CALL, first + rows) - 1
             connection.execute("SELECT bench.stage(%s, %s, %s, %s)", (start, last, users, MODELS))
-    server.database.execute("ANALYZE litellm_spend.staging_0")
 
 
 def fold(server: Server, users: int, expected: int, settings: dict[str, str]) -> float:
@@ -58,59 +66,37 @@ def against_sql(server: Server, plan: Plan) -> list[Line]:
     server.without_worker()
     stage(server, plan.rows, users)
     lines = []
-    for ledger, bound in (("auto", 3.0), ("off", 5.0)):
-        settings = {"litellm_spend.write_spend_logs": "off", "litellm_spend.ledger": ledger}
-        name = "with the id ledger" if ledger == "auto" else "without the id ledger"
-        what = f"fold of {plan.rows:,} rows, SpendLogs off, {name}"
-        if ledger == "off" and not has_ledger_off(server):
-            reason = "not measured: no setting turns the ledger off where SpendLogs is not written"
-            lines.append(plain(3, what, reason))
-            continue
+    settings = {"litellm_spend.write_spend_logs": "off"}
+    # A fold always remembers what it has counted, for a repetition would count twice; SQL does where it is asked to.
+    for with_ledger, bound in ((True, 3.0), (False, 5.0)):
         found: dict[str, list[tuple]] = {}
 
-        def ours(settings: dict[str, str] = settings, found: dict[str, list[tuple]] = found) -> float:
+        def ours(found: dict[str, list[tuple]] = found) -> float:
             seconds = fold(server, users, plan.rows, settings)
             found["ours"] = totals(server)
             return seconds
 
-        def sql(batch: int, ledger: str = ledger, found: dict[str, list[tuple]] = found) -> float:
+        def sql(batch: int, with_ledger: bool = with_ledger, found: dict[str, list[tuple]] = found) -> float:
             server.unfold(users)
-            seconds = sql_fold(server, batch, with_ledger=ledger == "auto")
+            seconds = sql_fold(server, batch, with_ledger=with_ledger)
             found[f"SQL of {batch}"] = totals(server)
             return seconds
 
-        rows_a_batch = batch_rows(server)
         fold_seconds, at_once, in_batches = interleaved(
-            plan.runs, ours, lambda s=sql: s(plan.rows), lambda s=sql, n=rows_a_batch: s(n)
+            plan.runs, ours, lambda s=sql: s(plan.rows), lambda s=sql: s(BATCH)
         )
         assert len(set(map(str, found.values()))) == 1, f"the folds differ: {found}"
-        figure = f"{fold_seconds:.2f} s; {in_batches:.2f} s"
-        against = f"against SQL, also {rows_a_batch:,} rows a transaction"
-        lines.append(at_least(3, f"{what}; {against}", figure, in_batches / fold_seconds, bound))
-        figure = f"{fold_seconds:.2f} s; {at_once:.2f} s"
-        lines.append(at_least(3, f"{what}; against SQL, all in one transaction", figure, at_once / fold_seconds, bound))
+        what = f"fold of {plan.rows:,} rows, SpendLogs off, against SQL"
+        what += " with an id ledger too" if with_ledger else " that has no id ledger"
+        for seconds, against in ((at_once, "all in one transaction"), (in_batches, f"{BATCH:,} rows a transaction")):
+            figure = f"{fold_seconds:.2f} s; {seconds:.2f} s"
+            lines.append(at_least(3, f"{what}, {against}", figure, seconds / fold_seconds, bound))
     return lines
 
 
 def totals(server: Server) -> list[tuple]:
     """What must be equal whoever folded."""
     return sorted(server.database.query((SQL / "totals.sql").read_text()), key=str)
-
-
-def batch_rows(server: Server) -> int:
-    with server.connect() as connection:
-        connection.execute("LOAD 'litellm_spend'")
-        [(rows,)] = connection.execute("SHOW litellm_spend.batch_rows").fetchall()
-    return int(rows)
-
-
-def has_ledger_off(server: Server) -> bool:
-    try:
-        with server.connect() as connection:
-            connection.execute("LOAD 'litellm_spend'; SET litellm_spend.ledger = 'off'")
-    except psycopg.errors.InvalidParameterValue:
-        return False
-    return True
 
 
 def sql_fold(server: Server, batch: int, *, with_ledger: bool) -> float:
@@ -143,6 +129,37 @@ def against_insert(server: Server, plan: Plan) -> list[Line]:
     )
     what = f"fold of {plan.rows:,} rows, SpendLogs on; INSERT … SELECT of the same log rows"
     return [at_most(4, what, f"{folded:.2f} s; {inserted:.2f} s", folded / inserted, 1.4)]
+
+
+def beside_a_writer(server: Server, plan: Plan) -> list[Line]:
+    """How long another session waits for a row that a fold writes, and that of a session beside which nothing folds."""
+    users = 1000
+    with server.held_worker():
+        record.empty(server)
+        server.reset_targets(users)
+        stage_calls(server, plan.rows, users)
+    waits = waits_for_a_row(server, lambda: server.database.wait_folded("600 s"))
+    what = f"longest wait of a session that updates a user's row again and again, while {plan.rows:,} rows are folded"
+    return [plain(4, f"{what}; median of its waits", f"{1e3 * max(waits):,.0f} ms; {1e3 * median(waits):,.1f} ms")]
+
+
+def waits_for_a_row(server: Server, action: Callable[[], None]) -> list[float]:
+    """Seconds that each update of a row took, one after the other until the action ends."""
+    ended, waits = threading.Event(), []
+
+    def update() -> None:
+        with server.connect() as connection:
+            while not ended.is_set():
+                waits.append(seconds_of(lambda: connection.execute(UPDATE_A_USER)))
+
+    writer = threading.Thread(target=update)
+    writer.start()
+    try:
+        action()
+    finally:
+        ended.set()
+        writer.join()
+    return waits
 
 
 def copy_log(database: Database) -> None:

@@ -26,6 +26,7 @@ mod members;
 mod memory;
 mod null_keys;
 mod owner;
+mod patience;
 pub mod pending;
 mod plans;
 mod probe;
@@ -41,6 +42,7 @@ pub mod version;
 mod windows;
 
 pub use guard::installed_and_unlocked;
+pub use patience::Patience;
 pub use rotation::{needs_rotation, next_truncation, prepared_transactions_hold_rows, rotate};
 
 /// What one fold did.
@@ -83,7 +85,7 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
         let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;
         let mut rows = 0;
         loop {
-            let folded = fold_once()?;
+            let folded = fold_once(Patience::Long)?;
             rows += folded.rows;
             if !folded.more && !std::mem::take(&mut window_is_old) {
                 rotate()?;
@@ -95,12 +97,12 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
 }
 
 /// Folds in the running transaction, which must be READ COMMITTED, under `session::pinned`.
-pub fn fold_once() -> Result<Folded> {
+pub fn fold_once(patience: Patience) -> Result<Folded> {
     version::check()?;
     Spi::connect_mut(|client| {
         let mut cursor = cursor::Cursor::lock(client)?;
         cursor.open_window(client)?;
-        let (consumed, tally) = batches::count(&cursor)?;
+        let (consumed, tally) = batches::count(&cursor, patience)?;
         if consumed.rows == 0 {
             cursor.close_window(client)?;
             return Ok(Folded::default());

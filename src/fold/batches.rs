@@ -13,13 +13,12 @@ use pgrx::prelude::*;
 use super::batch::{self, Consumed};
 use super::count::Count;
 use super::cursor::Cursor;
+use super::patience::Patience;
 use super::{Tally, isolation};
 use crate::error::{Error, Result};
 use crate::{settings, subtransaction};
 
-/// Rows of targets after which a fold writes: as long as they are being written, they are locked.
-const MOST_TARGET_ROWS: usize = 50_000;
-/// Bytes of sums and names after which it writes.
+/// Bytes of sums and names after which a fold writes.
 const MOST_BYTES: usize = 32 << 20;
 
 thread_local! {
@@ -28,10 +27,10 @@ thread_local! {
 }
 
 /// Counts what waits behind the cursor, or a part of it.
-pub fn count(cursor: &Cursor) -> Result<(Consumed, Tally)> {
+pub fn count(cursor: &Cursor, patience: Patience) -> Result<(Consumed, Tally)> {
     let width = WIDTH.get();
     if width > 1 {
-        match subtransaction::attempt(|| several(cursor, width)) {
+        match subtransaction::attempt(|| several(cursor, width, patience)) {
             Ok(counted) => {
                 WIDTH.set(width.saturating_mul(2));
                 return Ok(counted);
@@ -45,27 +44,30 @@ pub fn count(cursor: &Cursor) -> Result<(Consumed, Tally)> {
     Ok((consumed, tally))
 }
 
-fn several(cursor: &Cursor, width: usize) -> Result<(Consumed, Tally)> {
+fn several(cursor: &Cursor, width: usize, patience: Patience) -> Result<(Consumed, Tally)> {
     let mut count = Spi::connect_mut(Count::begin)?;
     let (mut consumed, mut tally) = (Consumed::default(), Tally::default());
     for _ in 0..width {
         // A connection of its own for each batch, as its memory is given back with it.
-        let is_last = Spi::connect_mut(|client| {
+        Spi::connect_mut(|client| {
             let batch = batch::read(client, &cursor.spans_after(consumed.position))?;
             tally += count.add_rows(client, &batch.rows)?;
             consumed.add(&batch);
-            Ok::<_, Error>(batch.is_last)
+            Ok::<_, Error>(())
         })?;
         let is_full = consumed.rows >= settings::fold_rows()
-            || count.totals().rows() >= MOST_TARGET_ROWS
+            || count.totals().rows() >= patience.rows()
             || count.totals().bytes() >= MOST_BYTES;
-        if is_last || is_full {
+        if consumed.is_last || is_full {
             break;
         }
         pgrx::check_for_interrupts!();
     }
     if consumed.rows > 0 {
-        Spi::connect_mut(|client| count.write(client))?;
+        Spi::connect_mut(|client| {
+            count.write(client)?;
+            patience.learn(client, count.totals().rows())
+        })?;
     }
     Ok((consumed, tally))
 }

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use super::{board, signals, transaction};
 use crate::error::Result;
 use crate::failure::Failure;
+use crate::fold::Patience;
 use crate::{failpoint, fold, session, settings};
 
 /// How often to look for rows of a prepared transaction, whose commit wakes nobody.
@@ -169,7 +170,7 @@ fn step() -> Result<Step> {
     }
     session::pinned(|| {
         if fold::pending::exists()? {
-            let folded = fold::fold_once()?;
+            let folded = fold::fold_once(Patience::Short)?;
             // Here too, because under a steady load there is always something to fold.
             if !folded.more && fold::needs_rotation()? {
                 fold::rotate()?;
