@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import marshal
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from .encode import cut
-from .fields import ANY, HIDDEN, LIST, RECORD, REQUEST, REQUEST_METADATA, Fields
-from .retrievals import id_of_cost, is_replay, tells_nothing
+from .encode import encode
+from .fields import HIDDEN, RECORD, REQUEST, REQUEST_METADATA
+from .retrievals import RETRIEVALS, id_of_cost, is_replay, tells_nothing
 from .savings import prompt_caching_savings
+from .selection import SCALARS, Selection, is_scalar
 from .tools import called_tools
 
 log = logging.getLogger("litellm_spend")
 
-_SCALARS: Final = (str, int, float, bool)
-_EXACT: Final = frozenset(_SCALARS)
+_PAYLOAD: Final = Selection(RECORD)
+_HIDDEN: Final = Selection(HIDDEN)
+_REQUEST: Final = REQUEST | REQUEST_METADATA
+_EMPTY: Final[dict[str, Any]] = {}
 _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
 _USER_AND_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
 # Names that LiteLLM's proxy uses in place of a key hash.
@@ -41,126 +45,159 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     to record: no StandardLoggingPayload, a call to a LiteLLM proxy, which records it itself, or the
     retrieval of a batch whose cost is not known yet.
     """
+    taken = take(kwargs, response)
+    return None if taken is None else shape(*taken)
+
+
+def take(kwargs: Mapping[str, Any], response: Any) -> tuple[Any, ...] | None:
+    """All that the record of a finished call needs, as the arguments of `shape`; None as for `spend_record`.
+
+    Final: what the application or LiteLLM does afterwards with its objects changes nothing.
+    """
     payload = kwargs.get("standard_logging_object")
-    if not isinstance(payload, Mapping) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
+    if not _is_mapping(payload) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
         return None
     answer = payload.get("response") if response is None else response
-    if tells_nothing(payload, answer):
-        return None
-    record = _pick(payload, RECORD)
+    work, replay = None, False
+    if payload.get("call_type") in RETRIEVALS:
+        if tells_nothing(payload, answer):
+            return None
+        work, replay = id_of_cost(payload, answer), is_replay(payload, answer)
+    hidden = _mapping(payload.get("hidden_params"))
+    params = _mapping(kwargs.get("litellm_params"))
+    request, key = _take_request(params)
+    if isinstance(hashed := _mapping(payload.get("metadata")).get("user_api_key_hash"), str) and hashed:
+        key = hashed
+    # A record without these two is better than none.
+    tools, savings = None, None
+    try:
+        tools = called_tools(answer, kwargs.get("realtime_tool_calls"))
+    except Exception as error:
+        log.debug("the names of called tools could not be read: %s", type(error).__name__)
+    try:
+        savings = prompt_caching_savings(payload)
+    except Exception as error:
+        log.debug("what a prompt cache saved could not be read: %s", type(error).__name__)
+    return (
+        _PAYLOAD.take(payload),
+        _HIDDEN.take(hidden),
+        kwargs.get("litellm_call_id"),
+        kwargs.get("user"),
+        kwargs.get("agent_id"),
+        params.get("user_api_key_end_user_id"),
+        params.get("preset_cache_key"),
+        hidden.get("api_base"),
+        request,
+        work,
+        replay,
+        not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False),
+        stored_key(key) if key else key,
+        tools,
+        savings,
+    )
+
+
+def freeze(taken: tuple[Any, ...]) -> bytes | str:
+    """What was taken, in the form in which it waits: small, and nothing to Python's garbage collector.
+
+    `write` makes the text of it. What `marshal` refuses, a subclass of a string or a number, is written at once.
+    """
+    try:
+        return marshal.dumps(taken)
+    except ValueError:
+        return encode(shape(*taken))
+
+
+def write(frozen: bytes | str) -> str:
+    """The record of what was frozen, as JSON text."""
+    return frozen if isinstance(frozen, str) else encode(shape(*marshal.loads(frozen)))
+
+
+def shape(
+    payload: tuple[Any, ...],
+    hidden: tuple[Any, ...],
+    call_id: Any,
+    user: Any,
+    agent: Any,
+    end_user: Any,
+    cache_key: Any,
+    api_base: Any,
+    request: dict[str, Any],
+    work: str | None,
+    replay: bool,
+    end_users_are_tracked: bool,
+    key: str,
+    tools: list[str] | None,
+    savings: float | None,
+) -> dict[str, Any]:
+    """The record made of what `take` took."""
+    record = _PAYLOAD.shape(payload)
     metadata = record.setdefault("metadata", {})
-    call_id = kwargs.get("litellm_call_id")
-    if "litellm_call_id" not in record and isinstance(call_id, str):
-        record["litellm_call_id"] = call_id  # LiteLLM 1.79's payload lacks it
-    if work := id_of_cost(payload, answer):
+    if isinstance(call_id, str):
+        record.setdefault("litellm_call_id", call_id)  # LiteLLM 1.79's payload lacks it
+    if work:
         record["id"] = record["litellm_call_id"] = work
-    if is_replay(payload, answer):
+    if replay:
         record.update(response_cost=0.0, prompt_tokens=0, completion_tokens=0, total_tokens=0)
         metadata.pop("usage_object", None)
     if record.get("cache_hit") is True:
         record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
-    if isinstance(hidden := payload.get("hidden_params"), Mapping):
-        metadata.update(_pick(hidden, HIDDEN))
-        if not record.get("api_base"):
-            _copy_scalar(hidden, "api_base", record)
-    if isinstance(api_base := record.get("api_base"), str):
-        record["api_base"] = _bare_url(api_base)
-    user = kwargs.get("user")
+    metadata.update(_HIDDEN.shape(hidden))
+    if not record.get("api_base") and is_scalar(api_base):
+        record["api_base"] = api_base
+    if isinstance(address := record.get("api_base"), str):
+        record["api_base"] = _bare_url(address)
     if isinstance(user, str) and not metadata.get("user_api_key_user_id"):
         record["user"] = user
-    params = kwargs.get("litellm_params")
-    sources = list(_request_metadata(params))
-    _copy_scalar(kwargs, "agent_id", record)
-    for source in sources:
-        _copy_missing(source, REQUEST, record)
-        _copy_missing(source, REQUEST_METADATA, metadata)
-    _copy_scalar(params, "user_api_key_end_user_id", metadata)
-    if isinstance(params, Mapping) and isinstance(cache_key := params.get("preset_cache_key"), str):
+    if is_scalar(agent):
+        record["agent_id"] = agent
+    for name, value in request.items():
+        (record if name in REQUEST else metadata).setdefault(name, value)
+    if is_scalar(end_user):
+        metadata["user_api_key_end_user_id"] = end_user
+    if isinstance(cache_key, str):
         record.setdefault("cache_key", cache_key)
-    if not _end_users_are_tracked():
+    if not end_users_are_tracked:
         record.pop("end_user", None)
         metadata.pop("user_api_key_end_user_id", None)
-    key = _api_key(payload.get("metadata"), sources)
     if key:
         record["api_key"] = metadata["user_api_key_hash"] = key
-    _add(record, "tool_calls", lambda: called_tools(answer, kwargs.get("realtime_tool_calls")))
-    _add(record, "prompt_caching_savings_spend", lambda: prompt_caching_savings(payload))
+    if tools:
+        record["tool_calls"] = tools
+    if savings:
+        record["prompt_caching_savings_spend"] = savings
     return record
 
 
-def _add(record: dict[str, Any], key: str, find: Callable[[], Any]) -> None:
-    """Adds what `find` finds; a record without it is better than none."""
-    try:
-        value = find()
-    except Exception as error:
-        log.debug("%s could not be found: %s", key, type(error).__name__)
-        return
-    if value:
-        record[key] = value
+def _is_mapping(value: Any) -> bool:
+    return type(value) is dict or isinstance(value, Mapping)
 
 
-def _pick(source: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
-    picked: dict[str, Any] = {}
-    # A copy: another callback may change its payload meanwhile, on another thread.
-    for key, value in list(source.items()):
-        if value is None or key not in fields:
-            continue
-        rule = fields[key]
-        if rule is None:
-            # The exact types first: they are nearly all that is seen.
-            if type(value) in _EXACT or isinstance(value, _SCALARS):
-                picked[key] = value
-        elif rule is LIST:
-            if isinstance(value, (list, tuple)):
-                picked[key] = [item for item in value if isinstance(item, _SCALARS)]
-        elif rule is ANY:
-            picked[key] = cut(value)
-        elif type(value) is dict or isinstance(value, Mapping):
-            picked[key] = _pick(value, rule)
-    return picked
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if _is_mapping(value) else _EMPTY
 
 
-def _copy_scalar(source: Any, key: str, record: dict[str, Any]) -> None:
-    if type(source) is dict or isinstance(source, Mapping):
-        value = source.get(key)
-        if value is not None and isinstance(value, _SCALARS):
-            record[key] = value
-
-
-def _copy_missing(source: Mapping[str, Any], names: frozenset[str], record: dict[str, Any]) -> None:
-    for name in names & source.keys():
-        if name not in record:
-            _copy_scalar(source, name, record)
-
-
-def _request_metadata(params: Any) -> Iterator[Mapping[str, Any]]:
-    """`metadata=` before `litellm_metadata=`, as in LiteLLM's own payload."""
-    if isinstance(params, Mapping):
-        for name in ("metadata", "litellm_metadata"):
-            source = params.get(name)
-            if isinstance(source, Mapping):
-                yield source
+def _take_request(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """What only the request's own metadata holds, and its key. Of two sources the first that has a value counts."""
+    found: dict[str, Any] = {}
+    key = ""
+    # `metadata=` before `litellm_metadata=`, as in LiteLLM's own payload.
+    for source in (params.get("metadata"), params.get("litellm_metadata")):
+        if source and _is_mapping(source):
+            if not _REQUEST.isdisjoint(source):
+                for name in _REQUEST & source.keys():
+                    if isinstance(value := source.get(name), SCALARS):
+                        found.setdefault(name, value)
+            if not key and isinstance(value := source.get("user_api_key"), str):
+                key = value
+    return found, key
 
 
 def _bare_url(url: str) -> str:
     """Without user, password, query and fragment, in which some applications put a provider's key."""
-    return re.split("[?#]", _USER_AND_PASSWORD.sub(r"\1", url), maxsplit=1)[0]
-
-
-def _end_users_are_tracked() -> bool:
-    return not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False)
-
-
-def _api_key(payload_metadata: Any, sources: list[Mapping[str, Any]]) -> str:
-    if isinstance(payload_metadata, Mapping):
-        key = payload_metadata.get("user_api_key_hash")
-        if isinstance(key, str) and key:
-            return stored_key(key)
-    for source in sources:
-        key = source.get("user_api_key")
-        if isinstance(key, str) and key:
-            return stored_key(key)
-    return ""
+    if "@" in url or "?" in url or "#" in url:
+        return re.split("[?#]", _USER_AND_PASSWORD.sub(r"\1", url), maxsplit=1)[0]
+    return url
 
 
 def stored_key(key: str) -> str:

@@ -19,7 +19,7 @@ from uuid import UUID
 _DEEPEST: Final = 64
 # To clean as many takes some 10 ms.
 _MOST_VALUES: Final = 10_000
-_encode: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_encode: Final = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 def encode(record: dict[str, Any]) -> str:

@@ -14,7 +14,12 @@ LIST: Final = "list"
 ANY: Final = "any"
 Fields = dict[str, Any]
 
-_CACHE_CREATION: Final[Fields] = dict.fromkeys(
+
+class Counts(dict[str, Any]):
+    """The fields of an object of counts and prices, in which LiteLLM keeps no text of a request or an error."""
+
+
+_CACHE_CREATION: Final = Counts.fromkeys(
     (
         "ephemeral_5m_input_tokens",
         "ephemeral_30m_input_tokens",
@@ -23,68 +28,72 @@ _CACHE_CREATION: Final[Fields] = dict.fromkeys(
     )
 )
 
-_TOKEN_DETAILS: Final[Fields] = {
-    **dict.fromkeys(
-        (
-            "cached_tokens",
-            "cache_write_tokens",
-            "cache_creation_tokens",
-            "text_tokens",
-            "audio_tokens",
-            "image_tokens",
-            "video_tokens",
-            "reasoning_tokens",
-            "accepted_prediction_tokens",
-            "rejected_prediction_tokens",
-            "character_count",
-            "image_count",
-            "video_length_seconds",
-            "web_search_requests",
-            "tool_search_requests",
-            "browser_open_requests",
-            "google_maps_grounding_requests",
-            "tool_use_tokens",
-            "initial_prompt_tokens",
-            "audio_length_seconds",
-            "query_count",
-            "cache_type",
-        )
-    ),
-    "cache_creation_token_details": _CACHE_CREATION,
-}
+_TOKEN_DETAILS: Final = Counts(
+    {
+        **dict.fromkeys(
+            (
+                "cached_tokens",
+                "cache_write_tokens",
+                "cache_creation_tokens",
+                "text_tokens",
+                "audio_tokens",
+                "image_tokens",
+                "video_tokens",
+                "reasoning_tokens",
+                "accepted_prediction_tokens",
+                "rejected_prediction_tokens",
+                "character_count",
+                "image_count",
+                "video_length_seconds",
+                "web_search_requests",
+                "tool_search_requests",
+                "browser_open_requests",
+                "google_maps_grounding_requests",
+                "tool_use_tokens",
+                "initial_prompt_tokens",
+                "audio_length_seconds",
+                "query_count",
+                "cache_type",
+            )
+        ),
+        "cache_creation_token_details": _CACHE_CREATION,
+    }
+)
 
-_USAGE: Final[Fields] = {
-    **dict.fromkeys(
-        (
-            "prompt_tokens",
-            "completion_tokens",
-            "total_tokens",
-            "input_tokens",
-            "output_tokens",
-            "reasoning_tokens",
-            "cache_read_input_tokens",
-            "cache_creation_input_tokens",
-            "cost",
-            "is_byok",
-            "cached_tokens",
-            "prompt_cache_hit_tokens",
-            "prompt_cache_miss_tokens",
-            "output_image_count",
-            "seconds",
-            "batch_unknown_usage_requests",
-            "service_tier",
-            "inference_geo",
-            "type",
-        )
-    ),
-    "prompt_tokens_details": _TOKEN_DETAILS,
-    "completion_tokens_details": _TOKEN_DETAILS,
-    "input_tokens_details": _TOKEN_DETAILS,
-    "output_tokens_details": _TOKEN_DETAILS,
-    "server_tool_use": _TOKEN_DETAILS,
-}
+_USAGE: Final = Counts(
+    {
+        **dict.fromkeys(
+            (
+                "prompt_tokens",
+                "completion_tokens",
+                "total_tokens",
+                "input_tokens",
+                "output_tokens",
+                "reasoning_tokens",
+                "cache_read_input_tokens",
+                "cache_creation_input_tokens",
+                "cost",
+                "is_byok",
+                "cached_tokens",
+                "prompt_cache_hit_tokens",
+                "prompt_cache_miss_tokens",
+                "output_image_count",
+                "seconds",
+                "batch_unknown_usage_requests",
+                "service_tier",
+                "inference_geo",
+                "type",
+            )
+        ),
+        "prompt_tokens_details": _TOKEN_DETAILS,
+        "completion_tokens_details": _TOKEN_DETAILS,
+        "input_tokens_details": _TOKEN_DETAILS,
+        "output_tokens_details": _TOKEN_DETAILS,
+        "server_tool_use": _TOKEN_DETAILS,
+    }
+)
 
-_COST_BREAKDOWN: Final[Fields] = dict.fromkeys(
+_COST_BREAKDOWN: Final = Counts.fromkeys(
     (
         "input_cost",
         "output_cost",

@@ -13,9 +13,9 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from . import attempts, habits, health, lifecycle, twin
-from .capture import spend_record
+from .capture import freeze, shape, take
 from .encode import encode
-from .outbox import Outbox, Stats
+from .outbox import Outbox, Record, Stats
 from .prices import UnpricedCalls
 from .seen import Seen
 from .sender import Sender
@@ -147,14 +147,19 @@ class SpendLogger(CustomLogger):
             payload = kwargs.get("standard_logging_object")
             if not payload or not self._seen.first_time(payload, kwargs):
                 return
-            record = spend_record(kwargs, response)
-            if record is None:
+            taken = take(kwargs, response)
+            if taken is None:
                 return
-            self._look_at_price(record, kwargs, response)
-            if self.record_failures:
-                self._attempts.finished(kwargs, record)
+            if payload.get("response_cost") and not self.record_failures:
+                # Where the sender is behind, this thread is, for once, the one that has time to write.
+                self._put(encode(shape(*taken)) if self._outbox.is_behind() else freeze(taken))
             else:
-                self._send(record)
+                record = shape(*taken)
+                self._look_at_price(record, kwargs, response)
+                if self.record_failures:
+                    self._attempts.finished(kwargs, record)
+                else:
+                    self._send(record)
             deadline = lifecycle.exit_deadline()
             if deadline is not None:
                 self.finish(deadline)
@@ -180,7 +185,10 @@ class SpendLogger(CustomLogger):
             self._complain(f"the start of a call was not looked at: {type(error).__name__}")
 
     def _send(self, record: dict[str, Any]) -> None:
-        if not self._outbox.put(encode(record)):
+        self._put(encode(record))
+
+    def _put(self, record: Record) -> None:
+        if not self._outbox.put(record):
             self._complain("spend records are dropped: the queue is full and the server does not keep up")
         self._sender.ensure_running()
 

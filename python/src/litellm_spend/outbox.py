@@ -11,6 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+Record = str | bytes
+"""A record as JSON text, or what `capture.write` makes that of."""
+
 # A full batch of ordinary records has 1 MB; this bounds one of huge `spend_logs_metadata`.
 _BATCH_BYTES = 8_000_000
 
@@ -46,14 +49,14 @@ class Outbox:
         self.max_queue = max_queue
         self.batch_size = batch_size
         self._changed = threading.Condition(threading.Lock())
-        self._queue: deque[str] = deque()
+        self._queue: deque[Record] = deque()
         self._taken = 0
         self._captured = self._sent = self._rejected = self._refused = self._dropped = self._retries = 0
         self._waiting = 0  # how many threads wait for a first record
         self._in_a_hurry = 0  # how many callers wait for the queue to empty
         self._last_error: str | None = None
 
-    def put(self, record: str) -> bool:
+    def put(self, record: Record) -> bool:
         """Queues a record; False if the queue is full and the record is dropped. Never waits."""
         with self._changed:
             self._captured += 1
@@ -65,10 +68,14 @@ class Outbox:
                 self._changed.notify_all()
             return True
 
-    def take(self) -> list[str]:
+    def is_behind(self) -> bool:
+        """Whether more is queued than the sender takes at once."""
+        return len(self._queue) >= self.batch_size
+
+    def take(self) -> list[Record]:
         """Up to one batch, in order; give it back with `settle` or `put_back`."""
         with self._changed:
-            batch: list[str] = []
+            batch: list[Record] = []
             size = 0
             while self._queue and len(batch) < self.batch_size and size < _BATCH_BYTES:
                 size += len(self._queue[0])
@@ -85,7 +92,7 @@ class Outbox:
             self._last_error = None
             self._changed.notify_all()
 
-    def put_back(self, batch: list[str], error: str) -> None:
+    def put_back(self, batch: list[Record], error: str) -> None:
         with self._changed:
             self._taken -= len(batch)
             self._queue.extendleft(reversed(batch))

@@ -17,6 +17,8 @@ from .tools import get
 PRICED_BY_ASYNC_EVENT: Final = frozenset(("aretrieve_batch",))
 _BATCHES: Final = PRICED_BY_ASYNC_EVENT | {"retrieve_batch"}
 _RESPONSES: Final = frozenset(("get_responses", "aget_responses"))
+# No other call type means anything here.
+RETRIEVALS: Final = _BATCHES | _RESPONSES
 _UNFINISHED: Final = frozenset(("validating", "in_progress", "finalizing", "cancelling"))
 
 

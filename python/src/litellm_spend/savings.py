@@ -15,7 +15,6 @@ from typing import Any, Final
 
 log = logging.getLogger("litellm_spend")
 
-_TOP_LEVEL: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _DETAILS: Final = ("cached_tokens", "cache_write_tokens", "cache_creation_tokens")
 
 
@@ -25,7 +24,7 @@ def prompt_caching_savings(payload: Mapping[str, Any]) -> float | None:
     `payload`: LiteLLM's StandardLoggingPayload. Never raises.
     """
     usage = (payload.get("metadata") or {}).get("usage_object")
-    if not isinstance(usage, Mapping) or not _used_a_cache(usage):
+    if not usage or not isinstance(usage, Mapping) or not _used_a_cache(usage):
         return None
     try:
         calculate = _litellms_own()
@@ -44,10 +43,10 @@ def prompt_caching_savings(payload: Mapping[str, Any]) -> float | None:
 
 
 def _used_a_cache(usage: Mapping[str, Any]) -> bool:
-    if any(usage.get(key) for key in _TOP_LEVEL):
+    if usage.get("cache_read_input_tokens") or usage.get("cache_creation_input_tokens"):
         return True
     details = usage.get("prompt_tokens_details")
-    return isinstance(details, Mapping) and any(details.get(key) for key in _DETAILS)
+    return bool(details) and isinstance(details, Mapping) and any(details.get(key) for key in _DETAILS)
 
 
 @functools.cache

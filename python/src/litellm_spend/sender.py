@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 
 from . import habits
+from .capture import write
 from .connection import SHORTEST_CONNECT, Connection
 from .errors import Verdict, explain, judge
-from .outbox import Outbox
+from .outbox import Outbox, Record
 
 log = logging.getLogger("litellm_spend")
 
@@ -133,10 +134,21 @@ class Sender:
             batch = self.outbox.take()
             if not batch:
                 return False
-            return self._record(batch, deadline)
+            return self._record(self._write(batch), deadline)
+
+    def _write(self, batch: list[Record]) -> list[str]:
+        """The texts of a batch; a record that has none is given up."""
+        texts = []
+        for record in batch:
+            try:
+                texts.append(write(record))
+            except Exception as error:
+                self.outbox.settle(refused=1)
+                log.error("a record cannot be written as JSON and is lost: %s", type(error).__name__)
+        return texts
 
     def _record(self, batch: list[str], deadline: float | None) -> bool:
-        parts = [batch]
+        parts = [batch] if batch else []
         while parts:
             part = parts.pop()
             try:

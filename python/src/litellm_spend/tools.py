@@ -5,6 +5,7 @@ Source of the rules: litellm/proxy/db/spend_log_tool_index.py. Only names are re
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,35 +16,38 @@ def called_tools(response: Any, realtime_calls: Any = None) -> list[str]:
 
     `realtime_calls`: what LiteLLM collects in a realtime session, as a chat message's `tool_calls`.
     """
-    names: dict[str, None] = {}
-    for name in (*_names(response), *_chat_names(_items(realtime_calls))):
-        if isinstance(name, str) and (name := name.strip()):
-            names[name] = None
-    return list(names)
+    found = _names(response)
+    if realtime_calls:
+        found += _chat_names(realtime_calls)
+    if not found:
+        return found
+    return list(
+        dict.fromkeys(name for found_name in found if isinstance(found_name, str) and (name := found_name.strip()))
+    )
 
 
-def _names(response: Any) -> Iterator[Any]:
+def _names(response: Any) -> list[Any]:
     choices = _items(get(response, "choices"))
     if choices:
-        for choice in choices:
-            yield from _chat_names(_items(get(get(choice, "message"), "tool_calls")))
         # To ask a chat completion for what it does not have takes longer than all the rest.
-        return
+        names: list[Any] = []
+        for choice in choices:
+            if calls := get(get(choice, "message"), "tool_calls"):
+                names += _chat_names(calls)
+        return names
     output = _items(get(response, "output"))
-    for item in output:
-        if get(item, "type") == "function_call":
-            yield get(item, "name")
-    for block in () if output else _items(get(response, "content")):
-        if get(block, "type") == "tool_use":
-            yield get(block, "name")
+    names = [get(item, "name") for item in output if get(item, "type") == "function_call"]
+    if not output:
+        blocks = _items(get(response, "content"))
+        names = [get(block, "name") for block in blocks if get(block, "type") == "tool_use"]
     for item in output:
         if get(item, "type") == "tool_execution_results":
-            yield from _executed_names(item)
+            names += _executed_names(item)
+    return names
 
 
-def _chat_names(calls: list[Any] | tuple[Any, ...]) -> Iterator[Any]:
-    for call in calls:
-        yield get(get(call, "function"), "name")
+def _chat_names(calls: Any) -> list[Any]:
+    return [get(get(call, "function"), "name") for call in _items(calls)]
 
 
 def _executed_names(item: Any) -> Iterator[Any]:
@@ -59,7 +63,13 @@ def _executed_names(item: Any) -> Iterator[Any]:
 
 def get(source: Any, key: str) -> Any:
     """A member of a mapping or an attribute of an object; None if there is none."""
-    return source.get(key) if isinstance(source, Mapping) else getattr(source, key, None)
+    return source.get(key) if _is_mapping(type(source)) else getattr(source, key, None)
+
+
+@functools.lru_cache(maxsize=128)
+def _is_mapping(kind: type) -> bool:
+    """What `isinstance` would find out again for each member of a response."""
+    return issubclass(kind, Mapping)
 
 
 def _items(value: Any) -> list[Any] | tuple[Any, ...]:
