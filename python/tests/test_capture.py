@@ -10,13 +10,14 @@ import timeit
 from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from litellm_spend import capture
-from litellm_spend.capture import spend_record, stored_key
+from litellm_spend.capture import freeze, shape, spend_record, stored_key, take, write
 from litellm_spend.encode import encode
 
 NEEDLES = [f"needle-{number}" for number in range(16)]
@@ -253,6 +254,60 @@ def test_what_jsonb_refuses_is_cleaned() -> None:
     assert (kept["nan"], kept["inf"], kept["decimal"], kept["huge"]) == (None, None, 1.5, None)
     assert kept["object"] == "<SimpleNamespace>" and kept["key"] == 1
     assert json.loads(text)["id"] == "chatcmpl"
+
+
+def rich_event() -> dict[str, Any]:
+    usage = {"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 0, "text_tokens": 10}}
+    kwargs = event(
+        metadata={"usage_object": usage, "applied_guardrails": ["a"], "spend_logs_metadata": {"own": [1, {"deep": 2}]}},
+        cost_breakdown={"input_cost": 0.5},
+        hidden_params={"batch_models": ["b"], "upstream_provider": "c"},
+    )
+    metadata = {"agent_id": "agent-1", "tags": ["a"]}
+    return kwargs | {"litellm_params": {"metadata": metadata}, "realtime_tool_calls": [{"function": {"name": "look"}}]}
+
+
+def spoil(value: Any) -> None:
+    """Empties every object in `value`."""
+    for item in list(value.values()) if isinstance(value, dict) else value:
+        if isinstance(item, (dict, list)):
+            spoil(item)
+    value.clear()
+
+
+@pytest.mark.parametrize("wait", [lambda taken: taken, freeze], ids=["taken", "frozen"])
+def test_a_record_stays_as_it_was_when_the_hook_returned(wait: Callable[[Any], Any]) -> None:
+    kwargs = rich_event()
+    expected = captured(copy.deepcopy(kwargs))
+    waiting = wait(take(kwargs, None))
+    spoil(kwargs)
+    assert (shape(*waiting) if isinstance(waiting, tuple) else json.loads(write(waiting))) == expected
+
+
+def test_what_waits_holds_no_text_of_a_request_its_answer_or_an_error() -> None:
+    needle = iter(NEEDLES)
+    kwargs = event(
+        messages=[{"content": next(needle)}],
+        response={"choices": [{"message": {"content": next(needle)}}]},
+        error_str=next(needle),
+        error_information={"error_message": next(needle), "traceback": next(needle)},
+        model_parameters={"user": next(needle)},
+        metadata={"requester_metadata": {"x": next(needle)}, "prompt_management_metadata": next(needle)},
+        hidden_params={"additional_headers": {"x": next(needle)}},
+    )
+    kwargs |= {"api_key": next(needle), "messages": next(needle), "additional_args": {"headers": next(needle)}}
+    kwargs["litellm_params"] = {"metadata": {"own": next(needle), "user_api_key": next(needle)}}
+    frozen = freeze(take(kwargs, None))
+    assert isinstance(frozen, bytes) and b"needle" not in frozen
+
+
+class Model(str, Enum):
+    FIRST = "first"
+
+
+def test_a_subclass_of_text_is_recorded_as_text() -> None:
+    frozen = freeze(take(event(model=Model.FIRST), None))
+    assert json.loads(write(frozen))["model"] == "first"
 
 
 def test_a_structure_without_end_is_cut() -> None:

@@ -38,6 +38,16 @@ def test_one_batch_is_bounded_in_bytes() -> None:
     assert len(outbox.take()) == 2
 
 
+def test_the_sender_is_behind_while_a_whole_batch_waits() -> None:
+    outbox = Outbox(max_queue=10, batch_size=2)
+    behind = []
+    for record in "ab":
+        outbox.put(record)
+        behind.append(outbox.is_behind())
+    outbox.take()
+    assert [*behind, outbox.is_behind()] == [False, True, False]
+
+
 def test_a_waiter_is_told_when_the_queue_is_empty() -> None:
     outbox = Outbox(max_queue=10, batch_size=10)
     outbox.put("a")

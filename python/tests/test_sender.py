@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from litellm_spend.capture import freeze, take
 from litellm_spend.outbox import Outbox
 from litellm_spend.sender import Sender
 
@@ -148,3 +150,18 @@ def test_a_record_that_takes_the_server_too_long_alone_is_kept(sender: Sender, o
     assert not sender._send_batch()
     assert server.batches == [["a"]] and outbox.take() == ["b", "c", "d"]
     assert outbox.stats().refused == 0
+
+
+def test_records_are_written_when_their_turn_comes_and_one_that_cannot_be_costs_one(
+    sender: Sender, outbox: Outbox
+) -> None:
+    sender.connection = server = Server()  # type: ignore[assignment]
+    frozen = freeze(take({"standard_logging_object": {"id": "a"}, "litellm_call_id": "b"}, None))
+    for record in (frozen, b"no frozen record", '{"id":"c"}'):
+        outbox.put(record)
+    assert sender.drain(time.monotonic() + 10)
+    assert [[json.loads(text)["id"] for text in batch] for batch in server.batches] == [["a", "c"]]
+    stats = outbox.stats()
+    assert (stats.sent, stats.refused, stats.queued) == (2, 1, 0)
+    outbox.put(b"no frozen record")
+    assert sender.drain(time.monotonic() + 10) and len(server.batches) == 1
