@@ -216,3 +216,10 @@ def test_memory_is_bounded_and_what_is_pushed_out_counts(monkeypatch: pytest.Mon
         events.run(f"call-{number}-", FAILURE)
     assert events.sent == [(f"call-{number}-0", False) for number in range(5)]
     assert events.attempts.held() == 10
+
+
+def test_only_a_routers_call_is_an_attempt() -> None:
+    kwargs = Events().kwargs("call", 0)
+    assert attempts.is_attempt(kwargs)
+    assert not attempts.is_attempt(kwargs | {"litellm_trace_id": None})
+    assert not attempts.is_attempt(kwargs | {"litellm_params": {"metadata": {"tags": ["a"]}}})

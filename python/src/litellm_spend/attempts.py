@@ -157,6 +157,11 @@ class RouterAttempts:
             self._send(record)
 
 
+def is_attempt(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a Router made the call: the others are passed on as they come."""
+    return _router_metadata(kwargs) is not None and _trace(kwargs) is not None
+
+
 def _mark(call: _Call) -> list[Record]:
     """Takes what the call holds and marks it as an attempt that another followed."""
     record, call.held = call.held, None

@@ -1,5 +1,8 @@
 """LiteLLM's event -> one spend record: a pure function of what LiteLLM hands to a callback.
 
+In two steps, because LiteLLM waits for the first: `take` copies what the record needs, and `shape` makes the
+record of that, on the sender's thread. Between them it waits as `freeze` leaves it.
+
 Copies the allow list of `fields` out of the StandardLoggingPayload and adds what only the request
 holds: the caller's `user`, the hashed key, agent, project, origin, a Router's attempts and the names of
 the tools that were called; and LiteLLM's own figure of what a prompt cache saved.
@@ -114,8 +117,8 @@ def write(frozen: bytes | str) -> str:
 
 
 def shape(
-    payload: tuple[Any, ...],
-    hidden: tuple[Any, ...],
+    payload: list[Any],
+    hidden: list[Any],
     call_id: Any,
     user: Any,
     agent: Any,
@@ -184,10 +187,9 @@ def _take_request(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     # `metadata=` before `litellm_metadata=`, as in LiteLLM's own payload.
     for source in (params.get("metadata"), params.get("litellm_metadata")):
         if source and _is_mapping(source):
-            if not _REQUEST.isdisjoint(source):
-                for name in _REQUEST & source.keys():
-                    if isinstance(value := source.get(name), SCALARS):
-                        found.setdefault(name, value)
+            for name in _REQUEST.intersection(source):
+                if isinstance(value := source.get(name), SCALARS):
+                    found.setdefault(name, value)
             if not key and isinstance(value := source.get("user_api_key"), str):
                 key = value
     return found, key

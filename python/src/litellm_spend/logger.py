@@ -150,7 +150,7 @@ class SpendLogger(CustomLogger):
             taken = take(kwargs, response)
             if taken is None:
                 return
-            if payload.get("response_cost") and not self.record_failures:
+            if payload.get("response_cost") and not (self.record_failures and attempts.is_attempt(kwargs)):
                 # Where the sender is behind, this thread is, for once, the one that has time to write.
                 self._put(encode(shape(*taken)) if self._outbox.is_behind() else freeze(taken))
             else:
