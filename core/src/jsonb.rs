@@ -1,4 +1,4 @@
-//! Reads PostgreSQL's binary jsonb (src/include/utils/jsonb.h) into `Json`
+//! Reads PostgreSQL's binary jsonb (src/include/utils/jsonb.h) into `Json`, and writes it (`write`),
 //! without a text round trip and without `unsafe`: every access is a checked slice, so a damaged
 //! datum is an error and never a crash. Strings are borrowed from the datum.
 
@@ -7,6 +7,9 @@ use std::borrow::Cow;
 use crate::json::Json;
 
 mod numeric;
+mod write;
+
+pub use write::{append, write};
 
 /// The bytes are not a jsonb container.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -1,15 +1,13 @@
 //! Bytes that are no jsonb, or were one before they were damaged: the reader says so, or reads something, in
 //! bounded stack and work. It never panics.
 
-use std::borrow::Cow;
-
-use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
 use proptest::prelude::*;
 
 mod support;
 
-use support::container::{as_read, container};
+use support::container::container;
+use support::documents::document;
 use support::reading::{read_everything, values};
 
 /// Headers and entries that say more than there is, or mix kinds.
@@ -65,28 +63,6 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-fn document() -> impl Strategy<Value = Json<'static>> {
-    let scalar = prop_oneof![
-        Just(Json::Null),
-        any::<bool>().prop_map(Json::Bool),
-        any::<i64>().prop_map(Json::Int),
-        any::<f64>().prop_filter("JSON's numbers are finite", |number| number.is_finite()).prop_map(Json::Float),
-        prop::sample::select(&[-0.0, 1.0, -1e18, 9_223_372_036_854_775_808.0, 1e22, 5e-324, f64::MAX][..])
-            .prop_map(Json::Float),
-        ".{0,12}".prop_map(|text| Json::Str(Cow::Owned(text))),
-    ];
-    let key = prop_oneof![
-        ".{0,8}",
-        prop::sample::select(vec!["id", "startTime", "spend", "metadata"]).prop_map(String::from)
-    ];
-    scalar.prop_recursive(5, 80, 40, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..40).prop_map(Json::Array),
-            prop::collection::vec((key.clone().prop_map(Cow::Owned), inner), 0..40).prop_map(Json::Object),
-        ]
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         rng_seed: proptest::test_runner::RngSeed::Fixed(0x5eed),
@@ -116,12 +92,6 @@ proptest! {
             damage.apply(&mut bytes);
         }
         read_everything(&bytes);
-    }
-
-    #[test]
-    fn what_is_not_damaged_is_read_as_it_was_written(json in document()) {
-        let bytes = container(&json);
-        prop_assert_eq!(jsonb::read(&bytes), Ok(as_read(&json, 0)));
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod container;
+pub mod documents;
 pub mod reading;
 pub mod sensitive;
 pub mod storing;
