@@ -1,15 +1,14 @@
-//! jsonb in and out of Postgres as its binary form; the only file that touches a jsonb datum. Reading
-//! the form is `litellm_spend_core::jsonb`.
-
-use std::ffi::CString;
+//! jsonb in and out of Postgres as its binary form; the only file that touches a jsonb datum. The form
+//! itself is read and written in `litellm_spend_core::jsonb`.
 
 use litellm_spend_core::json::Json;
+use litellm_spend_core::jsonb as jsonb_format;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 use pgrx::prelude::*;
-use pgrx::{direct_function_call_as_datum, pg_sys, pgrx_resolved_type};
+use pgrx::{pg_sys, pgrx_resolved_type};
 
 const VARLENA_HEADER: usize = 4;
 
@@ -23,19 +22,9 @@ impl Jsonb {
         Jsonb(container.to_vec())
     }
 
-    /// Through Postgres's own parser, so that keys are sorted and numbers normalised as it does.
+    /// The jsonb of a document; `None` for what jsonb cannot hold.
     pub fn from_json(json: &Json) -> Option<Self> {
-        Self::from_text(json.to_text())
-    }
-
-    /// As `from_json`, of a document that has been written as text.
-    pub fn from_text(text: String) -> Option<Self> {
-        let text = CString::new(text).ok()?;
-        // SAFETY: jsonb_in takes one C string, which outlives the call, and returns a jsonb.
-        unsafe {
-            let datum = direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())])?;
-            Self::from_datum(datum, false)
-        }
+        jsonb_format::write(json).map(Jsonb)
     }
 
     /// The container's bytes.

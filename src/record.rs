@@ -16,9 +16,8 @@ use crate::jsonb::Jsonb;
 use crate::plan::KeptPlan;
 use crate::{settings, staging, statement_log, wake};
 
-/// Most bytes of a record that arrives as text. jsonb takes up to six times as much for a list of short
-/// numbers, and an error of its own beyond 256 MB would fail the whole statement.
-const LARGEST_TEXT: usize = 32 * 1024 * 1024;
+/// Most bytes of the jsonb that is stored of a record which arrived as text.
+const LARGEST: usize = 32 * 1024 * 1024;
 
 const REJECT: &str = "INSERT INTO litellm_spend.rejected (payload, sqlstate, message, detail) VALUES ($1, $2, $3, $4)";
 
@@ -158,13 +157,10 @@ pub fn accept(record: Submitted<'_>) -> std::result::Result<Stored<'_>, (RecordE
     let stored = match container {
         Some(container) if !changed => Some(Stored::AsSent(container)),
         Some(_) => Jsonb::from_json(&json).map(Stored::Rewritten),
-        None => {
-            let text = json.to_text();
-            if text.len() > LARGEST_TEXT {
-                return Err((RecordError::TooLarge, Jsonb::from_json(&describe(&json))));
-            }
-            Jsonb::from_text(text).map(Stored::Rewritten)
-        }
+        None => match Jsonb::from_json(&json).filter(|jsonb| jsonb.bytes().len() <= LARGEST) {
+            Some(jsonb) => Some(Stored::Rewritten(jsonb)),
+            None => return Err((RecordError::TooLarge, Jsonb::from_json(&describe(&json)))),
+        },
     };
     match (verdict, stored) {
         (Ok(()), Some(stored)) => Ok(stored),
