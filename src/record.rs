@@ -16,7 +16,8 @@ use crate::jsonb::Jsonb;
 use crate::plan::KeptPlan;
 use crate::{settings, staging, statement_log, wake};
 
-/// Most bytes of the jsonb that is stored of a record which arrived as text.
+/// Most bytes of the jsonb that is stored of a record which arrived as text: as many as a batch of a fold has
+/// unless `litellm_spend.batch_size` says otherwise, and far fewer than jsonb can hold.
 const LARGEST: usize = 32 * 1024 * 1024;
 
 const REJECT: &str = "INSERT INTO litellm_spend.rejected (payload, sqlstate, message, detail) VALUES ($1, $2, $3, $4)";
