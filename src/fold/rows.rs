@@ -25,6 +25,8 @@ pub enum Type {
     Dollars,
     Time,
     Uuid,
+    /// jsonb.
+    Document,
 }
 
 impl Type {
@@ -36,6 +38,7 @@ impl Type {
             Type::Dollars => pg_sys::FLOAT8OID,
             Type::Time => pg_sys::TIMESTAMPOID,
             Type::Uuid => pg_sys::UUIDOID,
+            Type::Document => pg_sys::JSONBOID,
         }
     }
 }
@@ -50,6 +53,8 @@ pub enum Value<'v> {
     Dollars(f64),
     Time(Timestamp),
     Uuid(Uuid),
+    /// The container of a jsonb.
+    Document(&'v [u8]),
 }
 
 impl<'v> From<Option<&'v str>> for Value<'v> {
@@ -158,7 +163,12 @@ impl Rows {
 
 /// How many words the varlena of a value takes.
 fn words(value: &Value) -> usize {
-    if let Value::Text(text) = value { (VARLENA_HEADER + text.len()).div_ceil(size_of::<u64>()) } else { 0 }
+    let contents = match value {
+        Value::Text(text) => text.len(),
+        Value::Document(container) => container.len(),
+        _ => return 0,
+    };
+    (VARLENA_HEADER + contents).div_ceil(size_of::<u64>())
 }
 
 /// The datum of a value, whose varlena, if it has one, is written to `words`.
@@ -166,6 +176,7 @@ fn datum(value: &Value, words: &mut [u64]) -> pg_sys::Datum {
     match value {
         Value::Null => pg_sys::Datum::from(0),
         Value::Text(text) => varlena(text.as_bytes(), words),
+        Value::Document(container) => varlena(container, words),
         Value::Count(count) => pg_sys::Datum::from(*count),
         Value::Code(code) => pg_sys::Datum::from(*code),
         Value::Dollars(dollars) => pg_sys::Datum::from(dollars.to_bits()),

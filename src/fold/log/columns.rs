@@ -1,9 +1,8 @@
 //! The columns of a SpendLogs row and what fills them: one statement for a whole batch, naming just the
 //! columns that the table has. No conflict target is named, as the table may be partitioned.
 
-use std::borrow::Cow;
-
 use litellm_spend_core::json::Json;
+use litellm_spend_core::jsonb;
 use litellm_spend_core::moment::Moment;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::datum::Timestamp;
@@ -21,10 +20,14 @@ enum Of {
     /// A bigint, clamped where the column is an int4.
     Count(fn(&SpendRecord) -> i64),
     Time(fn(&SpendRecord) -> Option<Moment>),
-    Document(for<'r> fn(&'r SpendRecord<'r>) -> Cow<'r, str>),
+    /// `{}` where there is none, as LiteLLM stores where it stores no prompt.
+    Document(for<'r> fn(&'r SpendRecord<'r>) -> Option<&'r Json<'r>>),
 }
 
 use Of::{Count, Document, Dollars, OptionalText, Text, Time};
+
+/// The container of `{}`: the header of an object without members.
+const EMPTY_OBJECT: [u8; 4] = 0x2000_0000u32.to_ne_bytes();
 
 const COLUMNS: [(&str, Of); 34] = [
     ("request_id", Text(|r| &r.request_id)),
@@ -49,18 +52,18 @@ const COLUMNS: [(&str, Of); 34] = [
     ("end_user", Text(|r| &r.end_user)),
     ("agent_id", OptionalText(|r| r.agent_id.as_deref())),
     ("billing_agent_id", OptionalText(|r| r.billing_agent_id.as_deref())),
-    ("metadata", Document(|r| Cow::Owned(r.metadata.to_text()))),
+    ("metadata", Document(|r| Some(&r.metadata))),
     ("cache_hit", Text(|r| &r.cache_hit)),
     ("cache_key", Text(|r| &r.cache_key)),
-    ("request_tags", Document(|r| Cow::Owned(r.request_tags.to_text()))),
+    ("request_tags", Document(|r| Some(&r.request_tags))),
     ("requester_ip_address", OptionalText(|r| r.requester_ip_address.as_deref())),
     ("session_id", OptionalText(|r| r.session_id.as_deref())),
     ("status", Text(|r| if r.is_failure { "failure" } else { "success" })),
     ("mcp_namespaced_tool_name", OptionalText(|r| r.mcp_namespaced_tool_name.as_deref())),
     ("litellm_call_id", OptionalText(|r| r.litellm_call_id.as_deref())),
-    ("messages", Document(|r| stored_document(r.messages.as_ref()))),
-    ("response", Document(|r| stored_document(r.response.as_ref()))),
-    ("proxy_server_request", Document(|r| stored_document(r.proxy_server_request.as_ref()))),
+    ("messages", Document(|r| r.messages.as_ref())),
+    ("response", Document(|r| r.response.as_ref())),
+    ("proxy_server_request", Document(|r| r.proxy_server_request.as_ref())),
 ];
 
 /// The names of the columns.
@@ -89,19 +92,10 @@ impl<'t> Columns<'t> {
     /// The insert of log rows, returning the ids that were new.
     pub fn insert_statement(&self) -> String {
         let names: Vec<String> = self.present.iter().map(|(name, ..)| quote_identifier(*name)).collect();
-        let values: Vec<String> = names
-            .iter()
-            .zip(&self.present)
-            .map(|(name, (_, of, _))| match of {
-                Document(_) => format!("r.{name}::pg_catalog.jsonb"),
-                _ => format!("r.{name}"),
-            })
-            .collect();
+        let names = names.join(", ");
         format!(
-            "INSERT INTO {} ({}) SELECT {} FROM batch AS r ON CONFLICT DO NOTHING RETURNING request_id",
-            self.log.name,
-            names.join(", "),
-            values.join(", ")
+            "INSERT INTO {} ({names}) SELECT {names} FROM batch ON CONFLICT DO NOTHING RETURNING request_id",
+            self.log.name
         )
     }
 
@@ -111,24 +105,26 @@ impl<'t> Columns<'t> {
     }
 
     pub fn fill(&self, rows: &mut Rows, records: &[&SpendRecord]) {
+        let mut documents = Documents::default();
         for record in records {
-            let documents: Vec<Cow<str>> = self
-                .present
-                .iter()
-                .map(|(_, of, _)| if let Document(of) = of { of(record) } else { Cow::Borrowed("") })
-                .collect();
+            documents.clear();
+            for (_, of, _) in &self.present {
+                if let Document(of) = of {
+                    documents.push(of(record));
+                }
+            }
+            let mut containers = documents.containers();
             let values: Vec<Value> = self
                 .present
                 .iter()
-                .zip(&documents)
-                .map(|((_, of, column_type), document)| match of {
+                .map(|(_, of, column_type)| match of {
                     Text(of) => Value::Text(of(record)),
                     OptionalText(of) => of(record).into(),
                     Dollars(of) => Value::Dollars(of(record)),
                     Count(of) if *column_type == Type::Code => Value::Code(clamped(of(record))),
                     Count(of) => Value::Count(of(record)),
                     Time(of) => of(record).map_or(Value::Null, |moment| Value::Time(timestamp(moment))),
-                    Document(_) => Value::Text(document),
+                    Document(_) => containers.next().map_or(Value::Null, Value::Document),
                 })
                 .collect();
             rows.push(&values);
@@ -136,10 +132,39 @@ impl<'t> Columns<'t> {
     }
 }
 
+/// The documents of one record in jsonb's binary form, one after the other.
+#[derive(Default)]
+struct Documents {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Documents {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, document: Option<&Json>) {
+        let written = document.and_then(|document| jsonb::append(document, &mut self.bytes));
+        if written.is_none() {
+            // Not one that is too large or too deep: it is a part of a jsonb.
+            self.bytes.extend(EMPTY_OBJECT);
+        }
+        self.ends.push(self.bytes.len());
+    }
+
+    fn containers(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+}
+
 impl Of {
     fn column_type(self, log: &Table, name: &str) -> Type {
         match self {
-            Text(_) | OptionalText(_) | Document(_) => Type::Text,
+            Text(_) | OptionalText(_) => Type::Text,
+            Document(_) => Type::Document,
             Dollars(_) => Type::Dollars,
             Count(_) if log.is_of_type(name, "integer") => Type::Code,
             Count(_) => Type::Count,
@@ -151,11 +176,6 @@ impl Of {
 /// The nearest int4.
 fn clamped(count: i64) -> i32 {
     i32::try_from(count).unwrap_or(if count < 0 { i32::MIN } else { i32::MAX })
-}
-
-/// LiteLLM stores `{}` where it stores no prompt.
-fn stored_document(document: Option<&Json>) -> Cow<'static, str> {
-    document.map_or(Cow::Borrowed("{}"), |document| Cow::Owned(document.to_text()))
 }
 
 /// When the first and the last of these requests started; `None` if there are none.
