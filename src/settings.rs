@@ -88,7 +88,7 @@ pub fn batch_rows() -> usize {
     usize::try_from(BATCH_ROWS.get()).unwrap_or(1)
 }
 
-/// After how many staged rows a fold reads no further batch.
+/// After how many staged rows a worker's fold reads no further batch.
 pub fn fold_rows() -> usize {
     usize::try_from(FOLD_ROWS.get()).unwrap_or(1)
 }
@@ -207,7 +207,7 @@ pub fn define() {
     );
     define_int(
         c"litellm_spend.fold_rows",
-        c"Staged rows after which a fold writes its sums and commits; it ends with the batch that reaches it.",
+        c"Staged rows after which the worker writes their sums and commits; a fold ends with the batch that reaches it.",
         &FOLD_ROWS,
         (1, 10_000_000),
         GucFlags::default(),

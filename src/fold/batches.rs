@@ -16,7 +16,7 @@ use super::cursor::Cursor;
 use super::patience::Patience;
 use super::{Tally, isolation};
 use crate::error::{Error, Result};
-use crate::{settings, subtransaction};
+use crate::subtransaction;
 
 /// Bytes of sums and names after which a fold writes.
 const MOST_BYTES: usize = 32 << 20;
@@ -55,7 +55,7 @@ fn several(cursor: &Cursor, width: usize, patience: Patience) -> Result<(Consume
             consumed.add(&batch);
             Ok::<_, Error>(())
         })?;
-        let is_full = consumed.rows >= settings::fold_rows()
+        let is_full = consumed.rows >= patience.staged_rows()
             || count.totals().rows() >= patience.rows()
             || count.totals().bytes() >= MOST_BYTES;
         if consumed.is_last || is_full {

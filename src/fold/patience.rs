@@ -8,6 +8,7 @@ use pgrx::spi::SpiClient;
 
 use super::plans;
 use crate::error::Result;
+use crate::settings;
 
 /// As many as take about 200 ms.
 const FEWEST: usize = 10_000;
@@ -37,7 +38,15 @@ pub enum Patience {
 }
 
 impl Patience {
-    /// From how many rows on a fold writes.
+    /// From how many staged rows on a fold writes.
+    pub fn staged_rows(self) -> usize {
+        match self {
+            Patience::Short => settings::fold_rows(),
+            Patience::Long => usize::MAX,
+        }
+    }
+
+    /// From how many rows of LiteLLM's tables on it writes.
     pub fn rows(self) -> usize {
         match self {
             Patience::Short => OF_WORKER.get(),
