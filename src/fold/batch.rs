@@ -57,10 +57,10 @@ const OF_RANGE: &str = "SELECT s.xid::pg_catalog.text, s.seq, s.segment, s.paylo
       AND s.xid <> ALL ($5::pg_catalog.text[]::pg_catalog.xid8[])
     ORDER BY s.xid, s.seq";
 
-/// Reads the first rows of `spans`.
-pub fn read(client: &mut SpiClient, spans: &[Span]) -> Result<Batch> {
+/// Reads the first rows of `spans`, no more than `rows`.
+pub fn read(client: &mut SpiClient, spans: &[Span], rows: usize) -> Result<Batch> {
     let mut batch = Batch { rows: Vec::new(), is_last: true };
-    let mut room = Room { rows: settings::batch_rows(), bytes: settings::batch_bytes() };
+    let mut room = Room { rows, bytes: settings::batch_bytes() };
     for span in spans {
         let origin = origin::this_database();
         let exhausted = match span {

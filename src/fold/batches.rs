@@ -6,6 +6,7 @@
 //! the record is found (`isolation`), and widens again from there.
 
 use std::cell::Cell;
+use std::time::Instant;
 
 use litellm_spend_core::blame::Blame;
 use pgrx::prelude::*;
@@ -16,10 +17,7 @@ use super::cursor::Cursor;
 use super::patience::Patience;
 use super::{Tally, isolation};
 use crate::error::{Error, Result};
-use crate::subtransaction;
-
-/// Bytes of sums and names after which a fold writes.
-const MOST_BYTES: usize = 32 << 20;
+use crate::{settings, subtransaction};
 
 thread_local! {
     /// How many batches the next fold of this process may count.
@@ -50,23 +48,23 @@ fn several(cursor: &Cursor, width: usize, patience: Patience) -> Result<(Consume
     for _ in 0..width {
         // A connection of its own for each batch, as its memory is given back with it.
         Spi::connect_mut(|client| {
-            let batch = batch::read(client, &cursor.spans_after(consumed.position))?;
+            let wanted = patience.batch_rows(count.totals().rows());
+            let batch = batch::read(client, &cursor.spans_after(consumed.position), wanted)?;
             tally += count.add_rows(client, &batch.rows)?;
             consumed.add(&batch);
             Ok::<_, Error>(())
         })?;
-        let is_full = consumed.rows >= patience.staged_rows()
-            || count.totals().rows() >= patience.rows()
-            || count.totals().bytes() >= MOST_BYTES;
-        if consumed.is_last || is_full {
+        let totals = count.totals();
+        if consumed.is_last || patience.ends_at(consumed.rows, totals.rows(), totals.bytes()) {
             break;
         }
         pgrx::check_for_interrupts!();
     }
     if consumed.rows > 0 {
         Spi::connect_mut(|client| {
+            let begun = Instant::now();
             count.write(client)?;
-            patience.learn(client, count.totals().rows())
+            patience.learn(client, count.totals().rows(), begun.elapsed())
         })?;
     }
     Ok((consumed, tally))
@@ -75,7 +73,7 @@ fn several(cursor: &Cursor, width: usize, patience: Patience) -> Result<(Consume
 /// One batch, in parts where a record fails.
 fn one(cursor: &Cursor) -> Result<(Consumed, Tally)> {
     Spi::connect_mut(|client| {
-        let batch = batch::read(client, &cursor.spans_after(None))?;
+        let batch = batch::read(client, &cursor.spans_after(None), settings::batch_rows())?;
         let mut consumed = Consumed::default();
         consumed.add(&batch);
         let tally = if batch.rows.is_empty() { Tally::default() } else { isolation::count(client, &batch.rows)? };

@@ -1,8 +1,9 @@
-//! How many rows of LiteLLM's tables a fold may lock at a time. Who writes to one of them, a LiteLLM proxy say,
-//! waits until the fold commits: some 20 us for each row. A worker writes few rows at a time where somebody
-//! waits for it, and more and more where nobody does, for then fewer writes are needed in all.
+//! How much a fold may lock at a time. Who writes to one of its rows, a LiteLLM proxy say, waits until it
+//! commits. A worker writes no more at a time than takes 200 ms where somebody waits for it, and more and more
+//! where nobody does, for then fewer writes are needed in all.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use pgrx::spi::SpiClient;
 
@@ -10,13 +11,22 @@ use super::plans;
 use crate::error::Result;
 use crate::settings;
 
-/// As many as take about 200 ms.
-const FEWEST: usize = 10_000;
-/// As many as fit the memory of a fold.
+/// How long a write may take for which somebody waits.
+const SHORT: Duration = Duration::from_millis(200);
+/// Rows of LiteLLM's tables that a worker writes at a time, at least and at most.
+const FEWEST: usize = 1_000;
 const MOST: usize = 50_000;
+/// With which it begins: 200 ms where each row moves to another page, which takes 50 us.
+const FIRST: usize = 4_000;
+/// Rows of LiteLLM's tables that a record changes, if it is the only one of its kind.
+const ROWS_OF_RECORD: usize = 8;
+
+/// Bytes of sums, by `Totals::bytes`; to write them takes about as much again.
+const BYTES_OF_WORKER: usize = 32 << 20;
+const BYTES_OF_CALLER: usize = 128 << 20;
 
 thread_local! {
-    static OF_WORKER: Cell<usize> = const { Cell::new(FEWEST) };
+    static ROWS_OF_WORKER: Cell<usize> = const { Cell::new(FIRST) };
 }
 
 /// Whether any session waits for a row that this transaction, or a part of it, has written.
@@ -33,35 +43,49 @@ const SOMEBODY_WAITS: &str = "
 pub enum Patience {
     /// As short as can be: the worker commits after each write.
     Short,
-    /// Until the caller of `fold()` commits, which no fold can hasten.
+    /// Until the caller of `fold()` commits, which no fold can hasten; what it writes twice, it writes beside
+    /// its own first version.
     Long,
 }
 
 impl Patience {
-    /// From how many staged rows on a fold writes.
-    pub fn staged_rows(self) -> usize {
+    /// Whether a fold that has counted so many staged rows, which change so many rows in so many bytes, is to
+    /// write them.
+    pub fn ends_at(self, staged: usize, rows: usize, bytes: usize) -> bool {
         match self {
-            Patience::Short => settings::fold_rows(),
-            Patience::Long => usize::MAX,
+            Patience::Short => {
+                staged >= settings::fold_rows() || rows >= ROWS_OF_WORKER.get() || bytes >= BYTES_OF_WORKER
+            }
+            Patience::Long => bytes >= BYTES_OF_CALLER,
         }
     }
 
-    /// From how many rows of LiteLLM's tables on it writes.
-    pub fn rows(self) -> usize {
+    /// How many staged rows to read next where so many rows are to be changed already.
+    pub fn batch_rows(self, rows: usize) -> usize {
+        let most = settings::batch_rows();
         match self {
-            Patience::Short => OF_WORKER.get(),
-            Patience::Long => MOST,
+            Patience::Short => most.min((ROWS_OF_WORKER.get().saturating_sub(rows) / ROWS_OF_RECORD).max(1)),
+            Patience::Long => most,
         }
     }
 
-    /// Looks who waits, before the commit of a fold that has written so many rows.
-    pub fn learn(self, client: &mut SpiClient, written: usize) -> Result<()> {
-        let bound = self.rows();
-        if self == Patience::Long || written < FEWEST.min(bound) {
+    /// Looks who waits, before the commit of a fold that took so long to write so many rows.
+    pub fn learn(self, client: &mut SpiClient, rows: usize, took: Duration) -> Result<()> {
+        if self == Patience::Long {
             return Ok(());
         }
-        let somebody_waits: Option<bool> = plans::run(client, SOMEBODY_WAITS, &[])?.first().get(1)?;
-        OF_WORKER.set(if somebody_waits == Some(true) { bound / 2 } else { bound * 2 }.clamp(FEWEST, MOST));
+        let bound = ROWS_OF_WORKER.get();
+        if took > SHORT && somebody_waits(client)? {
+            let of_short = rows as f64 * SHORT.as_secs_f64() / took.as_secs_f64();
+            ROWS_OF_WORKER.set((of_short as usize).clamp(FEWEST, bound));
+        } else if rows >= bound {
+            ROWS_OF_WORKER.set(bound.saturating_mul(2).min(MOST));
+        }
         Ok(())
     }
+}
+
+fn somebody_waits(client: &mut SpiClient) -> Result<bool> {
+    let found: Option<bool> = plans::run(client, SOMEBODY_WAITS, &[])?.first().get(1)?;
+    Ok(found == Some(true))
 }

@@ -72,6 +72,7 @@ fn serve(database: pg_sys::Oid) {
     let (begun, mut idle_since) = (Instant::now(), Instant::now());
     loop {
         board::take_wanted(database);
+        let fold_begun = Instant::now();
         report_activity(pg_sys::BackendState::STATE_RUNNING);
         let outcome = transaction::run(step);
         report_activity(pg_sys::BackendState::STATE_IDLE);
@@ -94,7 +95,8 @@ fn serve(database: pg_sys::Oid) {
                     // For a reload and the postmaster's end, which a long backlog must not put off.
                     signals::wait(Some(Duration::ZERO));
                 } else {
-                    collect(settings::fold_interval());
+                    // What came while it folded has been collected already.
+                    collect(settings::fold_interval().saturating_sub(fold_begun.elapsed()));
                 }
             }
             Ok(Step::Idle { prepared, truncate_in }) => {

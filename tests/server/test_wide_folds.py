@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
 from conftest import own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
-from harness.records import assert_counted, spend_records
+from harness.records import assert_counted, spend_record, spend_records
 
 # Each fold that writes leaves its transaction's id in the log rows that it made.
 FOLDS = 'SELECT count(DISTINCT xmin::text) FROM "LiteLLM_SpendLogs"'
@@ -99,3 +101,58 @@ def test_a_window_that_begins_in_a_later_batch_starts_from_what_was_logged_befor
     assert found == pytest.approx(8.0 + spent)
     # Beside the row that was there: the batches were not counted one by one.
     assert database.value(FOLDS) - 1 in (1, 2)
+
+
+def fold_sizes(database: Database) -> list[int]:
+    """How many records each fold has counted, in their order."""
+    sizes = 'SELECT count(*) FROM "LiteLLM_SpendLogs" GROUP BY xmin::text ORDER BY min(xmin::text::bigint)'
+    return [size for (size,) in database.query(sizes)]
+
+
+def record_with_tags(database: Database, count: int, *, tags: int) -> None:
+    """Records of one user with tags of their own, each of which is a row of two tables."""
+    with database.held_fold():
+        for first in range(0, count, 100):
+            database.record(
+                [
+                    spend_record(request_id=f"r-{n}", request_tags=[f"{n}-{tag}" for tag in range(tags)])
+                    for n in range(first, first + 100)
+                ]
+            )
+
+
+@pytest.mark.parametrize("somebody_waits", [False, True], ids=["nobody_waits", "somebody_waits"])
+def test_a_worker_locks_few_rows_at_a_time_while_somebody_waits_for_them(somebody_waits: bool) -> None:
+    with Cluster({"litellm_spend.batch_rows": "100", "litellm_spend.create_missing": "user"}) as cluster:
+        database = own_schema_database(cluster)
+        database.record(spend_record(request_id="first"))
+        database.wait_folded()
+        # A hundred records are 2,500 rows of tags and of their days, in two tables of which one is written.
+        record_with_tags(database, 1_600, tags=25)
+        update = """UPDATE "LiteLLM_UserTable" SET spend = spend WHERE user_id = 'alice'"""
+        with repeated(database, update) if somebody_waits else nullcontext():
+            database.wait_folded("120 s")
+        sizes = fold_sizes(database)
+    if somebody_waits:
+        assert max(sizes) <= 400, sizes
+    else:
+        assert max(sizes) > 400, sizes
+
+
+@contextmanager
+def repeated(database: Database, statement: str) -> Iterator[None]:
+    """Another session runs the statement again and again."""
+    ended = threading.Event()
+
+    def run() -> None:
+        with database.connect() as session:
+            while not ended.is_set():
+                session.execute(statement)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
