@@ -65,33 +65,36 @@ def against_sql(server: Server, plan: Plan) -> list[Line]:
     users = 1000
     server.without_worker()
     stage(server, plan.rows, users)
-    lines = []
     settings = {"litellm_spend.write_spend_logs": "off"}
+    found: dict[str, list[tuple]] = {}
+
+    def ours() -> float:
+        seconds = fold(server, users, plan.rows, settings)
+        found["ours"] = totals(server)
+        return seconds
+
+    def sql(batch: int, *, with_ledger: bool) -> float:
+        server.unfold(users)
+        seconds = sql_fold(server, batch, with_ledger=with_ledger)
+        found[f"SQL of {batch}, ledger {with_ledger}"] = totals(server)
+        return seconds
+
+    mine, batches, at_once, without_ledger = interleaved(
+        plan.runs,
+        ours,
+        lambda: sql(BATCH, with_ledger=True),
+        lambda: sql(plan.rows, with_ledger=True),
+        lambda: sql(plan.rows, with_ledger=False),
+    )
+    assert len(set(map(str, found.values()))) == 1, f"the folds differ: {found}"
     # A fold always remembers what it has counted, for a repetition would count twice; SQL does where it is asked to.
-    for with_ledger, bound in ((True, 3.0), (False, 5.0)):
-        found: dict[str, list[tuple]] = {}
-
-        def ours(found: dict[str, list[tuple]] = found) -> float:
-            seconds = fold(server, users, plan.rows, settings)
-            found["ours"] = totals(server)
-            return seconds
-
-        def sql(batch: int, with_ledger: bool = with_ledger, found: dict[str, list[tuple]] = found) -> float:
-            server.unfold(users)
-            seconds = sql_fold(server, batch, with_ledger=with_ledger)
-            found[f"SQL of {batch}"] = totals(server)
-            return seconds
-
-        fold_seconds, at_once, in_batches = interleaved(
-            plan.runs, ours, lambda s=sql: s(plan.rows), lambda s=sql: s(BATCH)
-        )
-        assert len(set(map(str, found.values()))) == 1, f"the folds differ: {found}"
-        what = f"fold of {plan.rows:,} rows, SpendLogs off, against SQL"
-        what += " with an id ledger too" if with_ledger else " that has no id ledger"
-        for seconds, against in ((at_once, "all in one transaction"), (in_batches, f"{BATCH:,} rows a transaction")):
-            figure = f"{fold_seconds:.2f} s; {seconds:.2f} s"
-            lines.append(at_least(3, f"{what}, {against}", figure, seconds / fold_seconds, bound))
-    return lines
+    against = [
+        (f"with an id ledger too, {BATCH:,} rows a transaction", batches, 3),
+        ("with an id ledger too, all in one transaction", at_once, 3),
+        ("that has no id ledger, all in one transaction", without_ledger, 5),
+    ]
+    what = f"fold of {plan.rows:,} rows, SpendLogs off; SQL"
+    return [at_least(3, f"{what} {how}", f"{mine:.2f} s; {s:.2f} s", s / mine, bound) for how, s, bound in against]
 
 
 def totals(server: Server) -> list[tuple]:

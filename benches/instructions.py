@@ -69,15 +69,16 @@ def of_calls(server: Server, name: str, statement: str) -> float:
     for calls in (FEW, MANY):
         texts = [document.text(calls * 1000 + n, document.FIRST_USER + n, n % 10) for n in range(calls)]
         statements = [f"PREPARE call (text) AS {statement}", *(f"EXECUTE call ('{text}')" for text in texts)]
-        totals.append(run(server, f"{name}-{calls}", statements, f"--toggle-collect={STATEMENT}"))
+        totals.append(run(server, f"{name}-{calls}", statements, f"--toggle-collect={STATEMENT}", preloaded=True))
     return (totals[1] - totals[0]) / (MANY - FEW)
 
 
-def run(server: Server, name: str, statements: list[str], *options: str) -> int:
+def run(server: Server, name: str, statements: list[str], *options: str, preloaded: bool = False) -> int:
     """The instructions of statements, a line each, in a backend of its own under callgrind; keeps the profile."""
     output = server.cluster.directory / f"callgrind-{name}"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", *options]
-    command += [str(bindir() / "postgres"), "--single", "-D", str(server.cluster.data), "bench"]
+    command += [str(bindir() / "postgres"), "--single", "-D", str(server.cluster.data)]
+    command += ["-c", f"shared_preload_libraries={'litellm_spend' if preloaded else ''}", "bench"]
     done = subprocess.run(
         command,
         input="".join(f"{statement}\n" for statement in statements),

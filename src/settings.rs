@@ -186,7 +186,7 @@ pub fn define() {
     );
     define_int(
         c"litellm_spend.fold_interval",
-        c"How long the worker collects commits before it folds them.",
+        c"How often the worker folds at most: what commits meanwhile is folded together.",
         &FOLD_INTERVAL,
         (0, 10_000),
         GucFlags::UNIT_MS,

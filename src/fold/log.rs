@@ -87,7 +87,13 @@ impl<'t> LogTable<'t> {
             self.table.name
         );
         owner::act_as(client, self.table.owner, |client| {
-            for row in plans::run(client, &query, &[ids.into(), first.into(), last.into()])? {
+            let arguments = [ids.into(), first.into(), last.into()];
+            // A kept plan locks every partition; one that is made for these starts leaves the others alone.
+            let found = match self.has_unique_ids {
+                true => plans::run(client, &query, &arguments)?,
+                false => client.update(&query, None, &arguments)?,
+            };
+            for row in found {
                 if let Some(id) = row.get::<String>(1)? {
                     let call: Option<String> = row.get(2)?;
                     known.add(&id, call.as_deref().filter(|call| !call.is_empty()).map(call_hash));
