@@ -134,9 +134,15 @@ impl Rows {
             free = rest;
             self.datums.push(datum(value, mine));
         }
+        // Mutable, because before Postgres 18 the signature asks for that.
         // SAFETY: as many values as the descriptor has columns, of their types; they are copied.
         unsafe {
-            pg_sys::tuplestore_putvalues(self.store, self.descriptor, self.datums.as_ptr(), self.nulls.as_ptr());
+            pg_sys::tuplestore_putvalues(
+                self.store,
+                self.descriptor,
+                self.datums.as_mut_ptr(),
+                self.nulls.as_mut_ptr(),
+            );
         }
         self.count += 1;
     }
