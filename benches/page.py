@@ -52,8 +52,10 @@ are this machine's.
 - Row 2: psycopg, a prepared call with an array as text, and `COPY … FROM STDIN` in text.
 - Row 3: the staged rows are in transactions of 500 records, of 1,000 users with ten models each, in no order: 10,000
   rows in each of the three daily tables that they touch. `benches/sql/pure_sql_fold.sql` folds the same rows; the
-  totals of all targets are compared after each.
-- Row 4: the peer inserts the log rows that the fold wrote, from a table, in the same order.
+  totals of all targets are compared after each. The extension keeps its ledger of counted requests in all of these
+  lines: no setting turns it off where SpendLogs is not written, for a repeated request would count twice.
+- Row 4: the peer inserts the log rows that the fold wrote, from a table, in the same order. The waits are those of an
+  `UPDATE` of one user's row, again and again, beside the worker; each includes its own commit.
 - Row 5: `benches/sql/upsert_each_call.sql`, one statement a call. The time of this extension's side ends when all is
   folded.
 - Row 6: `pgbench -R`. The lag of a record is the time from its commit to that of its fold, both by
@@ -61,7 +63,8 @@ are this machine's.
 - Row 8: `RssAnon` in `/proc/PID/status` of the worker, read each 20 ms.
 - Row 9: a real event of LiteLLM {"1.109.1"}, repeated with other ids; first one each half millisecond, then as fast as
   it goes until all are committed.
-- Row 10: callgrind, the backend in single-user mode.
+- Row 10: callgrind, the backend in single-user mode, preloaded for the records. The folded rows are 2,000, nearly
+  each of which has daily rows of its own.
 
 `make bench ROWS=1,3` runs some rows, `make bench-scale` the long forms of rows 7 and 8.
 """

@@ -60,13 +60,13 @@ impl Patience {
         }
     }
 
-    /// How many staged rows to read next where so many rows are to be changed already.
+    /// How many staged rows to read next where so many rows are to be changed already: not many more than there
+    /// is room for, and not so few that reading them is what takes the time.
     pub fn batch_rows(self, rows: usize) -> usize {
         let most = settings::batch_rows();
-        match self {
-            Patience::Short => most.min((ROWS_OF_WORKER.get().saturating_sub(rows) / ROWS_OF_RECORD).max(1)),
-            Patience::Long => most,
-        }
+        let bound = ROWS_OF_WORKER.get();
+        let wanted = (bound.saturating_sub(rows) / ROWS_OF_RECORD).max(bound / (4 * ROWS_OF_RECORD));
+        if self == Patience::Short { most.min(wanted) } else { most }
     }
 
     /// Looks who waits, before the commit of a fold that took so long to write so many rows.
@@ -78,7 +78,7 @@ impl Patience {
         if took > SHORT && somebody_waits(client)? {
             let of_short = rows as f64 * SHORT.as_secs_f64() / took.as_secs_f64();
             ROWS_OF_WORKER.set((of_short as usize).clamp(FEWEST, bound));
-        } else if rows >= bound {
+        } else if rows >= bound / 2 {
             ROWS_OF_WORKER.set(bound.saturating_mul(2).min(MOST));
         }
         Ok(())
