@@ -75,12 +75,19 @@ impl Patience {
             return Ok(());
         }
         let bound = ROWS_OF_WORKER.get();
-        if took > SHORT && somebody_waits(client)? {
-            let of_short = rows as f64 * SHORT.as_secs_f64() / took.as_secs_f64();
-            ROWS_OF_WORKER.set((of_short as usize).clamp(FEWEST, bound));
-        } else if rows >= bound / 2 {
-            ROWS_OF_WORKER.set(bound.saturating_mul(2).min(MOST));
+        if took <= SHORT && rows < bound / 2 {
+            return Ok(());
         }
+        let next = if somebody_waits(client)? {
+            // The same rows may take much longer next time: up a little, down at once.
+            let of_short = rows as f64 * SHORT.as_secs_f64() / took.as_secs_f64();
+            (of_short as usize).min(bound + bound / 4)
+        } else if rows < bound / 2 {
+            bound
+        } else {
+            bound * 2
+        };
+        ROWS_OF_WORKER.set(next.clamp(FEWEST, MOST));
         Ok(())
     }
 }
