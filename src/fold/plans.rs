@@ -56,7 +56,7 @@ fn keep(key: (String, Vec<Type>), plan: Rc<Plan>) -> Rc<Plan> {
         plans.insert(key, plan.clone());
         forgotten
     });
-    // One that runs just now, which a trigger may have interrupted with a fold of another kind, is left alone.
+    // One that is running at this moment has another owner, and is left alone.
     forgotten.into_values().filter_map(Rc::into_inner).for_each(Plan::free);
     plan
 }
