@@ -127,10 +127,10 @@ def test_a_worker_locks_few_rows_at_a_time_while_somebody_waits_for_them(somebod
         database = own_schema_database(cluster)
         database.record(spend_record(request_id="first"))
         database.wait_folded()
-        # A hundred records are 2,500 rows of tags and of their days, in two tables of which one is written.
-        record_with_tags(database, 1_600, tags=25)
         update = """UPDATE "LiteLLM_UserTable" SET spend = spend WHERE user_id = 'alice'"""
         with repeated(database, update) if somebody_waits else nullcontext():
+            # A hundred records are 2,500 rows of tags and of their days, in two tables of which one is written.
+            record_with_tags(database, 1_600, tags=25)
             database.wait_folded("120 s")
         sizes = fold_sizes(database)
     if somebody_waits:
