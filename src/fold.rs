@@ -6,7 +6,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Result;
-use crate::session;
+use crate::{plans, session};
 
 pub mod adoption;
 mod batch;
@@ -28,7 +28,6 @@ mod null_keys;
 mod owner;
 mod patience;
 pub mod pending;
-mod plans;
 mod probe;
 mod relation;
 mod rollups;

@@ -1,4 +1,5 @@
-//! jsonb in and out of Postgres as its binary form; the only file that touches a jsonb datum. The form
+//! jsonb in and out of Postgres as its binary form; the only file that touches a jsonb datum but `fold::rows`, which copies
+//! containers. The form
 //! itself is read and written in `litellm_spend_core::jsonb`.
 
 use litellm_spend_core::json::Json;

@@ -15,7 +15,7 @@ mod health;
 mod inbox;
 mod jsonb;
 mod origin;
-mod plan;
+mod plans;
 mod record;
 mod retry;
 mod session;

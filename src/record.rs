@@ -13,18 +13,13 @@ use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::jsonb::Jsonb;
-use crate::plan::KeptPlan;
-use crate::{settings, staging, statement_log, wake};
+use crate::{plans, settings, staging, statement_log, wake};
 
 /// Most bytes of the jsonb that is stored of a record which arrived as text: as many as a batch of a fold has
 /// unless `litellm_spend.batch_size` says otherwise, and far fewer than jsonb can hold.
 const LARGEST: usize = 32 * 1024 * 1024;
 
 const REJECT: &str = "INSERT INTO litellm_spend.rejected (payload, sqlstate, message, detail) VALUES ($1, $2, $3, $4)";
-
-thread_local! {
-    static REJECT_PLAN: KeptPlan = const { KeptPlan::new() };
-}
 
 /// What happens to an array of records when one of them cannot be counted.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -176,10 +171,7 @@ pub fn reject(error: &Error, kept: Option<&Jsonb>) -> Result<()> {
     let reason = [error.sqlstate().into(), error.to_string().into(), error.detail().into()];
     let arguments: Vec<DatumWithOid> = std::iter::once(kept.into()).chain(reason).collect();
     Spi::connect_mut(|client| {
-        REJECT_PLAN.with(|plan| {
-            let types = pgrx::oids_of![Jsonb, String, String, String];
-            client.update(plan.get(|| Ok(client.prepare_mut(REJECT, &types)?.keep()))?, None, &arguments)?;
-            Ok(())
-        })
+        plans::run(client, REJECT, &arguments)?;
+        Ok(())
     })
 }

@@ -6,9 +6,8 @@ use std::cell::Cell;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::origin;
-use crate::plan::KeptPlan;
 use crate::worker::board;
+use crate::{origin, plans};
 
 mod rows;
 
@@ -19,7 +18,6 @@ pub const SEGMENTS: usize = 3;
 const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
 
 thread_local! {
-    static SEGMENT_PLAN: KeptPlan = const { KeptPlan::new() };
     /// The transaction that last staged something here, and the number of its next row.
     static NEXT_ROW: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
 }
@@ -75,14 +73,10 @@ fn current_segment() -> Result<usize> {
     if let Some(segment) = board::segment(database) {
         return Ok(segment);
     }
-    let segment = Spi::connect(|client| -> Result<usize> {
-        let types = pgrx::oids_of![i64];
-        SEGMENT_PLAN.with(|kept| {
-            let plan = kept.get(|| Ok(client.prepare(CURRENT_SEGMENT, &types)?.keep()))?;
-            let row = client.select(plan, Some(1), &[origin::this_database().into()])?;
-            let segment: Option<i16> = if row.is_empty() { None } else { row.first().get(1)? };
-            Ok(segment.map_or(0, |segment| usize::from(segment.unsigned_abs()) % SEGMENTS))
-        })
+    let segment = Spi::connect_mut(|client| -> Result<usize> {
+        let row = plans::run(client, CURRENT_SEGMENT, &[origin::this_database().into()])?;
+        let segment: Option<i16> = if row.is_empty() { None } else { row.first().get(1)? };
+        Ok(segment.map_or(0, |segment| usize::from(segment.unsigned_abs()) % SEGMENTS))
     })?;
     board::note_segment_read(database, segment);
     Ok(segment)

@@ -17,7 +17,7 @@ const MOST_KB: i32 = 65_536;
 const VARLENA_HEADER: usize = 4;
 
 /// The type of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     Text,
     Count,
@@ -88,7 +88,8 @@ pub fn run<R>(
         let mut rows = Rows::new(columns);
         fill(&mut rows);
         rows.register()?;
-        read(plans::run_with_rows(client, statement, columns, &[])?)
+        let types = columns.iter().map(|(_, of)| of.oid()).collect();
+        read(plans::run_with_rows(client, statement, types, &[])?)
     })
 }
 
