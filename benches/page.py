@@ -6,6 +6,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+import versions
+from harness.litellm_schema import NEWEST
 from harness.postgres import PROJECT
 
 from . import instructions
@@ -35,7 +37,7 @@ are this machine's.
 | disk | {file_system(server.cluster.directory)} |
 | Postgres | {server.version()}, all else at its default |
 | extension | release build, Rust {output("rustc", "--version").removeprefix("rustc ")} |
-| schema | LiteLLM's own migrations (1.109.1), all its indexes |
+| schema | LiteLLM's own migrations ({NEWEST.litellm}), all its indexes |
 
 ```
 {settings}
@@ -61,7 +63,7 @@ are this machine's.
 - Row 6: `pgbench -R`. The lag of a record is the time from its commit to that of its fold, both by
   `track_commit_timestamp`, and of every record.
 - Row 8: `RssAnon` in `/proc/PID/status` of the worker, read each 20 ms.
-- Row 9: a real event of LiteLLM {"1.109.1"}, repeated with other ids; first one each half millisecond, then as fast as
+- Row 9: a real event of LiteLLM {versions.LITELLM[-1]}, repeated with other ids; first one each half millisecond, then as fast as
   it goes until all are committed.
 - Row 10: callgrind, the backend in single-user mode, preloaded for the records. The folded rows are 2,000, nearly
   each of which has daily rows of its own.

@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests"), str(HERE.parent / "scripts")]
 
 from harness.cluster import Cluster  # noqa: E402
 from harness.waiting import interrupt_on_sigterm, wait_until  # noqa: E402

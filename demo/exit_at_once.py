@@ -1,6 +1,6 @@
 """100 concurrent calls, gather, exit: no sleep, no flush. All 100 must be in Postgres all the same.
 
-Run it with DATABASE_URL set; `scripts/demo.sh 18 --exit-at-once 5` runs it five times and counts.
+Run it with DATABASE_URL set; `scripts/demo.sh --exit-at-once 5` runs it five times and counts.
 """
 
 import asyncio

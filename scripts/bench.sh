@@ -3,10 +3,13 @@
 # Usage: bench.sh MAJOR [options of python -m benches, such as --rows 1,3]
 source "$(dirname "$0")/lib.sh"
 
-major=${1:-}
-prepare_tests "$major"
-shift
-litellm_python=$("$SCRIPTS/setup-venv.sh" "litellm-${LITELLM_VERSIONS[-1]}")
-"$SCRIPTS/install-extension.sh" "$major" "$pg_config" release
+choose_major "${1:-}"
+shift $(($# > 0))
+require_rust
+"$SCRIPTS/tools.sh" packages crates tests migrations "litellm-$NEWEST_LITELLM"
+pg_config=$("$SCRIPTS/postgres.sh" "$major")
+"$SCRIPTS/install.sh" "$major" "$pg_config" release
 step "benchmarks on Postgres $major"
-LITELLM_SPEND_PG_CONFIG=$pg_config LITELLM_PYTHON=$litellm_python PYTHONPATH=tests:. "$python" -m benches "$@"
+cd "$ROOT"
+LITELLM_SPEND_PG_CONFIG=$pg_config LITELLM_PYTHON=$(environment "litellm-$NEWEST_LITELLM") PYTHONPATH=tests:scripts:. \
+  "$(environment tests)" -m benches "$@"

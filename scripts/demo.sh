@@ -1,22 +1,26 @@
 #!/usr/bin/env bash
-# The demo, from nothing: see demo/demo.py. Usage: demo.sh MAJOR [options of demo.py]
-# With DEMO_DATABASE_URL= (make demo DATABASE_URL=) it runs on that server, where the extension must
-# be installed already.
+# The demo, from nothing: see demo/demo.py. Usage: demo.sh [MAJOR] [options of demo.py]
+# With DEMO_DATABASE_URL= (make demo DATABASE_URL=) it runs on that server, where the extension must be installed
+# already.
 source "$(dirname "$0")/lib.sh"
 
-major=${1:-}
-check_major "$major"
-shift
-"$SCRIPTS/setup-packages.sh"
-python=$("$SCRIPTS/setup-venv.sh" tests)
-litellm_python=$("$SCRIPTS/setup-venv.sh" "litellm-${LITELLM_VERSIONS[-1]}")
-if [ -z "${DEMO_DATABASE_URL:-}" ]; then
+[[ ${1:-} == -* ]] || { choose_major "${1:-}"; shift $(($# > 0)); }
+[ -n "${major:-}" ] || choose_major
+if [ -n "${DEMO_DATABASE_URL:-}" ]; then
+  "$SCRIPTS/tools.sh" tests "litellm-$NEWEST_LITELLM"
+else
   unset DEMO_DATABASE_URL
   [ -z "${DATABASE_URL:-}" ] ||
     step "the environment's DATABASE_URL is left alone; to use it: make demo DATABASE_URL=\"\$DATABASE_URL\""
-  pg_config=$("$SCRIPTS/setup-postgres.sh" "$major")
-  "$SCRIPTS/setup-cargo-pgrx.sh"
-  "$SCRIPTS/install-extension.sh" "$major" "$pg_config" debug
-  export LITELLM_SPEND_PG_CONFIG=$pg_config
+  require_rust
+  start packages "$SCRIPTS/tools.sh" packages
+  start crates "$SCRIPTS/tools.sh" crates
+  "$SCRIPTS/tools.sh" uv
+  start environments "$SCRIPTS/tools.sh" tests "litellm-$NEWEST_LITELLM"
+  LITELLM_SPEND_PG_CONFIG=$("$SCRIPTS/postgres.sh" "$major")
+  export LITELLM_SPEND_PG_CONFIG
+  finish packages crates
+  "$SCRIPTS/install.sh" "$major" "$LITELLM_SPEND_PG_CONFIG" debug
+  finish environments
 fi
-"$python" "$ROOT/demo/demo.py" "$litellm_python" "$@"
+"$(environment tests)" "$ROOT/demo/demo.py" "$(environment "litellm-$NEWEST_LITELLM")" "$@"

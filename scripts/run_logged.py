@@ -1,6 +1,7 @@
 """Run a command with its output in a log file, and say every ten seconds that it goes on.
 
 Usage: run_logged.py LABEL LOG COMMAND...
+LITELLM_SPEND_HEARTBEAT=off: say only that it begins, because something else shows that the run goes on.
 A build prints hundreds of lines that matter only when it fails: then the end of the log is shown.
 """
 
@@ -37,7 +38,8 @@ def main(label: str, log_path: str, command: list[str]) -> int:
                 code = process.wait(timeout=HEARTBEAT_SECONDS)
                 break
             except subprocess.TimeoutExpired:
-                say(f"  ... {last_line(log)[:90]}")
+                if os.environ.get("LITELLM_SPEND_HEARTBEAT") != "off":
+                    say(f"  ... {label}: {last_line(log)[:70]}")
             except KeyboardInterrupt:
                 process.send_signal(signal.SIGTERM)
                 process.wait()

@@ -1,56 +1,206 @@
 #!/usr/bin/env bash
-# Every test on one Postgres major. Usage: test.sh MAJOR [all | extension]
-#   all         the core's tests, the callback's, the extension's own, and every out-of-process test
-#   extension   what depends on the server's version: the extension's own tests and tests/server
-# Runs everything even when a part fails, and exits with 1 then.
+# Build and test. What can go on beside the out-of-process tests does: the rest of one major, then the build of the next.
+# Usage: test.sh run [MAJOR...]             every test on the first major (the newest by default), and on the others
+#                                           what depends on the server: the tests inside Postgres and tests/server
+#        test.sh run all                    the same for each supported major, the newest first
+#        test.sh prepare [MAJOR]            only install and build what a pytest started by hand needs
+#        test.sh inside [MAJOR] [NAME]      only the tests inside Postgres, those whose name contains NAME
+#        test.sh stress [MAJOR] [OPTION...] the long forms of the tests, with options of pytest
+#        test.sh fuzz [TARGET...]           each fuzz target for FUZZ_SECONDS (60); fuzz/README.md says more
 source "$(dirname "$0")/lib.sh"
 
-major=${1:-}
-scope=${2:-all}
-prepare_tests "$major"
-export CARGO_PGRX PGRX_HOME=$BUILD/pgrx-home/pg$major
-
+# How the out-of-process tests share the cores.
+PARALLEL=(-n auto --dist loadfile)
+declare -A pg_configs=()
 failed=()
-if [ "$scope" = all ]; then
-  step "cargo test: the core"
-  cargo test -p litellm_spend_core || failed+=("the core's tests")
-  step "pytest: the callback's unit tests"
-  "$python" -m pytest python/tests || failed+=("the callback's unit tests")
-fi
 
-# pgrx puts its server's socket beside the data directory, so this path must be short.
-scratch=$(mktemp -d /tmp/lsp-pgrx.XXXX)
-trap 'rm -rf "$scratch"' EXIT
-pgrx_test=("$CARGO_PGRX" pgrx test "pg$major" --no-default-features --pgdata "$scratch/pgdata")
-if is_root; then
-  chown "$SERVER_USER" "$scratch"
-  pgrx_test+=(--runas "$SERVER_USER")
-else
-  export USER=${USER:-$(id -un)}
-fi
-step "cargo pgrx test: the extension's own tests on Postgres $major"
-"${pgrx_test[@]}" || failed+=("the extension's own tests on Postgres $major")
+# install_tools: what tests need besides a Postgres.
+install_tools() {
+  local name environments=(tests "${LITELLM_VERSIONS[@]/#/litellm-}")
+  require_rust
+  start packages "$SCRIPTS/tools.sh" test-packages
+  start crates "$SCRIPTS/tools.sh" crates
+  "$SCRIPTS/tools.sh" uv
+  start environments "$SCRIPTS/tools.sh" "${environments[@]}" migrations
+  # Servers under test must not see the caller's own settings.
+  unset RUST_BACKTRACE PGOPTIONS PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE
+}
 
-# After them, because they install a build of their own with the test functions in it.
-if "$SCRIPTS/install-extension.sh" "$major" "$pg_config" debug; then
-  tests=(tests/server)
-  if [ "$scope" = all ]; then
-    tests=(tests)
-    # Before the tests, whose time is limited: a download may take minutes.
-    for version in 1.79.0 1.109.1; do
-      "$SCRIPTS/setup-venv.sh" "litellm-$version" >/dev/null || failed+=("the environment of LiteLLM $version")
-    done
+# install_postgres MAJOR: sets pg_configs[MAJOR].
+install_postgres() {
+  pg_configs[$1]=$("$SCRIPTS/postgres.sh" "$1")
+}
+
+# build MAJOR: installs the extension where the out-of-process tests of this major find it.
+build() {
+  "$SCRIPTS/install.sh" "$1" "${pg_configs[$1]}" tests
+}
+
+# test_core: the part that knows no Postgres.
+test_core() {
+  cd "$ROOT"
+  run_logged "cargo test: the core" test-core cargo test --locked -p litellm_spend_core
+}
+
+# test_inside MAJOR [NAME]: `cargo pgrx test`, on a copy of the installation, because it installs a build of its own.
+test_inside() {
+  local scratch command ok=0
+  "$SCRIPTS/tools.sh" cargo-pgrx || return 1
+  cd "$ROOT"
+  build_for "$1" "${pg_configs[$1]}"
+  # pgrx puts its server's socket beside the data directory, so this path must be short.
+  scratch=$(mktemp -d /tmp/lsp-pgrx.XXXX)
+  command=("$CARGO_PGRX" pgrx test "pg$1" ${2:+"$2"} --no-default-features --features failpoints --pgdata "$scratch/pgdata")
+  if is_root; then
+    chown "$SERVER_USER" "$scratch"
+    command+=(--runas "$SERVER_USER")
   fi
-  step "pytest: out-of-process tests on Postgres $major"
-  # The tests of a file share databases, and so run in the same process; of the processes there is one a core.
-  LITELLM_SPEND_PG_CONFIG=$pg_config "$python" -m pytest -c tests/pytest.ini -n auto --dist loadfile "${tests[@]}" ||
-    failed+=("the out-of-process tests on Postgres $major")
-else
-  failed+=("the installation on Postgres $major")
-fi
+  run_logged "cargo pgrx test: inside Postgres $1" "test-inside-pg$1" \
+    env USER="${USER:-$(id -un)}" CARGO_PGRX="$CARGO_PGRX" PGRX_BUILD_FLAGS="$AS_FOR_TESTS" "${command[@]}" || ok=1
+  rm -rf "$scratch"
+  return $ok
+}
 
-if [ ${#failed[@]} -gt 0 ]; then
-  printf -v list '%s, ' "${failed[@]}"
-  die "failed: ${list%, }."
-fi
-step "all tests passed on Postgres $major"
+# test_outside MAJOR TESTS...: pytest on servers of this major.
+test_outside() {
+  local major=$1
+  shift
+  cd "$ROOT"
+  step "pytest: out-of-process tests on Postgres $major"
+  LITELLM_SPEND_PG_CONFIG=${pg_configs[$major]} "$(environment tests)" -m pytest -c tests/pytest.ini "$@"
+}
+
+# attempt WHAT COMMAND...: goes on after a failure, which `conclude` tells.
+attempt() {
+  local what=$1
+  shift
+  "$@" || failed+=("$what")
+}
+
+conclude() {
+  local list
+  if [ ${#failed[@]} -gt 0 ]; then
+    printf -v list '%s, ' "${failed[@]}"
+    die "failed: ${list%, }."
+  fi
+  step "$1"
+}
+
+# beside MAJOR NEXT: what cargo does while pytest runs on a major.
+beside() {
+  local ok=0
+  if [ "$1" = "${majors[0]}" ]; then
+    test_core || ok=1
+  fi
+  test_inside "$1" || ok=1
+  if [ "$1" = "$NEWEST_MAJOR" ]; then "$SCRIPTS/generate.sh" check-sql || ok=1; fi
+  if [ -n "$2" ]; then build "$2" || ok=1; fi
+  return $ok
+}
+
+run() {
+  local index next tests major
+  majors=("$@")
+  if [ "$*" = all ]; then
+    majors=("$NEWEST_MAJOR" "${MAJORS[@]:0:${#MAJORS[@]}-1}")
+  elif [ $# = 0 ]; then
+    choose_major
+    majors=("$major")
+  fi
+  for major in "${majors[@]}"; do choose_major "$major"; done
+  [ -z "${PG_CONFIG:-}" ] || [ ${#majors[@]} = 1 ] || die "PG_CONFIG= names one Postgres, and this runs ${#majors[@]}. Use make test."
+  install_tools
+  for major in "${majors[@]}"; do install_postgres "$major"; done
+  finish packages crates
+  build "${majors[0]}"
+  finish environments
+  attempt "the callback's unit tests" "$(environment tests)" -m pytest "$ROOT/python/tests"
+  for index in "${!majors[@]}"; do
+    major=${majors[index]} next=${majors[index + 1]:-}
+    tests=("$ROOT/tests/server")
+    if [ "$index" = 0 ]; then tests=("$ROOT/tests"); fi
+    LITELLM_SPEND_HEARTBEAT=off start beside beside "$major" "$next"
+    attempt "the out-of-process tests on Postgres $major" test_outside "$major" "${PARALLEL[@]}" "${tests[@]}"
+    attempt "what ran beside the out-of-process tests on Postgres $major" finish beside
+    show_results "$index" "$major"
+  done
+  conclude "all tests passed on Postgres ${majors[*]}"
+}
+
+# show_results INDEX MAJOR: what cargo's tests said while pytest printed.
+show_results() {
+  local logs=("$BUILD/log/test-inside-pg$2.log")
+  if [ "$1" = 0 ]; then logs=("$BUILD/log/test-core.log" "${logs[@]}"); fi
+  grep -hE '^ +Running |^test result:|^test .*FAILED' "${logs[@]}" || true
+}
+
+prepare() {
+  choose_major "${1:-}"
+  install_tools
+  install_postgres "$major"
+  finish packages crates
+  build "$major"
+  finish environments
+  step "ready. For example: .build/venv-tests/bin/pytest -c tests/pytest.ini tests/server/test_folding.py"
+}
+
+inside() {
+  choose_major "${1:-}"
+  install_tools
+  install_postgres "$major"
+  finish packages crates environments
+  test_inside "$major" "${2:-}"
+  show_results 1 "$major"
+}
+
+# The server under test is the debug build, because the tests kill it at points that a release does not have. The major
+# before it is prepared too, for pg_upgrade.
+stress() {
+  local options=() untested= older
+  prepare "${1:-}"
+  [ $# = 0 ] || shift
+  older=$((major - 1))
+  if [[ " ${MAJORS[*]} " != *" $older "* ]]; then
+    untested=", but pg_upgrade was NOT tested: Postgres $older is not supported"
+    options+=(--deselect server/test_pg_upgrade.py)
+  else
+    # PG_CONFIG names the Postgres under test, and never the older one.
+    LITELLM_SPEND_OLD_PG_CONFIG=$(PG_CONFIG=${OLD_PG_CONFIG:-} "$SCRIPTS/postgres.sh" "$older") ||
+      die "no Postgres $older to upgrade from. Name one with OLD_PG_CONFIG=/path/to/pg_config; PG_CONFIG= is the one under test."
+    export LITELLM_SPEND_OLD_PG_CONFIG
+    "$SCRIPTS/install.sh" "$older" "$LITELLM_SPEND_OLD_PG_CONFIG" tests
+  fi
+  test_outside "$major" -m stress "${options[@]}" "$@" tests
+  step "all long forms passed on Postgres $major$untested"
+}
+
+# What a target finds stays in fuzz/artifacts/, what it learned in fuzz/corpus/.
+fuzz() {
+  local seconds=${FUZZ_SECONDS:-60} targets=("$@") target corpus
+  [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "FUZZ_SECONDS is $seconds. Say a number of seconds from 1 on, FUZZ_SECONDS=60."
+  require_rust
+  command -v c++ >/dev/null || die "libFuzzer is C++, and c++ is not on PATH. Install a compiler (Debian: apt-get install g++), then run this again."
+  "$SCRIPTS/tools.sh" cargo-fuzz
+  cd "$ROOT"
+  # Without a sanitiser it builds with the stable compiler. Those of the compiler are for nightly, and they look for
+  # misuse of memory, which the core, without `unsafe`, cannot commit. Panics and the targets' checks are found so.
+  local options=(--fuzz-dir fuzz --sanitizer none)
+  export CARGO_TARGET_DIR=$BUILD/fuzz-target
+  if [ ${#targets[@]} = 0 ]; then mapfile -t targets < <("$CARGO_FUZZ" list --fuzz-dir fuzz); fi
+  run_logged "building the fuzz targets" fuzz "$CARGO_FUZZ" build "${options[@]}"
+  for target in "${targets[@]}"; do
+    corpus=("fuzz/corpus/$target")
+    mkdir -p "${corpus[0]}"
+    if [ -d "fuzz/seeds/$target" ]; then corpus+=("fuzz/seeds/$target"); fi
+    step "fuzzing $target for $seconds s"
+    attempt "$target, which found an input that breaks what must hold: see fuzz/artifacts" \
+      "$CARGO_FUZZ" run "${options[@]}" "$target" "${corpus[@]}" -- -max_total_time="$seconds" \
+      -dict="fuzz/$target.dict" -timeout=10 -print_final_stats=1 -print_funcs=0 -verbosity=0
+  done
+  conclude "no findings"
+}
+
+case ${1:-} in
+  run | prepare | inside | stress | fuzz) "$@" ;;
+  *) die "say what to do: run, prepare, inside, stress or fuzz. The head of scripts/test.sh tells what each is." ;;
+esac

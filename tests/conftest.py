@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import functools
 import itertools
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import versions
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.litellm_schema import NEWEST, LiteLLMSchema, add_litellm_template
-from harness.locking import one_at_a_time
-from harness.postgres import PROJECT
+from harness.postgres import PROJECT, make_tool
 from harness.waiting import interrupt_on_sigterm
 
-LITELLM_VERSIONS = ("1.79.0", "1.109.1")
 _numbers = itertools.count(1)
 # A plugin and not a conftest.py of that folder: where pytest -n distributes the tests, the process that sums them up
 # collects none, and so reads no conftest.py but this one.
@@ -147,15 +145,13 @@ def empty_database(cluster: Cluster) -> Iterator[Database]:
     discard(database)
 
 
-@pytest.fixture(scope="session", params=LITELLM_VERSIONS, ids=lambda version: f"litellm-{version}")
+@pytest.fixture(scope="session", params=versions.LITELLM, ids=lambda version: f"litellm-{version}")
 def litellm_python(request: pytest.FixtureRequest) -> Path:
     """An interpreter with that LiteLLM and the callback of python/; made at first use."""
     return litellm_interpreter(request.param)
 
 
 def litellm_interpreter(version: str) -> Path:
-    script = PROJECT / "scripts" / "setup-venv.sh"
-    with one_at_a_time(f"venv-litellm-{version}"):
-        done = subprocess.run([script, f"litellm-{version}"], stdout=subprocess.PIPE, text=True)
-    assert done.returncode == 0, f"{script} could not make the environment of LiteLLM {version}: see above"
-    return Path(done.stdout.strip())
+    name = f"litellm-{version}"
+    make_tool(name)
+    return PROJECT / ".build" / f"venv-{name}" / "bin" / "python"

@@ -13,7 +13,7 @@ from conftest import discard, litellm_interpreter, new_database
 from harness.cluster import Cluster
 from harness.database import Database
 
-from .case import FOLDER
+from .case import FOLDER, MADE_BY
 from .runner import Way, by_caller, by_worker
 from .shapes import Record, Shape, Source, records
 from .site import Site
@@ -52,8 +52,7 @@ def caller_site() -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def callback_records() -> dict[str, list[Record]]:
     """What the callback makes of each request, by case."""
-    # The goldens' own version; the payloads of another have other fields.
-    command = [litellm_interpreter("1.109.1"), FOLDER / "callback_records.py"]
+    command = [litellm_interpreter(MADE_BY), FOLDER / "callback_records.py"]
     environment = {"PATH": os.environ["PATH"], "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with (FOLDER / "cases.jsonl").open() as cases:
         done = subprocess.run(command, stdin=cases, env=environment, capture_output=True, text=True, timeout=120)

@@ -6,13 +6,13 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .postgres import PROJECT
+import versions
 
 
 @contextmanager
 def one_at_a_time(name: str) -> Iterator[None]:
     """One process at a time is inside of those that gave this name; a process that dies lets the next one in."""
-    file = PROJECT / ".build" / f"{name}.lock"
+    file = versions.CARGO_TOML.parent / ".build" / f"{name}.lock"
     file.parent.mkdir(exist_ok=True)
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

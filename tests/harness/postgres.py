@@ -13,16 +13,29 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+import versions
+
+from .locking import one_at_a_time
+
+PROJECT = versions.CARGO_TOML.parent
+
+
+def make_tool(name: str) -> None:
+    """What scripts/tools.sh installs under this name, once."""
+    script = PROJECT / "scripts" / "tools.sh"
+    with one_at_a_time(name):
+        done = subprocess.run([script, name])
+    assert done.returncode == 0, f"{script} {name} failed: see above"
 
 
 @cache
 def pg_config() -> Path:
-    """The pg_config of the server under test: LITELLM_SPEND_PG_CONFIG, else the one `make` prepared for PG (18)."""
+    """The pg_config of the server under test: LITELLM_SPEND_PG_CONFIG, else the one `make prepare` made for PG."""
     named = os.environ.get("LITELLM_SPEND_PG_CONFIG")
-    path = Path(named) if named else PROJECT / ".build" / "pg" / os.environ.get("PG", "18") / "bin" / "pg_config"
+    major = os.environ.get("PG") or str(versions.POSTGRES[-1].major)
+    path = Path(named) if named else PROJECT / ".build" / "pg" / major / "bin" / "pg_config"
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: run `make test`, or `scripts/setup-postgres.sh MAJOR` first")
+        raise FileNotFoundError(f"{path} does not exist: run `make prepare PG={major}` first")
     # The server's user may be able to enter the real folder but not the one that a link lies in.
     return path.resolve()
 

@@ -1,4 +1,4 @@
-"""LiteLLM 1.109.1's own reader of the daily tables, which its Usage pages show, on tables that folds filled."""
+"""LiteLLM's own reader of the daily tables, which its Usage pages show, on tables that folds filled."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import versions
 from conftest import discard, litellm_interpreter, new_database
 from harness.cluster import Cluster
 from harness.database import Database
@@ -63,7 +64,7 @@ def answers(filled: Database) -> dict[str, Answers]:
     entities = {table.lower(): [column, ENTITIES[table]] for table, column in DAILY.items()}
     days = [day.strftime("%Y-%m-%d") for day in (FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))]
     done = subprocess.run(
-        [litellm_interpreter("1.109.1"), SCRIPT, *days, json.dumps(entities)],
+        [litellm_interpreter(versions.LITELLM[-1]), SCRIPT, *days, json.dumps(entities)],
         env={**os.environ, "DATABASE_URL": filled.url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ from psycopg.types.json import Json
 
 from harness.catalogue import differences, tables_of
 from harness.database import Database, Record
-from harness.litellm_schema import CACHE, NEWEST
+from harness.litellm_schema import NEWEST
 from harness.postgres import PROJECT, bindir
 from harness.records import assert_counted, spend_records
 
@@ -49,7 +49,7 @@ def run(block: str, database: Database, schema: str, folder: Path) -> str:
     package.mkdir(exist_ok=True)
     NEWEST.migration_files()
     if not (package / "migrations").exists():
-        (package / "migrations").symlink_to(CACHE / NEWEST.extras)
+        (package / "migrations").symlink_to(NEWEST.folder)
     environment = {
         **os.environ,
         "PATH": f"{bindir()}:{os.environ['PATH']}",

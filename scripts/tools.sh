@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Install what the other scripts run, each once. Usage: tools.sh TOOL...
+#   packages         system packages that a build needs; prints the command before it runs it
+#   test-packages    those, and what cargo-pgrx needs where root runs the tests
+#   crates           the sources of the Rust dependencies
+#   uv               makes the Python environments and fetches wheels
+#   tests            the Python environment of the test suite, the demo and the benchmarks
+#   migrations       the migrations of each LiteLLM that is tested
+#   litellm-VERSION  a Python environment with that LiteLLM, OpenTelemetry and the callback of python/
+#   cargo-pgrx       runs the tests inside Postgres and writes the install SQL
+#   cargo-fuzz       runs the fuzz targets
+source "$(dirname "$0")/lib.sh"
+
+have_libclang() {
+  [ -n "${LIBCLANG_PATH:-}" ] && return 0
+  compgen -G '/usr/lib/llvm*/lib*/libclang.so*' >/dev/null && compgen -G '/usr/lib/llvm*/lib*/clang/*/include/stddef.h' >/dev/null && return 0
+  [ "$(uname)" = Darwin ] && return 0
+  # Other distributions: clang itself comes with the library and the headers.
+  ! command -v dpkg >/dev/null && command -v clang >/dev/null
+}
+
+have_venv() { "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; }
+
+install_packages() { # [PACKAGE...]: which are needed besides
+  local need=("$@") libraries pair
+  libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)
+  command -v cc >/dev/null || need+=(gcc libc6-dev)
+  have_libclang || need+=(libclang-dev) # Postgres' headers are read with it
+  have_venv || need+=(python3-venv)
+  if [ "$(uname -sm)" = 'Linux x86_64' ] && [ -z "${PG_CONFIG:-}" ]; then
+    # What the fetched Postgres is linked with.
+    for pair in libreadline.so.8:libreadline8 libxml2.so.2:libxml2 libssl.so.3:libssl3 \
+      libzstd.so.1:libzstd1 liblz4.so.1:liblz4-1 libstdc++.so.6:libstdc++6; do
+      [[ $libraries == *"${pair%%:*} "* ]] || need+=("${pair#*:}")
+    done
+  fi
+  [ ${#need[@]} -gt 0 ] || return 0
+
+  command -v apt-get >/dev/null ||
+    die "these are missing, here by their Debian names: ${need[*]}. Install what your system calls them, then run this again."
+  local as_root install=(apt-get install -y --no-install-recommends "${need[@]}")
+  if is_root; then
+    as_root=(env DEBIAN_FRONTEND=noninteractive)
+  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    as_root=(sudo env DEBIAN_FRONTEND=noninteractive)
+  else
+    die "these packages are missing: ${need[*]}. Run this as root, then try again:
+  ${install[*]}"
+  fi
+  step "these packages are missing: ${need[*]}; running: apt-get update && ${install[*]}"
+  run_logged "refreshing the package lists" apt-update "${as_root[@]}" apt-get update
+  run_logged "installing ${need[*]}" apt-install "${as_root[@]}" "${install[@]}"
+}
+
+# install_uv: makes uv from its hashed pin.
+install_uv() {
+  local requirements=$ROOT/tests/requirements-uv.txt venv=$BUILD/venv-uv stamp
+  stamp=$(stamp_of "$requirements")
+  if [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$stamp" ]; then
+    have_venv || install_packages
+    rm -rf "$venv"
+    run_logged "installing uv" uv sh -ec '"$1" -m venv "$2"; "$2/bin/python" -m pip install --disable-pip-version-check --no-deps --require-hashes -r "$3"' \
+      sh "$PYTHON" "$venv" "$requirements"
+    echo "$stamp" >"$venv/.stamp"
+  fi
+  use_uv
+}
+
+# stamp_of FILE...: what an environment is made from.
+stamp_of() { { "$PYTHON" -c 'import sys; print(sys.executable, sys.version)'; cat "$@"; } | sha256sum; }
+
+# install_environment NAME: makes a Python environment from tests/requirements-NAME.txt.
+install_environment() {
+  local name=$1 requirements=$ROOT/tests/requirements-$1.txt venv=$BUILD/venv-$1 stamp
+  local inputs=("$requirements") editable=()
+  [ -f "$requirements" ] || die "there is no tool called $name: see the head of scripts/tools.sh."
+  if [[ $name == litellm-* ]]; then
+    editable=("$ROOT/python")
+    inputs+=("$ROOT/python/pyproject.toml")
+  fi
+  stamp=$(stamp_of "${inputs[@]}")
+  [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
+  install_uv
+  rm -rf "$venv"
+  run_logged "installing $(grep -cE '^[a-z0-9].*==' "$requirements") packages for $name" "venv-$name" sh -ec '"$1" venv --quiet --python "$2" "$3"; "$1" pip install --python "$3" --no-deps --require-hashes -r "$4"' \
+    sh "$UV" "$PYTHON" "$venv" "$requirements"
+  if [ ${#editable[@]} -gt 0 ]; then
+    run_logged "installing the callback for $name" "callback-$name" \
+      "$UV" pip install --python "$venv" --no-deps --no-build-isolation --editable "${editable[@]}"
+  fi
+  echo "$stamp" >"$venv/.stamp"
+}
+
+# install_migrations: LiteLLM's migrations, as the wheels of litellm-proxy-extras hold them.
+install_migrations() {
+  local version folder
+  for version in "${!MIGRATIONS_REQUIREMENTS[@]}"; do
+    folder=$BUILD/litellm-proxy-extras/$version
+    [ ! -e "$folder" ] || continue
+    install_uv
+    rm -rf "$folder.part"
+    unpack_wheel "LiteLLM's migrations $version" "${MIGRATIONS_REQUIREMENTS[$version]}" "$folder.part"
+    mv "$folder.part" "$folder"
+  done
+}
+
+# install_cargo_tool NAME VERSION: builds a cargo subcommand. These tools only copy files and start the compiler, so
+# they are built without optimisation and without what a debugger reads.
+install_cargo_tool() {
+  local home=$BUILD/$1
+  ! grep -q "^\"$1 $2 " "$home/.crates.toml" 2>/dev/null || return 0
+  require_rust
+  run_logged "building $1 $2, once" "$1" env CARGO_TARGET_DIR="$BUILD/$1-target" CARGO_PROFILE_DEV_DEBUG=0 \
+    nice cargo install "$1" --version "=$2" --locked --debug --root "$home"
+  rm -rf "$BUILD/$1-target"
+}
+
+for tool in "$@"; do
+  case $tool in
+    packages) install_packages ;;
+    test-packages)
+      # cargo-pgrx starts its server and copies its files through sudo.
+      if is_root && ! command -v sudo >/dev/null; then install_packages sudo; else install_packages; fi
+      ;;
+    crates)
+      require_rust
+      (cd "$ROOT" && run_logged "fetching the Rust dependencies" crates cargo fetch --locked)
+      ;;
+    uv) install_uv ;;
+    migrations) install_migrations ;;
+    cargo-pgrx) install_cargo_tool cargo-pgrx "$PGRX_VERSION" ;;
+    cargo-fuzz) install_cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION" ;;
+    *) install_environment "$tool" ;;
+  esac
+done

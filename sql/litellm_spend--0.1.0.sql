@@ -1,0 +1,671 @@
+-- The SQL objects of litellm_spend 0.1.0. `make sql` writes this file from what the code declares.
+-- It follows the code until that version is released; from then on upgrade scripts do.
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- bootstrap
+-- What must hold before anything is created: a UTF8 database (jsonb's strings and LiteLLM's ids are
+-- UTF-8), and the role for recorders. Roles belong to the whole cluster, so it may exist already, made
+-- by another database's CREATE EXTENSION, even one that runs at this moment.
+DO $$
+BEGIN
+    IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'feature_not_supported',
+            MESSAGE = pg_catalog.format('litellm_spend needs a database with encoding UTF8, not %s',
+                                        pg_catalog.getdatabaseencoding()),
+            HINT = 'Create the database WITH ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer') THEN
+        BEGIN
+            CREATE ROLE litellm_spend_writer NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END IF;
+END
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/record.rs
+-- litellm_spend::record::litellm_record_spend
+CREATE  FUNCTION "litellm_record_spend"(
+	"payload" jsonb, /* Option < Jsonb > */
+	"on_invalid" TEXT DEFAULT 'error' /* Option < & str > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'litellm_record_spend_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   litellm_spend
+
+-- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
+-- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
+-- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
+-- failed: a fold that is held tries again and again.
+--   request_hash  first 16 bytes of the sha256 of the request id under which the record was counted
+--   call_hash     first 8 bytes of the sha256 of its litellm_call_id; NULL if it had none
+CREATE TABLE litellm_spend.ledger_0 (
+    request_hash uuid PRIMARY KEY,
+    call_hash    bigint
+);
+CREATE TABLE litellm_spend.ledger_1 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES);
+CREATE TABLE litellm_spend.ledger_2 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES);
+
+CREATE VIEW litellm_spend.ledger AS
+    SELECT request_hash, call_hash FROM litellm_spend.ledger_0
+    UNION ALL
+    SELECT request_hash, call_hash FROM litellm_spend.ledger_1
+    UNION ALL
+    SELECT request_hash, call_hash FROM litellm_spend.ledger_2;
+
+-- Made lazily, one row for each origin. A new row says that every table began now, so that rows of a
+-- restored dump, whose age nobody knows, are kept for another window.
+CREATE TABLE litellm_spend.ledger_rotation (
+    origin     bigint PRIMARY KEY,
+    current    smallint NOT NULL DEFAULT 0,
+    started_at timestamptz[] NOT NULL
+        DEFAULT pg_catalog.array_fill(pg_catalog.clock_timestamp(), ARRAY[3])
+);
+
+COMMENT ON TABLE litellm_spend.ledger_0 IS 'Hashes of requests that folds have counted, where SpendLogs alone cannot remember them';
+COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
+COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
+COMMENT ON VIEW litellm_spend.ledger IS 'Hashes of requests that folds have counted: the three tables together';
+COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when each began to be written';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   litellm_spend
+
+-- What tells whether the log of a day still is what folds have counted: rebuild trusts no other log.
+CREATE TABLE litellm_spend.counted_days (
+    date        date PRIMARY KEY,
+    requests    bigint NOT NULL,
+    fingerprint bigint NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
+COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   litellm_spend
+
+-- Staging: three segments that take turns. Rows are only ever inserted and a consumed segment is
+-- truncated, so there is nothing to vacuum (invariant 6).
+--   xid        top-level transaction that staged the row: which snapshots see it
+--   origin     cluster and database in which that id means something
+--   staged_at  when the record was staged, for the lag
+--   seq        number of the row within its transaction
+--   payload    the sanitised spend record
+CREATE TABLE litellm_spend.staging_0 (
+    xid       xid8        NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    origin    bigint      NOT NULL,
+    staged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    seq       integer     NOT NULL,
+    payload   jsonb       NOT NULL
+) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE TABLE litellm_spend.staging_1 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
+    WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+CREATE TABLE litellm_spend.staging_2 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
+    WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+
+-- The order in which a fold reads. Not unique: nothing could be done about a conflict.
+CREATE INDEX staging_0_xid_seq ON litellm_spend.staging_0 (xid, seq);
+CREATE INDEX staging_1_xid_seq ON litellm_spend.staging_1 (xid, seq);
+CREATE INDEX staging_2_xid_seq ON litellm_spend.staging_2 (xid, seq);
+
+CREATE VIEW litellm_spend.staging AS
+    SELECT 0::smallint AS segment, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_0
+    UNION ALL
+    SELECT 1::smallint, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_1
+    UNION ALL
+    SELECT 2::smallint, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_2;
+
+COMMENT ON TABLE litellm_spend.staging_0 IS 'Staging segment: sanitised spend records that their caller has committed and a fold may not have counted yet';
+COMMENT ON TABLE litellm_spend.staging_1 IS 'Staging segment, as litellm_spend.staging_0';
+COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment, as litellm_spend.staging_0';
+COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed ones included until their segment is truncated';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+
+-- What folds remember. Rows are made lazily, one for each origin, so that a restored dump cannot
+-- collide with rows that CREATE EXTENSION made.
+CREATE TABLE litellm_spend.fold_cursor (
+    origin         bigint PRIMARY KEY,
+    folded_through pg_snapshot NOT NULL,
+    open_window    pg_snapshot,
+    position_xid   xid8,
+    position_seq   integer,
+    folded         bigint NOT NULL DEFAULT 0,
+    duplicates     bigint NOT NULL DEFAULT 0,
+    reused_ids     bigint NOT NULL DEFAULT 0,
+    rejected       bigint NOT NULL DEFAULT 0,
+    last_fold_at   timestamptz
+) WITH (fillfactor = 50);
+COMMENT ON TABLE litellm_spend.fold_cursor IS 'How far folds have come, and their totals; its row lock makes folds take turns';
+COMMENT ON COLUMN litellm_spend.fold_cursor.folded_through IS 'Every row whose transaction this snapshot sees has been folded';
+COMMENT ON COLUMN litellm_spend.fold_cursor.open_window IS 'Snapshot up to which the fold under way reads; NULL between windows';
+COMMENT ON COLUMN litellm_spend.fold_cursor.position_xid IS 'Last row consumed of the open window: its transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.position_seq IS 'Last row consumed of the open window: its number within the transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
+COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
+COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
+COMMENT ON COLUMN litellm_spend.fold_cursor.rejected IS 'Staged rows that could not be counted and went to litellm_spend.rejected';
+
+CREATE TABLE litellm_spend.rotation (
+    origin     bigint PRIMARY KEY,
+    segment    smallint NOT NULL DEFAULT 0,
+    retired_at timestamptz[] NOT NULL DEFAULT '{NULL,NULL,NULL}'
+);
+COMMENT ON TABLE litellm_spend.rotation IS 'Which staging segment recorders use, and since when each of the others waits to be truncated';
+
+CREATE TABLE litellm_spend.rejected (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rejected_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    payload     jsonb,
+    sqlstate    text NOT NULL,
+    message     text NOT NULL,
+    detail      text
+);
+COMMENT ON TABLE litellm_spend.rejected IS 'Records that cannot be counted, sanitised like any other, with the reason';
+COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; of an element that was no object just its type and length';
+COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason: class 22 of a record that is not one, otherwise that of the database''s error in a fold';
+COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault was: array index (from 0) and key';
+
+CREATE TABLE litellm_spend.new_entities (
+    origin      bigint PRIMARY KEY,
+    hour        timestamptz NOT NULL,
+    created     bigint NOT NULL DEFAULT 0,
+    not_created bigint NOT NULL DEFAULT 0,
+    refused_at  timestamptz
+) WITH (fillfactor = 50);
+COMMENT ON TABLE litellm_spend.new_entities IS 'How many missing rows of entities folds have made, for litellm_spend.max_new_entities';
+COMMENT ON COLUMN litellm_spend.new_entities.hour IS 'Hour (UTC) of the last fold that found a row missing';
+COMMENT ON COLUMN litellm_spend.new_entities.created IS 'Rows made in that hour';
+COMMENT ON COLUMN litellm_spend.new_entities.not_created IS 'Rows not made, in any hour; one counts again in each batch that lacks it';
+COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When a row was last not made';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+
+-- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
+-- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
+-- has no process; its lock and its transaction id share a virtual transaction.
+CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH locks AS MATERIALIZED (
+        SELECT l.locktype, l.database, l.relation, l.transactionid, l.virtualtransaction, l.pid
+        FROM pg_catalog.pg_locks AS l WHERE l.granted
+    ), holders AS (
+        SELECT DISTINCT l.virtualtransaction, l.pid FROM locks AS l
+        WHERE l.locktype = 'relation'
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+          AND l.relation IN ('litellm_spend.staging_0'::pg_catalog.regclass, 'litellm_spend.staging_1'::pg_catalog.regclass,
+                             'litellm_spend.staging_2'::pg_catalog.regclass)
+          AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+    ), pins AS (
+        SELECT pg_catalog.format('prepared transaction %L', p.gid) AS pinned_by, p.prepared AS pinned_since
+        FROM holders AS h
+        JOIN locks AS t ON t.locktype = 'transactionid' AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
+        JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = t.transactionid
+        WHERE h.pid IS NULL
+        UNION ALL
+        SELECT pg_catalog.format('open transaction of process %s', h.pid), a.xact_start
+        FROM holders AS h JOIN pg_catalog.pg_stat_activity AS a ON a.pid = h.pid
+        WHERE a.xact_start IS NOT NULL
+    )
+    SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/inbox.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/retry.rs
+-- litellm_spend::retry::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/tables.rs
+-- litellm_spend::tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/flush.rs
+-- litellm_spend::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::verify
+CREATE  FUNCTION litellm_spend."verify"(
+	"from_date" date, /* Date */
+	"to_date" date /* Date */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/targets/report.rs
+-- litellm_spend::fold::targets::report::list_targets
+CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
+	"target" TEXT,  /* String */
+	"found" bool,  /* bool */
+	"action" TEXT,  /* & '_ str */
+	"columns_written" TEXT[],  /* Vec < String > */
+	"columns_unknown" TEXT[],  /* Vec < String > */
+	"reason" TEXT  /* Option < String > */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'list_targets_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::rebuild
+CREATE  FUNCTION litellm_spend."rebuild"(
+	"from_date" date, /* Date */
+	"to_date" date, /* Date */
+	"dry_run" bool DEFAULT true /* bool */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/version.rs
+-- litellm_spend::fold::version::version_skew
+CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
+	"skew" TEXT,  /* Option < String > */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_skew_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/health.rs
+-- litellm_spend::health::alert_bounds
+CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
+	"slow" interval,  /* Interval */
+	"stuck" interval,  /* Interval */
+	"pinned" interval  /* Interval */
+)
+STRICT STABLE PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::worker_state
+CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
+	"preloaded" bool,  /* bool */
+	"worker" TEXT,  /* & '_ str */
+	"worker_pid" INT,  /* Option < i32 > */
+	"last_error" TEXT,  /* Option < String > */
+	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'worker_state_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   state
+--   pins
+--   status::backlog
+--   status::worker_state
+--   fold::adoption::foreign_rows
+--   fold::targets::report::list_targets
+
+-- One row for people and monitoring; cheap enough to poll each second. LEFT JOIN: before the first fold
+-- there is no cursor.
+CREATE VIEW litellm_spend.status AS
+SELECT w.preloaded,
+       w.worker,
+       w.worker_pid,
+       CASE WHEN b.rows = 0 THEN interval '0' ELSE pg_catalog.clock_timestamp() - b.oldest END AS lag,
+       b.rows AS backlog,
+       b.bytes AS backlog_bytes,
+       coalesce(c.folded, 0) AS folded,
+       coalesce(c.duplicates, 0) AS duplicates,
+       coalesce(c.reused_ids, 0) AS reused_ids,
+       (SELECT pg_catalog.count(*) FROM (SELECT FROM litellm_spend.rejected LIMIT 100000) AS r) AS rejected,
+       coalesce(n.not_created, 0) AS entities_not_created,
+       f.foreign_rows,
+       c.last_fold_at,
+       w.last_error,
+       w.last_error_at,
+       p.pinned_by,
+       p.pinned_since,
+       CASE
+           WHEN NOT w.preloaded THEN
+               'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
+           WHEN w.worker = 'starved' THEN
+               'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
+           WHEN w.last_error IS NOT NULL THEN
+               'The fold is held and tried again; mend what last_error names. Nothing is lost meanwhile.'
+           WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
+               'More new users, tags or other entities were named in an hour than litellm_spend.max_new_entities: look in the log for who names them, or raise it.'
+           WHEN f.foreign_rows > 0 THEN
+               pg_catalog.format('%s rows of another cluster wait. When the restore or the upgrade is complete: SELECT litellm_spend.adopt();',
+                                 f.foreign_rows)
+       END AS advice
+FROM litellm_spend.worker_state() AS w
+CROSS JOIN litellm_spend.backlog() AS b
+CROSS JOIN litellm_spend.oldest_pin() AS p
+CROSS JOIN litellm_spend.foreign_rows() AS f (foreign_rows)
+LEFT JOIN (SELECT pg_catalog.sum(folded)::bigint AS folded, pg_catalog.sum(duplicates)::bigint AS duplicates,
+                  pg_catalog.sum(reused_ids)::bigint AS reused_ids, pg_catalog.max(last_fold_at) AS last_fold_at
+           FROM litellm_spend.fold_cursor) AS c ON true
+LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog.max(refused_at) AS refused_at
+           FROM litellm_spend.new_entities) AS n ON true;
+
+COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
+COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
+COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error), starved (no process is free) or absent (not preloaded)';
+COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
+COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.backlog_bytes IS 'Bytes that staging takes on disk';
+COMMENT ON COLUMN litellm_spend.status.folded IS 'Records counted';
+COMMENT ON COLUMN litellm_spend.status.duplicates IS 'Records that repeated a request already counted';
+COMMENT ON COLUMN litellm_spend.status.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
+COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.rejected, counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.pinned_by IS 'Oldest transaction that keeps a staging segment from being truncated: a prepared or an open one';
+COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When that transaction began, or was prepared';
+COMMENT ON COLUMN litellm_spend.status.entities_not_created IS 'Missing rows that litellm_spend.max_new_entities kept folds from making; one counts again in each batch that lacks it';
+COMMENT ON COLUMN litellm_spend.status.foreign_rows IS 'Rows that another cluster staged and that wait for litellm_spend.adopt(), counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';
+
+CREATE VIEW litellm_spend.targets AS
+SELECT target, found, action, columns_written, columns_unknown, reason FROM litellm_spend.list_targets();
+
+COMMENT ON VIEW litellm_spend.targets IS 'LiteLLM''s tables that folds write, and what is done with each';
+COMMENT ON COLUMN litellm_spend.targets.found IS 'Whether litellm_spend.target_schema has the table';
+COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (not there, or switched off), or held (nothing is folded until reason is mended)';
+COMMENT ON COLUMN litellm_spend.targets.columns_written IS 'Columns that a fold fills or adds to';
+COMMENT ON COLUMN litellm_spend.targets.columns_unknown IS 'Columns that LiteLLM''s definition did not have when this version of the extension was made; they keep their defaults';
+COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why the table is not written, or what may change a write: triggers, rules, forced row security';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   status
+--   health::alert_bounds
+--   fold::version::version_skew
+
+-- One verdict for a monitoring check: the worst of what is wrong now, as a sentence, and what mends it.
+-- down: committed spend is not being counted; degraded: it is late, or something will become worse.
+-- 1 to 9 are down, the others degraded; of several that hold the first is told.
+CREATE FUNCTION litellm_spend.health(OUT state text, OUT reason text, OUT advice text)
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN v.rank IS NULL THEN 'ok' WHEN v.rank < 10 THEN 'down' ELSE 'degraded' END,
+           coalesce(v.reason, CASE WHEN s.recovery THEN 'This is a standby: the primary folds.'
+                                   ELSE 'Committed spend is counted as it comes.' END),
+           v.advice
+    FROM (SELECT st.*, b.slow, b.stuck, b.pinned, pg_catalog.pg_is_in_recovery() AS recovery,
+                 st.lag > b.slow AS is_slow, st.lag > b.stuck AS is_stuck,
+                 pg_catalog.date_trunc('second', st.lag) AS late,
+                 pg_catalog.clock_timestamp() - st.pinned_since AS pin_age
+          FROM litellm_spend.status AS st CROSS JOIN litellm_spend.alert_bounds() AS b) AS s
+    LEFT JOIN LATERAL (
+        SELECT w.rank, w.reason, w.advice
+        FROM litellm_spend.version_skew() AS k, LATERAL (VALUES
+            (1, NOT s.preloaded AND s.is_stuck,
+             pg_catalog.format('No worker can run, because litellm_spend is not preloaded; the oldest uncounted record is %s old.', s.late),
+             'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'),
+            (2, k.skew IS NOT NULL AND s.is_stuck,
+             pg_catalog.format('Nothing is folded and the oldest uncounted record is %s old: %s.', s.late, k.skew), k.advice),
+            (3, s.worker = 'held' AND s.is_stuck,
+             pg_catalog.format('The fold is held and the oldest uncounted record is %s old: %s', s.late, s.last_error),
+             'Mend what the reason names; the worker then counts everything by itself.'),
+            (4, s.worker = 'starved' AND s.is_stuck,
+             pg_catalog.format('No background worker process is free and the oldest uncounted record is %s old.', s.late),
+             'Raise max_worker_processes and restart the server, or end workers of other extensions; meanwhile call litellm_spend.fold().'),
+            (10, k.skew IS NOT NULL, pg_catalog.format('Nothing is folded: %s.', k.skew), k.advice),
+            (11, s.worker = 'held',
+             pg_catalog.format('The fold is held and tried again: %s', s.last_error),
+             'Mend what the reason names, if it does not pass by itself.'),
+            (12, s.worker = 'starved',
+             'No background worker process is free; databases take turns where they can.',
+             'If this lasts, raise max_worker_processes and restart the server.'),
+            (13, s.preloaded AND s.is_slow,
+             pg_catalog.format('The oldest uncounted record is %s old; %s of them or more wait.', s.late, s.backlog),
+             'If this lasts, more is recorded than is folded: see docs/operations.md, and look for who slows down writes of LiteLLM''s tables.'),
+            (14, s.pin_age > s.pinned,
+             pg_catalog.format('The %s has kept a staging segment since %s, so staging grows.', s.pinned_by, s.pinned_since),
+             'Commit or roll it back: COMMIT PREPARED or ROLLBACK PREPARED for a prepared one, pg_terminate_backend() for a process.'),
+            (15, s.foreign_rows > 0,
+             pg_catalog.format('%s staged records of another cluster or database wait, which no fold counts.', s.foreign_rows),
+             'If they came with a restored dump or an upgrade that is complete: SELECT litellm_spend.adopt(). A subscriber''s publisher folds them itself.')
+        ) AS w (rank, holds, reason, advice)
+        WHERE w.holds AND NOT s.recovery
+        ORDER BY w.rank LIMIT 1
+    ) AS v ON true
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold.rs
+-- litellm_spend::fold::fold
+CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'fold_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/inbox.rs
+-- litellm_spend::inbox::litellm_spend::insert_into_inbox
+
+        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
+            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+--   state
+--   inbox::litellm_spend::insert_into_inbox
+
+-- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
+-- statement for one malformed row or one \u0000.
+CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
+
+CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
+    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
+
+COMMENT ON VIEW litellm_spend.inbox IS
+    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
+COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
+COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- finalize
+-- Least power (invariant 10): nothing for PUBLIC, one function for recorders, a look for monitoring.
+REVOKE ALL ON SCHEMA litellm_spend FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA litellm_spend FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA litellm_spend FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA @extschema@ TO litellm_spend_writer;
+GRANT EXECUTE ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) TO litellm_spend_writer;
+
+GRANT USAGE ON SCHEMA litellm_spend TO pg_monitor;
+GRANT SELECT ON litellm_spend.status, litellm_spend.targets TO pg_monitor;
+GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state(), litellm_spend.list_targets(),
+    litellm_spend.health(), litellm_spend.oldest_pin(), litellm_spend.alert_bounds(),
+    litellm_spend.version_skew(), litellm_spend.foreign_rows()
+    TO pg_monitor;
+
+COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension litellm_spend';
+COMMENT ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) IS
+    'Stages one LiteLLM spend record or an array of them in the caller''s transaction; returns how many. on_invalid: error or reject';
+COMMENT ON FUNCTION litellm_spend.fold() IS
+    'Folds what is committed now into LiteLLM''s tables; returns how many staged rows it consumed';
+COMMENT ON FUNCTION litellm_spend.flush(interval) IS
+    'Waits until all that had committed before the call is folded; false when the time ran out';
+COMMENT ON FUNCTION litellm_spend.adopt() IS
+    'Takes over what another cluster had staged and not folded (a restored dump, pg_upgrade); returns how many rows';
+COMMENT ON FUNCTION litellm_spend.foreign_rows() IS 'Rows that wait for litellm_spend.adopt(), counted up to 100,000';
+COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
+COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
+COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';
+COMMENT ON FUNCTION litellm_spend.list_targets() IS 'What litellm_spend.targets shows';
+COMMENT ON FUNCTION litellm_spend.health() IS
+    'One row for a monitoring check: state (ok, degraded or down), the reason as a sentence, and what mends it';
+COMMENT ON FUNCTION litellm_spend.oldest_pin() IS 'Oldest transaction that keeps a staging segment from being truncated';
+COMMENT ON FUNCTION litellm_spend.alert_bounds() IS 'From when on health() calls a lag slow or stuck, and a transaction that keeps a segment too long';
+COMMENT ON FUNCTION litellm_spend.version_skew() IS 'How the versions of the library and of the SQL objects differ, and what mends it; nulls if they belong together';
+COMMENT ON FUNCTION litellm_spend.retry_rejected(bigint[]) IS
+    'Stages rejected records (all, or these ids) that can be counted by now and removes them from rejected; returns how many';
+COMMENT ON FUNCTION litellm_spend.verify(date, date) IS
+    'Adds up the log of these UTC days anew and lists each number of the daily tables that differs';
+COMMENT ON FUNCTION litellm_spend.rebuild(date, date, boolean) IS
+    'Sets the daily numbers that verify lists to what the log says; only lists them unless dry_run is false';
+COMMENT ON FUNCTION litellm_spend.create_tables() IS
+    'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
+
+-- Pending rows, the cursor, the ledger and rejected records are data: a dump must have them.
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_0', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.fold_cursor', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.counted_days', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_0', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_1', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_2', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected_id_seq', '');
+
+SELECT litellm_spend.start_worker();
+/* </end connected objects> */
