@@ -63,8 +63,8 @@ are this machine's.
 - Row 6: `pgbench -R`. The lag of a record is the time from its commit to that of its fold, both by
   `track_commit_timestamp`, and of every record.
 - Row 8: `RssAnon` in `/proc/PID/status` of the worker, read each 20 ms.
-- Row 9: a real event of LiteLLM {versions.LITELLM[-1]}, repeated with other ids; first one each half millisecond, then as fast as
-  it goes until all are committed.
+- Row 9: a real event of LiteLLM {versions.LITELLM[-1]}, repeated with other ids; first one each half millisecond,
+  then as fast as it goes until all are committed.
 - Row 10: callgrind, the backend in single-user mode, preloaded for the records. The folded rows are 2,000, nearly
   each of which has daily rows of its own.
 

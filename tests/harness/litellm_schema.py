@@ -1,7 +1,7 @@
 """LiteLLM's real schemas: the migrations of its own litellm-proxy-extras wheels, as scripts/tools.sh unpacked them.
 
-Each supported version is a release of that package, which Cargo.toml names. A cluster keeps one database of each version that
-was asked for, to be copied.
+Each supported version is a release of that package, which Cargo.toml names. A cluster keeps one database of each
+version that was asked for, to be copied.
 """
 
 from __future__ import annotations
