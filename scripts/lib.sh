@@ -111,20 +111,32 @@ unpack_wheel() {
     -r "$3/requirements.txt"
 }
 
-# build_for MAJOR PG_CONFIG: from now on cargo and cargo-pgrx build for this Postgres, and `cargo pgrx test` installs into
-# a copy of it. All is set at each build, because cargo makes the bindings anew when one of them changes.
+# build_for MAJOR PG_CONFIG: from now on cargo and cargo-pgrx build for this Postgres. All is set at each build, because
+# cargo makes the bindings anew when one of them changes.
 build_for() {
-  export PGRX_HOME=$BUILD/pgrx-home/pg$1 PGRX_PG_CONFIG_PATH=$2
+  PGRX_PG_CONFIG_PATH=$(inside_copy "$2")
+  export PGRX_PG_CONFIG_PATH PGRX_HOME=$BUILD/pgrx-home/pg$1
   # build.rs does for this crate what cargo-pgrx would do for all of them.
   export CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND=1
   local config="[configs]
-pg$1 = \"$(inside_copy "$2")\""
+pg$1 = \"$PGRX_PG_CONFIG_PATH\""
   mkdir -p "$PGRX_HOME"
   [ "$(cat "$PGRX_HOME/config.toml" 2>/dev/null)" = "$config" ] || echo "$config" >"$PGRX_HOME/config.toml"
 }
 
-# inside_copy PG_CONFIG: the pg_config of the copy that postgres.sh made of this Postgres for `cargo pgrx test`.
-inside_copy() { sed -E 's#/(pg|pg-copy)/([^/]+)/#/\1/\2-inside/#' <<<"$1"; }
+# inside_copy PG_CONFIG: that of the copy which postgres.sh made for cargo-pgrx, where this one is of postgres.sh. Tests
+# inside Postgres install there, while other servers run of the first.
+inside_copy() {
+  local root kind name rest
+  root=$(server_root)
+  rest=${1#"$root"/}
+  if [ "$rest" = "$1" ]; then
+    echo "$1"
+  else
+    IFS=/ read -r kind name rest <<<"$rest"
+    echo "$root/$kind/$name-inside/$rest"
+  fi
+}
 
 # server_can_enter DIR: can the user that runs servers reach this directory?
 server_can_enter() {
