@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-POLL_SECONDS = 0.05
+# The pause between two looks doubles from the first to the last.
+FIRST_PAUSE, LAST_PAUSE = 0.005, 0.08
 
 
 def wait_until(predicate: Callable[[], T], *, deadline: float = 30.0, what: str = "", show: Callable = repr) -> T:
@@ -17,13 +18,15 @@ def wait_until(predicate: Callable[[], T], *, deadline: float = 30.0, what: str 
     After `deadline` seconds fail with `what` was awaited and the last value seen.
     """
     end = time.monotonic() + deadline
+    pause = FIRST_PAUSE
     while True:
         value = predicate()
         if value:
             return value
         if time.monotonic() > end:
             raise AssertionError(f"waited {deadline:g} s for {what or predicate!r}; last seen: {show(value)}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(2 * pause, LAST_PAUSE)
 
 
 def wait_for_value(read: Callable[[], T], expected: T, *, deadline: float = 30.0, what: str = "") -> None:
