@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 import versions
+from harness import scratch
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.litellm_schema import NEWEST, LiteLLMSchema, add_litellm_template
 from harness.postgres import PROJECT, make_tool
+from harness.template import LITELLM, OWN_SCHEMA
 from harness.waiting import interrupt_on_sigterm
 
 _numbers = itertools.count(1)
@@ -31,6 +33,10 @@ Tell = Callable[..., None]
 def pytest_configure(config: pytest.Config) -> None:
     # A terminated run must stop its servers as an interrupted one does.
     interrupt_on_sigterm()
+    Cluster.copies_template = True
+    # The long forms of tests write many gigabytes.
+    if config.option.markexpr != "stress":
+        scratch.prefer_memory()
     config.stash[_told] = {}
 
 
@@ -72,6 +78,8 @@ def new_database(
     cluster: Cluster, *, schema: LiteLLMSchema = NEWEST, template: str | None = None, extension: bool = True
 ) -> Database:
     """A database with LiteLLM's migrated schema of that version, or a copy of `template`."""
+    if extension and template is None and schema is NEWEST and LITELLM in cluster.templates:
+        return copy_with_extension(cluster, LITELLM)
     database = Database(cluster, f"test_{next(_numbers)}")
     cluster.create_database(database.name, template=template or add_litellm_template(cluster, schema))
     if extension:
@@ -79,8 +87,19 @@ def new_database(
     return database
 
 
+def copy_with_extension(cluster: Cluster, template: str) -> Database:
+    """A copy of a database in which nothing but CREATE EXTENSION has happened."""
+    database = Database(cluster, f"test_{next(_numbers)}")
+    cluster.create_database(database.name, template=template)
+    # The last thing that CREATE EXTENSION does, and it writes nothing into the database.
+    database.query("SELECT litellm_spend.start_worker()")
+    return database
+
+
 def own_schema_database(cluster: Cluster) -> Database:
     """A database whose tables the extension made itself: fewer than LiteLLM's migrations make, and sooner there."""
+    if OWN_SCHEMA in cluster.templates:
+        return copy_with_extension(cluster, OWN_SCHEMA)
     database = new_database(cluster, template="template1")
     database.query("SELECT * FROM litellm_spend.create_tables()")
     return database

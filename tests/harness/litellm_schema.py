@@ -62,8 +62,13 @@ def add_litellm_template(cluster: Cluster, schema: LiteLLMSchema = NEWEST) -> st
     if not cluster.query("SELECT FROM pg_database WHERE datname = %s", (name,)):
         cluster.create_database(name)
         apply_migrations(cluster, name, schema.migration_files())
-        cluster.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE true ALLOW_CONNECTIONS false')
+        close_template(cluster, name)
     return name
+
+
+def close_template(cluster: Cluster, name: str) -> None:
+    """Let nobody connect to the database any more, not even a worker: it is to be copied."""
+    cluster.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE true ALLOW_CONNECTIONS false')
 
 
 def pending_migrations(present: LiteLLMSchema, wanted: LiteLLMSchema = NEWEST) -> list[Path]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
-from conftest import new_database
+from conftest import new_database, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, counted, spend_records
 from harness.waiting import wait_until
+
+
+@pytest.fixture
+def bare_cluster() -> Iterator[Cluster]:
+    """A server where the extension has never been created, so that its role is not there: made by initdb."""
+    with Cluster(initdb=[]) as cluster:
+        yield cluster
 
 
 def test_drop_extension_while_the_worker_runs_and_create_again(own_cluster: Cluster) -> None:
@@ -74,15 +82,17 @@ def test_drop_database_with_force_in_the_middle_of_a_backlog_harms_no_other_data
 
 
 def test_a_second_database_gets_the_extension_although_the_role_exists(
-    database: Database, other_database: Database
+    empty_database: Database, other_database: Database
 ) -> None:
-    for each in (database, other_database):
+    assert other_database.value("SELECT count(*) FROM pg_roles WHERE rolname = 'litellm_spend_writer'") == 1
+    empty_database.execute("CREATE EXTENSION litellm_spend")
+    for each in (empty_database, other_database):
         assert each.value("SELECT count(*) FROM pg_roles WHERE rolname = 'litellm_spend_writer'") == 1
 
 
-def test_create_extension_accepts_a_role_of_that_name(own_cluster: Cluster) -> None:
-    own_cluster.execute("CREATE ROLE litellm_spend_writer")
-    database = new_database(own_cluster)
+def test_create_extension_accepts_a_role_of_that_name(bare_cluster: Cluster) -> None:
+    bare_cluster.execute("CREATE ROLE litellm_spend_writer")
+    database = own_schema_database(bare_cluster)
     records = spend_records(2)
     database.record(records)
     database.wait_folded()
@@ -90,9 +100,8 @@ def test_create_extension_accepts_a_role_of_that_name(own_cluster: Cluster) -> N
 
 
 @pytest.mark.parametrize("outcome", ["COMMIT", "ROLLBACK"])
-def test_two_concurrent_create_extensions_both_succeed(own_cluster: Cluster, outcome: str) -> None:
-    first = new_database(own_cluster, extension=False)
-    second = new_database(own_cluster, extension=False)
+def test_two_concurrent_create_extensions_both_succeed(bare_cluster: Cluster, outcome: str) -> None:
+    first, second = (new_database(bare_cluster, template="template1", extension=False) for _ in range(2))
     with ThreadPoolExecutor() as pool, first.connect() as session:
         session.execute("BEGIN")
         session.execute("CREATE EXTENSION litellm_spend")
@@ -104,6 +113,7 @@ def test_two_concurrent_create_extensions_both_succeed(own_cluster: Cluster, out
     if outcome == "ROLLBACK":
         first.execute("CREATE EXTENSION litellm_spend")
     for database in (first, second):
+        database.query("SELECT * FROM litellm_spend.create_tables()")
         records = spend_records(2)
         database.record(records)
         database.wait_folded()

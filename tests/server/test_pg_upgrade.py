@@ -19,7 +19,8 @@ from harness.remembering import configure
 
 pytestmark = pytest.mark.stress
 
-# Postgres 18 makes checksums unless told otherwise and older ones do not; pg_upgrade wants both clusters alike.
+# Both clusters are made by initdb, for what the old one staged must be another's to the new one. Postgres 18 makes
+# checksums unless told otherwise and older ones do not; pg_upgrade wants both alike.
 INITDB = ["--data-checksums"]
 # The server then logs which libraries it loads and which background workers it registers.
 TELLING = {"log_min_messages": "debug1"}

@@ -27,8 +27,10 @@ def publisher() -> Iterator[Database]:
 
 @pytest.fixture
 def subscriber(publisher: Database) -> Iterator[Database]:
-    """A database of another cluster with all of the publisher's tables, those of litellm_spend too."""
-    with Cluster(SOON) as cluster:
+    """A database of another cluster with all of the publisher's tables, those of litellm_spend too.
+
+    Of two copies of one cluster each would take the other's rows for its own."""
+    with Cluster(SOON, initdb=[]) as cluster:
         yield subscribed(own_schema_database(cluster), publisher)
 
 
