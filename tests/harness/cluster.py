@@ -128,10 +128,14 @@ class Cluster:
         """Over TCP as the superuser with a password; any other user over the socket, which asks for none."""
         if user == "postgres":
             return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+        return self._socket_url(database, user)
+
+    def _socket_url(self, database: str, user: str) -> str:
         return f"postgresql://{user}@/{database}?host={self.directory}&port={self.port}"
 
     def connect(self, database: str = "postgres", *, user: str = "postgres", autocommit: bool = True, **options):
-        return psycopg.connect(self.url(database, user), autocommit=autocommit, connect_timeout=10, **options)
+        """Over the socket, because to check a password takes as long as all the rest of it."""
+        return psycopg.connect(self._socket_url(database, user), autocommit=autocommit, connect_timeout=10, **options)
 
     def execute(self, statement: str, arguments: tuple | None = None, *, database: str = "postgres") -> None:
         with self.connect(database) as connection:
