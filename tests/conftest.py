@@ -23,7 +23,7 @@ from harness.waiting import interrupt_on_sigterm
 _numbers = itertools.count(1)
 # A plugin and not a conftest.py of that folder: where pytest -n distributes the tests, the process that sums them up
 # collects none, and so reads no conftest.py but this one.
-pytest_plugins = ["goldens.count"]
+pytest_plugins = ["goldens.count", "harness.distribution"]
 # {section: its lines}
 _told = pytest.StashKey[dict[str, list[str]]]()
 # Is called with a section of the run's summary and lines for it.
