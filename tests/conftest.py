@@ -3,6 +3,7 @@ its end."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import versions
 from harness import scratch
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.interpreter import Interpreter
 from harness.litellm_schema import NEWEST, LiteLLMSchema, add_litellm_template
 from harness.postgres import PROJECT, make_tool
 from harness.template import LITELLM, OWN_SCHEMA
@@ -28,6 +30,8 @@ pytest_plugins = ["goldens.count", "harness.distribution"]
 _told = pytest.StashKey[dict[str, list[str]]]()
 # Is called with a section of the run's summary and lines for it.
 Tell = Callable[..., None]
+# By its version.
+Interpreters = Callable[[str], Interpreter]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -164,13 +168,26 @@ def empty_database(cluster: Cluster) -> Iterator[Database]:
     discard(database)
 
 
+@pytest.fixture(scope="session")
+def interpreters(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Interpreters]:
+    """Gives the interpreter of a version of LiteLLM; kept to the end of the run, as tests of two versions alternate."""
+    folder = tmp_path_factory.getbasetemp()
+    # That of the whole run, where several processes run its tests.
+    folder = folder.parent if is_worker(pytestconfig) else folder
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(
+            lambda version: stack.enter_context(Interpreter(litellm_python(version), version, folder))
+        )
+
+
 @pytest.fixture(scope="session", params=versions.LITELLM, ids=lambda version: f"litellm-{version}")
-def litellm_python(request: pytest.FixtureRequest) -> Path:
-    """An interpreter with that LiteLLM and the callback of python/; made at first use."""
-    return litellm_interpreter(request.param)
+def interpreter(request: pytest.FixtureRequest, interpreters: Interpreters) -> Interpreter:
+    """Where programs run with that LiteLLM and the callback of python/."""
+    return interpreters(request.param)
 
 
-def litellm_interpreter(version: str) -> Path:
+def litellm_python(version: str) -> Path:
+    """The Python of that LiteLLM's environment; made at first use."""
     name = f"litellm-{version}"
     make_tool(name)
     return PROJECT / ".build" / f"venv-{name}" / "bin" / "python"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.database import Database
+from harness.interpreter import Interpreter
 from harness.postgres import PROJECT
 
 DOCUMENTS = [PROJECT / "README.md", PROJECT / "python" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
@@ -43,10 +42,6 @@ def test_the_sql_of_the_documents_runs_in_an_empty_database(empty_database: Data
 
 @pytest.mark.parametrize(("where", "text"), blocks("python"), ids=lambda value: value if "\n" not in value else "")
 def test_the_python_of_the_documents_runs(
-    database: Database, litellm_python: Path, where: str, text: str, tmp_path: Path
+    database: Database, interpreter: Interpreter, where: str, text: str, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "DATABASE_URL": database.url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    script = tmp_path / "block.py"
-    script.write_text(text)
-    done = subprocess.run([litellm_python, script], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, f"{where}: {done.stderr[-2000:]}"
+    interpreter.run(tmp_path / where, url=database.url, code=text)

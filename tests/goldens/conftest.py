@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from conftest import discard, litellm_interpreter, new_database
+from conftest import Interpreters, discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database
 
@@ -50,14 +48,11 @@ def caller_site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def callback_records() -> dict[str, list[Record]]:
+def callback_records(interpreters: Interpreters) -> dict[str, list[Record]]:
     """What the callback makes of each request, by case."""
-    command = [litellm_interpreter(MADE_BY), FOLDER / "callback_records.py"]
-    environment = {"PATH": os.environ["PATH"], "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     with (FOLDER / "cases.jsonl").open() as cases:
-        done = subprocess.run(command, stdin=cases, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+        ran = interpreters(MADE_BY).run(FOLDER / "callback_records.py", url=None, stdin=cases)
+    return json.loads(ran.stdout)
 
 
 @pytest.fixture

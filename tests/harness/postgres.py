@@ -23,7 +23,7 @@ PROJECT = versions.CARGO_TOML.parent
 def make_tool(name: str) -> None:
     """What scripts/tools.sh installs under this name, once."""
     script = PROJECT / "scripts" / "tools.sh"
-    with one_at_a_time(name):
+    with one_at_a_time(f"tool-{name}"):
         done = subprocess.run([script, name])
     assert done.returncode == 0, f"{script} {name} failed: see above"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 
 import versions
-from conftest import discard, litellm_interpreter, new_database
+from conftest import Interpreters, discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from mixed import world
@@ -59,19 +57,12 @@ def filled(cluster: Cluster, calls: list[Call]) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="module")
-def answers(filled: Database) -> dict[str, Answers]:
+def answers(filled: Database, interpreters: Interpreters) -> dict[str, Answers]:
     """What the reader says of each table."""
     entities = {table.lower(): [column, ENTITIES[table]] for table, column in DAILY.items()}
     days = [day.strftime("%Y-%m-%d") for day in (FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))]
-    done = subprocess.run(
-        [litellm_interpreter(versions.LITELLM[-1]), SCRIPT, *days, json.dumps(entities)],
-        env={**os.environ, "DATABASE_URL": filled.url, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    ran = interpreters(versions.LITELLM[-1]).run(SCRIPT, *days, json.dumps(entities), url=filled.url)
+    return json.loads(ran.stdout)
 
 
 @pytest.mark.parametrize("table", DAILY)

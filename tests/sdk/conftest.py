@@ -1,17 +1,15 @@
-"""The interpreters with the real LiteLLM."""
+"""The SDK of each version of LiteLLM."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from .driving import Interpreter
+from harness.interpreter import Interpreter
+
+from .driving import Sdk
 
 
 @pytest.fixture(scope="session")
-def litellm(litellm_python: Path) -> Iterator[Interpreter]:
-    """An interpreter with one version of LiteLLM and the callback; LiteLLM is loaded once for all tests."""
-    with Interpreter(litellm_python) as interpreter:
-        yield interpreter
+def litellm(interpreter: Interpreter) -> Sdk:
+    """One version of LiteLLM with the callback."""
+    return Sdk(interpreter)

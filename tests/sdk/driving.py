@@ -1,14 +1,9 @@
-"""Running an application with the callback in a process of its own, and what Postgres then holds."""
+"""Running an application of the SDK with the callback in a process of its own, and what Postgres then holds."""
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import signal
 import subprocess
-import tempfile
-import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,115 +11,55 @@ from typing import Any
 import pytest
 
 from harness.database import Database
+from harness.interpreter import Interpreter, environment
+from harness.program import Program, Run
 
 FOLDER = Path(__file__).parent
+# Where code runs that is in no file.
+UNNAMED = FOLDER / "program.py"
 # Sums of floats in another order differ in the last digits.
 TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a process printed and how it ended."""
+class Sdk:
+    """Runs programs of this folder, and scenarios, with one version of LiteLLM."""
 
-    reported: list[dict[str, Any]]
-    log: str
-    seconds: float = 0.0
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.interpreter = interpreter
+        self.version = interpreter.version
 
-    @classmethod
-    def of(cls, stdout: str, stderr: str, seconds: float = 0.0) -> Run:
-        return cls([json.loads(line) for line in stdout.splitlines() if line.startswith("{")], stderr, seconds)
-
-    @property
-    def sdk(self) -> dict[str, Any]:
-        """What the SDK reported: the first line of JSON."""
-        return self.reported[0]
-
-    def log_lines(self) -> list[str]:
-        """The lines of the logger `litellm_spend`."""
-        return [line for line in self.log.splitlines() if line.startswith("litellm_spend: ")]
-
-
-class Interpreter:
-    """Runs programs with one version of LiteLLM, each as a process of its own in this folder."""
-
-    def __init__(self, python: Path) -> None:
-        self.python = python
-        self._forks: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Interpreter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._forks is not None:
-            self._forks.stdin.close()
-            self._forks.wait(30)
-
-    def run(self, code: str, *arguments: str, url: str | None, timeout: float = 120, **variables: str) -> Run:
-        """Runs `code` where LiteLLM is loaded (see preloaded.py); fails unless it exits with 0."""
-        forks = self._preloaded()
-        with tempfile.TemporaryDirectory() as folder:
-            stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-            stdout.touch()
-            stderr.touch()
-            request = {
-                "code": code,
-                "argv": ["<program>", *arguments],
-                "variables": variables if url is None else {"DATABASE_URL": url, **variables},
-                "stdout": str(stdout),
-                "stderr": str(stderr),
-            }
-            started = time.monotonic()
-            forks.stdin.write(json.dumps(request).encode() + b"\n")
-            pid = int(forks.stdout.readline())
-            if not select.select([forks.stdout], [], [], timeout)[0]:
-                os.kill(pid, signal.SIGKILL)
-            exit_code = int(forks.stdout.readline())
-            seconds = time.monotonic() - started
-            assert exit_code == 0, f"exit code {exit_code} after {seconds:.1f} s: {stderr.read_text()}"
-            return Run.of(stdout.read_text(), stderr.read_text(), seconds)
+    def run(self, script: str, *arguments: str, url: str | None) -> Run:
+        """Runs a program of this folder."""
+        return self.interpreter.run(FOLDER / script, *arguments, url=url)
 
     def run_code(self, code: str, *arguments: str, url: str | None, **variables: str) -> Run:
         """Runs code that begins where every application does: LiteLLM, logging, a call to make."""
-        return self.run(PREAMBLE + code, *arguments, url=url, **variables)
+        return self.interpreter.run(UNNAMED, *arguments, url=url, code=PREAMBLE + code, **variables)
+
+    def start_code(self, code: str, *, url: str | None) -> AbstractContextManager[Program]:
+        """Starts such code, to talk with it while it runs."""
+        return self.interpreter.start(UNNAMED, url=url, code=PREAMBLE + code)
 
     def run_scenario(self, database: Database, scenario: str, number: int = 1, registration: str = "object") -> Run:
-        code = (FOLDER / "scenarios.py").read_text()
-        return self.run(code, scenario, registration, str(number), url=database.url)
+        return self.run("scenarios.py", scenario, registration, str(number), url=database.url)
 
     def run_scenarios_afresh(self, database: Database, scenario: str, number: int, *, times: int) -> list[Run]:
         """As a user would: `python scenarios.py`, several at the same time."""
-        command = [self.python, "scenarios.py", scenario, "object", str(number)]
-        processes = [self.start(*command, url=database.url) for _ in range(times)]
+        processes = [
+            self.start_afresh("scenarios.py", scenario, "object", str(number), url=database.url) for _ in range(times)
+        ]
         runs = []
         for process in processes:
             stdout, stderr = process.communicate(timeout=120)
             assert process.returncode == 0, stderr
-            runs.append(Run.of(stdout, stderr))
+            runs.append(Run(stdout, stderr))
         return runs
 
-    def start(self, *command: str | Path, url: str | None, **variables: str) -> subprocess.Popen[str]:
-        """Starts a process whose streams are pipes; the caller waits for its end."""
+    def start_afresh(self, script: str, *arguments: str, url: str | None) -> subprocess.Popen[str]:
+        """Starts `python script ...`, which loads LiteLLM itself; the caller waits for its end."""
+        command = [self.interpreter.python, script, *arguments]
         pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command, cwd=FOLDER, env=environment(url, **variables), text=True, stdin=pipe, stdout=pipe, stderr=pipe
-        )
-
-    def _preloaded(self) -> subprocess.Popen[bytes]:
-        if self._forks is None:
-            command = [self.python, "preloaded.py"]
-            pipe = subprocess.PIPE
-            # Unbuffered: `select` does not see a line that a buffer already holds.
-            self._forks = subprocess.Popen(
-                command, cwd=FOLDER, env=environment(None), bufsize=0, stdin=pipe, stdout=pipe
-            )
-        return self._forks
-
-
-def environment(url: str | None, **variables: str) -> dict[str, str]:
-    """This process's environment with no DATABASE_URL but the given one."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "PYTHONPATH")}
-    given = {} if url is None else {"DATABASE_URL": url}
-    return {**kept, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(FOLDER), **given, **variables}
+        return subprocess.Popen(command, cwd=FOLDER, env=environment(url), text=True, stdout=pipe, stderr=pipe)
 
 
 PREAMBLE = """

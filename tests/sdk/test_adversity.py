@@ -10,12 +10,12 @@ from conftest import new_database
 from harness.cluster import Cluster, free_port
 from harness.database import Database
 
-from .driving import GIVE_UP_SOON, PREAMBLE, Interpreter, user_spend
+from .driving import GIVE_UP_SOON, Sdk, user_spend
 
 REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"
 
 
-def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm: Interpreter) -> None:
+def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm: Sdk) -> None:
     tried = "\ncall(); call()\nwait_until(lambda: logger.stats().last_error, 'a first attempt to send')"
     ran = litellm.run_code(GIVE_UP_SOON + REGISTER + tried, url=None)
     assert ran.log_lines() == [
@@ -26,7 +26,7 @@ def test_a_missing_url_is_one_line_and_the_loss_is_told_at_exit(litellm: Interpr
     ]
 
 
-def test_a_dead_server_is_one_line_and_lets_the_process_exit(litellm: Interpreter) -> None:
+def test_a_dead_server_is_one_line_and_lets_the_process_exit(litellm: Sdk) -> None:
     ran = litellm.run_code(
         REGISTER + "call(); call()", url=f"postgresql://app:needle-4711@127.0.0.1:{free_port()}/none"
     )
@@ -36,7 +36,7 @@ def test_a_dead_server_is_one_line_and_lets_the_process_exit(litellm: Interprete
     assert "needle-4711" not in ran.log
 
 
-def test_a_server_that_never_answers_delays_no_call_and_lets_the_process_exit(litellm: Interpreter) -> None:
+def test_a_server_that_never_answers_delays_no_call_and_lets_the_process_exit(litellm: Sdk) -> None:
     code = (
         REGISTER
         + """
@@ -55,9 +55,7 @@ say(queued=stats.queued, retries=stats.retries)
     assert lost == "litellm_spend: ERROR 2 spend records are lost at exit: the server did not answer in time"
 
 
-def test_records_are_kept_while_the_server_is_away_and_sent_when_it_is_back(
-    own_cluster: Cluster, litellm: Interpreter
-) -> None:
+def test_records_are_kept_while_the_server_is_away_and_sent_when_it_is_back(own_cluster: Cluster, litellm: Sdk) -> None:
     database = new_database(own_cluster)
     code = (
         REGISTER
@@ -70,22 +68,19 @@ say(start=1); sys.stdin.readline()
 call("after"); assert logger.flush(60), logger.stats()
 """
     )
-    with litellm.start(litellm.python, "-c", PREAMBLE + code, url=database.url) as process:
-        assert process.stdin and process.stdout
-        assert "stop" in process.stdout.readline()
+    with litellm.start_code(code, url=database.url) as program:
+        assert "stop" in program.stdout.readline()
         database.close()
         own_cluster.stop()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        assert "start" in process.stdout.readline()
+        program.stdin.write("\n")
+        assert "start" in program.stdout.readline()
         own_cluster.start()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        assert process.wait(60) == 0
+        program.stdin.write("\n")
+        assert program.wait(60) == 0, program.log()
     assert set(user_spend(database)) == {"before", "during", "after"}
 
 
-def test_a_forked_child_records_its_own_calls_and_not_the_parents(database: Database, litellm: Interpreter) -> None:
+def test_a_forked_child_records_its_own_calls_and_not_the_parents(database: Database, litellm: Sdk) -> None:
     code = (
         REGISTER
         + """
@@ -109,7 +104,7 @@ else:
     assert database.status()["duplicates"] == 0
 
 
-def test_threads_record_all_their_calls(database: Database, litellm: Interpreter) -> None:
+def test_threads_record_all_their_calls(database: Database, litellm: Sdk) -> None:
     code = (
         REGISTER
         + """
@@ -124,12 +119,12 @@ for thread in threads: thread.join()
     assert len(user_spend(database)) == 8
 
 
-def test_an_event_after_close_is_recorded(database: Database, litellm: Interpreter) -> None:
+def test_an_event_after_close_is_recorded(database: Database, litellm: Sdk) -> None:
     litellm.run_code(REGISTER + "call('early'); assert logger.close(); call('late')", url=database.url)
     assert set(user_spend(database)) == {"early", "late"}
 
 
-def test_a_look_at_the_price_that_fails_costs_no_record(database: Database, litellm: Interpreter) -> None:
+def test_a_look_at_the_price_that_fails_costs_no_record(database: Database, litellm: Sdk) -> None:
     code = """
 def fail(record):
     raise RuntimeError
@@ -140,7 +135,7 @@ call()
     assert set(user_spend(database)) == {"user-0"}
 
 
-def test_flush_and_aflush_wait_for_what_was_captured(database: Database, litellm: Interpreter) -> None:
+def test_flush_and_aflush_wait_for_what_was_captured(database: Database, litellm: Sdk) -> None:
     code = (
         REGISTER
         + """
@@ -155,7 +150,7 @@ assert asyncio.run(logger.aflush()) and logger.stats().sent == 2
     litellm.run_code(code, url=database.url)
 
 
-def test_a_full_queue_drops_counts_and_says_so_once(litellm: Interpreter) -> None:
+def test_a_full_queue_drops_counts_and_says_so_once(litellm: Sdk) -> None:
     code = (
         GIVE_UP_SOON
         + """
@@ -170,7 +165,7 @@ say(dropped=logger.stats().dropped, queued=logger.stats().queued)
     assert len([line for line in ran.log_lines() if "queue is full" in line]) == 1
 
 
-def test_calls_that_ask_not_to_be_logged_are_not_recorded(database: Database, litellm: Interpreter) -> None:
+def test_calls_that_ask_not_to_be_logged_are_not_recorded(database: Database, litellm: Sdk) -> None:
     code = (
         REGISTER
         + """

@@ -7,7 +7,7 @@ import pytest
 
 from harness.database import Database
 
-from .driving import GIVE_UP_SOON, Interpreter, user_spend
+from .driving import GIVE_UP_SOON, Sdk, user_spend
 
 REGISTER = "litellm.callbacks = [logger := SpendLogger()]\n"
 CHECK = REGISTER + "health = logger.health_check(); say(ok=health.ok, problem=health.problem)\n"
@@ -18,7 +18,7 @@ def with_parameters(url: str, parameters: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{parameters}"
 
 
-def test_prismas_parameters_and_a_driver_cost_one_line(database: Database, litellm: Interpreter) -> None:
+def test_prismas_parameters_and_a_driver_cost_one_line(database: Database, litellm: Sdk) -> None:
     url = with_parameters(database.url.replace("postgresql://", "postgresql+psycopg2://"), PRISMA)
     ran = litellm.run_code(REGISTER + "call()", url=url)
     assert set(user_spend(database)) == {"user-0"}
@@ -27,7 +27,7 @@ def test_prismas_parameters_and_a_driver_cost_one_line(database: Database, litel
     assert all(word in line for word in ("+psycopg2", "connection_limit", "pool_timeout", "pgbouncer", "schema"))
 
 
-def test_another_schema_than_the_servers_is_told(database: Database, litellm: Interpreter) -> None:
+def test_another_schema_than_the_servers_is_told(database: Database, litellm: Sdk) -> None:
     url = with_parameters(database.url, "schema=litellm")
     ran = litellm.run_code(REGISTER + "call()", url=url)
     assert [line for line in ran.log_lines() if "WARNING" in line] == [
@@ -36,7 +36,7 @@ def test_another_schema_than_the_servers_is_told(database: Database, litellm: In
     ]
 
 
-def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm: Interpreter) -> None:
+def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm: Sdk) -> None:
     url = "postgresql://app:needle-4711@127.0.0.1:1/none?statement_timeot=5"
     tried = "wait_until(lambda: logger.stats().last_error, 'a first attempt to send')"
     shown = "say(text=repr(logger) + str(logger.stats()))"
@@ -53,7 +53,7 @@ def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm: Interpre
     ],
 )
 def test_a_missing_function_or_privilege_is_told_with_what_to_do(
-    database: Database, litellm: Interpreter, statement: str, problem: str
+    database: Database, litellm: Sdk, statement: str, problem: str
 ) -> None:
     database.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger-4711'")
     try:
@@ -67,9 +67,7 @@ def test_a_missing_function_or_privilege_is_told_with_what_to_do(
         database.execute("DROP ROLE stranger")
 
 
-def test_records_refused_for_want_of_a_privilege_are_sent_once_it_is_there(
-    database: Database, litellm: Interpreter
-) -> None:
+def test_records_refused_for_want_of_a_privilege_are_sent_once_it_is_there(database: Database, litellm: Sdk) -> None:
     database.execute("CREATE ROLE stranger LOGIN PASSWORD 'stranger-4711'")
     try:
         code = (
@@ -89,7 +87,7 @@ assert logger.flush(60), logger.stats()
         database.execute("DROP ROLE stranger")
 
 
-def test_a_usable_url_is_healthy(database: Database, litellm: Interpreter) -> None:
+def test_a_usable_url_is_healthy(database: Database, litellm: Sdk) -> None:
     assert litellm.run_code(CHECK, url=database.url).sdk == {"ok": True, "problem": None}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness.database import Database
 
-from .driving import FOLDER, Interpreter, assert_recorded
+from .driving import Sdk, assert_recorded
 
 COUNTS = """
 SELECT user_id, sum(api_requests)::int, sum(successful_requests)::int, sum(failed_requests)::int
@@ -33,8 +33,8 @@ FAILED_ATTEMPTS = {
 }
 
 
-def test_a_call_counts_once_however_often_a_router_tried_it(database: Database, litellm: Interpreter) -> None:
-    succeeded = litellm.run((FOLDER / "routing.py").read_text(), url=database.url).sdk
+def test_a_call_counts_once_however_often_a_router_tried_it(database: Database, litellm: Sdk) -> None:
+    succeeded = litellm.run("routing.py", url=database.url).sdk
     database.wait_folded()
     failing = {case for case in FAILED_ATTEMPTS if case.startswith(("exhausted", "refused", "fails", "plain"))}
     assert {case for case in FAILED_ATTEMPTS if not succeeded[case]} == failing
@@ -46,7 +46,7 @@ def test_a_call_counts_once_however_often_a_router_tried_it(database: Database, 
 
 @pytest.mark.parametrize(("registration", "expected"), [("object", 0), ("failures", 6)])
 def test_failures_are_recorded_only_when_asked_for(
-    database: Database, litellm: Interpreter, registration: str, expected: int
+    database: Database, litellm: Sdk, registration: str, expected: int
 ) -> None:
     ran = litellm.run_scenario(database, "failures", 6, registration)
     assert ran.sdk["failures"] == 6
@@ -77,7 +77,7 @@ asyncio.run(main())
 """
 
 
-def test_a_failed_attempt_is_known_as_one_as_soon_as_the_next_starts(database: Database, litellm: Interpreter) -> None:
+def test_a_failed_attempt_is_known_as_one_as_soon_as_the_next_starts(database: Database, litellm: Sdk) -> None:
     litellm.run_code(SLOW, url=database.url)
     database.wait_folded()
     assert sorted(database.query(COUNTS)) == [("async", 1, 1, 0), ("sync", 1, 1, 0)]
@@ -111,7 +111,7 @@ asyncio.run(main())
 """
 
 
-def test_streams_responses_and_messages_count_once_too(database: Database, litellm: Interpreter) -> None:
+def test_streams_responses_and_messages_count_once_too(database: Database, litellm: Sdk) -> None:
     litellm.run_code(OTHER_CALLS, url=database.url)
     database.wait_folded()
     assert sorted(database.query(ATTEMPTS.format("call_type"))) == [

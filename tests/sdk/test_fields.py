@@ -9,7 +9,7 @@ import pytest
 from harness.database import Database
 from harness.postgres import PROJECT
 
-from .driving import FOLDER, Interpreter
+from .driving import Sdk
 
 GOLDENS = PROJECT / "tests" / "goldens" / "cases.jsonl"
 # LiteLLM 1.79 has neither this figure nor a column for it.
@@ -17,12 +17,12 @@ HAS_SAVINGS = "1.109"
 
 
 @pytest.fixture(scope="module")
-def has_savings(litellm: Interpreter) -> bool:
-    return HAS_SAVINGS in str(litellm.python)
+def has_savings(litellm: Sdk) -> bool:
+    return litellm.version.startswith(HAS_SAVINGS)
 
 
-def test_a_call_through_a_router_says_who_and_how(database: Database, litellm: Interpreter, has_savings: bool) -> None:
-    records = litellm.run((FOLDER / "fields.py").read_text(), url=database.url).sdk
+def test_a_call_through_a_router_says_who_and_how(database: Database, litellm: Sdk, has_savings: bool) -> None:
+    records = litellm.run("fields.py", url=database.url).sdk
     chat = records["acompletion"]
     assert (chat["agent_id"], chat["billing_agent_id"]) == ("agent-1", "agent-2")
     assert (chat["trace_id"], chat["model_group"], chat["request_tags"]) == ("session-1", "group", ["tag-1"])
@@ -50,17 +50,16 @@ def test_a_call_through_a_router_says_who_and_how(database: Database, litellm: I
     assert savings == pytest.approx(1500 * 1.25e-6 if has_savings else 0, abs=1e-12)
 
 
-def test_the_savings_of_a_prompt_cache_are_LiteLLMs_own_figure(litellm: Interpreter, has_savings: bool) -> None:
+def test_the_savings_of_a_prompt_cache_are_LiteLLMs_own_figure(litellm: Sdk, has_savings: bool) -> None:
     cases = [case for line in GOLDENS.read_text().splitlines() if (case := json.loads(line))["name"] in CACHED]
     assert len(cases) == len(CACHED)
     code = """
-import json, sys
 from litellm_spend import spend_record
 for payload in json.loads(sys.argv[1]):
     print(json.dumps(spend_record({"standard_logging_object": payload})))
 """
     payloads = [case["requests"][0]["standard_logging_object"] for case in cases]
-    records = litellm.run(code, json.dumps(payloads), url=None).reported
+    records = litellm.run_code(code, json.dumps(payloads), url=None).reported
     for case, record in zip(cases, records, strict=True):
         [row] = case["db_rows"]["LiteLLM_DailyUserSpend"]
         expected = row["prompt_caching_savings_spend"] if has_savings else None
@@ -102,7 +101,7 @@ say(unpriced=logger.stats().unpriced)
 
 
 def test_calls_that_LiteLLM_has_no_price_for_are_counted_and_told_once_a_model(
-    database: Database, litellm: Interpreter
+    database: Database, litellm: Sdk
 ) -> None:
     ran = litellm.run_code(UNPRICED, url=database.url)
     assert ran.sdk == {"unpriced": 3}
@@ -132,7 +131,7 @@ wait_until(lambda: logger.stats().captured, "a call is captured")
 """
 
 
-def test_calls_to_a_LiteLLM_proxy_are_left_to_it(database: Database, litellm: Interpreter) -> None:
+def test_calls_to_a_LiteLLM_proxy_are_left_to_it(database: Database, litellm: Sdk) -> None:
     litellm.run_code(THROUGH_A_PROXY, url=database.url)
     database.wait_folded()
     assert database.query('SELECT "user", custom_llm_provider, status FROM "LiteLLM_SpendLogs"') == [
@@ -164,7 +163,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("last", ["acompletion", "aresponses"])
 def test_a_call_that_LiteLLM_serves_by_a_chat_completion_is_recorded_once(
-    database: Database, litellm: Interpreter, last: str
+    database: Database, litellm: Sdk, last: str
 ) -> None:
     litellm.run_code(SERVED_BY_CHAT, last, url=database.url)
     database.wait_folded()

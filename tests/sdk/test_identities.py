@@ -6,7 +6,7 @@ import pytest
 
 from harness.database import Database
 
-from .driving import Interpreter
+from .driving import Sdk
 
 PROGRAM = """
 import provider
@@ -47,7 +47,7 @@ COST = pytest.approx(2000 * 2.5e-6 + 10 * 1e-5, rel=1e-9)
 
 
 @pytest.fixture
-def charged(database: Database, litellm: Interpreter) -> Database:
+def charged(database: Database, litellm: Sdk) -> Database:
     """A database that holds the calls of the program."""
     database.execute("""INSERT INTO "LiteLLM_ProjectTable" (project_id, created_by, updated_by)
                         VALUES ('project-1', 'test', 'test')""")
@@ -57,12 +57,12 @@ def charged(database: Database, litellm: Interpreter) -> Database:
     return database
 
 
-def test_each_identity_is_charged(charged: Database, litellm: Interpreter) -> None:
+def test_each_identity_is_charged(charged: Database, litellm: Sdk) -> None:
     assert charged.query('SELECT organization_id, spend FROM "LiteLLM_OrganizationTable"') == [("org-1", COST)]
     assert charged.query('SELECT organization_id, spend FROM "LiteLLM_DailyOrganizationSpend"') == [("org-1", COST)]
     assert charged.query('SELECT project_id, spend FROM "LiteLLM_ProjectTable"') == [("project-1", COST)]
     # LiteLLM 1.79 knows no access groups of models.
-    group = COST if "1.109" in str(litellm.python) else 0
+    group = COST if litellm.version.startswith("1.109") else 0
     assert charged.query('SELECT access_group_name, spend FROM "LiteLLM_ModelAccessGroupBudgetTable"') == [
         ("group-1", group)
     ]

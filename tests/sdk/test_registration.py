@@ -9,32 +9,28 @@ import pytest
 from harness.database import Database
 from harness.postgres import PROJECT
 
-from .driving import Interpreter, assert_recorded, user_spend
+from .driving import Sdk, assert_recorded, user_spend
 
 
 @pytest.mark.parametrize("registration", ["name", "handler", "twice", "every_list"])
-def test_each_call_is_recorded_once(database: Database, litellm: Interpreter, registration: str) -> None:
+def test_each_call_is_recorded_once(database: Database, litellm: Sdk, registration: str) -> None:
     ran = litellm.run_scenario(database, "mixed", 10, registration)
     assert_recorded(database, ran.sdk)
 
 
 @pytest.mark.parametrize("scenario", ["gathered", "completions"])
-def test_the_earlier_name_in_success_callback_records_too(
-    database: Database, litellm: Interpreter, scenario: str
-) -> None:
+def test_the_earlier_name_in_success_callback_records_too(database: Database, litellm: Sdk, scenario: str) -> None:
     ran = litellm.run_scenario(database, scenario, 10, "other_name")
     assert_recorded(database, ran.sdk)
 
 
-def test_opentelemetry_beside_it_exports_its_spans(database: Database, litellm: Interpreter) -> None:
+def test_opentelemetry_beside_it_exports_its_spans(database: Database, litellm: Sdk) -> None:
     ran = litellm.run_scenario(database, "mixed", 10, "opentelemetry")
     assert_recorded(database, ran.sdk)
     assert ran.reported[1]["spans"] > 0
 
 
-def test_two_loggers_with_two_databases_both_record(
-    database: Database, other_database: Database, litellm: Interpreter
-) -> None:
+def test_two_loggers_with_two_databases_both_record(database: Database, other_database: Database, litellm: Sdk) -> None:
     code = """
 litellm.callbacks = [SpendLogger(), SpendLogger(os.environ["OTHER_URL"])]
 async def main():
@@ -51,7 +47,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("replaced_by", ["SpendLogger()", "SpendLogger(record_failures=True)"])
 def test_a_logger_that_replaces_another_records_all_that_it_would_alone(
-    database: Database, litellm: Interpreter, replaced_by: str
+    database: Database, litellm: Sdk, replaced_by: str
 ) -> None:
     code = f"""
 async def main():
@@ -76,7 +72,7 @@ asyncio.run(main())
 
 
 def test_an_application_records_in_its_own_transaction_and_the_callback_adds_nothing(
-    database: Database, litellm: Interpreter
+    database: Database, litellm: Sdk
 ) -> None:
     code = """
 import psycopg
@@ -97,7 +93,7 @@ call()
     assert database.value('SELECT api_requests::int FROM "LiteLLM_DailyUserSpend"') == 1
 
 
-def test_the_module_that_a_proxys_config_names_records_failures(litellm: Interpreter) -> None:
+def test_the_module_that_a_proxys_config_names_records_failures(litellm: Sdk) -> None:
     [module] = re.findall(r"^```python\n(.*?)^```", (PROJECT / "docs" / "cutover.md").read_text(), re.M | re.S)
     ran = litellm.run_code(module + "say(handler=repr(handler))", url=None)
     assert ran.sdk == {"handler": "SpendLogger(target=0, record_failures=True)"}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 from needles import Needles
 
 from conftest import new_database
 from harness.cluster import Cluster
+from harness.interpreter import Interpreter
 
 APPLICATION = Path(__file__).with_name("careless_application.py")
 CONTROL = "spend_logs_metadata, the control"
@@ -26,19 +25,13 @@ PROMPTS = (
 
 
 def test_no_key_and_no_prompt_of_a_litellm_call_is_in_any_file_of_the_server(
-    own_cluster: Cluster, litellm_python: Path
+    own_cluster: Cluster, interpreter: Interpreter
 ) -> None:
     database = new_database(own_cluster)
     needles = Needles()
     sent = {place: needles.key(place) for place in KEYS} | {place: needles.prompt(place) for place in PROMPTS}
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database.url,
-        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-        "NEEDLES": json.dumps(sent),
-    }
-    done = subprocess.run([litellm_python, APPLICATION], env=environment, capture_output=True, text=True, timeout=120)
-    assert "sent: 5" in done.stdout, done.stdout + done.stderr
+    ran = interpreter.run(APPLICATION, url=database.url, NEEDLES=json.dumps(sent))
+    assert "sent: 5" in ran.stdout, ran.stdout + ran.log
     database.wait_folded()
 
     [(count,)] = database.query('SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE length(api_key) = 64')

@@ -1,0 +1,115 @@
+"""Runs each program in a fork of one interpreter that has LiteLLM loaded: `python preloaded.py DESCRIPTOR`
+
+To load LiteLLM takes some five seconds of CPU, to fork a few milliseconds. A forked program starts with
+one thread and without litellm_spend, and ends as any other does: it falls off the end of `__main__`, and
+the interpreter joins its threads and runs its exit handlers. The descriptor is that of a listening
+socket, at which interpreter.py asks for programs.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from types import ModuleType
+from typing import Any
+
+# A program's streams and its request.
+DESCRIPTORS = 4
+# LiteLLM adds to them as it is loaded.
+OWN_VARIABLES = set(os.environ)
+
+
+def load() -> None:
+    # A program is to find its own modules, not those of the harness.
+    del sys.path[0]
+    import litellm  # noqa: F401
+
+    assert len(os.listdir("/proc/self/task")) == 1, "a fork would lose the threads that were started"
+    assert "litellm_spend" not in sys.modules
+    # What is made here is nothing that a fork would collect; to look at it would copy all its memory.
+    gc.freeze()
+
+
+def next_program(listener: socket.socket) -> dict[str, Any] | None:
+    """Serves connections; returns in each fork with what it is to run, and here with None once all have hung up.
+
+    So this process ends with those that use it, however they end.
+    """
+    # The kernel reaps the forks.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with selectors.DefaultSelector() as selector, listener:
+        selector.register(listener, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is listener:
+                    selector.register(greeted(listener.accept()[0]), selectors.EVENT_READ)
+                    continue
+                connection = key.fileobj
+                selector.unregister(connection)
+                asked, descriptors, *_ = socket.recv_fds(connection, 1, DESCRIPTORS)
+                if asked and os.fork() == 0:
+                    for other in selector.get_map().values():
+                        other.fileobj.close()
+                    return forked(connection, descriptors)
+                connection.close()
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            if len(selector.get_map()) == 1:
+                return None
+
+
+def greeted(connection: socket.socket) -> socket.socket:
+    with suppress(OSError):
+        connection.sendall(b"!")
+    return connection
+
+
+def forked(connection: socket.socket, descriptors: list[int]) -> dict[str, Any]:
+    """Forks again and returns in the new fork, the program. This one tells its exit code, and kills it if who asked
+    for it hangs up."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        return become(*descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    ended = os.pidfd_open(pid)
+    if ended not in select.select([ended, connection], [], [])[0]:
+        os.kill(pid, signal.SIGKILL)
+    exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with suppress(OSError):
+        connection.sendall(b"%d\n" % exit_code)
+    os._exit(0)
+
+
+def become(stdin: int, stdout: int, stderr: int, request: int) -> dict[str, Any]:
+    """Gives this process the program's streams, environment, arguments and folder."""
+    for standard, given in enumerate((stdin, stdout, stderr)):
+        os.dup2(given, standard)
+        os.close(given)
+    with open(request) as file:
+        program = json.load(file)
+    for name in OWN_VARIABLES:
+        del os.environ[name]
+    os.environ.update(program["environment"])
+    sys.argv[:] = program["argv"]
+    folder = os.path.dirname(sys.argv[0])
+    sys.path.insert(0, folder)
+    os.chdir(folder)
+    return program
+
+
+load()
+program = next_program(socket.socket(fileno=int(sys.argv[1])))
+if program is not None:
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__file__ = sys.argv[0]
+    exec(compile(program["code"], sys.argv[0], "exec", dont_inherit=True), vars(main))
