@@ -27,12 +27,15 @@ OWN_VARIABLES = set(os.environ)
 
 
 def load() -> None:
-    # A program is to find its own modules, not those of the harness.
-    del sys.path[0]
-    import litellm  # noqa: F401
+    import first_calls
+
+    first_calls.load_modules()
+    import psycopg  # noqa: F401
 
     assert len(os.listdir("/proc/self/task")) == 1, "a fork would lose the threads that were started"
     assert "litellm_spend" not in sys.modules
+    # A program is to find its own modules, not those of the harness.
+    del sys.path[0], sys.modules["first_calls"]
     # What is made here is nothing that a fork would collect; to look at it would copy all its memory.
     gc.freeze()
 
