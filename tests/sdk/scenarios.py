@@ -171,16 +171,15 @@ def cache_hits(reported: Reported, number: int) -> None:
 
 
 def routed(reported: Reported, number: int) -> None:
-    """A Router whose first group always fails: each call is retried, then falls back to the second group."""
+    """A Router whose first group always fails: each call is retried there, then falls back to the second group."""
 
     def deployment(name: str, **mock: Any) -> dict[str, Any]:
         return {"model_name": name, "litellm_params": {"model": f"openai/{MODEL}", "api_key": "sk-none", **mock}}
 
+    failing = [deployment("first", mock_response="litellm.InternalServerError") for _ in range(2)]
     router = litellm.Router(
-        model_list=[
-            deployment("first", mock_response="litellm.InternalServerError"),
-            deployment("second", mock_response="not much"),
-        ],
+        # Two that fail: a Router tries the other one at once, and waits before it repeats a single one.
+        model_list=[*failing, deployment("second", mock_response="not much")],
         fallbacks=[{"first": ["second"]}],
         num_retries=1,
         retry_after=0,
