@@ -229,7 +229,10 @@ class Cluster:
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for pid in (postmaster, *children):
             command = ["prlimit", "--pid", pid, f"--fsize={size}:"]
-            subprocess.run(command, check=True, capture_output=True, **server_user().popen_arguments())
+            done = subprocess.run(command, capture_output=True, text=True, **server_user().popen_arguments())
+            # A child may have ended meanwhile.
+            if done.returncode != 0 and Path(f"/proc/{pid}").exists():
+                raise RuntimeError(f"no limit for process {pid} of the server: {done.stderr.strip()}")
 
     def remove(self) -> None:
         """End the server at once and delete its directory."""
