@@ -69,7 +69,8 @@ install_uv() {
 # stamp_of FILE...: what an environment is made from.
 stamp_of() { { "$PYTHON" -c 'import sys; print(sys.executable, sys.version)'; cat "$@"; } | sha256sum; }
 
-# install_environment NAME: makes a Python environment from tests/requirements-NAME.txt.
+# install_environment NAME: makes a Python environment from tests/requirements-NAME.txt. Its modules are compiled now,
+# because LiteLLM is loaded in half the time then, and many processes load it.
 install_environment() {
   local name=$1 requirements=$ROOT/tests/requirements-$1.txt venv=$BUILD/venv-$1 stamp
   local inputs=("$requirements") editable=()
@@ -82,7 +83,7 @@ install_environment() {
   [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
   install_uv
   rm -rf "$venv"
-  run_logged "installing $(grep -cE '^[a-z0-9].*==' "$requirements") packages for $name" "venv-$name" sh -ec '"$1" venv --quiet --python "$2" "$3"; "$1" pip install --python "$3" --no-deps --require-hashes -r "$4"' \
+  run_logged "installing $(grep -cE '^[a-z0-9].*==' "$requirements") packages for $name" "venv-$name" sh -ec '"$1" venv --quiet --python "$2" "$3"; "$1" pip install --python "$3" --compile-bytecode --no-deps --require-hashes -r "$4"' \
     sh "$UV" "$PYTHON" "$venv" "$requirements"
   if [ ${#editable[@]} -gt 0 ]; then
     run_logged "installing the callback for $name" "callback-$name" \
