@@ -72,8 +72,17 @@ impl<'r> Isolation<'r> {
                             refuses it; nothing is rejected or lost meanwhile.";
                 return Err(Error::Failed(failure.with_hint(hint)));
             }
-            record::reject(&Error::Failed(failure), Some(&row.payload))?;
-            self.tally.rejected += 1;
+            // Once more: what refused it may have been repaired between its failure and the probe.
+            match subtransaction::attempt(|| count::rows(client, std::slice::from_ref(row))) {
+                Ok(tally) => self.tally += tally,
+                Err(failure) if failure.blame() == Blame::Environment => {
+                    return Err(Error::Failed(failure.advised()));
+                }
+                Err(failure) => {
+                    record::reject(&Error::Failed(failure), Some(&row.payload))?;
+                    self.tally.rejected += 1;
+                }
+            }
         }
         Ok(self.tally)
     }

@@ -44,7 +44,12 @@ pub fn rotate() -> Result<()> {
         let _cursor = super::cursor::Cursor::lock(client)?;
         let rotation = read(client)?;
         for segment in (0..SEGMENTS).filter(|segment| used[*segment] && *segment != rotation.current) {
-            if rotation.is_due(segment) && is_consumed_and_locked(client, segment)? {
+            // Looks before it locks: a segment that waits for adopt() is due all the time.
+            if rotation.is_due(segment)
+                && is_consumed(client, segment)?
+                && is_locked(segment)
+                && is_consumed(client, segment)?
+            {
                 failpoint::reach("before_truncate");
                 client.update(&format!("TRUNCATE litellm_spend.staging_{segment}"), None, &[])?;
                 failpoint::reach("after_truncate");
@@ -163,13 +168,15 @@ fn note(segment: usize) {
     board::note_segment(unsafe { pg_sys::MyDatabaseId }, segment);
 }
 
-/// Locks the segment without waiting, so that no recorder holds it, and then looks with a fresh
-/// snapshot whether every row in it is consumed, one of another cluster by the cursor that came with it.
-fn is_consumed_and_locked(client: &mut SpiClient, segment: usize) -> Result<bool> {
-    let Some(oid) = staging::segment_oid(segment) else { return Ok(false) };
-    if !relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock) {
-        return Ok(false);
-    }
+/// Locks the segment without waiting: `true` says that no recorder holds it from then on.
+fn is_locked(segment: usize) -> bool {
+    staging::segment_oid(segment)
+        .is_some_and(|oid| relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock))
+}
+
+/// Looks with a fresh snapshot whether every row of the segment is consumed, one of another cluster by the
+/// cursor that came with it.
+fn is_consumed(client: &mut SpiClient, segment: usize) -> Result<bool> {
     let unread = plans::run(
         client,
         &format!(

@@ -102,8 +102,8 @@ fn serve(database: pg_sys::Oid) {
             Ok(Step::Idle { prepared, truncate_in }) => {
                 recover(database, &mut backoff, &mut last_failure);
                 let prepared = prepared || board::take_prepared(database);
-                let next_visit =
-                    if prepared { Some(PREPARED_POLL) } else { truncate_in.map(|wait| wait.max(TRUNCATION_RETRY)) };
+                let after_delay = |wait: Duration| if wait.is_zero() { TRUNCATION_RETRY } else { wait };
+                let next_visit = if prepared { Some(PREPARED_POLL) } else { truncate_in.map(after_delay) };
                 if board::give_way(database, next_visit.map(micros)) {
                     return;
                 }

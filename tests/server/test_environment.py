@@ -49,6 +49,23 @@ def test_a_trigger_that_always_raises(database: Database, event: str, table: str
     assert database.status()["folded"] == 2 + beside
 
 
+REFUSES_AT_FIRST = """CREATE SEQUENCE public.refusals; CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN IF nextval('public.refusals') <= {times} THEN RAISE 'not yet'; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER t BEFORE INSERT ON "LiteLLM_DailyTeamSpend" FOR EACH ROW EXECUTE FUNCTION public.refuse()"""
+
+
+@pytest.mark.parametrize("times", range(1, 7))
+def test_a_trigger_that_stops_to_raise_at_whatever_step_costs_no_record(database: Database, times: int) -> None:
+    """At one of these it raises for the record, and no more for the good one that is tried in its place."""
+    database.execute(REFUSES_AT_FIRST.format(times=times))
+    records = spend_records(1)
+    database.record(records)
+    database.wait_folded()
+    assert_counted(database, records)
+    assert database.status()["rejected"] == 0
+    assert database.value("SELECT last_value FROM public.refusals") > times
+
+
 def test_a_trigger_that_always_raises_on_keys_which_few_records_have(database: Database) -> None:
     database.execute(
         'INSERT INTO "LiteLLM_VerificationToken" (token, models, spend) VALUES (%s, %s, 0)', KEY, ["gpt-4o-mini"]
