@@ -47,7 +47,7 @@ pub fn rotate() -> Result<()> {
             // Looks before it locks: a segment that waits for adopt() is due all the time.
             if rotation.is_due(segment)
                 && is_consumed(client, segment)?
-                && is_locked(segment)
+                && lock(segment)
                 && is_consumed(client, segment)?
             {
                 failpoint::reach("before_truncate");
@@ -168,10 +168,9 @@ fn note(segment: usize) {
     board::note_segment(unsafe { pg_sys::MyDatabaseId }, segment);
 }
 
-/// Locks the segment without waiting: `true` says that no recorder holds it from then on.
-fn is_locked(segment: usize) -> bool {
-    staging::segment_oid(segment)
-        .is_some_and(|oid| relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock))
+/// Locks the segment without waiting. True says that no recorder holds it from then on.
+fn lock(segment: usize) -> bool {
+    staging::segment_oid(segment).is_some_and(|oid| relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock))
 }
 
 /// Looks with a fresh snapshot whether every row of the segment is consumed, one of another cluster by the
