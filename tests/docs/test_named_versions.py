@@ -38,7 +38,7 @@ def read(path: str) -> str:
 
 
 def short(version: str) -> str:
-    """1.109.1 is of 1.109."""
+    """The release without its patch number."""
     return version.rsplit(".", 1)[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,7 +109,8 @@ with Interpreter(Path(sys.argv[1]), "stand-in", Path(sys.argv[2])) as interprete
 def test_a_killed_run_leaves_no_process(python: Path, tmp_path: Path) -> None:
     pipe = subprocess.PIPE
     user = [sys.executable, "-c", USER, python, tmp_path]
-    with subprocess.Popen(user, cwd=PROJECT / "tests", stdin=pipe, stdout=pipe, text=True) as process:
+    modules = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(user, cwd=PROJECT / "tests", env=modules, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout
         loaded, program = int(process.stdout.readline()), int(process.stdout.readline())
         assert is_running(loaded) and is_running(program)
