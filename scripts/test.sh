@@ -11,7 +11,6 @@ source "$(dirname "$0")/lib.sh"
 
 # How the out-of-process tests share the cores.
 PARALLEL=(-n auto --dist loadfile)
-declare -A pg_configs=()
 failed=()
 
 # install_tools: what tests need besides a Postgres.
@@ -26,14 +25,13 @@ install_tools() {
   unset RUST_BACKTRACE PGOPTIONS PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE
 }
 
-# install_postgres MAJOR: sets pg_configs[MAJOR].
-install_postgres() {
-  pg_configs[$1]=$("$SCRIPTS/postgres.sh" "$1")
-}
+# postgres_of MAJOR: the pg_config of the Postgres that tests run on, which is fetched at first use.
+postgres_of() { "$SCRIPTS/postgres.sh" "$1"; }
 
 # build MAJOR: installs the extension where the out-of-process tests of this major find it.
 build() {
-  "$SCRIPTS/install.sh" "$1" "${pg_configs[$1]}" tests
+  local path
+  path=$(postgres_of "$1") && "$SCRIPTS/install.sh" "$1" "$path" tests
 }
 
 # test_core: the part that knows no Postgres.
@@ -47,7 +45,7 @@ test_inside() {
   local scratch command ok=0
   "$SCRIPTS/tools.sh" cargo-pgrx || return 1
   cd "$ROOT"
-  build_for "$1" "${pg_configs[$1]}"
+  build_for "$1" "$(postgres_of "$1")"
   # pgrx puts its server's socket beside the data directory, so this path must be short.
   scratch=$(mktemp -d /tmp/lsp-pgrx.XXXX)
   command=("$CARGO_PGRX" pgrx test "pg$1" ${2:+"$2"} --no-default-features --features failpoints --pgdata "$scratch/pgdata")
@@ -66,8 +64,10 @@ test_outside() {
   local major=$1
   shift
   cd "$ROOT"
+  LITELLM_SPEND_PG_CONFIG=$(postgres_of "$major")
+  export LITELLM_SPEND_PG_CONFIG
   step "pytest: out-of-process tests on Postgres $major"
-  LITELLM_SPEND_PG_CONFIG=${pg_configs[$major]} "$(environment tests)" -m pytest -c tests/pytest.ini "$@"
+  "$(environment tests)" -m pytest -c tests/pytest.ini "$@"
 }
 
 # attempt WHAT COMMAND...: goes on after a failure, which `conclude` tells.
@@ -110,7 +110,7 @@ run() {
   for major in "${majors[@]}"; do choose_major "$major"; done
   [ -z "${PG_CONFIG:-}" ] || [ ${#majors[@]} = 1 ] || die "PG_CONFIG= names one Postgres, and this runs ${#majors[@]}. Use make test."
   install_tools
-  for major in "${majors[@]}"; do install_postgres "$major"; done
+  postgres_of "${majors[0]}" >/dev/null
   finish packages crates
   build "${majors[0]}"
   finish environments
@@ -137,7 +137,7 @@ show_results() {
 prepare() {
   choose_major "${1:-}"
   install_tools
-  install_postgres "$major"
+  postgres_of "$major" >/dev/null
   finish packages crates
   build "$major"
   finish environments
@@ -147,7 +147,7 @@ prepare() {
 inside() {
   choose_major "${1:-}"
   install_tools
-  install_postgres "$major"
+  postgres_of "$major" >/dev/null
   finish packages crates environments
   test_inside "$major" "${2:-}"
   show_results 1 "$major"

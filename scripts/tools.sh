@@ -125,7 +125,9 @@ for tool in "$@"; do
       ;;
     crates)
       require_rust
-      (cd "$ROOT" && run_logged "fetching the Rust dependencies" crates cargo fetch --locked)
+      cd "$ROOT"
+      cargo fetch --locked --offline --quiet 2>/dev/null ||
+        run_logged "fetching the Rust dependencies" crates cargo fetch --locked
       ;;
     uv) install_uv ;;
     migrations) install_migrations ;;

@@ -15,12 +15,13 @@ PROCESSES = 2
 # Files that take long come first, so that no process is left with one at the end. Those that wait are among those that
 # compute, so that both have what they need.
 FIRST = (
-    "sdk/test_calls.py",
+    "sdk/test_workers.py",
     "server/test_held_snapshot.py",
+    "sdk/test_calls.py",
+    "mixed/test_mixed_run.py",
     "sdk/test_adversity.py",
     "server/test_staging.py",
     "server/test_crashes.py",
-    "sdk/test_workers.py",
     "server/test_verify.py",
     "sdk/test_registration.py",
     "server/test_lifecycle.py",
@@ -29,7 +30,6 @@ FIRST = (
     "server/test_inbox.py",
     "sdk/test_database_url.py",
     "server/test_wide_folds.py",
-    "mixed/test_mixed_run.py",
     "server/test_rebuild.py",
     "sdk/test_failures.py",
     "server/test_ledger.py",

@@ -75,7 +75,7 @@ def _key(installation: Installation) -> str:
         *(Path(module.__file__ or "") for module in (clusters, litellm_schema)),
         Path(__file__),
     ]
-    digest = hashlib.sha256(server_user().name.encode())
+    digest = hashlib.sha256(f"{server_user().name} {NEWEST}".encode())
     for file in files:
         digest.update(f"{file} {file.stat().st_size} ".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
