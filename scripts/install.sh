@@ -70,8 +70,9 @@ Installed into $version ($("$pg_config" --pkglibdir), $("$pg_config" --sharedir)
   2. in the database:    CREATE EXTENSION litellm_spend;
 TEXT
 else
-  choose_major "$1"
-  pg_config=${2:?} kind=${3:?}
-  build "$kind"
+  [ $# = 3 ] || die "say MAJOR PG_CONFIG KIND, or nothing to install into the Postgres that PG_CONFIG= names."
+  PG_CONFIG=$2 choose_major "$1"
+  pg_config=$2
+  build "$3"
   copy
 fi

