@@ -15,7 +15,7 @@ help:            ## this list
 	@echo "PG=MAJOR              the Postgres major (the newest by default), fetched for x86_64 Linux"
 	@echo "PG_CONFIG=/path       instead: a private copy of that installation (make install: that installation itself)"
 	@echo "OLD_PG_CONFIG=/path   make stress: the same for the major before, from which pg_upgrade is tested"
-	@echo "DATABASE_URL=URL      make demo: on your own server, where the extension is installed"
+	@echo "DATABASE_URL=URL      make demo: on your own server, where the extension is installed, as its superuser"
 
 demo:            ## a throwaway server, 100 calls of the real LiteLLM SDK, and what Postgres then holds
 	@scripts/demo.sh $(PG)
@@ -56,5 +56,5 @@ tables:          ## write sql/litellm_tables.sql anew from LiteLLM's migrations 
 requirements:    ## pin the Python packages of the tests anew, with hashes (for maintainers)
 	@scripts/generate.sh requirements
 
-clean:           ## remove all that was built, the servers' copies of Postgres included
-	@bash -c 'source scripts/lib.sh; rm -rf "$$(server_root)" "$$BUILD" "$${CARGO_TARGET_DIR:-$$ROOT/target}"'
+clean:           ## remove all that was built, the servers' copies of Postgres included; what the fuzzer learned stays
+	@bash -c 'source scripts/lib.sh; rm -rf "$$(server_root)" "$$BUILD" "$$ROOT/python/build" "$${CARGO_TARGET_DIR:-$$ROOT/target}"'

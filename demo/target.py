@@ -20,8 +20,14 @@ def prepare(url: str) -> Iterator[tuple[psycopg.Connection, bool]]:
     """A connection to a database that is ready to record, and whether a worker folds in it."""
     with connect(url) as connection:
         create_extension(connection)
-        create_tables(connection)
-        [preloaded] = connection.execute("SELECT preloaded FROM litellm_spend.status").fetchone()
+        try:
+            create_tables(connection)
+            [preloaded] = connection.execute("SELECT preloaded FROM litellm_spend.status").fetchone()
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise SystemExit(
+                f"error: {connection.info.user} may not run the demo, which creates LiteLLM's tables and reads "
+                f"litellm_spend.status: {error.diag.message_primary}. Use the URL of a superuser."
+            ) from None
         if not preloaded:
             say("this server does not preload the library, so the demo calls litellm_spend.fold() itself.")
             say("For a worker: shared_preload_libraries = 'litellm_spend' in postgresql.conf, and a restart")
@@ -32,10 +38,10 @@ def connect(url: str) -> psycopg.Connection:
     try:
         return psycopg.connect(url, autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
-        raise SystemExit(f"error: cannot connect to DATABASE_URL: {error}") from None
+        raise SystemExit(f"error: cannot connect to DATABASE_URL: {str(error).strip()}") from None
     except psycopg.ProgrammingError as error:
         raise SystemExit(
-            f"error: DATABASE_URL is not a URL of libpq, which the demo itself needs: {error}. "
+            f"error: DATABASE_URL is not a URL of libpq, which the demo itself needs: {str(error).strip()}. "
             "Prisma's own parameters (schema=, connection_limit=, ...) have to be left out."
         ) from None
 

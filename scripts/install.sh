@@ -30,7 +30,7 @@ build() {
   esac
   cd "$ROOT"
   build_for "$major" "$pg_config"
-  run_logged "building the extension for Postgres $major ($1)" "build-pg$major" \
+  run_logged "building the extension for Postgres $major ($1)" "build-pg$major-$1" \
     cargo build "${options[@]}" --features "$features"
   [ "$(uname)" != Darwin ] || suffix=dylib
   library=$target/$profile/liblitellm_spend.$suffix

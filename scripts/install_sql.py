@@ -29,6 +29,10 @@ def objects(sql: str) -> list[str]:
 
 
 def write(declared: str) -> None:
+    # Another order alone is no change.
+    if FILE.exists() and sorted(objects(FILE.read_text())) == sorted(objects(declared)):
+        print(f"{FILE} holds what the code declares already")
+        return
     parts = (f"/* <begin connected objects> */\n{part}\n/* </end connected objects> */\n" for part in objects(declared))
     FILE.write_text("\n".join([HEADER, *parts]))
     print(f"{FILE} is written")

@@ -14,6 +14,8 @@ step "cargo clippy"
 cargo clippy -p litellm_spend_core --all-targets -- -D warnings
 cargo clippy -p litellm_spend --no-default-features --features "pg$major" -- -D warnings
 cargo clippy -p litellm_spend --no-default-features --features "pg$major failpoints" -- -D warnings
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null ||
+  die "fuzz/Cargo.lock does not fit the core. Run: cargo update --workspace --manifest-path fuzz/Cargo.toml"
 step "ruff"
 folders=(python tests scripts demo benches)
 "$(environment tests)" -m ruff check --config tests/ruff.toml "${folders[@]}"

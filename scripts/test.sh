@@ -41,23 +41,21 @@ test_core() {
 }
 
 # test_inside MAJOR [NAME]: `cargo pgrx test`, on a copy of the installation, because it installs a build of its own.
-test_inside() {
-  local scratch command ok=0
-  "$SCRIPTS/tools.sh" cargo-pgrx || return 1
+test_inside() (
+  "$SCRIPTS/tools.sh" cargo-pgrx || exit 1
   cd "$ROOT"
   build_for "$1" "$(postgres_of "$1")"
   # pgrx puts its server's socket beside the data directory, so this path must be short.
-  scratch=$(mktemp -d /tmp/lsp-pgrx.XXXX) || return 1
+  scratch=$(mktemp -d /tmp/lsp-pgrx.XXXX) || exit 1
+  trap 'rm -rf "$scratch"' EXIT
   command=("$CARGO_PGRX" pgrx test "pg$1" ${2:+"$2"} --no-default-features --features failpoints --pgdata "$scratch/pgdata")
   if is_root; then
     chown "$SERVER_USER" "$scratch"
     command+=(--runas "$SERVER_USER")
   fi
   run_logged "cargo pgrx test: inside Postgres $1" "test-inside-pg$1" \
-    env USER="${USER:-$(id -un)}" CARGO_PGRX="$CARGO_PGRX" PGRX_BUILD_FLAGS="$AS_FOR_TESTS" "${command[@]}" || ok=1
-  rm -rf "$scratch"
-  return $ok
-}
+    env USER="${USER:-$(id -un)}" CARGO_PGRX="$CARGO_PGRX" PGRX_BUILD_FLAGS="$AS_FOR_TESTS" "${command[@]}"
+)
 
 # test_outside MAJOR TESTS...: pytest on servers of this major.
 test_outside() {
@@ -176,7 +174,7 @@ stress() {
 
 # What a target finds stays in fuzz/artifacts/, what it learned in fuzz/corpus/.
 fuzz() {
-  local seconds=${FUZZ_SECONDS:-60} targets=("$@") target corpus
+  local seconds=${FUZZ_SECONDS:-60} targets=("$@") known target corpus
   [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "FUZZ_SECONDS is $seconds. Say a number of seconds from 1 on, FUZZ_SECONDS=60."
   require_rust
   command -v c++ >/dev/null || die "libFuzzer is C++, and c++ is not on PATH. Install a compiler (Debian: apt-get install g++), then run this again."
@@ -186,7 +184,11 @@ fuzz() {
   # misuse of memory, which the core, without `unsafe`, cannot commit. Panics and the targets' checks are found so.
   local options=(--fuzz-dir fuzz --sanitizer none)
   export CARGO_TARGET_DIR=$BUILD/fuzz-target
-  if [ ${#targets[@]} = 0 ]; then mapfile -t targets < <("$CARGO_FUZZ" list --fuzz-dir fuzz); fi
+  mapfile -t known < <("$CARGO_FUZZ" list --fuzz-dir fuzz)
+  if [ ${#targets[@]} = 0 ]; then targets=("${known[@]}"); fi
+  for target in "${targets[@]}"; do
+    [[ " ${known[*]} " == *" $target "* ]] || die "there is no fuzz target $target: use ${known[*]}."
+  done
   run_logged "building the fuzz targets" fuzz "$CARGO_FUZZ" build "${options[@]}"
   for target in "${targets[@]}"; do
     corpus=("fuzz/corpus/$target")

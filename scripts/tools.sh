@@ -116,6 +116,7 @@ install_cargo_tool() {
   rm -rf "$BUILD/$1-target"
 }
 
+[ $# -gt 0 ] || die "say what to install: see the head of scripts/tools.sh."
 for tool in "$@"; do
   case $tool in
     packages) install_packages ;;

@@ -25,8 +25,16 @@ def prefer_memory() -> None:
     global _parent
     if os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
         _parent = MEMORY
+        _remove_abandoned()
 
 
 def new_directory() -> Path:
     """An empty directory of the caller's, who removes it."""
-    return Path(tempfile.mkdtemp(prefix="lsp-", dir=_parent))
+    return Path(tempfile.mkdtemp(prefix=f"lsp-{os.getpid()}-", dir=_parent))
+
+
+def _remove_abandoned() -> None:
+    """What a killed run left would hold memory until the machine restarts."""
+    for folder in Path(MEMORY).glob("lsp-*-*"):
+        if not Path("/proc", folder.name.split("-")[1]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
