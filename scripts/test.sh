@@ -11,6 +11,7 @@ source "$(dirname "$0")/lib.sh"
 
 # How the out-of-process tests share the cores.
 PARALLEL=(-n auto --dist loadfile)
+FAILED_BESIDE=$BUILD/log/failed-beside
 failed=()
 
 # install_tools: what tests need besides a Postgres.
@@ -84,16 +85,20 @@ conclude() {
   step "$1"
 }
 
-# beside MAJOR NEXT: what cargo does while pytest runs on a major.
+# beside MAJOR NEXT: what cargo does while pytest runs on a major. It is a job, so it tells what failed in a file.
 beside() {
-  local ok=0
-  if [ "$1" = "${majors[0]}" ]; then
-    test_core || ok=1
-  fi
-  test_inside "$1" || ok=1
-  if [ "$1" = "$NEWEST_MAJOR" ]; then "$SCRIPTS/generate.sh" check-sql || ok=1; fi
-  if [ -n "$2" ]; then build "$2" || ok=1; fi
-  return $ok
+  failed=()
+  if [ "$1" = "${majors[0]}" ]; then attempt "the core's tests" test_core; fi
+  attempt "the tests inside Postgres $1" test_inside "$1"
+  if [ "$1" = "$NEWEST_MAJOR" ]; then attempt "the comparison of the install SQL" "$SCRIPTS/generate.sh" check-sql; fi
+  if [ -n "$2" ]; then attempt "the build for Postgres $2" build "$2"; fi
+  [ ${#failed[@]} = 0 ] || printf '%s\n' "${failed[@]}" >"$FAILED_BESIDE"
+}
+
+# finish_beside: waits for that job, and takes over what failed in it.
+finish_beside() {
+  finish beside || failed+=("what ran beside pytest")
+  if [ -e "$FAILED_BESIDE" ]; then mapfile -t -O ${#failed[@]} failed <"$FAILED_BESIDE"; fi
 }
 
 run() {
@@ -117,9 +122,10 @@ run() {
     major=${majors[index]} next=${majors[index + 1]:-}
     tests=("$ROOT/tests/server")
     if [ "$index" = 0 ]; then tests=("$ROOT/tests"); fi
+    rm -f "$FAILED_BESIDE"
     LITELLM_SPEND_HEARTBEAT=off start beside beside "$major" "$next"
     attempt "the out-of-process tests on Postgres $major" test_outside "$major" "${PARALLEL[@]}" "${tests[@]}"
-    attempt "what ran beside the out-of-process tests on Postgres $major" finish beside
+    finish_beside
     show_results "$index" "$major"
   done
   conclude "all tests passed on Postgres ${majors[*]}"
