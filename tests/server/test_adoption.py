@@ -20,6 +20,8 @@ from harness.records import assert_counted, counted, spend_record, spend_records
 
 # Nothing of a row's request is remembered here, so that only the cursor can keep it from being counted again.
 FORGET = 'TRUNCATE "LiteLLM_SpendLogs"'
+RESTORING = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'pg_restore'"""
 
 
 def dump(database: Database, file: Path) -> Path:
@@ -39,6 +41,8 @@ def restored(cluster: Cluster, file: Path) -> Iterator[Database]:
             cluster.psql("-f", str(file), database=copy.name)
         else:
             subprocess.run([bindir() / "pg_restore", "--exit-on-error", "-j2", "-d", copy.url, file], check=True)
+            # Its sessions end a moment after it; until then adopt() refuses.
+            copy.wait_for(RESTORING, 0)
         yield copy
     finally:
         copy.close()
