@@ -20,6 +20,14 @@ pub fn count(client: &mut SpiClient, rows: &[Row]) -> Result<Tally> {
     isolation.reject_suspects(client)
 }
 
+/// Counts rows in a subtransaction. The outer error is the environment's, the inner one is that of the rows.
+fn attempt(client: &mut SpiClient, rows: &[Row]) -> Result<std::result::Result<Tally, Failure>> {
+    match subtransaction::attempt(|| count::rows(client, rows)) {
+        Err(failure) if failure.blame() == Blame::Environment => Err(Error::Failed(failure.advised())),
+        counted => Ok(counted),
+    }
+}
+
 #[derive(Default)]
 struct Isolation<'r> {
     /// Rows of the batch.
@@ -33,13 +41,12 @@ struct Isolation<'r> {
 
 impl<'r> Isolation<'r> {
     fn count(&mut self, client: &mut SpiClient, rows: &'r [Row]) -> Result<()> {
-        match subtransaction::attempt(|| count::rows(client, rows)) {
+        match attempt(client, rows)? {
             Ok(tally) => {
                 self.tally += tally;
                 self.good.extend(rows);
                 Ok(())
             }
-            Err(failure) if failure.blame() == Blame::Environment => Err(Error::Failed(failure.advised())),
             Err(failure) => match rows {
                 [row] => self.suspect(row, failure),
                 _ => {
@@ -73,11 +80,8 @@ impl<'r> Isolation<'r> {
                 return Err(Error::Failed(failure.with_hint(hint)));
             }
             // Once more: what refused it may have been repaired between its failure and the probe.
-            match subtransaction::attempt(|| count::rows(client, std::slice::from_ref(row))) {
+            match attempt(client, std::slice::from_ref(row))? {
                 Ok(tally) => self.tally += tally,
-                Err(failure) if failure.blame() == Blame::Environment => {
-                    return Err(Error::Failed(failure.advised()));
-                }
                 Err(failure) => {
                     record::reject(&Error::Failed(failure), Some(&row.payload))?;
                     self.tally.rejected += 1;

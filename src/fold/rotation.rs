@@ -44,7 +44,8 @@ pub fn rotate() -> Result<()> {
         let _cursor = super::cursor::Cursor::lock(client)?;
         let rotation = read(client)?;
         for segment in (0..SEGMENTS).filter(|segment| used[*segment] && *segment != rotation.current) {
-            // Looks before it locks: a segment that waits for adopt() is due all the time.
+            // The first look spares others the lock: a segment that waits for adopt() is due all the time. The
+            // second one counts, because a recorder may have come between the first and the lock.
             if rotation.is_due(segment)
                 && is_consumed(client, segment)?
                 && lock(segment)
