@@ -120,7 +120,7 @@ run() {
   attempt "the callback's unit tests" "$(environment tests)" -m pytest "$ROOT/python/tests"
   for index in "${!majors[@]}"; do
     major=${majors[index]} next=${majors[index + 1]:-}
-    tests=("$ROOT/tests/server")
+    tests=("$ROOT/tests/server" "$ROOT/tests/adversary")
     if [ "$index" = 0 ]; then tests=("$ROOT/tests"); fi
     rm -f "$FAILED_BESIDE"
     LITELLM_SPEND_HEARTBEAT=off start beside beside "$major" "$next"

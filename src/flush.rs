@@ -8,8 +8,8 @@ use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::fold::pending;
-use crate::session;
 use crate::worker::{board, transaction};
+use crate::{extension, session};
 
 /// How often the cursor is looked at.
 const POLL: Duration = Duration::from_millis(10);
@@ -24,6 +24,7 @@ fn flush(timeout: default!(Interval, "'30 s'")) -> std::result::Result<bool, Err
 
 fn wait_until_folded(timeout: Interval) -> Result<bool> {
     refuse_where_it_cannot_work()?;
+    extension::lock_patiently(pg_sys::AccessShareLock)?;
     let deadline = Instant::now() + Duration::from_micros(u64::try_from(timeout.as_micros()).unwrap_or(0));
     let asked: Snapshot = session::pinned(|| {
         Spi::connect(|client| {

@@ -6,7 +6,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Result;
-use crate::{plans, session};
+use crate::{extension, plans, session};
 
 pub mod adoption;
 mod batch;
@@ -40,7 +40,6 @@ mod verify;
 pub mod version;
 mod windows;
 
-pub use guard::installed_and_unlocked;
 pub use patience::Patience;
 pub use rotation::{needs_rotation, next_truncation, prepared_transactions_hold_rows, rotate};
 
@@ -78,7 +77,7 @@ impl std::ops::AddAssign for Tally {
 fn fold() -> std::result::Result<i64, ErrorReport> {
     guard::refuse_in_a_transaction()?;
     let rows = session::pinned(|| -> Result<usize> {
-        guard::lock_own_tables()?;
+        extension::lock_patiently(pg_sys::RowExclusiveLock)?;
         version::check()?;
         // A window that was open before ends at a snapshot older than this call.
         let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;

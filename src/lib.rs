@@ -7,6 +7,7 @@
 use pgrx::prelude::*;
 
 mod error;
+mod extension;
 mod failpoint;
 mod failure;
 mod flush;

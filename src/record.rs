@@ -12,6 +12,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::extension::Relation;
 use crate::jsonb::Jsonb;
 use crate::{plans, settings, staging, statement_log, wake};
 
@@ -170,6 +171,7 @@ pub fn reject(error: &Error, kept: Option<&Jsonb>) -> Result<()> {
     let kept = kept.map(|jsonb| Jsonb::from_container(jsonb.bytes()));
     let reason = [error.sqlstate().into(), error.to_string().into(), error.detail().into()];
     let arguments: Vec<DatumWithOid> = std::iter::once(kept.into()).chain(reason).collect();
+    Relation::Rejected.lock_and_wait(pg_sys::RowExclusiveLock)?;
     Spi::connect_mut(|client| {
         plans::run(client, REJECT, &arguments)?;
         Ok(())

@@ -6,6 +6,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Result;
+use crate::extension::Relation;
 use crate::jsonb::Jsonb;
 use crate::record::{self, Submitted};
 use crate::{staging, wake};
@@ -24,6 +25,7 @@ fn retry_rejected(ids: default!(Option<Vec<Option<i64>>>, "NULL")) -> std::resul
         pg_sys::PreventCommandDuringRecovery(c"litellm_spend.retry_rejected()".as_ptr());
         pg_sys::PreventCommandIfReadOnly(c"litellm_spend.retry_rejected()".as_ptr());
     }
+    Relation::Rejected.lock_and_wait(pg_sys::RowExclusiveLock)?;
     let (mut after, mut staged) = (0, 0);
     while let Some(last) = retry_some(ids.as_ref(), after, &mut staged)? {
         after = last;

@@ -6,14 +6,11 @@ use std::cell::Cell;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::extension::{Relation, SEGMENTS};
 use crate::worker::board;
 use crate::{origin, plans};
 
 mod rows;
-
-/// How many segments there are; at least three, so that one is free while another is pinned by a long
-/// transaction and a third is truncated.
-pub const SEGMENTS: usize = 3;
 
 const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
 
@@ -34,26 +31,13 @@ pub fn insert(records: &[&[u8]]) -> Result<()> {
     Ok(())
 }
 
-/// The relation of a segment, if the extension is installed.
-pub fn segment_oid(segment: usize) -> Option<pg_sys::Oid> {
-    const NAMES: [&std::ffi::CStr; SEGMENTS] = [c"staging_0", c"staging_1", c"staging_2"];
-    // SAFETY: catalogue look-ups by name within a transaction; unknown names give InvalidOid.
-    let oid = unsafe {
-        let schema = pg_sys::get_namespace_oid(c"litellm_spend".as_ptr(), true);
-        pg_sys::get_relname_relid(NAMES[segment].as_ptr(), schema)
-    };
-    (oid != pg_sys::InvalidOid).then_some(oid)
-}
-
 /// The segment that new rows go to, locked against truncation until the transaction ends: the current
 /// one, or the next one that nobody is truncating.
 pub fn open_segment() -> Result<(usize, pg_sys::Oid)> {
     let current = current_segment()?;
     for step in 0..SEGMENTS {
         let segment = (current + step) % SEGMENTS;
-        let Some(oid) = segment_oid(segment) else { continue };
-        // SAFETY: a lock request by oid; the lock is released when the transaction ends.
-        if unsafe { pg_sys::ConditionalLockRelationOid(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE) } {
+        if let Some(oid) = Relation::Segment(segment).lock_without_waiting(pg_sys::RowExclusiveLock) {
             return Ok((segment, oid));
         }
     }
@@ -72,6 +56,9 @@ fn current_segment() -> Result<usize> {
     let database = unsafe { pg_sys::MyDatabaseId };
     if let Some(segment) = board::segment(database) {
         return Ok(segment);
+    }
+    if Relation::Rotation.lock_without_waiting(pg_sys::AccessShareLock).is_none() {
+        return Ok(0);
     }
     let segment = Spi::connect_mut(|client| -> Result<usize> {
         let row = plans::run(client, CURRENT_SEGMENT, &[origin::this_database().into()])?;

@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 
 use crate::error::Result;
 use crate::worker::board;
-use crate::{fold, session};
+use crate::{extension, fold, session};
 
 /// Counting stops here, so that a poll each second stays cheap whatever the backlog.
 const COUNTED_AT_MOST: i64 = 100_000;
@@ -18,6 +18,7 @@ fn backlog() -> std::result::Result<
     TableIterator<'static, (name!(rows, i64), name!(bytes, i64), name!(oldest, Option<TimestampWithTimeZone>))>,
     pgrx::pg_sys::panic::ErrorReport,
 > {
+    extension::lock_patiently(pg_sys::AccessShareLock)?;
     let row = session::pinned(read_backlog)?;
     Ok(TableIterator::once(row))
 }

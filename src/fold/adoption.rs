@@ -9,8 +9,9 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::{cursor, guard};
+use super::cursor;
 use crate::error::{Error, Result};
+use crate::extension::{self, SEGMENTS};
 use crate::{origin, session, staging, wake};
 
 /// Rows `s` of another origin that its cursor `c` has not consumed, as `pending` has it for this one's.
@@ -29,7 +30,7 @@ const LOOKED_AT: i64 = 100_000;
 #[search_path(pg_catalog, pg_temp)]
 fn adopt() -> std::result::Result<i64, ErrorReport> {
     let rows = session::pinned(|| -> Result<usize> {
-        guard::lock_own_tables()?;
+        extension::lock_patiently(pg_sys::RowExclusiveLock)?;
         Spi::connect_mut(|client| {
             refuse_while_rows_arrive(client)?;
             // Adoptions take turns too.
@@ -47,11 +48,12 @@ fn adopt() -> std::result::Result<i64, ErrorReport> {
 #[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 pub fn foreign_rows() -> std::result::Result<i64, ErrorReport> {
+    extension::lock_patiently(pg_sys::AccessShareLock)?;
     Ok(Spi::connect(count_foreign)?)
 }
 
 fn count_foreign(client: &SpiClient) -> Result<i64> {
-    let heads: Vec<String> = (0..staging::SEGMENTS)
+    let heads: Vec<String> = (0..SEGMENTS)
         .map(|segment| format!("(SELECT origin, xid, seq FROM litellm_spend.staging_{segment} LIMIT {LOOKED_AT})"))
         .collect();
     let query = format!(

@@ -4,7 +4,6 @@
 //! take turns, so what one finds here cannot change before it commits.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
 
 use litellm_spend_core::dedupe::Known;
 use litellm_spend_core::ledger::{call_hash, request_hash};
@@ -16,10 +15,10 @@ use pgrx::spi::SpiClient;
 use super::rows::{self, Type, Value};
 use super::{plans, relation};
 use crate::error::Result;
+use crate::extension::{self, Relation};
 use crate::{origin, settings};
 
-const COUNT: usize = 3;
-const NAMES: [&CStr; COUNT] = [c"ledger_0", c"ledger_1", c"ledger_2"];
+const COUNT: usize = extension::LEDGERS;
 
 /// Of the table in use: its number, and whether the next one's turn has come and what that holds may be
 /// forgotten. All in the next table is older than the start of the one after it, which is the one that
@@ -40,11 +39,6 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger's tables, in the order of their turns.
-    pub fn tables() -> impl Iterator<Item = Option<pg_sys::Oid>> {
-        NAMES.into_iter().map(relation::own)
-    }
-
     /// Moves on to the next table if it is time; `None` if there is nothing to read and nothing to write.
     /// A ledger that is no longer kept is read until it is a window old.
     pub fn open(client: &mut SpiClient, is_kept: bool) -> Result<Option<Self>> {
@@ -128,7 +122,7 @@ fn read_rotation(client: &mut SpiClient) -> Result<(usize, bool)> {
 }
 
 fn is_empty(table: usize) -> bool {
-    relation::own(NAMES[table]).is_none_or(|oid| relation::heap_bytes(oid) == 0)
+    Relation::Ledger(table).oid().is_none_or(|oid| relation::heap_bytes(oid) == 0)
 }
 
 /// Truncates a table unless somebody uses it, a dump say; then the present one goes on.
@@ -136,8 +130,7 @@ fn make_empty(client: &mut SpiClient, table: usize) -> Result<bool> {
     if is_empty(table) {
         return Ok(true);
     }
-    let locked =
-        relation::own(NAMES[table]).is_some_and(|oid| relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock));
+    let locked = Relation::Ledger(table).lock_without_waiting(pg_sys::AccessExclusiveLock).is_some();
     if locked {
         client.update(&format!("TRUNCATE litellm_spend.ledger_{table}"), None, &[])?;
     }

@@ -1,25 +1,6 @@
-//! The extension's own tables as the server sees them below SQL: by oid, with locks that are never
-//! waited for.
-
-use std::ffi::CStr;
+//! What the server knows of a relation below SQL.
 
 use pgrx::prelude::*;
-
-/// The relation of this name in the schema `litellm_spend`, if there is one.
-pub fn own(name: &CStr) -> Option<pg_sys::Oid> {
-    // SAFETY: catalogue look-ups by name within a transaction; unknown names give InvalidOid.
-    let oid = unsafe {
-        let schema = pg_sys::get_namespace_oid(c"litellm_spend".as_ptr(), true);
-        pg_sys::get_relname_relid(name.as_ptr(), schema)
-    };
-    (oid != pg_sys::InvalidOid).then_some(oid)
-}
-
-/// Locks a relation until the transaction ends; false if that would mean to wait.
-pub fn lock_without_waiting(oid: pg_sys::Oid, mode: u32) -> bool {
-    // SAFETY: a lock request by oid, within a transaction.
-    unsafe { pg_sys::ConditionalLockRelationOid(oid, mode as pg_sys::LOCKMODE) }
-}
 
 /// Bytes of a table's heap; a truncated one has none.
 pub fn heap_bytes(oid: pg_sys::Oid) -> u64 {

@@ -11,7 +11,7 @@ use pgrx::spi::SpiClient;
 use super::batch::Consumed;
 use super::{plans, relation};
 use crate::error::Result;
-use crate::staging::{self, SEGMENTS};
+use crate::extension::{Relation, SEGMENTS};
 use crate::worker::board;
 use crate::{failpoint, origin, settings};
 
@@ -92,7 +92,7 @@ pub fn prepared_transactions_hold_rows() -> Result<bool> {
                    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))
              AND EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts)",
             Some(1),
-            &[(0..SEGMENTS).filter_map(staging::segment_oid).collect::<Vec<_>>().into()],
+            &[(0..SEGMENTS).filter_map(|segment| Relation::Segment(segment).oid()).collect::<Vec<_>>().into()],
         )?;
         Ok(found.first().get(1)?.unwrap_or(false))
     })
@@ -171,7 +171,7 @@ fn note(segment: usize) {
 
 /// Locks the segment without waiting. True says that no recorder holds it from then on.
 fn lock(segment: usize) -> bool {
-    staging::segment_oid(segment).is_some_and(|oid| relation::lock_without_waiting(oid, pg_sys::AccessExclusiveLock))
+    Relation::Segment(segment).lock_without_waiting(pg_sys::AccessExclusiveLock).is_some()
 }
 
 /// Looks with a fresh snapshot whether every row of the segment is consumed, one of another cluster by the
@@ -191,5 +191,5 @@ fn is_consumed(client: &mut SpiClient, segment: usize) -> Result<bool> {
 
 /// Bytes of a segment's heap; 0 if it does not exist.
 fn size(segment: usize) -> u64 {
-    staging::segment_oid(segment).map_or(0, relation::heap_bytes)
+    Relation::Segment(segment).oid().map_or(0, relation::heap_bytes)
 }

@@ -10,10 +10,10 @@ use pgrx::spi::SpiClient;
 
 use super::cursor::Cursor;
 use super::targets::{Role, Table, Targets};
-use super::{guard, log, version};
+use super::{log, version};
 use crate::error::{Error, Result};
 use crate::jsonb::Jsonb;
-use crate::session;
+use crate::{extension, session};
 
 mod day;
 mod derivable;
@@ -84,7 +84,7 @@ fn rebuild(
     refusal::of_settings()?;
     let purpose = if dry_run { Purpose::DryRun } else { Purpose::Rebuild };
     let rows = session::pinned(|| -> Result<Vec<Row>> {
-        guard::lock_own_tables()?;
+        extension::lock_patiently(pg_sys::RowExclusiveLock)?;
         version::check()?;
         Spi::connect_mut(|client| {
             // From here on no fold changes what is compared.

@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use super::{board, signals, transaction};
 use crate::error::Result;
+use crate::extension::{self, Lock};
 use crate::failure::Failure;
 use crate::fold::Patience;
 use crate::{failpoint, fold, session, settings};
@@ -165,10 +166,11 @@ fn collect(duration: Duration) {
 
 /// One transaction: a fold, or the upkeep of staging when there is none.
 fn step() -> Result<Step> {
-    match fold::installed_and_unlocked() {
-        None => return Ok(Step::NotInstalled),
-        Some(false) => return Ok(Step::Busy),
-        Some(true) => {}
+    // Nothing of the database is read before.
+    match extension::lock(pg_sys::RowExclusiveLock) {
+        Lock::NotInstalled => return Ok(Step::NotInstalled),
+        Lock::Busy(_) => return Ok(Step::Busy),
+        Lock::Taken => {}
     }
     session::pinned(|| {
         if fold::pending::exists()? {

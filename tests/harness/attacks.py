@@ -174,3 +174,39 @@ CREATE TABLE {schema}.pg_class (oid oid, relname name);
 CREATE TABLE {schema}.staging_0 (payload pg_catalog.jsonb);
 CREATE TABLE {schema}.rejected (payload pg_catalog.jsonb);
 """
+
+# What whoever may create a schema plants where the extension is not; each view runs a function as who reads it.
+PLANTED_SCHEMA = """
+CREATE SCHEMA litellm_spend;
+CREATE FUNCTION litellm_spend.climb() RETURNS SETOF bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RAISE LOG 'PLANTED ran as <%>, session <%>', current_user, session_user;
+    BEGIN
+        EXECUTE 'ALTER ROLE low_owner SUPERUSER';
+    EXCEPTION WHEN insufficient_privilege THEN NULL;
+    END;
+    RETURN;
+END $$;
+CREATE VIEW litellm_spend.fold_cursor AS
+    SELECT o AS origin, '1:1:'::pg_snapshot AS folded_through, NULL::pg_snapshot AS open_window,
+           NULL::xid8 AS position_xid, NULL::int AS position_seq
+    FROM litellm_spend.climb() AS o;
+CREATE VIEW litellm_spend.staging AS
+    SELECT 0::smallint AS segment, '1'::xid8 AS xid, o AS origin, now() AS staged_at, 1::int AS seq,
+           '{}'::jsonb AS payload
+    FROM litellm_spend.climb() AS o;
+CREATE VIEW litellm_spend.ledger AS SELECT NULL::uuid AS request_hash, o AS call_hash FROM litellm_spend.climb() AS o;
+CREATE VIEW litellm_spend.rotation AS
+    SELECT o AS origin, 0::smallint AS segment, NULL::timestamptz[] AS retired_at FROM litellm_spend.climb() AS o;
+CREATE TABLE litellm_spend.ledger_rotation (x int);
+CREATE TABLE litellm_spend.rejected (x int);
+CREATE TABLE litellm_spend.counted_days (x int);
+CREATE TABLE litellm_spend.new_entities (x int);
+CREATE TABLE litellm_spend.postponed (x int);
+CREATE TABLE litellm_spend.ledger_0 (x int);
+CREATE TABLE litellm_spend.ledger_1 (x int);
+CREATE TABLE litellm_spend.ledger_2 (x int);
+CREATE TABLE litellm_spend.staging_0 (x int);
+CREATE TABLE litellm_spend.staging_1 (x int);
+CREATE TABLE litellm_spend.staging_2 (x int);
+"""
