@@ -32,23 +32,25 @@ pub enum Relation {
     Rotation,
 }
 
-/// The names of the relations, in the schema `litellm_spend`, and their kinds.
+/// The names of the relations, in the schema `litellm_spend`, and their kinds. What tells what is pending comes
+/// first.
 const RELATIONS: [(&CStr, u8); 14] = [
     (c"staging_0", TABLE),
     (c"staging_1", TABLE),
     (c"staging_2", TABLE),
+    (c"staging", VIEW),
+    (c"fold_cursor", TABLE),
     (c"ledger_0", TABLE),
     (c"ledger_1", TABLE),
     (c"ledger_2", TABLE),
     (c"rejected", TABLE),
     (c"rotation", TABLE),
-    (c"fold_cursor", TABLE),
     (c"ledger_rotation", TABLE),
     (c"counted_days", TABLE),
     (c"new_entities", TABLE),
-    (c"staging", VIEW),
     (c"ledger", VIEW),
 ];
+const PENDING: usize = SEGMENTS + 2;
 const TABLE: u8 = pg_sys::RELKIND_RELATION;
 const VIEW: u8 = pg_sys::RELKIND_VIEW;
 
@@ -75,9 +77,9 @@ impl Relation {
     fn at(self) -> usize {
         match self {
             Relation::Segment(number) => number % SEGMENTS,
-            Relation::Ledger(number) => SEGMENTS + number % LEDGERS,
-            Relation::Rejected => SEGMENTS + LEDGERS,
-            Relation::Rotation => SEGMENTS + LEDGERS + 1,
+            Relation::Ledger(number) => PENDING + number % LEDGERS,
+            Relation::Rejected => PENDING + LEDGERS,
+            Relation::Rotation => PENDING + LEDGERS + 1,
         }
     }
 
@@ -106,12 +108,49 @@ impl Relation {
     }
 }
 
-/// Locks all relations until the transaction ends, without waiting: the tables in `mode`, the views against
-/// changes. All of them are locked before any is read, so that a fold and a DROP EXTENSION cannot wait for each
-/// other, and so that no name means something else from here on.
-pub fn lock(mode: u32) -> Lock {
+/// Locks all relations for a fold until the transaction ends, without waiting: the tables against other writers
+/// of their shape, the views against changes. All of them are locked before any is read, so that a fold and a
+/// DROP EXTENSION cannot wait for each other, and so that no name means something else from here on.
+pub fn lock() -> Lock {
+    lock_first(RELATIONS.len(), pg_sys::RowExclusiveLock)
+}
+
+/// Locks all relations for the caller of a function that writes, who waits for `litellm_spend.lock_timeout` at
+/// most: a fold may be truncating a segment.
+///
+/// # Errors
+/// Another session holds one of them all the while, or the extension was dropped.
+pub fn lock_patiently() -> Result<()> {
+    patiently(lock)
+}
+
+/// Locks the relations that tell what is pending for the caller of a function that reads, as `lock_patiently`.
+///
+/// # Errors
+/// As those of `lock_patiently`.
+pub fn lock_pending() -> Result<()> {
+    patiently(|| lock_first(PENDING, pg_sys::AccessShareLock))
+}
+
+fn patiently(lock: impl Fn() -> Lock) -> Result<()> {
+    let deadline = Instant::now() + settings::lock_timeout();
+    loop {
+        match lock() {
+            Lock::Taken => return Ok(()),
+            Lock::NotInstalled => return Err(not_installed()),
+            Lock::Busy(name) if Instant::now() >= deadline => return Err(busy(name)),
+            Lock::Busy(_) => {
+                // SAFETY: sleeps; interrupts are served at a safe place.
+                unsafe { pg_sys::pg_usleep(RETRY_MICROS) };
+                pgrx::check_for_interrupts!();
+            }
+        }
+    }
+}
+
+fn lock_first(count: usize, mode: u32) -> Lock {
     let Some(oids) = resolve() else { return Lock::NotInstalled };
-    for (oid, (name, kind)) in oids.iter().zip(RELATIONS) {
+    for (oid, (name, kind)) in oids.iter().zip(RELATIONS).take(count) {
         let mode = if kind == VIEW { pg_sys::AccessShareLock } else { mode };
         if oid.is_some_and(|oid| !lock_relation(oid, mode)) {
             return Lock::Busy(name);
@@ -122,27 +161,6 @@ pub fn lock(mode: u32) -> Lock {
         // A drop that committed while a lock was being granted is seen only now.
         Some(now) if now != oids => Lock::Busy(NAME),
         Some(_) => Lock::Taken,
-    }
-}
-
-/// The same for a function's caller, who waits for `litellm_spend.lock_timeout` at most: a fold may be truncating
-/// a segment.
-///
-/// # Errors
-/// Another session holds one of them all the while, or the extension was dropped.
-pub fn lock_patiently(mode: u32) -> Result<()> {
-    let deadline = Instant::now() + settings::lock_timeout();
-    loop {
-        match lock(mode) {
-            Lock::Taken => return Ok(()),
-            Lock::NotInstalled => return Err(not_installed()),
-            Lock::Busy(name) if Instant::now() >= deadline => return Err(busy(name)),
-            Lock::Busy(_) => {
-                // SAFETY: sleeps; interrupts are served at a safe place.
-                unsafe { pg_sys::pg_usleep(RETRY_MICROS) };
-                pgrx::check_for_interrupts!();
-            }
-        }
     }
 }
 

@@ -24,7 +24,7 @@ fn flush(timeout: default!(Interval, "'30 s'")) -> std::result::Result<bool, Err
 
 fn wait_until_folded(timeout: Interval) -> Result<bool> {
     refuse_where_it_cannot_work()?;
-    extension::lock_patiently(pg_sys::AccessShareLock)?;
+    extension::lock_pending()?;
     let deadline = Instant::now() + Duration::from_micros(u64::try_from(timeout.as_micros()).unwrap_or(0));
     let asked: Snapshot = session::pinned(|| {
         Spi::connect(|client| {

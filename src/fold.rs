@@ -77,7 +77,7 @@ impl std::ops::AddAssign for Tally {
 fn fold() -> std::result::Result<i64, ErrorReport> {
     guard::refuse_in_a_transaction()?;
     let rows = session::pinned(|| -> Result<usize> {
-        extension::lock_patiently(pg_sys::RowExclusiveLock)?;
+        extension::lock_patiently()?;
         version::check()?;
         // A window that was open before ends at a snapshot older than this call.
         let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;

@@ -18,7 +18,7 @@ fn backlog() -> std::result::Result<
     TableIterator<'static, (name!(rows, i64), name!(bytes, i64), name!(oldest, Option<TimestampWithTimeZone>))>,
     pgrx::pg_sys::panic::ErrorReport,
 > {
-    extension::lock_patiently(pg_sys::AccessShareLock)?;
+    extension::lock_pending()?;
     let row = session::pinned(read_backlog)?;
     Ok(TableIterator::once(row))
 }

@@ -30,7 +30,7 @@ const LOOKED_AT: i64 = 100_000;
 #[search_path(pg_catalog, pg_temp)]
 fn adopt() -> std::result::Result<i64, ErrorReport> {
     let rows = session::pinned(|| -> Result<usize> {
-        extension::lock_patiently(pg_sys::RowExclusiveLock)?;
+        extension::lock_patiently()?;
         Spi::connect_mut(|client| {
             refuse_while_rows_arrive(client)?;
             // Adoptions take turns too.
@@ -48,7 +48,7 @@ fn adopt() -> std::result::Result<i64, ErrorReport> {
 #[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 pub fn foreign_rows() -> std::result::Result<i64, ErrorReport> {
-    extension::lock_patiently(pg_sys::AccessShareLock)?;
+    extension::lock_pending()?;
     Ok(Spi::connect(count_foreign)?)
 }
 

@@ -84,7 +84,7 @@ fn rebuild(
     refusal::of_settings()?;
     let purpose = if dry_run { Purpose::DryRun } else { Purpose::Rebuild };
     let rows = session::pinned(|| -> Result<Vec<Row>> {
-        extension::lock_patiently(pg_sys::RowExclusiveLock)?;
+        extension::lock_patiently()?;
         version::check()?;
         Spi::connect_mut(|client| {
             // From here on no fold changes what is compared.

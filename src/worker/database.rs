@@ -167,7 +167,7 @@ fn collect(duration: Duration) {
 /// One transaction: a fold, or the upkeep of staging when there is none.
 fn step() -> Result<Step> {
     // Nothing of the database is read before.
-    match extension::lock(pg_sys::RowExclusiveLock) {
+    match extension::lock() {
         Lock::NotInstalled => return Ok(Step::NotInstalled),
         Lock::Busy(_) => return Ok(Step::Busy),
         Lock::Taken => {}
