@@ -41,49 +41,8 @@ AS 'MODULE_PATHNAME', 'litellm_record_spend_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/lib.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   litellm_spend
-
--- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
--- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
--- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
--- failed: a fold that is held tries again and again.
---   request_hash  first 16 bytes of the sha256 of the request id under which the record was counted
---   call_hash     first 8 bytes of the sha256 of its litellm_call_id; NULL if it had none
-CREATE TABLE litellm_spend.ledger_0 (
-    request_hash uuid PRIMARY KEY,
-    call_hash    bigint
-);
-CREATE TABLE litellm_spend.ledger_1 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES);
-CREATE TABLE litellm_spend.ledger_2 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES);
-
-CREATE VIEW litellm_spend.ledger AS
-    SELECT request_hash, call_hash FROM litellm_spend.ledger_0
-    UNION ALL
-    SELECT request_hash, call_hash FROM litellm_spend.ledger_1
-    UNION ALL
-    SELECT request_hash, call_hash FROM litellm_spend.ledger_2;
-
--- Made lazily, one row for each origin. A new row says that every table began now, so that rows of a
--- restored dump, whose age nobody knows, are kept for another window.
-CREATE TABLE litellm_spend.ledger_rotation (
-    origin     bigint PRIMARY KEY,
-    current    smallint NOT NULL DEFAULT 0,
-    started_at timestamptz[] NOT NULL
-        DEFAULT pg_catalog.array_fill(pg_catalog.clock_timestamp(), ARRAY[3])
-);
-
-COMMENT ON TABLE litellm_spend.ledger_0 IS 'Hashes of requests that folds have counted, where SpendLogs alone cannot remember them';
-COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
-COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
-COMMENT ON VIEW litellm_spend.ledger IS 'Hashes of requests that folds have counted: the three tables together';
-COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when each began to be written';
+-- src/inbox.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -192,6 +151,16 @@ COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; of an
 COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason: class 22 of a record that is not one, otherwise that of the database''s error in a fold';
 COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault was: array index (from 0) and key';
 
+CREATE TABLE litellm_spend.postponed (
+    origin    bigint NOT NULL,
+    xid       xid8 NOT NULL,
+    seq       integer NOT NULL,
+    staged_at timestamptz NOT NULL,
+    payload   jsonb NOT NULL,
+    PRIMARY KEY (origin, xid, seq)
+);
+COMMENT ON TABLE litellm_spend.postponed IS 'Staged rows that folds have consumed and not counted yet, because they need a row or lock that another session holds';
+
 CREATE TABLE litellm_spend.new_entities (
     origin      bigint PRIMARY KEY,
     hour        timestamptz NOT NULL,
@@ -244,107 +213,88 @@ $$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   litellm_spend
+
+-- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
+-- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
+-- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
+-- failed: a fold that is held tries again and again.
+--   request_hash  first 16 bytes of the sha256 of the request id under which the record was counted
+--   call_hash     first 8 bytes of the sha256 of its litellm_call_id; NULL if it had none
+CREATE TABLE litellm_spend.ledger_0 (
+    request_hash uuid PRIMARY KEY,
+    call_hash    bigint
+);
+CREATE TABLE litellm_spend.ledger_1 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES);
+CREATE TABLE litellm_spend.ledger_2 (LIKE litellm_spend.ledger_0 INCLUDING INDEXES);
+
+CREATE VIEW litellm_spend.ledger AS
+    SELECT request_hash, call_hash FROM litellm_spend.ledger_0
+    UNION ALL
+    SELECT request_hash, call_hash FROM litellm_spend.ledger_1
+    UNION ALL
+    SELECT request_hash, call_hash FROM litellm_spend.ledger_2;
+
+-- Made lazily, one row for each origin. A new row says that every table began now, so that rows of a
+-- restored dump, whose age nobody knows, are kept for another window.
+CREATE TABLE litellm_spend.ledger_rotation (
+    origin     bigint PRIMARY KEY,
+    current    smallint NOT NULL DEFAULT 0,
+    started_at timestamptz[] NOT NULL
+        DEFAULT pg_catalog.array_fill(pg_catalog.clock_timestamp(), ARRAY[3])
+);
+
+COMMENT ON TABLE litellm_spend.ledger_0 IS 'Hashes of requests that folds have counted, where SpendLogs alone cannot remember them';
+COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
+COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
+COMMENT ON VIEW litellm_spend.ledger IS 'Hashes of requests that folds have counted: the three tables together';
+COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when each began to be written';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/inbox.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
+-- litellm_spend::inbox::litellm_spend::insert_into_inbox
+
+        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
+            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+--   state
+--   inbox::litellm_spend::insert_into_inbox
+
+-- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
+-- statement for one malformed row or one \u0000.
+CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
+
+CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
+    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
+
+COMMENT ON VIEW litellm_spend.inbox IS
+    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
+COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
+COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
 -- src/fold/adoption.rs
--- litellm_spend::fold::adoption::adopt
-CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'adopt_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/retry.rs
--- litellm_spend::retry::retry_rejected
-CREATE  FUNCTION litellm_spend."retry_rejected"(
-	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
-) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/tables.rs
--- litellm_spend::tables::create_tables
-CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
-	"table_name" TEXT,  /* String */
-	"action" TEXT  /* & '_ str */
-)
-STRICT VOLATILE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tables_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/flush.rs
--- litellm_spend::flush::flush
-CREATE  FUNCTION litellm_spend."flush"(
-	"timeout" interval DEFAULT '30 s' /* Interval */
-) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/verify.rs
--- litellm_spend::fold::verify::verify
-CREATE  FUNCTION litellm_spend."verify"(
-	"from_date" date, /* Date */
-	"to_date" date /* Date */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'verify_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/targets/report.rs
--- litellm_spend::fold::targets::report::list_targets
-CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
-	"target" TEXT,  /* String */
-	"found" bool,  /* bool */
-	"action" TEXT,  /* & '_ str */
-	"columns_written" TEXT[],  /* Vec < String > */
-	"columns_unknown" TEXT[],  /* Vec < String > */
-	"reason" TEXT  /* Option < String > */
-)
+-- litellm_spend::fold::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
 STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'list_targets_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone  /* Option < TimestampWithTimeZone > */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -370,6 +320,15 @@ AS 'MODULE_PATHNAME', 'rebuild_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/fold/version.rs
 -- litellm_spend::fold::version::version_skew
 CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
@@ -380,6 +339,23 @@ STRICT STABLE PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'version_skew_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/targets/report.rs
+-- litellm_spend::fold::targets::report::list_targets
+CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
+	"target" TEXT,  /* String */
+	"found" bool,  /* bool */
+	"action" TEXT,  /* & '_ str */
+	"columns_written" TEXT[],  /* Vec < String > */
+	"columns_unknown" TEXT[],  /* Vec < String > */
+	"reason" TEXT  /* Option < String > */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'list_targets_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -396,22 +372,64 @@ AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/worker.rs
--- litellm_spend::worker::start_worker
-CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
-STRICT VOLATILE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'start_worker_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::foreign_rows
-CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+-- src/status.rs
+-- litellm_spend::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
+)
 STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::verify
+CREATE  FUNCTION litellm_spend."verify"(
+	"from_date" date, /* Date */
+	"to_date" date /* Date */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/flush.rs
+-- litellm_spend::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/tables.rs
+-- litellm_spend::tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -447,6 +465,7 @@ SELECT w.preloaded,
        w.worker_pid,
        CASE WHEN b.rows = 0 THEN interval '0' ELSE pg_catalog.clock_timestamp() - b.oldest END AS lag,
        b.rows AS backlog,
+       b.postponed,
        b.bytes AS backlog_bytes,
        coalesce(c.folded, 0) AS folded,
        coalesce(c.duplicates, 0) AS duplicates,
@@ -464,6 +483,8 @@ SELECT w.preloaded,
                'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
            WHEN w.worker = 'starved' THEN
                'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
+           WHEN w.last_error IS NOT NULL AND w.worker <> 'held' THEN
+               'Records wait for what last_error names; the others are counted. End that transaction if its client is gone.'
            WHEN w.last_error IS NOT NULL THEN
                'The fold is held and tried again; mend what last_error names. Nothing is lost meanwhile.'
            WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
@@ -487,6 +508,7 @@ COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads li
 COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error), starved (no process is free) or absent (not preloaded)';
 COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
 COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need what another session holds (see last_error), counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.backlog_bytes IS 'Bytes that staging takes on disk';
 COMMENT ON COLUMN litellm_spend.status.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.status.duplicates IS 'Records that repeated a request already counted';
@@ -570,6 +592,28 @@ $$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/retry.rs
+-- litellm_spend::retry::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/fold.rs
 -- litellm_spend::fold::fold
 CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
@@ -580,32 +624,21 @@ AS 'MODULE_PATHNAME', 'fold_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/inbox.rs
--- litellm_spend::inbox::litellm_spend::insert_into_inbox
-
-        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
-            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
-            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
 -- src/lib.rs
 -- requires:
---   staging
---   state
---   inbox::litellm_spend::insert_into_inbox
+--   fold::fold
 
--- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
--- statement for one malformed row or one \u0000.
-CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
-
-CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
-    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
-
-COMMENT ON VIEW litellm_spend.inbox IS
-    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
-COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
-COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
+-- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
+-- every name here is qualified.
+CREATE PROCEDURE litellm_spend.fold_all()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
+        COMMIT;
+    END LOOP;
+END
+$$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -614,7 +647,7 @@ COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of li
 -- Least power (invariant 10): nothing for PUBLIC, one function for recorders, a look for monitoring.
 REVOKE ALL ON SCHEMA litellm_spend FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA litellm_spend FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA litellm_spend FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA litellm_spend FROM PUBLIC;
 REVOKE ALL ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO litellm_spend_writer;
@@ -631,7 +664,8 @@ COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension l
 COMMENT ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) IS
     'Stages one LiteLLM spend record or an array of them in the caller''s transaction; returns how many. on_invalid: error or reject';
 COMMENT ON FUNCTION litellm_spend.fold() IS
-    'Folds what is committed now into LiteLLM''s tables; returns how many staged rows it consumed';
+    'Folds what is committed now into LiteLLM''s tables, up to a bound; returns how many staged rows it consumed, 0 if nothing but postponed ones is left';
+COMMENT ON PROCEDURE litellm_spend.fold_all() IS 'Calls litellm_spend.fold() until nothing but postponed rows is left, and commits in between';
 COMMENT ON FUNCTION litellm_spend.flush(interval) IS
     'Waits until all that had committed before the call is folded; false when the time ran out';
 COMMENT ON FUNCTION litellm_spend.adopt() IS
@@ -660,6 +694,7 @@ SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.fold_cursor', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.postponed', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.counted_days', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_1', '');

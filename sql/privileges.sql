@@ -1,7 +1,7 @@
 -- Least power (invariant 10): nothing for PUBLIC, one function for recorders, a look for monitoring.
 REVOKE ALL ON SCHEMA litellm_spend FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA litellm_spend FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA litellm_spend FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA litellm_spend FROM PUBLIC;
 REVOKE ALL ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA @extschema@ TO litellm_spend_writer;
@@ -18,7 +18,8 @@ COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension l
 COMMENT ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) IS
     'Stages one LiteLLM spend record or an array of them in the caller''s transaction; returns how many. on_invalid: error or reject';
 COMMENT ON FUNCTION litellm_spend.fold() IS
-    'Folds what is committed now into LiteLLM''s tables; returns how many staged rows it consumed';
+    'Folds what is committed now into LiteLLM''s tables, up to a bound; returns how many staged rows it consumed, 0 if nothing but postponed ones is left';
+COMMENT ON PROCEDURE litellm_spend.fold_all() IS 'Calls litellm_spend.fold() until nothing but postponed rows is left, and commits in between';
 COMMENT ON FUNCTION litellm_spend.flush(interval) IS
     'Waits until all that had committed before the call is folded; false when the time ran out';
 COMMENT ON FUNCTION litellm_spend.adopt() IS
@@ -47,6 +48,7 @@ SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.fold_cursor', '');
+SELECT pg_catalog.pg_extension_config_dump('litellm_spend.postponed', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.counted_days', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_1', '');

@@ -42,6 +42,16 @@ COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; of an
 COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason: class 22 of a record that is not one, otherwise that of the database''s error in a fold';
 COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault was: array index (from 0) and key';
 
+CREATE TABLE litellm_spend.postponed (
+    origin    bigint NOT NULL,
+    xid       xid8 NOT NULL,
+    seq       integer NOT NULL,
+    staged_at timestamptz NOT NULL,
+    payload   jsonb NOT NULL,
+    PRIMARY KEY (origin, xid, seq)
+);
+COMMENT ON TABLE litellm_spend.postponed IS 'Staged rows that folds have consumed and not counted yet, because they need a row or lock that another session holds';
+
 CREATE TABLE litellm_spend.new_entities (
     origin      bigint PRIMARY KEY,
     hour        timestamptz NOT NULL,

@@ -6,6 +6,7 @@ SELECT w.preloaded,
        w.worker_pid,
        CASE WHEN b.rows = 0 THEN interval '0' ELSE pg_catalog.clock_timestamp() - b.oldest END AS lag,
        b.rows AS backlog,
+       b.postponed,
        b.bytes AS backlog_bytes,
        coalesce(c.folded, 0) AS folded,
        coalesce(c.duplicates, 0) AS duplicates,
@@ -23,6 +24,8 @@ SELECT w.preloaded,
                'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
            WHEN w.worker = 'starved' THEN
                'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
+           WHEN w.last_error IS NOT NULL AND w.worker <> 'held' THEN
+               'Records wait for what last_error names; the others are counted. End that transaction if its client is gone.'
            WHEN w.last_error IS NOT NULL THEN
                'The fold is held and tried again; mend what last_error names. Nothing is lost meanwhile.'
            WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
@@ -46,6 +49,7 @@ COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads li
 COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error), starved (no process is free) or absent (not preloaded)';
 COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
 COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need what another session holds (see last_error), counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.backlog_bytes IS 'Bytes that staging takes on disk';
 COMMENT ON COLUMN litellm_spend.status.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.status.duplicates IS 'Records that repeated a request already counted';

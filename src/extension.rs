@@ -6,14 +6,16 @@
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::Once;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::settings;
 
-/// How soon to try again for relations of which another session holds one.
+/// How long a function's caller waits for relations of which another session holds one: far longer than a
+/// truncation takes.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How soon to try again for them.
 const RETRY_MICROS: std::ffi::c_long = 5_000;
 
 const NAME: &CStr = c"litellm_spend";
@@ -34,12 +36,13 @@ pub enum Relation {
 
 /// The names of the relations, in the schema `litellm_spend`, and their kinds. What tells what is pending comes
 /// first.
-const RELATIONS: [(&CStr, u8); 14] = [
+const RELATIONS: [(&CStr, u8); 15] = [
     (c"staging_0", TABLE),
     (c"staging_1", TABLE),
     (c"staging_2", TABLE),
     (c"staging", VIEW),
     (c"fold_cursor", TABLE),
+    (c"postponed", TABLE),
     (c"ledger_0", TABLE),
     (c"ledger_1", TABLE),
     (c"ledger_2", TABLE),
@@ -50,7 +53,7 @@ const RELATIONS: [(&CStr, u8); 14] = [
     (c"new_entities", TABLE),
     (c"ledger", VIEW),
 ];
-const PENDING: usize = SEGMENTS + 2;
+const PENDING: usize = SEGMENTS + 3;
 const TABLE: u8 = pg_sys::RELKIND_RELATION;
 const VIEW: u8 = pg_sys::RELKIND_VIEW;
 
@@ -115,8 +118,8 @@ pub fn lock() -> Lock {
     lock_first(RELATIONS.len(), pg_sys::RowExclusiveLock)
 }
 
-/// Locks all relations for the caller of a function that writes, who waits for `litellm_spend.lock_timeout` at
-/// most: a fold may be truncating a segment.
+/// Locks all relations for the caller of a function that writes, who waits for a second at most: a fold may be
+/// truncating a segment.
 ///
 /// # Errors
 /// Another session holds one of them all the while, or the extension was dropped.
@@ -133,7 +136,7 @@ pub fn lock_pending() -> Result<()> {
 }
 
 fn patiently(lock: impl Fn() -> Lock) -> Result<()> {
-    let deadline = Instant::now() + settings::lock_timeout();
+    let deadline = Instant::now() + PATIENCE;
     loop {
         match lock() {
             Lock::Taken => return Ok(()),

@@ -22,7 +22,17 @@ pub struct Failure {
 impl Failure {
     /// Whose fault it may be.
     pub fn blame(&self) -> Blame {
-        blame::of(&self.sqlstate, self.names_constraint)
+        blame::of(&self.sqlstate)
+    }
+
+    /// Whether it waited for a lock in vain.
+    pub fn is_lock(&self) -> bool {
+        self.blame() == Blame::Lock
+    }
+
+    /// Whether there is no partition for a row, which violates a check that has no name.
+    pub fn is_missing_partition(&self) -> bool {
+        self.code == PgSqlErrorCode::ERRCODE_CHECK_VIOLATION && !self.names_constraint
     }
 
     /// The same with an advice, where Postgres gives none, on a right that was missing: what a fold runs on a

@@ -7,7 +7,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::fold::pending;
+use crate::fold::{pending, postponed};
 use crate::worker::{board, transaction};
 use crate::{extension, session};
 
@@ -42,6 +42,7 @@ fn wait_until_folded(timeout: Interval) -> Result<bool> {
             return Ok(true);
         }
         if Instant::now() >= deadline {
+            tell_what_is_waited_for();
             return Ok(false);
         }
         board::request_fold(database);
@@ -98,7 +99,13 @@ fn own_table_lock() -> Result<Option<String>> {
 
 /// Whether no row that `asked` sees is left, as the cursor is at this moment.
 fn is_folded(asked: &Snapshot) -> Result<bool> {
-    transaction::with_latest_snapshot(|| Ok(!pending::exists_for(asked)?))
+    transaction::with_latest_snapshot(|| Ok(!pending::exists_for(asked)? && !postponed::exists_for(asked)?))
+}
+
+fn tell_what_is_waited_for() {
+    if let Some(error) = board::state_of_this_database().last_error {
+        notice!("litellm_spend.flush() ran out of time: {error}");
+    }
 }
 
 /// Sleeps, but lets a cancel or a shutdown through.

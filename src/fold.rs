@@ -1,23 +1,29 @@
 //! The fold: one transaction that counts staged rows in every target and marks them consumed (invariants 1
-//! and 2). Cursor, how much to count (`batches`), reading (`batch`), counting (`count`, in parts where a record
-//! fails: `isolation`), cursor.
+//! and 2). Cursor, how much to count (`batches`), reading (`batch`), counting (`count`), cursor. What becomes of a
+//! record that fails is decided in `isolation`, of one that needs what another session holds in `held`.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use std::time::Duration;
+
+use batches::{Outcome, Source};
+
 use crate::error::Result;
-use crate::{extension, plans, session};
+use crate::{extension, plans, session, settings, subtransaction};
 
 pub mod adoption;
 mod batch;
 mod batches;
 mod budget;
+mod contention;
 mod count;
 mod counted_days;
 mod cursor;
 mod daily;
 mod entities;
 mod guard;
+pub mod held;
 mod identity;
 mod isolation;
 mod ledger;
@@ -28,6 +34,7 @@ mod null_keys;
 mod owner;
 mod patience;
 pub mod pending;
+pub mod postponed;
 mod probe;
 mod relation;
 mod rollups;
@@ -70,8 +77,9 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-/// Folds every row that is committed now, in the caller's session; returns how many staged rows it
-/// consumed. Works without the preload line and beside a running worker.
+/// Folds what is committed now, in the caller's session, up to a bound; returns how many staged rows it consumed,
+/// 0 if nothing is left but rows that need what other sessions hold. Works without the preload line and beside a
+/// running worker.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn fold() -> std::result::Result<i64, ErrorReport> {
@@ -81,26 +89,42 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
         version::check()?;
         // A window that was open before ends at a snapshot older than this call.
         let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;
+        postponed::begin_pass();
+        held::make_due();
         let mut rows = 0;
-        loop {
-            let folded = fold_once(Patience::Long)?;
+        while !(rows > 0 && is_enough(rows)) {
+            let folded = match retry_postponed(Patience::Long)? {
+                Some(folded) => folded,
+                None => fold_once(Patience::Long)?,
+            };
             rows += folded.rows;
             if !folded.more && !std::mem::take(&mut window_is_old) {
-                rotate()?;
-                return Ok(rows);
+                break;
             }
         }
+        rotate()?;
+        Ok(rows)
     })?;
     Ok(i64::try_from(rows).unwrap_or(i64::MAX))
+}
+
+/// Whether one call of `fold()` has done enough: its transaction locks each row that it has changed, and many
+/// subtransactions slow every session of the server down.
+fn is_enough(rows: usize) -> bool {
+    const MOST_SUBTRANSACTIONS: usize = 8;
+    rows >= settings::fold_rows() || subtransaction::begun() >= MOST_SUBTRANSACTIONS
 }
 
 /// Folds in the running transaction, which must be READ COMMITTED, under `session::pinned`.
 pub fn fold_once(patience: Patience) -> Result<Folded> {
     version::check()?;
+    let mut cursor = Spi::connect_mut(cursor::Cursor::lock)?;
+    Spi::connect_mut(|client| cursor.open_window(client))?;
+    let (consumed, tally) = match batches::count(&Source::Staging(&cursor), patience)? {
+        Outcome::Counted(consumed, tally) => (consumed, tally),
+        Outcome::TryAgain => return Ok(Folded { rows: 0, more: true }),
+    };
     Spi::connect_mut(|client| {
-        let mut cursor = cursor::Cursor::lock(client)?;
-        cursor.open_window(client)?;
-        let (consumed, tally) = batches::count(&cursor, patience)?;
         if consumed.rows == 0 {
             cursor.close_window(client)?;
             return Ok(Folded::default());
@@ -109,4 +133,43 @@ pub fn fold_once(patience: Patience) -> Result<Folded> {
         cursor.advance(client, &consumed, &tally)?;
         Ok(Folded { rows: consumed.rows, more: !consumed.is_last })
     })
+}
+
+/// Looks again at rows that other sessions hold, and counts the records that were postponed for them, one batch;
+/// `None` if it is not time.
+pub fn retry_postponed(patience: Patience) -> Result<Option<Folded>> {
+    let exists = postponed::exists()?;
+    if !exists && !held::any() {
+        return Ok(None);
+    }
+    version::check()?;
+    if held::is_due() {
+        let targets = Spi::connect_mut(targets::Targets::lock)?;
+        if held::look_again(&targets)? {
+            batches::widen();
+            postponed::begin_pass();
+        }
+    }
+    let Some(after) = postponed::pass().filter(|_| exists) else { return Ok(None) };
+    let cursor = Spi::connect_mut(cursor::Cursor::lock)?;
+    postponed::learn_what_is_held(after)?;
+    match batches::count(&Source::Postponed(after), patience)? {
+        Outcome::TryAgain => Ok(Some(Folded { rows: 0, more: true })),
+        Outcome::Counted(consumed, tally) => {
+            let counted = consumed.rows - consumed.left_out;
+            if counted > 0 {
+                Spi::connect_mut(|client| cursor.add_up(client, &tally))?;
+            }
+            postponed::go_on(consumed.position.filter(|_| !consumed.is_last), counted > 0);
+            Ok(Some(Folded { rows: counted, more: true }))
+        }
+    }
+}
+
+/// How long until something that was postponed, or is held, is looked at again; `None` if nothing is.
+pub fn next_retry() -> Result<Option<Duration>> {
+    if !held::any() && !postponed::exists()? {
+        return Ok(None);
+    }
+    Ok(Some(postponed::next_pass().min(held::next_look().unwrap_or(Duration::MAX))))
 }

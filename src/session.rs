@@ -65,6 +65,18 @@ pub fn pinned<R>(body: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Runs `body`, which waits so long for each lock at most.
+pub fn waiting_at_most<R>(wait: Duration, body: impl FnOnce() -> R) -> R {
+    // SAFETY: the nest level is closed below, or by the transaction's abort.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    let millis = wait.as_millis().max(1);
+    set("lock_timeout", &format!("{millis}ms"), pg_sys::GucAction::GUC_ACTION_SAVE);
+    let result = body();
+    // SAFETY: closes the level opened above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    result
+}
+
 /// How long a fold waits for a row. If another session closes a circle of locks, it looks for one
 /// `deadlock_timeout` later: the fold has given way by then, and nobody but a fold dies of it.
 fn longest_row_wait() -> Duration {

@@ -10,12 +10,15 @@ use crate::{extension, fold, session};
 /// Counting stops here, so that a poll each second stays cheap whatever the backlog.
 const COUNTED_AT_MOST: i64 = 100_000;
 
-/// Committed rows not yet folded (counted up to 100,000), the bytes that staging takes on disk and when
-/// the first of the rows was staged.
+/// Committed rows not yet counted (up to 100,000), the bytes that staging takes on disk, when the first of the rows
+/// was staged, and how many of them are postponed.
 #[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn backlog() -> std::result::Result<
-    TableIterator<'static, (name!(rows, i64), name!(bytes, i64), name!(oldest, Option<TimestampWithTimeZone>))>,
+    TableIterator<
+        'static,
+        (name!(rows, i64), name!(bytes, i64), name!(oldest, Option<TimestampWithTimeZone>), name!(postponed, i64)),
+    >,
     pgrx::pg_sys::panic::ErrorReport,
 > {
     extension::lock_pending()?;
@@ -23,8 +26,10 @@ fn backlog() -> std::result::Result<
     Ok(TableIterator::once(row))
 }
 
-fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>)> {
+fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>, i64)> {
     let (rows, oldest) = if fold::pending::exists()? { fold::pending::count(COUNTED_AT_MOST)? } else { (0, None) };
+    let (postponed, oldest_postponed) = fold::postponed::count(COUNTED_AT_MOST)?;
+    let oldest = oldest.into_iter().chain(oldest_postponed).min();
     let bytes = Spi::connect(|client| {
         client
             .select(
@@ -37,7 +42,7 @@ fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>)> {
             .first()
             .get::<i64>(1)
     })?;
-    Ok((rows, bytes.unwrap_or(0), oldest))
+    Ok((rows + postponed, bytes.unwrap_or(0), oldest, postponed))
 }
 
 /// This database's worker: whether one can run, what it does, and why its last fold failed.

@@ -1,5 +1,7 @@
 //! A part of a transaction that may fail by itself.
 
+use std::cell::Cell;
+
 use pgrx::pg_sys;
 
 use crate::error::Result;
@@ -15,6 +17,22 @@ pub fn rehearse<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, F
     run(body, false)
 }
 
+thread_local! {
+    static BEGUN: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// How many of them the running transaction has begun. From 64 on, kept or not, every snapshot of the server has to
+/// look in pg_subtrans.
+pub fn begun() -> usize {
+    let (transaction, begun) = BEGUN.get();
+    if transaction == this_transaction() { begun } else { 0 }
+}
+
+fn this_transaction() -> u64 {
+    // SAFETY: reads this transaction's own id.
+    unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value
+}
+
 fn run<R>(body: impl FnOnce() -> Result<R>, keep: bool) -> std::result::Result<R, Failure> {
     // SAFETY: as PL/pgSQL does for a block with EXCEPTION; memory context and resource owner are the
     // surrounding transaction's before and after.
@@ -24,6 +42,7 @@ fn run<R>(body: impl FnOnce() -> Result<R>, keep: bool) -> std::result::Result<R
         // Without an id of its own it would pass for one that only reads, and pgrx would read under the
         // snapshot of the surrounding statement, which may be older than the locks that are held by now.
         pg_sys::GetCurrentTransactionId();
+        BEGUN.set((this_transaction(), begun() + 1));
         pg_sys::MemoryContextSwitchTo(saved.0);
         saved
     };

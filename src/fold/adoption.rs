@@ -57,8 +57,10 @@ fn count_foreign(client: &SpiClient) -> Result<i64> {
         .map(|segment| format!("(SELECT origin, xid, seq FROM litellm_spend.staging_{segment} LIMIT {LOOKED_AT})"))
         .collect();
     let query = format!(
-        "SELECT least(pg_catalog.count(*), {LOOKED_AT}) FROM ({}) AS s
-         LEFT JOIN litellm_spend.fold_cursor c USING (origin) WHERE {PENDING}",
+        "SELECT least(pg_catalog.count(*) + (SELECT pg_catalog.count(*) FROM (
+                          SELECT FROM litellm_spend.postponed AS p WHERE p.origin <> $1 LIMIT {LOOKED_AT}) AS p),
+                      {LOOKED_AT})
+         FROM ({}) AS s LEFT JOIN litellm_spend.fold_cursor c USING (origin) WHERE {PENDING}",
         heads.join(" UNION ALL ")
     );
     let found = client.select(&query, Some(1), &[origin::this_database().into()])?;
@@ -108,11 +110,17 @@ fn take_over(client: &mut SpiClient) -> Result<usize> {
                    WHERE s.origin <> $1 GROUP BY s.origin) AS e (origin, xmax)
              ON CONFLICT (origin) DO UPDATE
              SET folded_through = EXCLUDED.folded_through, open_window = NULL, position_xid = NULL, position_seq = NULL
+         ), postponed AS (
+             DELETE FROM litellm_spend.postponed AS p WHERE p.origin <> $1 RETURNING p.staged_at, p.payload
+         ), pending AS (
+             SELECT s.staged_at, s.payload
+             FROM litellm_spend.staging s LEFT JOIN litellm_spend.fold_cursor c USING (origin)
+             WHERE {PENDING}
+             UNION ALL SELECT p.staged_at, p.payload FROM postponed AS p
          )
          INSERT INTO litellm_spend.staging_{segment} (origin, staged_at, seq, payload)
-         SELECT $1, s.staged_at, $2 + (pg_catalog.row_number() OVER () - 1)::pg_catalog.int4, s.payload
-         FROM litellm_spend.staging s LEFT JOIN litellm_spend.fold_cursor c USING (origin)
-         WHERE {PENDING}"
+         SELECT $1, p.staged_at, $2 + (pg_catalog.row_number() OVER () - 1)::pg_catalog.int4, p.payload
+         FROM pending AS p"
     );
     let staged = client.update(&statement, None, &[origin::this_database().into(), first_row.into()])?.len();
     staging::reserve_rows(staged)?;

@@ -28,6 +28,8 @@ pub struct Batch {
 #[derive(Debug, Default)]
 pub struct Consumed {
     pub rows: usize,
+    /// Of these, rows that were not counted, because they need what another session holds.
+    pub left_out: usize,
     /// Of the last row.
     pub position: Option<Position>,
     /// Whether the window holds no more rows.
@@ -43,6 +45,9 @@ impl Consumed {
         self.segments.extend(batch.rows.iter().map(|row| row.segment));
     }
 }
+
+/// Neighbours of a row on each side.
+const NEIGHBOURS: usize = 100;
 
 /// Rows asked for at a time, so that a batch stops soon after it reaches its bound in bytes.
 const CHUNK: usize = 500;
@@ -81,6 +86,24 @@ pub fn read(client: &mut SpiClient, spans: &[Span], rows: usize) -> Result<Batch
         }
     }
     Ok(batch)
+}
+
+/// Rows of this database before and after a row, consumed or not, the nearest first; examples of what is recorded.
+pub fn neighbours(client: &mut SpiClient, (xid, seq): Position) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (comparison, order) in [(">", "ASC"), ("<", "DESC")] {
+        let query = format!(
+            "SELECT s.xid::pg_catalog.text, s.seq, s.segment, s.payload FROM litellm_spend.staging s
+             WHERE s.origin = $1 AND (s.xid, s.seq) {comparison} ($2::pg_catalog.text::pg_catalog.xid8, $3)
+             ORDER BY s.xid {order}, s.seq {order}"
+        );
+        let mut batch = Batch { rows: Vec::new(), is_last: true };
+        let mut room = Room { rows: NEIGHBOURS, bytes: settings::batch_bytes() };
+        let arguments = [origin::this_database().into(), xid.to_string().into(), seq.into()];
+        read_span(client, &query, &arguments, &mut room, &mut batch)?;
+        rows.append(&mut batch.rows);
+    }
+    Ok(rows)
 }
 
 /// What the batch may still hold.

@@ -2,81 +2,218 @@
 //! daily row that a hundred batches add to is then written once and not a hundred times, and no row is locked
 //! before the end. One batch at a time is in memory, and what they add up to is bounded as well.
 //!
-//! A record that fails takes down all that is counted with it; the fold then goes back to one batch, in which
-//! the record is found (`isolation`), and widens again from there.
+//! A fold that fails counts nothing, and the next one reads half as many rows, down to the one that fails by
+//! itself (`isolation`). After a lock that it did not get, it learns which rows are held (`held`) and leaves out
+//! the records that need them (`postponed`).
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use litellm_spend_core::blame::Blame;
+use litellm_spend_core::window::Position;
 use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
 
-use super::batch::{self, Consumed};
+use super::batch::{self, Batch, Consumed, Row};
 use super::count::Count;
 use super::cursor::Cursor;
 use super::patience::Patience;
-use super::{Tally, isolation};
+use super::targets::Targets;
+use super::{Tally, contention, held, isolation, postponed};
 use crate::error::{Error, Result};
-use crate::{settings, subtransaction};
+use crate::failure::Failure;
+use crate::{session, settings, subtransaction};
+
+/// How long a fold waits for each lock while it narrows down which record needs one that somebody holds.
+const SHORT_WAIT: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// How many batches the next fold of this process may count.
-    static WIDTH: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// How many rows the next fold of this process may read.
+    static LIMIT: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// Whether that is for a lock which no row of the last fold explains.
+    static SEEKS_LOCK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Counts what waits behind the cursor, or a part of it.
-pub fn count(cursor: &Cursor, patience: Patience) -> Result<(Consumed, Tally)> {
-    let width = WIDTH.get();
-    if width > 1 {
-        match subtransaction::attempt(|| several(cursor, width, patience)) {
-            Ok(counted) => {
-                WIDTH.set(width.saturating_mul(2));
-                return Ok(counted);
+/// Where rows come from.
+pub enum Source<'c> {
+    /// What waits behind the cursor.
+    Staging(&'c Cursor),
+    /// One batch of `litellm_spend.postponed`, behind this position.
+    Postponed(Position),
+}
+
+/// What became of a fold.
+pub enum Outcome {
+    Counted(Consumed, Tally),
+    /// Nothing was counted: the next fold knows more and may succeed.
+    TryAgain,
+}
+
+/// Counts what a source has, or a part of it.
+pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
+    let targets = Spi::connect_mut(Targets::lock)?;
+    let limit = LIMIT.get();
+    let mut attempt = Attempt::new(source, targets);
+    let outcome = subtransaction::attempt(|| {
+        if SEEKS_LOCK.get() {
+            session::waiting_at_most(SHORT_WAIT, || attempt.run(limit, patience))
+        } else {
+            attempt.run(limit, patience)
+        }
+    });
+    match outcome {
+        Ok(()) => {
+            LIMIT.set(limit.saturating_mul(2));
+            Ok(Outcome::Counted(attempt.consumed, attempt.tally))
+        }
+        Err(failure) => attempt.learn_from(failure),
+    }
+}
+
+/// Ends the search for a bad record or a held lock.
+pub fn widen() {
+    LIMIT.set(usize::MAX);
+    SEEKS_LOCK.set(false);
+}
+
+struct Attempt<'s> {
+    source: &'s Source<'s>,
+    targets: Rc<Targets>,
+    count: Count,
+    /// Rows that were read, also those of a batch that failed.
+    rows_read: usize,
+    /// The row, where only one was to be read.
+    only_row: Option<Row>,
+    consumed: Consumed,
+    tally: Tally,
+}
+
+impl<'s> Attempt<'s> {
+    fn new(source: &'s Source, targets: Rc<Targets>) -> Self {
+        let count = Count::of(targets.clone());
+        Attempt {
+            source,
+            targets,
+            count,
+            rows_read: 0,
+            only_row: None,
+            consumed: Consumed::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    fn run(&mut self, limit: usize, patience: Patience) -> Result<()> {
+        loop {
+            // A connection of its own for each batch, as its memory is given back with it.
+            Spi::connect_mut(|client| self.add_batch(client, limit, patience))?;
+            let totals = self.count.totals();
+            if self.consumed.is_last
+                || self.rows_read >= limit
+                || matches!(self.source, Source::Postponed(_))
+                || patience.ends_at(self.consumed.rows, totals.rows(), totals.bytes())
+            {
+                break;
             }
-            Err(failure) if failure.blame() == Blame::Environment => return Err(Error::Failed(failure.advised())),
-            Err(_) => WIDTH.set(1),
+            pgrx::check_for_interrupts!();
+        }
+        if self.consumed.rows > 0 {
+            Spi::connect_mut(|client| {
+                let begun = Instant::now();
+                self.count.write(client)?;
+                patience.learn(client, self.count.totals().rows(), begun.elapsed())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn add_batch(&mut self, client: &mut SpiClient, limit: usize, patience: Patience) -> Result<()> {
+        let wanted = patience.batch_rows(self.count.totals().rows()).min(limit - self.rows_read);
+        let batch = self.source.read(client, self.consumed.position, wanted)?;
+        self.rows_read += batch.rows.len();
+        self.consumed.add(&batch);
+        let mut rows = batch.rows;
+        if limit == 1 {
+            // Kept before it is counted, for whoever asks why that failed.
+            self.only_row = rows.pop();
+        }
+        let rows = self.only_row.as_ref().map_or(rows.as_slice(), std::slice::from_ref);
+        let (tally, left_out) = self.count.add_rows(client, rows)?;
+        self.source.consume(client, rows, &left_out)?;
+        self.consumed.left_out += left_out.len();
+        self.tally += tally;
+        Ok(())
+    }
+
+    fn learn_from(self, failure: Failure) -> Result<Outcome> {
+        match failure.blame() {
+            Blame::Environment => Err(Error::Failed(failure.advised())),
+            Blame::Lock => self.learn_what_is_held(failure),
+            Blame::Size | Blame::Perhaps if self.narrow() => Ok(Outcome::TryAgain),
+            Blame::Size => Err(Error::Failed(failure)),
+            Blame::Perhaps => self.judge(failure),
         }
     }
-    let (consumed, tally) = one(cursor)?;
-    WIDTH.set(if tally.rejected == 0 { 2 } else { 1 });
-    Ok((consumed, tally))
-}
 
-fn several(cursor: &Cursor, width: usize, patience: Patience) -> Result<(Consumed, Tally)> {
-    let mut count = Spi::connect_mut(Count::begin)?;
-    let (mut consumed, mut tally) = (Consumed::default(), Tally::default());
-    for _ in 0..width {
-        // A connection of its own for each batch, as its memory is given back with it.
-        Spi::connect_mut(|client| {
-            let wanted = patience.batch_rows(count.totals().rows());
-            let batch = batch::read(client, &cursor.spans_after(consumed.position), wanted)?;
-            tally += count.add_rows(client, &batch.rows)?;
-            consumed.add(&batch);
-            Ok::<_, Error>(())
-        })?;
-        let totals = count.totals();
-        if consumed.is_last || patience.ends_at(consumed.rows, totals.rows(), totals.bytes()) {
-            break;
+    /// Halves what the next fold reads; false if this one was to read one row alone.
+    fn narrow(&self) -> bool {
+        if self.only_row.is_some() || self.rows_read == 0 {
+            return false;
         }
-        pgrx::check_for_interrupts!();
+        LIMIT.set((self.rows_read / 2).clamp(1, settings::batch_rows()));
+        true
     }
-    if consumed.rows > 0 {
-        Spi::connect_mut(|client| {
-            let begun = Instant::now();
-            count.write(client)?;
-            patience.learn(client, count.totals().rows(), begun.elapsed())
-        })?;
+
+    fn learn_what_is_held(self, failure: Failure) -> Result<Outcome> {
+        let is_new = held::add(&self.targets, contention::held(&self.targets, &self.count.keys())?)?;
+        if is_new {
+            SEEKS_LOCK.set(false);
+            return Ok(Outcome::TryAgain);
+        }
+        if self.narrow() {
+            SEEKS_LOCK.set(true);
+            return Ok(Outcome::TryAgain);
+        }
+        widen();
+        let Some(row) = &self.only_row else { return Err(Error::Failed(failure)) };
+        let keys = isolation::keys_held_from(&self.targets, row)?;
+        match held::add(&self.targets, keys)? {
+            true => Ok(Outcome::TryAgain),
+            // A lock that no row explains.
+            false => Err(Error::Failed(failure)),
+        }
     }
-    Ok((consumed, tally))
+
+    fn judge(self, failure: Failure) -> Result<Outcome> {
+        let Some(row) = &self.only_row else { return Err(Error::Failed(failure)) };
+        let tally = isolation::judge(&self.targets, row, failure)?;
+        Spi::connect_mut(|client| self.source.consume(client, std::slice::from_ref(row), &[]))?;
+        LIMIT.set(2);
+        Ok(Outcome::Counted(self.consumed, tally))
+    }
 }
 
-/// One batch, in parts where a record fails.
-fn one(cursor: &Cursor) -> Result<(Consumed, Tally)> {
-    Spi::connect_mut(|client| {
-        let batch = batch::read(client, &cursor.spans_after(None), settings::batch_rows())?;
-        let mut consumed = Consumed::default();
-        consumed.add(&batch);
-        let tally = if batch.rows.is_empty() { Tally::default() } else { isolation::count(client, &batch.rows)? };
-        Ok((consumed, tally))
-    })
+impl Source<'_> {
+    fn read(&self, client: &mut SpiClient, after: Option<Position>, rows: usize) -> Result<Batch> {
+        match self {
+            Source::Staging(cursor) => batch::read(client, &cursor.spans_after(after), rows),
+            Source::Postponed(position) => postponed::read(client, after.unwrap_or(*position), rows),
+        }
+    }
+
+    /// Settles what becomes of rows but that the cursor passes them: those at `left_out` are not counted.
+    fn consume(&self, client: &mut SpiClient, rows: &[Row], left_out: &[usize]) -> Result<()> {
+        match self {
+            Source::Staging(_) => {
+                let kept: Vec<&Row> = left_out.iter().map(|at| &rows[*at]).collect();
+                postponed::keep(client, &kept, rows.len())
+            }
+            Source::Postponed(_) => {
+                let mut left_out = left_out.iter().copied().peekable();
+                let is_counted = |(at, _): &(usize, &Row)| left_out.next_if_eq(at).is_none();
+                let counted: Vec<&Row> = rows.iter().enumerate().filter(is_counted).map(|(_, row)| row).collect();
+                postponed::drop_rows(client, &counted)
+            }
+        }
+    }
 }

@@ -4,29 +4,23 @@
 use std::rc::Rc;
 
 use litellm_spend_core::aggregate::Totals;
-use litellm_spend_core::daily::DailyKind;
 use litellm_spend_core::dedupe::Groups;
+use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::error::RecordError;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb as jsonb_format;
 use litellm_spend_core::record::SpendRecord;
+use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::batch::Row;
+use super::contention::{self, Key};
 use super::counted_days::CountedDays;
 use super::targets::{Role, Targets};
 use super::windows::Windows;
-use super::{Tally, daily, entities, identity, memory, rollups, tool_index};
+use super::{Tally, daily, entities, held, identity, members, memory, rollups, tool_index};
 use crate::error::{Error, Result};
 use crate::{failpoint, record, settings};
-
-/// Counts staged rows from beginning to end.
-pub fn rows(client: &mut SpiClient, rows: &[Row]) -> Result<Tally> {
-    let mut count = Count::begin(client)?;
-    let tally = count.add_rows(client, rows)?;
-    count.write(client)?;
-    Ok(tally)
-}
 
 /// The document of a staged row, unless it is damaged.
 pub fn document(row: &Row) -> Option<Json<'_>> {
@@ -43,23 +37,22 @@ pub struct Count {
 }
 
 impl Count {
-    /// Locks the targets' shapes.
-    pub fn begin(client: &mut SpiClient) -> Result<Self> {
-        Ok(Self::of(Targets::lock(client)?))
-    }
-
     pub fn of(targets: Rc<Targets>) -> Self {
         let totals = Totals::new(|kind| targets.daily_shape(kind));
         Count { targets, totals, windows: Windows::default(), days: CountedDays::default() }
     }
 
-    /// Counts staged rows; one that holds no record is rejected.
-    pub fn add_rows(&mut self, client: &mut SpiClient, rows: &[Row]) -> Result<Tally> {
+    /// Counts staged rows; one that holds no record is rejected, and one that needs what another session holds is
+    /// left out. Returns these too, by their index.
+    pub fn add_rows(&mut self, client: &mut SpiClient, rows: &[Row]) -> Result<(Tally, Vec<usize>)> {
         let mut rejected = 0;
-        let mut decoded = Vec::with_capacity(rows.len());
-        for row in rows {
+        let (mut decoded, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        for (at, row) in rows.iter().enumerate() {
             match document(row).as_ref().ok_or(RecordError::Damaged).and_then(SpendRecord::decode) {
-                Ok(record) => decoded.push(record),
+                Ok(record) => {
+                    decoded.push(record);
+                    places.push(at);
+                }
                 Err(error) => {
                     rejected += 1;
                     record::reject(&Error::Record { error, index: None }, Some(&row.payload))?;
@@ -67,7 +60,21 @@ impl Count {
             }
         }
         identity::resolve(client, &self.targets, &mut decoded)?;
-        Ok(Tally { rejected, ..self.add(client, decoded)? })
+        let needs_held = held::needed_by(&self.targets, &decoded);
+        let left_out = places.into_iter().zip(&needs_held).filter(|(_, left)| **left).map(|(at, _)| at).collect();
+        let mut needs_held = needs_held.into_iter();
+        decoded.retain(|_| needs_held.next() == Some(false));
+        Ok((Tally { rejected, ..self.add(client, decoded)? }, left_out))
+    }
+
+    /// Adds rows up as `add_rows` does, and writes nothing.
+    pub fn sum_up(&mut self, client: &mut SpiClient, rows: &[Row]) -> Result<()> {
+        let documents: Vec<_> = rows.iter().filter_map(document).collect();
+        let mut decoded: Vec<_> = documents.iter().filter_map(|json| SpendRecord::decode(json).ok()).collect();
+        identity::resolve(client, &self.targets, &mut decoded)?;
+        self.windows.read(client, &self.targets, &decoded)?;
+        decoded.iter().for_each(|record| self.totals.add(record));
+        Ok(())
     }
 
     /// Counts records whose identity is resolved.
@@ -97,27 +104,51 @@ impl Count {
         &self.totals
     }
 
+    /// The rows of targets that `write` changes, as far as they are known.
+    pub fn keys(&self) -> Vec<Key> {
+        contention::keys(&self.targets, &self.totals, &self.windows)
+    }
+
+    /// Those that `write` cannot create or change for other sessions, where `contention::held` finds none.
+    pub fn keys_held_by_creation(&self) -> Result<Vec<Key>> {
+        contention::held_by_creation(&self.targets, &self.totals, &self.windows, |role| {
+            Spi::connect_mut(|client| self.write_target(client, role))
+        })
+    }
+
     /// Writes what is counted to every target but the log, in LiteLLM's order of tables (invariant 8).
     pub fn write(&self, client: &mut SpiClient) -> Result<()> {
-        let (targets, totals) = (&self.targets, &self.totals);
-        entities::write_all(client, targets, totals)?;
-        for kind in DailyKind::ALL {
-            if let Some(target) = targets.get(Role::Daily(kind)) {
-                daily::write(client, kind, target, &totals.daily(kind))?;
+        let members = self.totals.entities(EntityKind::TeamMember);
+        let new_members = members::lock_rosters(client, &self.targets, &members)?;
+        for role in Role::all() {
+            match role {
+                Role::Entity(EntityKind::TeamMember) => {
+                    members::write(client, &self.targets, &members, &new_members)?;
+                }
+                role => self.write_target(client, role)?,
             }
         }
-        self.windows.write(client, targets, totals)?;
-        if settings::write_spend_logs()
-            && let Some(target) = targets.get(Role::ToolSpend)
-        {
-            rollups::write_tool_spend(client, target, &totals.tool_spend())?;
-        }
-        if let Some(target) = targets.get(Role::ModelUsage) {
-            rollups::write_model_usage(client, target, &totals.model_usage())?;
-        }
-        if let Some(target) = targets.get(Role::RequestErrors) {
-            rollups::write_request_errors(client, target, &totals.request_errors())?;
-        }
         self.days.write(client)
+    }
+
+    fn write_target(&self, client: &mut SpiClient, role: Role) -> Result<()> {
+        let (targets, totals) = (&*self.targets, &self.totals);
+        let Some(target) = targets.get(role) else { return Ok(()) };
+        match role {
+            Role::Entity(EntityKind::TeamMember) => {
+                let members = totals.entities(EntityKind::TeamMember);
+                let new_members = members::lock_rosters(client, targets, &members)?;
+                members::write(client, targets, &members, &new_members)
+            }
+            Role::Entity(kind) => entities::write(client, targets, kind, target, &totals.entities(kind)),
+            Role::Daily(kind) => daily::write(client, kind, target, &totals.daily(kind)),
+            Role::WindowSpend => self.windows.write(client, targets, totals),
+            Role::ModelUsage => rollups::write_model_usage(client, target, &totals.model_usage()),
+            Role::ToolSpend if settings::write_spend_logs() => {
+                rollups::write_tool_spend(client, target, &totals.tool_spend())
+            }
+            Role::RequestErrors => rollups::write_request_errors(client, target, &totals.request_errors()),
+            Role::Log | Role::ToolIndex | Role::ToolSpend | Role::Budget | Role::DeprecatedKeys => Ok(()),
+        }
     }
 }

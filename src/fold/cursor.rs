@@ -97,6 +97,26 @@ impl Cursor {
         Ok(())
     }
 
+    /// Adds up the totals of rows that the cursor has passed before.
+    pub fn add_up(&self, client: &mut SpiClient, tally: &Tally) -> Result<()> {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        plans::run(
+            client,
+            "UPDATE litellm_spend.fold_cursor
+             SET folded = folded + $2, duplicates = duplicates + $3, reused_ids = reused_ids + $4,
+                 rejected = rejected + $5, last_fold_at = pg_catalog.clock_timestamp()
+             WHERE origin = $1",
+            &[
+                origin::this_database().into(),
+                count(tally.folded).into(),
+                count(tally.duplicates).into(),
+                count(tally.reused_ids).into(),
+                count(tally.rejected).into(),
+            ],
+        )?;
+        Ok(())
+    }
+
     /// Closes a window that holds no rows.
     pub fn close_window(mut self, client: &mut SpiClient) -> Result<()> {
         self.finish_window();

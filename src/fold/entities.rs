@@ -4,16 +4,15 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
 use litellm_spend_core::sum::Sum;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
 
 use super::rows::{self, Type, Value};
-use super::targets::{Role, Target, Targets};
+use super::targets::{Target, Targets};
 use super::upsert::NOW;
-use super::{budget, members, owner, plans};
+use super::{budget, owner, plans};
 use crate::error::Result;
 use crate::settings;
 
@@ -37,28 +36,17 @@ pub fn columns(kind: EntityKind) -> Vec<&'static str> {
     kind.key_columns().iter().chain(&["spend"]).chain(optional).copied().collect()
 }
 
-/// Writes the spend of every kind of entity, in LiteLLM's order of tables.
-pub fn write_all(client: &mut SpiClient, targets: &Targets, totals: &Totals) -> Result<()> {
-    let new_members = members::lock_rosters(client, targets, &totals.entities(EntityKind::TeamMember))?;
-    for kind in EntityKind::ALL {
-        let spend = &totals.entities(kind);
-        match targets.get(Role::Entity(kind)) {
-            Some(_) if spend.is_empty() => {}
-            Some(target) if kind == EntityKind::TeamMember => members::write(client, target, spend, &new_members)?,
-            Some(target) => write(client, targets, kind, target, spend)?,
-            None => {}
-        }
-    }
-    Ok(())
-}
-
-fn write(
+/// Writes the spend of one kind of entity but team members.
+pub fn write(
     client: &mut SpiClient,
     targets: &Targets,
     kind: EntityKind,
     target: &Target,
     spend: &EntitySpend,
 ) -> Result<()> {
+    if spend.is_empty() {
+        return Ok(());
+    }
     let makes_rows = makes_rows(kind, target);
     let missing = if makes_rows { Missing::find(client, kind, target, spend)? } else { Missing::none() };
     let updated = if missing.admitted.is_empty() {

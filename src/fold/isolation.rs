@@ -1,93 +1,89 @@
-//! One poison record costs one record, and a broken environment costs none (invariant 7). Rows that fail
-//! together are counted in halves, each in a subtransaction of its own, until the rows are found that
-//! fail by themselves, beside all that was counted before them. Such a row is rejected only if a record
-//! that is known to be good can take its way (`probe`) and if few of the batch are like it; otherwise the
-//! whole fold fails, to be tried again, and nothing is rejected.
+//! One poison record costs one record, and a broken environment costs none (invariant 7). A row that fails by
+//! itself is rejected only if a record that is known to be good can take its way (`probe`); otherwise the whole fold
+//! fails, to be tried again, and nothing is rejected.
 
-use litellm_spend_core::blame::{Blame, most_rejected};
-use pgrx::spi::SpiClient;
+use std::rc::Rc;
 
-use super::batch::Row;
-use super::{Tally, count, probe};
+use litellm_spend_core::blame::Blame;
+use litellm_spend_core::dedupe::Groups;
+use litellm_spend_core::record::SpendRecord;
+use pgrx::prelude::*;
+
+use super::batch::{self, Row};
+use super::contention::Key;
+use super::count::{self, Count};
+use super::targets::{Role, Targets};
+use super::{Tally, memory, probe};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::{record, subtransaction};
+use crate::{record, session, subtransaction};
 
-/// Counts a batch. Fails if the environment does, or if it is not shown that it does not.
-pub fn count(client: &mut SpiClient, rows: &[Row]) -> Result<Tally> {
-    let mut isolation = Isolation { batch: rows.len(), ..Isolation::default() };
-    isolation.count(client, rows)?;
-    isolation.reject_suspects(client)
-}
+/// How long one record waits for a lock that may be held from it.
+const WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Counts rows in a subtransaction. The outer error is the environment's, the inner one is that of the rows.
-fn attempt(client: &mut SpiClient, rows: &[Row]) -> Result<std::result::Result<Tally, Failure>> {
-    match subtransaction::attempt(|| count::rows(client, rows)) {
-        Err(failure) if failure.blame() == Blame::Environment => Err(Error::Failed(failure.advised())),
-        counted => Ok(counted),
+/// Rejects a row that fails by itself, or counts it after all. Fails if it is not shown that the row is bad.
+pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally> {
+    let is_bad = Spi::connect_mut(|client| {
+        let neighbours = batch::neighbours(client, row.position)?;
+        probe::vouches(client, targets, row, &failure, &neighbours)
+    })?;
+    if !is_bad && failure.is_missing_partition() {
+        return Err(Error::Failed(failure));
     }
-}
-
-#[derive(Default)]
-struct Isolation<'r> {
-    /// Rows of the batch.
-    batch: usize,
-    tally: Tally,
-    /// Rows that were counted while others failed.
-    good: Vec<&'r Row>,
-    /// Rows that fail by themselves.
-    suspects: Vec<(&'r Row, Failure)>,
-}
-
-impl<'r> Isolation<'r> {
-    fn count(&mut self, client: &mut SpiClient, rows: &'r [Row]) -> Result<()> {
-        match attempt(client, rows)? {
-            Ok(tally) => {
-                self.tally += tally;
-                self.good.extend(rows);
-                Ok(())
-            }
-            Err(failure) => match rows {
-                [row] => self.suspect(row, failure),
-                _ => {
-                    let (first, second) = rows.split_at(rows.len() / 2);
-                    self.count(client, first)?;
-                    self.count(client, second)
-                }
-            },
+    if !is_bad {
+        let hint = "Mend what refuses the record: a record that is known to be good fails too, so it is not the record \
+                    that is bad. Nothing is rejected or lost meanwhile.";
+        return Err(Error::Failed(failure.with_hint(hint)));
+    }
+    // Once more: what refused it may have been repaired between its failure and the probe.
+    match subtransaction::attempt(|| count_alone(targets, row)) {
+        Ok(tally) => Ok(tally),
+        Err(failure) if failure.blame() != Blame::Perhaps => Err(Error::Failed(failure.advised())),
+        Err(failure) => {
+            record::reject(&Error::Failed(failure), Some(&row.payload))?;
+            Ok(Tally { rejected: 1, ..Tally::default() })
         }
     }
+}
 
-    fn suspect(&mut self, row: &'r Row, failure: Failure) -> Result<()> {
-        self.suspects.push((row, failure.clone()));
-        let most = most_rejected(self.batch);
-        if self.suspects.len() <= most {
-            return Ok(());
-        }
-        let hint = format!(
-            "More than {most} of {} records fail like this, so it is not the records that are bad: mend what refuses \
-             them; nothing is rejected or lost meanwhile.",
-            self.batch
-        );
-        Err(Error::Failed(failure.with_hint(hint)))
+fn count_alone(targets: &Rc<Targets>, row: &Row) -> Result<Tally> {
+    let mut count = Count::of(targets.clone());
+    Spi::connect_mut(|client| {
+        let (tally, _) = count.add_rows(client, std::slice::from_ref(row))?;
+        count.write(client)?;
+        Ok(tally)
+    })
+}
+
+/// The rows that one record needs and other sessions hold, where none of those that exist is held: rows that another
+/// session is creating, and its own log row.
+pub fn keys_held_from(targets: &Rc<Targets>, row: &Row) -> Result<Vec<Key>> {
+    let mut count = Count::of(targets.clone());
+    Spi::connect_mut(|client| count.sum_up(client, std::slice::from_ref(row)))?;
+    let held = count.keys_held_by_creation()?;
+    if !held.is_empty() {
+        return Ok(held);
     }
+    let Some(document) = count::document(row) else { return Ok(Vec::new()) };
+    let Ok(record) = SpendRecord::decode(&document) else { return Ok(Vec::new()) };
+    let id = record.request_id.clone().into_owned();
+    // Another id with the same start goes to the same partition: if that waits too it is the table that is held.
+    let other = probe::under_another_id(&record);
+    if waits_for_log(targets, record)? && !waits_for_log(targets, other)? {
+        return Ok(vec![Key { role: Role::Log, parts: vec![id] }]);
+    }
+    Ok(Vec::new())
+}
 
-    fn reject_suspects(mut self, client: &mut SpiClient) -> Result<Tally> {
-        for (row, failure) in self.suspects {
-            if !probe::vouches(client, row, &self.good)? {
-                let hint = "A record that is known to be good fails too, so it is not the record that is bad: mend what \
-                            refuses it; nothing is rejected or lost meanwhile.";
-                return Err(Error::Failed(failure.with_hint(hint)));
-            }
-            // Once more: what refused it may have been repaired between its failure and the probe.
-            match attempt(client, std::slice::from_ref(row))? {
-                Ok(tally) => self.tally += tally,
-                Err(failure) => {
-                    record::reject(&Error::Failed(failure), Some(&row.payload))?;
-                    self.tally.rejected += 1;
-                }
-            }
-        }
-        Ok(self.tally)
+fn waits_for_log(targets: &Targets, record: SpendRecord) -> Result<bool> {
+    let logged = subtransaction::rehearse(|| {
+        session::waiting_at_most(WAIT, || {
+            Spi::connect_mut(|client| memory::admit(client, targets, Groups::new(vec![record])).map(|_| ()))
+        })
+    });
+    match logged {
+        Ok(()) => Ok(false),
+        Err(failure) if failure.blame() == Blame::Lock => Ok(true),
+        Err(failure) => Err(Error::Failed(failure)),
     }
 }

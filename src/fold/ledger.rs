@@ -13,7 +13,7 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::rows::{self, Type, Value};
-use super::{plans, relation};
+use super::{plans, postponed, relation};
 use crate::error::Result;
 use crate::extension::{self, Relation};
 use crate::{origin, settings};
@@ -47,7 +47,8 @@ impl Ledger {
         }
         let (current, next_is_due) = read_rotation(client)?;
         let next = (current + 1) % COUNT;
-        let moves_on = next_is_due && make_empty(client, next)?;
+        // While a record is postponed nothing is forgotten: a repetition of it may count meanwhile.
+        let moves_on = next_is_due && !postponed::exists()? && make_empty(client, next)?;
         if moves_on {
             plans::run(
                 client,

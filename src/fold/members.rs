@@ -3,45 +3,103 @@
 //! users, so the fold takes it before it locks any row (invariant 8). Only teams with a row to make are
 //! locked, so that a batch of many teams does not fill the lock table.
 
+use std::collections::HashSet;
+
 use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
+use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
+use super::contention::Key;
 use super::entities::{self, Ids};
 use super::targets::{Role, Target, Targets};
 use super::{owner, plans};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const KIND: EntityKind = EntityKind::TeamMember;
 
+/// Teams that one fold locks at most: the server's table of locks is everybody's (`max_locks_per_transaction`).
+const MOST_LOCKED: usize = 1_000;
+
 /// Locks the teams of members who have no row and are on the roster, and returns those members.
+///
+/// # Errors
+/// They are too many for one fold.
 pub fn lock_rosters(client: &mut SpiClient, targets: &Targets, spend: &EntitySpend) -> Result<Ids> {
     let (Some(target), Some(teams)) = (targets.get(Role::Entity(KIND)), targets.get(Role::Entity(EntityKind::Team)))
     else {
         return Ok(Ids::new());
     };
-    let makes_rows = teams.table.has("members_with_roles") && entities::obstacle(KIND, &target.table).is_none();
-    if spend.is_empty() || !makes_rows {
+    if spend.is_empty() {
         return Ok(Ids::new());
     }
-    let existing = entities::existing(client, KIND, target, spend.keys())?;
-    let missing = || spend.keys().filter(|id| !entities::is_among(&existing, id));
-    let listed = on_roster(client, teams, missing())?;
-    if listed.is_empty() {
-        return Ok(listed);
+    let lacking = lacking(client, target, teams, spend.keys())?;
+    if lacking.is_empty() {
+        return Ok(lacking);
     }
-    let candidates = || missing().filter(|id| entities::is_among(&listed, id));
-    lock_teams(client, candidates())?;
+    let mut of_members: Vec<&str> = lacking.iter().map(|(team, _)| team.as_str()).collect();
+    // In byte order.
+    of_members.sort_unstable();
+    of_members.dedup();
+    if of_members.len() > MOST_LOCKED {
+        return Err(Error::refused(
+            PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+            format!("members of {} teams are new, more than one fold locks", of_members.len()),
+            "A smaller fold follows by itself.",
+        ));
+    }
+    for team in of_members {
+        lock_team(client, team)?;
+    }
     // Somebody may have left the team before it was locked.
-    on_roster(client, teams, candidates())
+    on_roster(client, teams, spend.keys().filter(|id| entities::is_among(&lacking, id)))
 }
 
 /// Writes the spend of team members; makes the rows of those in `to_make`.
-pub fn write(client: &mut SpiClient, target: &Target, spend: &EntitySpend, to_make: &Ids) -> Result<()> {
+pub fn write(client: &mut SpiClient, targets: &Targets, spend: &EntitySpend, to_make: &Ids) -> Result<()> {
+    let Some(target) = targets.get(Role::Entity(KIND)).filter(|_| !spend.is_empty()) else { return Ok(()) };
     owner::act_as(client, target.table.owner, |client| {
         let updated = entities::update(client, KIND, target, spend)?;
         let made = spend.iter().filter(|(id, _)| entities::is_among(to_make, id) && !entities::is_among(&updated, id));
         entities::create(KIND, target, made)
     })
+}
+
+/// The members, each a team and a user, whose row a fold would create and whose team's lock another session holds.
+pub fn locked_teams(client: &mut SpiClient, targets: &Targets, keys: &[&Key]) -> Result<HashSet<Vec<String>>> {
+    let (Some(target), Some(teams)) = (targets.get(Role::Entity(KIND)), targets.get(Role::Entity(EntityKind::Team)))
+    else {
+        return Ok(HashSet::new());
+    };
+    let ids: Vec<EntityId> = keys.iter().map(|key| (key.parts[0].as_str(), key.parts[1].as_str())).collect();
+    let mut held = HashSet::new();
+    for (team, user) in lacking(client, target, teams, ids.iter())? {
+        let try_lock = "SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext($1))";
+        if plans::run(client, try_lock, &[team.as_str().into()])?.first().get(1)? == Some(false) {
+            held.insert(vec![team, user]);
+        }
+    }
+    Ok(held)
+}
+
+/// Takes LiteLLM's lock of a team.
+pub fn lock_team(client: &mut SpiClient, team: &str) -> Result<()> {
+    plans::run(client, "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1))", &[team.into()])?;
+    Ok(())
+}
+
+/// Members without a row who are on their team's roster; none where a fold creates no such rows.
+fn lacking<'i, 'a: 'i>(
+    client: &mut SpiClient,
+    target: &Target,
+    teams: &Target,
+    ids: impl Iterator<Item = &'i EntityId<'a>> + Clone,
+) -> Result<Ids> {
+    let makes_rows = teams.table.has("members_with_roles") && entities::obstacle(KIND, &target.table).is_none();
+    if !makes_rows {
+        return Ok(Ids::new());
+    }
+    let existing = entities::existing(client, KIND, target, ids.clone())?;
+    on_roster(client, teams, ids.filter(|id| !entities::is_among(&existing, id)))
 }
 
 /// Those of `ids` whose team has the user among its `members_with_roles`. Each roster is read once,
@@ -69,14 +127,4 @@ fn on_roster<'i, 'a: 'i>(
     );
     let arguments = entities::id_arguments(keys, ids);
     owner::act_as(client, teams.table.owner, |client| entities::read_ids(client, keys, &query, &arguments))
-}
-
-/// Takes LiteLLM's lock of each team, in byte order.
-fn lock_teams<'i, 'a: 'i>(client: &mut SpiClient, ids: impl Iterator<Item = &'i EntityId<'a>>) -> Result<()> {
-    let mut teams: Vec<&str> = ids.map(|(team, _)| *team).collect();
-    teams.dedup();
-    for team in teams {
-        plans::run(client, "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1))", &[team.into()])?;
-    }
-    Ok(())
 }

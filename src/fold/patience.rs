@@ -56,7 +56,7 @@ impl Patience {
             Patience::Short => {
                 staged >= settings::fold_rows() || rows >= ROWS_OF_WORKER.get() || bytes >= BYTES_OF_WORKER
             }
-            Patience::Long => bytes >= BYTES_OF_CALLER,
+            Patience::Long => staged >= settings::fold_rows() || rows >= MOST || bytes >= BYTES_OF_CALLER,
         }
     }
 

@@ -12,6 +12,7 @@ use litellm_spend_core::blame::Blame;
 use litellm_spend_core::daily::DailyKind;
 use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::json::Json;
+use litellm_spend_core::moment::Moment;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::SpiClient;
 
@@ -21,6 +22,7 @@ use super::targets::{Role, Targets};
 use super::windows::{self, Windows};
 use super::{count, entities, identity};
 use crate::error::{Error, Result};
+use crate::failure::Failure;
 use crate::subtransaction;
 
 /// Good records that are tried before a suspect is given up.
@@ -29,24 +31,31 @@ const NAME: &str = "litellm_spend-probe";
 
 /// Whether the environment takes good records where it refuses the suspect: the suspect's own entities with
 /// the values of a good record; or a good record that reaches all the tables that the suspect reaches, and
-/// the same one with entities that do not exist. `good` are rows that were counted in this transaction.
-pub fn vouches(client: &mut SpiClient, suspect: &Row, good: &[&Row]) -> Result<bool> {
-    let targets = Targets::lock(client)?;
+/// the same one with entities that do not exist. `others` are rows among which good ones are looked for.
+pub fn vouches(
+    client: &mut SpiClient,
+    targets: &Rc<Targets>,
+    suspect: &Row,
+    failure: &Failure,
+    others: &[Row],
+) -> Result<bool> {
     let Some(document) = count::document(suspect) else { return Ok(false) };
-    let Some(suspect) = decoded(client, &targets, &document)? else { return Ok(false) };
-    if passes(client, &targets, &with_identity_of(&suspect, plain(&suspect)))? {
+    let Some(suspect) = decoded(client, targets, &document)? else { return Ok(false) };
+    let may_vouch = |start| !failure.is_missing_partition() || partition_was_due(suspect.start, start);
+    let plain = with_identity_of(&suspect, plain(&suspect));
+    if may_vouch(plain.start) && passes(client, targets, &plain)? {
         return Ok(true);
     }
-    let reached = reach(client, &targets, &suspect)?;
+    let reached = reach(client, targets, &suspect)?;
     let mut tried = 0;
-    for row in good {
+    for row in others {
         let Some(document) = count::document(row) else { continue };
-        let Some(record) = decoded(client, &targets, &document)? else { continue };
-        if !reach(client, &targets, &record)?.is_superset(&reached) {
+        let Some(record) = decoded(client, targets, &document)? else { continue };
+        if !may_vouch(record.start) || !reach(client, targets, &record)?.is_superset(&reached) {
             continue;
         }
-        if passes(client, &targets, &with_identity_of(&suspect, record.clone()))?
-            || (passes(client, &targets, &record)? && passes(client, &targets, &of_nobody(record))?)
+        if passes(client, targets, &with_identity_of(&suspect, record.clone()))?
+            || (passes(client, targets, &record)? && passes(client, targets, &of_nobody(record))?)
         {
             return Ok(true);
         }
@@ -56,6 +65,23 @@ pub fn vouches(client: &mut SpiClient, suspect: &Row, good: &[&Row]) -> Result<b
         }
     }
     Ok(false)
+}
+
+/// Whether a start for which there is no partition is that record's fault, if there is one for another start: that
+/// one is later, so partitions were made beyond it, or no partition can be expected of such a future. Otherwise the
+/// partition of today may be what is missing.
+fn partition_was_due(start: Moment, other: Moment) -> bool {
+    const DAY_MILLIS: i64 = 86_400_000;
+    start < other || start.millis_since(windows::now()) > DAY_MILLIS
+}
+
+/// The record as another request.
+pub fn under_another_id<'a>(record: &SpendRecord<'a>) -> SpendRecord<'a> {
+    SpendRecord {
+        request_id: Cow::Owned(format!("{NAME}-{}", std::process::id())),
+        litellm_call_id: None,
+        ..record.clone()
+    }
 }
 
 fn decoded<'a>(client: &mut SpiClient, targets: &Targets, document: &'a Json<'a>) -> Result<Option<SpendRecord<'a>>> {
@@ -82,7 +108,7 @@ fn passes(client: &mut SpiClient, targets: &Rc<Targets>, record: &SpendRecord) -
     });
     match rehearsal {
         Ok(passed) => Ok(passed),
-        Err(failure) if failure.blame() == Blame::Environment => Err(Error::Failed(failure)),
+        Err(failure) if matches!(failure.blame(), Blame::Environment | Blame::Lock) => Err(Error::Failed(failure)),
         Err(_) => Ok(false),
     }
 }

@@ -65,14 +65,18 @@ pub fn model_usage_values<'n>(rows: &ModelUsageRows<'n>) -> Vec<Column<'n>> {
 
 /// Adds to `LiteLLM_DailyToolSpend`.
 pub fn write_tool_spend(client: &mut SpiClient, target: &Target, rows: &ToolSpendRows) -> Result<()> {
-    let columns = vec![
+    upsert::write(client, target, tool_spend_values(rows))
+}
+
+/// What a fold has for each column of it.
+pub fn tool_spend_values<'n>(rows: &ToolSpendRows<'n>) -> Vec<Column<'n>> {
+    vec![
         Column::first("date", rows.keys().map(|(date, _)| *date).collect()),
         Column::first("tool_name", rows.keys().map(|(_, tool)| *tool).collect()),
         Column::dollars("spend", rows.values().map(|row| row.spend.value()).collect()),
         Column::count("total_tokens", rows.values().map(|row| row.total_tokens).collect()),
         Column::count("request_count", rows.values().map(|row| row.request_count).collect()),
-    ];
-    upsert::write(client, target, columns)
+    ]
 }
 
 /// Adds to `LiteLLM_DailyRequestErrors`.

@@ -68,6 +68,15 @@ impl Values<'_> {
         }
     }
 
+    fn text_at(&self, row: usize) -> String {
+        match self {
+            Values::Text(values) => values[row].to_owned(),
+            Values::Count(values) => values[row].to_string(),
+            Values::Code(values) => values[row].to_string(),
+            Values::Dollars(values) => values[row].to_string(),
+        }
+    }
+
     fn at(&self, row: usize) -> Value<'_> {
         match self {
             Values::Text(values) => Value::Text(values[row]),
@@ -76,6 +85,14 @@ impl Values<'_> {
             Values::Dollars(values) => Value::Dollars(values[row]),
         }
     }
+}
+
+/// The values of these columns, row by row, as text.
+pub fn keys(names: &[String], columns: &[Column]) -> Vec<Vec<String>> {
+    let count = columns.first().map_or(0, |column| column.values.len());
+    let of_key: Vec<&Column> =
+        names.iter().filter_map(|name| columns.iter().find(|column| column.name == name)).collect();
+    (0..count).map(|row| of_key.iter().map(|column| column.values.text_at(row)).collect()).collect()
 }
 
 pub const NOW: &str = "pg_catalog.timezone('UTC', pg_catalog.now())";

@@ -67,6 +67,11 @@ impl Windows {
         Ok(())
     }
 
+    /// The keys of the rows, in the order of the table's key.
+    pub fn keys(&self) -> Vec<Vec<String>> {
+        self.increments.iter().map(key_of).map(|(of, id, duration)| vec![of, id, duration]).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.increments.is_empty()
     }

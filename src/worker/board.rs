@@ -195,16 +195,17 @@ pub fn take_prepared(database: pg_sys::Oid) -> bool {
     BOARD.exclusive().slot(database).is_some_and(|slot| std::mem::take(&mut slot.prepared))
 }
 
-/// Keeps why a fold failed, cut to a bound; `None` clears it.
-pub fn set_error(database: pg_sys::Oid, error: Option<&str>) {
+/// Keeps why a fold failed, or why records are postponed, cut to a bound; `None` clears it.
+pub fn set_error(database: pg_sys::Oid, error: Option<&str>, is_held: bool) {
     let mut board = BOARD.exclusive();
     let Some(slot) = board.slot(database) else { return };
     slot.set_error(error, now());
+    slot.is_held = is_held;
 }
 
-/// Whether an error of a fold is kept.
-pub fn has_error(database: pg_sys::Oid) -> bool {
-    BOARD.share().slots.iter().any(|slot| slot.database == database && slot.error_at != 0)
+/// Whether the fold is held.
+pub fn is_held(database: pg_sys::Oid) -> bool {
+    BOARD.share().slots.iter().any(|slot| slot.database == database && slot.is_held)
 }
 
 /// Databases that need a worker now, each put off by `retry_micros` in case none comes up. Those that
@@ -280,9 +281,9 @@ pub fn state_of_this_database() -> State {
     state.last_error_at = state.last_error.as_ref().and_then(|_| TimestampWithTimeZone::try_from(slot.error_at).ok());
     state.worker = match (alive, &state.last_error) {
         (false, _) if no_launcher || slot.is_starved() => "starved",
-        (_, Some(_)) => "held",
-        (true, None) => "running",
-        (false, None) => "idle",
+        _ if slot.is_held => "held",
+        (true, _) => "running",
+        (false, _) => "idle",
     };
     state
 }

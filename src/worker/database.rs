@@ -32,8 +32,10 @@ enum Step {
     Busy,
     /// Rows were folded.
     Folded { more: bool },
+    /// Records that were postponed were tried again, or a fold learned why it fails.
+    Retried,
     /// There was nothing to fold.
-    Idle { prepared: bool, truncate_in: Option<Duration> },
+    Idle { prepared: bool, truncate_in: Option<Duration>, retry_in: Option<Duration> },
 }
 
 /// The worker's entry point; the argument is the database's oid.
@@ -69,7 +71,7 @@ unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum)
 
 fn serve(database: pg_sys::Oid) {
     let mut backoff = Backoff::default();
-    let mut last_failure = None;
+    let (mut last_failure, mut told) = (None, None);
     let (begun, mut idle_since) = (Instant::now(), Instant::now());
     loop {
         board::take_wanted(database);
@@ -88,6 +90,7 @@ fn serve(database: pg_sys::Oid) {
             Ok(Step::Folded { more }) => {
                 failpoint::reach("after_commit");
                 recover(database, &mut backoff, &mut last_failure);
+                tell_what_is_held(database, &mut told);
                 idle_since = Instant::now();
                 if (!more || begun.elapsed() >= TURN) && board::give_way(database, Some(0)) {
                     return;
@@ -100,11 +103,17 @@ fn serve(database: pg_sys::Oid) {
                     collect(settings::fold_interval().saturating_sub(fold_begun.elapsed()));
                 }
             }
-            Ok(Step::Idle { prepared, truncate_in }) => {
+            Ok(Step::Retried) => {
+                tell_what_is_held(database, &mut told);
+                signals::wait(Some(Duration::ZERO));
+            }
+            Ok(Step::Idle { prepared, truncate_in, retry_in }) => {
                 recover(database, &mut backoff, &mut last_failure);
+                tell_what_is_held(database, &mut told);
                 let prepared = prepared || board::take_prepared(database);
                 let after_delay = |wait: Duration| if wait.is_zero() { TRUNCATION_RETRY } else { wait };
                 let next_visit = if prepared { Some(PREPARED_POLL) } else { truncate_in.map(after_delay) };
+                let next_visit = next_visit.into_iter().chain(retry_in).min();
                 if board::give_way(database, next_visit.map(micros)) {
                     return;
                 }
@@ -121,7 +130,7 @@ fn serve(database: pg_sys::Oid) {
                 } else {
                     // First, for a wait for a lock may have used up the latch of a commit.
                     if !board::is_wanted(database) {
-                        signals::wait(Some(linger));
+                        signals::wait(Some(linger.min(retry_in.unwrap_or(linger))));
                     }
                     if board::is_wanted(database) {
                         collect(settings::fold_interval());
@@ -173,8 +182,14 @@ fn step() -> Result<Step> {
         Lock::Taken => {}
     }
     session::pinned(|| {
+        if fold::retry_postponed(Patience::Short)?.is_some() {
+            return Ok(Step::Retried);
+        }
         if fold::pending::exists()? {
             let folded = fold::fold_once(Patience::Short)?;
+            if folded.rows == 0 && folded.more {
+                return Ok(Step::Retried);
+            }
             // Here too, because under a steady load there is always something to fold.
             if !folded.more && fold::needs_rotation()? {
                 fold::rotate()?;
@@ -183,12 +198,16 @@ fn step() -> Result<Step> {
             return Ok(Step::Folded { more: folded.more });
         }
         if !fold::version::is_known()? {
-            return Ok(Step::Idle { prepared: false, truncate_in: None });
+            return Ok(Step::Idle { prepared: false, truncate_in: None, retry_in: None });
         }
         if fold::needs_rotation()? {
             fold::rotate()?;
         }
-        Ok(Step::Idle { prepared: fold::prepared_transactions_hold_rows()?, truncate_in: fold::next_truncation()? })
+        Ok(Step::Idle {
+            prepared: fold::prepared_transactions_hold_rows()?,
+            truncate_in: fold::next_truncation()?,
+            retry_in: fold::next_retry()?,
+        })
     })
 }
 
@@ -197,7 +216,7 @@ fn hold(database: pg_sys::Oid, failure: &Failure, last: &mut Option<Failure>) {
         Some(hint) => format!("{} (SQLSTATE {}). {hint}", failure.message, failure.sqlstate),
         None => format!("{} (SQLSTATE {})", failure.message, failure.sqlstate),
     };
-    board::set_error(database, Some(&text));
+    board::set_error(database, Some(&text), true);
     // The same failure is logged once, not at every retry.
     if last.as_ref() != Some(failure) {
         warning!("litellm_spend holds the fold and tries again: {text}");
@@ -207,10 +226,24 @@ fn hold(database: pg_sys::Oid, failure: &Failure, last: &mut Option<Failure>) {
 
 fn recover(database: pg_sys::Oid, backoff: &mut Backoff, last: &mut Option<Failure>) {
     // The error may be that of a worker that was terminated while it held the fold.
-    if backoff.is_failing() || board::has_error(database) {
+    if backoff.is_failing() || board::is_held(database) {
         backoff.succeed();
-        board::set_error(database, None);
+        board::set_error(database, None, false);
         *last = None;
         log!("litellm_spend folds again");
     }
+}
+
+/// Shows what records were postponed for, which holds no others up.
+fn tell_what_is_held(database: pg_sys::Oid, told: &mut Option<String>) {
+    let held = fold::held::description();
+    if *told == held {
+        return;
+    }
+    let text = held.as_ref().map(|held| format!("{held}; the records that need them are postponed (SQLSTATE 55P03)"));
+    board::set_error(database, text.as_deref(), false);
+    if let (None, Some(text)) = (&told, &text) {
+        log!("litellm_spend: {text}");
+    }
+    *told = held;
 }

@@ -55,6 +55,9 @@ class Database:
     def fold(self) -> int:
         return self.value("SELECT litellm_spend.fold()")
 
+    def fold_all(self) -> None:
+        self.execute("CALL litellm_spend.fold_all()")
+
     def flush(self, timeout: str = "30 s") -> bool:
         return self.value("SELECT litellm_spend.flush(%s::interval)", timeout)
 

@@ -93,7 +93,7 @@ def test_a_migration_that_closes_a_circle_with_the_fold_lives(database: Database
         migration.execute("UPDATE \"LiteLLM_UserTable\" SET models = '{}' WHERE user_id = 'alice'")
         database.record(spend_record())
         # A fold that waited for longer than deadlock_timeout would not look for a circle again: the migration would.
-        database.wait_for(f"SELECT ({WAITED}) OR last_error ~ 'lock timeout' FROM litellm_spend.status", True)
+        database.wait_for(f"SELECT ({WAITED}) OR last_error ~ 'are locked by' FROM litellm_spend.status", True)
         migration.execute('ALTER TABLE "LiteLLM_TeamTable" ADD COLUMN later text')
     database.wait_folded()
     assert database.value("SELECT spend FROM \"LiteLLM_UserTable\" WHERE user_id = 'alice'") == 0.25
@@ -125,6 +125,6 @@ def test_a_time_limit_for_transactions_ends_no_worker(database: Database) -> Non
     with other_writer(database, "transaction_timeout=0") as proxy:
         proxy.execute("UPDATE \"LiteLLM_EndUserTable\" SET spend = 2 WHERE user_id = 'e1'")
         spend_on(database, "e1")
-        database.wait_for("SELECT last_error ~ 'lock timeout' FROM litellm_spend.status", True)
+        database.wait_for("SELECT last_error ~ 'are locked by' FROM litellm_spend.status", True)
     database.wait_folded()
     assert database.query(END_USERS) == [("e1", 2.25)]

@@ -77,13 +77,23 @@ def test_a_missing_partition_holds_the_fold_which_names_the_days_and_then_catche
     partitioned.record([today, later])
     partitioned.wait_for("SELECT worker FROM litellm_spend.status", "held")
     error = partitioned.status()["last_error"]
-    assert "23514" in error and "for the days from 2026-03-01 to 2026-03-03" in error, error
-    assert counted(partitioned) == 0
+    assert "23514" in error and "for the days from 2026-03-03 to 2026-03-03" in error, error
+    assert counted(partitioned) == 1
     partitioned.execute(MORE_DAYS.format("FOR VALUES FROM ('2026-03-03') TO ('2026-03-04')"))
     partitioned.wait_folded()
     assert_counted(partitioned, [today, later])
     send(partitioned, later)
     assert_counted(partitioned, [today, later])
+
+
+@pytest.mark.parametrize("start", ["1971-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])
+def test_a_start_far_from_every_partition_costs_one_record(partitioned: Database, start: str) -> None:
+    good = spend_records(20)
+    partitioned.record([*good[:10], spend_record(request_id="outlier", startTime=start), *good[10:]])
+    partitioned.wait_folded()
+    assert_counted(partitioned, good)
+    rejected = "SELECT sqlstate, payload ->> 'request_id' FROM litellm_spend.rejected"
+    assert partitioned.query(rejected) == [("23514", "outlier")]
 
 
 def test_fold_tells_its_caller_of_a_missing_partition(partitioned: Database) -> None:

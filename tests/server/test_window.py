@@ -59,7 +59,7 @@ def test_fold_counts_what_is_committed_now_beyond_a_window_that_a_worker_left_op
     assert 0 < counted(database) < len(early)
     assert database.value("SELECT open_window IS NOT NULL FROM litellm_spend.fold_cursor")
     database.record(late)
-    database.fold()
+    database.fold_all()
     assert_counted(database, early + late)
 
 

@@ -31,7 +31,7 @@ impl Role {
             .into_iter()
             .chain(EntityKind::ALL.map(Role::Entity))
             .chain(DailyKind::ALL.map(Role::Daily))
-            .chain([Role::WindowSpend, Role::ModelUsage, Role::ToolSpend, Role::RequestErrors])
+            .chain([Role::WindowSpend, Role::ToolSpend, Role::ModelUsage, Role::RequestErrors])
             .chain([Role::Budget, Role::DeprecatedKeys])
     }
 

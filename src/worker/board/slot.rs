@@ -24,6 +24,8 @@ pub struct Slot {
     pub starts_failed: u32,
     /// The segment that recorders are to use; `None` while that is not known here.
     pub segment: Option<u8>,
+    /// Whether the error holds the fold; otherwise it only postpones some records.
+    pub is_held: bool,
     pub error_at: pg_sys::TimestampTz,
     error_length: usize,
     error: [u8; ERROR_BYTES],
@@ -41,6 +43,7 @@ impl Default for Slot {
             starved_since: 0,
             starts_failed: 0,
             segment: None,
+            is_held: false,
             error_at: 0,
             error_length: 0,
             error: [0; ERROR_BYTES],

@@ -1,0 +1,222 @@
+//! Finds which rows and locks other sessions hold, after a fold has waited for one in vain. Nothing is kept of what
+//! is locked here: each look is taken back, so that a fold waits for rows in LiteLLM's order alone (invariant 8).
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use litellm_spend_core::aggregate::Totals;
+use litellm_spend_core::entity::EntityKind;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiClient, quote_identifier};
+
+use super::rows::{self, Type, Value};
+use super::targets::{Role, Target, Targets};
+use super::windows::Windows;
+use super::{daily, members, owner, plans, rollups, upsert};
+use crate::error::{Error, Result};
+use crate::failure::Failure;
+use crate::{session, subtransaction};
+
+/// How long a fold waits for one row that others lock again and again, and for all of these rows together. A look
+/// that waits for nobody would miss such a row for ever.
+const WAIT_FOR_ONE: Duration = Duration::from_millis(100);
+const WAIT_FOR_ALL: Duration = Duration::from_millis(200);
+/// Sessions named in a message.
+const MOST_NAMED: i64 = 5;
+
+/// A row of a target, or the row that a fold would create.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub role: Role,
+    /// The values of the key's columns, as text.
+    pub parts: Vec<String>,
+}
+
+/// The columns of the key by which a fold finds rows of a target.
+fn key_columns(role: Role, target: &Target) -> Vec<String> {
+    match role {
+        Role::Entity(kind) => kind.key_columns().iter().map(|column| (*column).to_owned()).collect(),
+        Role::WindowSpend => super::windows::KEY.iter().map(|column| (*column).to_owned()).collect(),
+        _ => target.key.iter().flat_map(|key| key.columns.clone()).collect(),
+    }
+}
+
+/// The rows of one target that a fold of `totals` changes.
+pub fn keys_of(role: Role, target: &Target, totals: &Totals, windows: &Windows) -> Vec<Key> {
+    let columns = key_columns(role, target);
+    let parts: Vec<Vec<String>> = match role {
+        Role::Entity(kind) => {
+            let ids = totals.entities(kind);
+            ids.keys()
+                .map(|(id, member)| [*id, *member].iter().take(columns.len()).map(|part| (*part).to_owned()).collect())
+                .collect()
+        }
+        Role::Daily(kind) => upsert::keys(&columns, &daily::values(kind, &totals.daily(kind))),
+        Role::ModelUsage => upsert::keys(&columns, &rollups::model_usage_values(&totals.model_usage())),
+        Role::ToolSpend => upsert::keys(&columns, &rollups::tool_spend_values(&totals.tool_spend())),
+        Role::RequestErrors => upsert::keys(&columns, &rollups::request_errors_values(&totals.request_errors())),
+        Role::WindowSpend => windows.keys(),
+        Role::Log | Role::ToolIndex | Role::Budget | Role::DeprecatedKeys => Vec::new(),
+    };
+    parts.into_iter().map(|parts| Key { role, parts }).collect()
+}
+
+/// The rows of all targets that a fold of `totals` changes.
+pub fn keys(targets: &Targets, totals: &Totals, windows: &Windows) -> Vec<Key> {
+    Role::all()
+        .filter_map(|role| Some((role, targets.get(role)?)))
+        .flat_map(|(role, target)| keys_of(role, target, totals, windows))
+        .collect()
+}
+
+/// Those of `keys` that other sessions hold. A row that is not there is not among them.
+pub fn held(targets: &Targets, keys: &[Key]) -> Result<Vec<Key>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let missed = looked_at(|| missed(targets, keys))?;
+    let deadline = Instant::now() + WAIT_FOR_ALL;
+    let mut held = Vec::new();
+    for key in missed {
+        let left = deadline.saturating_duration_since(Instant::now()).min(WAIT_FOR_ONE);
+        if left.is_zero() || !comes_free(targets, &key, left)? {
+            held.push(key);
+        }
+    }
+    Ok(held)
+}
+
+/// Runs a look and takes its locks back.
+fn looked_at<R>(look: impl FnOnce() -> Result<R>) -> Result<R> {
+    subtransaction::rehearse(look).map_err(Error::Failed)
+}
+
+/// The keys whose rows are there and cannot be locked at this moment.
+fn missed(targets: &Targets, keys: &[Key]) -> Result<Vec<Key>> {
+    let mut missed = Vec::new();
+    for role in Role::all() {
+        let of_role: Vec<&Key> = keys.iter().filter(|key| key.role == role).collect();
+        let Some(target) = targets.get(role).filter(|_| !of_role.is_empty()) else { continue };
+        let there = select(role, target, &of_role, "")?;
+        let free = select(role, target, &of_role, "FOR NO KEY UPDATE OF t SKIP LOCKED")?;
+        missed.extend(there.difference(&free).filter_map(|at| of_role.get(*at)).map(|key| (*key).clone()));
+        if role == Role::Entity(EntityKind::TeamMember) {
+            let teams = Spi::connect_mut(|client| members::locked_teams(client, targets, &of_role))?;
+            missed.extend(of_role.into_iter().filter(|key| teams.contains(&key.parts)).cloned());
+        }
+    }
+    Ok(missed)
+}
+
+/// The indexes of the keys whose rows a query finds.
+fn select(role: Role, target: &Target, keys: &[&Key], locking: &str) -> Result<HashSet<usize>> {
+    let columns = key_columns(role, target);
+    let statement = format!(
+        "SELECT b.n FROM batch AS b JOIN {} AS t ON {} {locking}",
+        target.table.name,
+        columns.iter().map(|column| same(target, column)).collect::<Vec<_>>().join(" AND ")
+    );
+    let types: Vec<(&str, Type)> =
+        std::iter::once(("n", Type::Count)).chain(columns.iter().map(|column| (column.as_str(), Type::Text))).collect();
+    let fill = |rows: &mut rows::Rows| {
+        for (n, key) in (0..).zip(keys) {
+            let parts = key.parts.iter().map(|part| Value::Text(part));
+            rows.push(&std::iter::once(Value::Count(n)).chain(parts).collect::<Vec<_>>());
+        }
+    };
+    Spi::connect_mut(|client| {
+        owner::act_as(client, target.table.owner, |_| {
+            rows::run(&statement, &types, fill, |found| {
+                let mut indexes = HashSet::new();
+                for row in found {
+                    indexes.extend(row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok()));
+                }
+                Ok(indexes)
+            })
+        })
+    })
+}
+
+fn same(target: &Target, column: &str) -> String {
+    let name = quote_identifier(column);
+    match target.table.columns.get(column) {
+        Some(found) if found.type_name != "text" => format!("t.{name} = b.{name}::{}", found.type_name),
+        _ => format!("t.{name} = b.{name}"),
+    }
+}
+
+/// Whether a row can be locked within `wait`.
+fn comes_free(targets: &Targets, key: &Key, wait: Duration) -> Result<bool> {
+    let Some(target) = targets.get(key.role) else { return Ok(true) };
+    let outcome = subtransaction::rehearse(|| {
+        session::waiting_at_most(wait, || {
+            if key.role == Role::Entity(EntityKind::TeamMember) {
+                Spi::connect_mut(|client| members::lock_team(client, &key.parts[0]))?;
+            }
+            select(key.role, target, &[key], "FOR NO KEY UPDATE OF t")
+        })
+    });
+    match outcome {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.is_lock() => Ok(false),
+        Err(failure) => Err(Error::Failed(failure)),
+    }
+}
+
+/// What holds these keys, for people: the tables, and the sessions that have locked rows of them.
+pub fn described(client: &mut SpiClient, targets: &Targets, keys: &HashSet<Key>) -> Result<String> {
+    let mut tables: Vec<(&str, pg_sys::Oid)> = Vec::new();
+    for role in Role::all().filter(|role| keys.iter().any(|key| key.role == *role)) {
+        tables.extend(targets.get(role).map(|target| (target.table.name.as_str(), target.table.oid)));
+    }
+    let teams: Vec<&str> = keys
+        .iter()
+        .filter(|key| key.role == Role::Entity(EntityKind::TeamMember))
+        .filter_map(|key| key.parts.first().map(String::as_str))
+        .collect();
+    let query = "
+        SELECT pg_catalog.string_agg(DISTINCT coalesce('process ' || h.pid, 'a prepared transaction'), ', ')
+        FROM (SELECT l.pid FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+              WHERE l.granted AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+                AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
+                                  WHERE d.datname = pg_catalog.current_database())
+                AND (l.locktype = 'relation' AND l.relation = ANY ($1)
+                     AND l.mode NOT IN ('AccessShareLock', 'ShareUpdateExclusiveLock')
+                  OR l.locktype = 'advisory' AND l.objsubid = 1
+                     AND l.objid IN (SELECT (pg_catalog.hashtext(t.team)::pg_catalog.int8 & 4294967295)::pg_catalog.oid
+                                     FROM unnest($2) AS t (team)))
+              ORDER BY a.xact_start LIMIT $3) AS h";
+    let oids: Vec<pg_sys::Oid> = tables.iter().map(|(_, oid)| *oid).collect();
+    let found = plans::run(client, query, &[oids.into(), teams.into(), MOST_NAMED.into()])?;
+    let holders: Option<String> = if found.is_empty() { None } else { found.first().get(1)? };
+    let names: Vec<&str> = tables.into_iter().map(|(name, _)| name).collect();
+    Ok(format!(
+        "rows of {} are locked by {}",
+        names.join(", "),
+        holders.unwrap_or_else(|| "a session that has ended meanwhile".to_owned())
+    ))
+}
+
+/// The keys of one record whose creation waits for another session: the targets are written one by one, each for
+/// this record alone. `write` writes one target.
+pub fn held_by_creation(
+    targets: &Targets,
+    totals: &Totals,
+    windows: &Windows,
+    write: impl Fn(Role) -> Result<()>,
+) -> Result<Vec<Key>> {
+    let mut held = Vec::new();
+    for role in Role::all().filter(|role| role.is_target()) {
+        let Some(target) = targets.get(role) else { continue };
+        let keys = keys_of(role, target, totals, windows);
+        if keys.is_empty() {
+            continue;
+        }
+        match subtransaction::rehearse(|| session::waiting_at_most(WAIT_FOR_ONE, || write(role))) {
+            Ok(()) => {}
+            Err(failure) if failure.is_lock() => held.extend(keys),
+            Err(Failure { .. }) => break,
+        }
+    }
+    Ok(held)
+}
