@@ -107,6 +107,43 @@ COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed
 -- requires:
 --   staging
 
+-- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
+-- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
+-- has no process; its lock and its transaction id share a virtual transaction.
+CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH locks AS MATERIALIZED (
+        SELECT l.locktype, l.database, l.relation, l.transactionid, l.virtualtransaction, l.pid
+        FROM pg_catalog.pg_locks AS l WHERE l.granted
+    ), holders AS (
+        SELECT DISTINCT l.virtualtransaction, l.pid FROM locks AS l
+        WHERE l.locktype = 'relation'
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+          AND l.relation IN ('litellm_spend.staging_0'::pg_catalog.regclass, 'litellm_spend.staging_1'::pg_catalog.regclass,
+                             'litellm_spend.staging_2'::pg_catalog.regclass)
+          AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+    ), pins AS (
+        SELECT pg_catalog.format('prepared transaction %L', p.gid) AS pinned_by, p.prepared AS pinned_since
+        FROM holders AS h
+        JOIN locks AS t ON t.locktype = 'transactionid' AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
+        JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = t.transactionid
+        WHERE h.pid IS NULL
+        UNION ALL
+        SELECT pg_catalog.format('open transaction of process %s', h.pid), a.xact_start
+        FROM holders AS h JOIN pg_catalog.pg_stat_activity AS a ON a.pid = h.pid
+        WHERE a.xact_start IS NOT NULL
+    )
+    SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+
 -- What folds remember. Rows are made lazily, one for each origin, so that a restored dump cannot
 -- collide with rows that CREATE EXTENSION made.
 CREATE TABLE litellm_spend.fold_cursor (
@@ -119,13 +156,21 @@ CREATE TABLE litellm_spend.fold_cursor (
     duplicates     bigint NOT NULL DEFAULT 0,
     reused_ids     bigint NOT NULL DEFAULT 0,
     rejected       bigint NOT NULL DEFAULT 0,
-    last_fold_at   timestamptz
+    last_fold_at   timestamptz,
+    starts_without_fold integer NOT NULL DEFAULT 0,
+    trying_xid     xid8,
+    trying_seq     integer,
+    tries          integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE litellm_spend.fold_cursor IS 'How far folds have come, and their totals; its row lock makes folds take turns';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded_through IS 'Every row whose transaction this snapshot sees has been folded';
 COMMENT ON COLUMN litellm_spend.fold_cursor.open_window IS 'Snapshot up to which the fold under way reads; NULL between windows';
 COMMENT ON COLUMN litellm_spend.fold_cursor.position_xid IS 'Last row consumed of the open window: its transaction';
 COMMENT ON COLUMN litellm_spend.fold_cursor.position_seq IS 'Last row consumed of the open window: its number within the transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.starts_without_fold IS 'Starts of the server after which a worker began to fold, since the last fold: from the second on it folds one row at a time';
+COMMENT ON COLUMN litellm_spend.fold_cursor.trying_xid IS 'Row that is being folded alone: its transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.trying_seq IS 'Row that is being folded alone: its number within the transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'How often that row was folded alone; one that ended the server twice is rejected';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
@@ -173,43 +218,6 @@ COMMENT ON COLUMN litellm_spend.new_entities.hour IS 'Hour (UTC) of the last fol
 COMMENT ON COLUMN litellm_spend.new_entities.created IS 'Rows made in that hour';
 COMMENT ON COLUMN litellm_spend.new_entities.not_created IS 'Rows not made, in any hour; one counts again in each batch that lacks it';
 COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When a row was last not made';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   staging
-
--- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
--- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
--- has no process; its lock and its transaction id share a virtual transaction.
-CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
-LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH locks AS MATERIALIZED (
-        SELECT l.locktype, l.database, l.relation, l.transactionid, l.virtualtransaction, l.pid
-        FROM pg_catalog.pg_locks AS l WHERE l.granted
-    ), holders AS (
-        SELECT DISTINCT l.virtualtransaction, l.pid FROM locks AS l
-        WHERE l.locktype = 'relation'
-          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-          AND l.relation IN ('litellm_spend.staging_0'::pg_catalog.regclass, 'litellm_spend.staging_1'::pg_catalog.regclass,
-                             'litellm_spend.staging_2'::pg_catalog.regclass)
-          AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-    ), pins AS (
-        SELECT pg_catalog.format('prepared transaction %L', p.gid) AS pinned_by, p.prepared AS pinned_since
-        FROM holders AS h
-        JOIN locks AS t ON t.locktype = 'transactionid' AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
-        JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = t.transactionid
-        WHERE h.pid IS NULL
-        UNION ALL
-        SELECT pg_catalog.format('open transaction of process %s', h.pid), a.xact_start
-        FROM holders AS h JOIN pg_catalog.pg_stat_activity AS a ON a.pid = h.pid
-        WHERE a.xact_start IS NOT NULL
-    )
-    SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
-$$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -288,13 +296,54 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::foreign_rows
-CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+-- src/fold.rs
+-- litellm_spend::fold::fold
+CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
+AS 'MODULE_PATHNAME', 'fold_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   fold::fold
+
+-- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
+-- every name here is qualified.
+CREATE PROCEDURE litellm_spend.fold_all()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
+        COMMIT;
+    END LOOP;
+END
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/tables.rs
+-- litellm_spend::tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -320,42 +369,27 @@ AS 'MODULE_PATHNAME', 'rebuild_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/worker.rs
 -- litellm_spend::worker::start_worker
 CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
 STRICT VOLATILE PARALLEL UNSAFE 
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'start_worker_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/version.rs
--- litellm_spend::fold::version::version_skew
-CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
-	"skew" TEXT,  /* Option < String > */
-	"advice" TEXT  /* Option < String > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'version_skew_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/targets/report.rs
--- litellm_spend::fold::targets::report::list_targets
-CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
-	"target" TEXT,  /* String */
-	"found" bool,  /* bool */
-	"action" TEXT,  /* & '_ str */
-	"columns_written" TEXT[],  /* Vec < String > */
-	"columns_unknown" TEXT[],  /* Vec < String > */
-	"reason" TEXT  /* Option < String > */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'list_targets_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -372,18 +406,43 @@ AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"postponed" bigint  /* i64 */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+-- src/flush.rs
+-- litellm_spend::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
+AS 'MODULE_PATHNAME', 'flush_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::worker_state
+CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
+	"preloaded" bool,  /* bool */
+	"worker" TEXT,  /* & '_ str */
+	"worker_pid" INT,  /* Option < i32 > */
+	"last_error" TEXT,  /* Option < String > */
+	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'worker_state_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/version.rs
+-- litellm_spend::fold::version::version_skew
+CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
+	"skew" TEXT,  /* Option < String > */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_skew_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -408,43 +467,30 @@ AS 'MODULE_PATHNAME', 'verify_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/flush.rs
--- litellm_spend::flush::flush
-CREATE  FUNCTION litellm_spend."flush"(
-	"timeout" interval DEFAULT '30 s' /* Interval */
-) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_wrapper';
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/tables.rs
--- litellm_spend::tables::create_tables
-CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
-	"table_name" TEXT,  /* String */
-	"action" TEXT  /* & '_ str */
+-- src/fold/targets/report.rs
+-- litellm_spend::fold::targets::report::list_targets
+CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
+	"target" TEXT,  /* String */
+	"found" bool,  /* bool */
+	"action" TEXT,  /* & '_ str */
+	"columns_written" TEXT[],  /* Vec < String > */
+	"columns_unknown" TEXT[],  /* Vec < String > */
+	"reason" TEXT  /* Option < String > */
 )
-STRICT VOLATILE PARALLEL UNSAFE 
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tables_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::worker_state
-CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
-	"preloaded" bool,  /* bool */
-	"worker" TEXT,  /* & '_ str */
-	"worker_pid" INT,  /* Option < i32 > */
-	"last_error" TEXT,  /* Option < String > */
-	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'worker_state_wrapper';
+AS 'MODULE_PATHNAME', 'list_targets_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -592,16 +638,6 @@ $$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::adopt
-CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'adopt_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
 -- src/retry.rs
 -- litellm_spend::retry::retry_rejected
 CREATE  FUNCTION litellm_spend."retry_rejected"(
@@ -611,34 +647,6 @@ VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold.rs
--- litellm_spend::fold::fold
-CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'fold_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   fold::fold
-
--- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
--- every name here is qualified.
-CREATE PROCEDURE litellm_spend.fold_all()
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
-        COMMIT;
-    END LOOP;
-END
-$$;
 /* </end connected objects> */
 
 /* <begin connected objects> */

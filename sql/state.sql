@@ -10,13 +10,21 @@ CREATE TABLE litellm_spend.fold_cursor (
     duplicates     bigint NOT NULL DEFAULT 0,
     reused_ids     bigint NOT NULL DEFAULT 0,
     rejected       bigint NOT NULL DEFAULT 0,
-    last_fold_at   timestamptz
+    last_fold_at   timestamptz,
+    starts_without_fold integer NOT NULL DEFAULT 0,
+    trying_xid     xid8,
+    trying_seq     integer,
+    tries          integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE litellm_spend.fold_cursor IS 'How far folds have come, and their totals; its row lock makes folds take turns';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded_through IS 'Every row whose transaction this snapshot sees has been folded';
 COMMENT ON COLUMN litellm_spend.fold_cursor.open_window IS 'Snapshot up to which the fold under way reads; NULL between windows';
 COMMENT ON COLUMN litellm_spend.fold_cursor.position_xid IS 'Last row consumed of the open window: its transaction';
 COMMENT ON COLUMN litellm_spend.fold_cursor.position_seq IS 'Last row consumed of the open window: its number within the transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.starts_without_fold IS 'Starts of the server after which a worker began to fold, since the last fold: from the second on it folds one row at a time';
+COMMENT ON COLUMN litellm_spend.fold_cursor.trying_xid IS 'Row that is being folded alone: its transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.trying_seq IS 'Row that is being folded alone: its number within the transaction';
+COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'How often that row was folded alone; one that ended the server twice is rejected';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';

@@ -22,6 +22,7 @@ mod counted_days;
 mod cursor;
 mod daily;
 mod entities;
+pub mod fuse;
 mod guard;
 pub mod held;
 mod identity;

@@ -67,25 +67,44 @@ pub fn read(client: &mut SpiClient, spans: &[Span], rows: usize) -> Result<Batch
     let mut batch = Batch { rows: Vec::new(), is_last: true };
     let mut room = Room { rows, bytes: settings::batch_bytes() };
     for span in spans {
-        let origin = origin::this_database();
-        let exhausted = match span {
-            Span::Transaction { xid, after } => {
-                let arguments = [origin.into(), xid.to_string().into(), (*after).into()];
-                read_span(client, OF_TRANSACTION, &arguments, &mut room, &mut batch)?
-            }
-            Span::Range { after: (xid, seq), below, except } => {
-                let except: Vec<String> = except.iter().map(u64::to_string).collect();
-                let arguments =
-                    [origin.into(), xid.to_string().into(), (*seq).into(), below.to_string().into(), except.into()];
-                read_span(client, OF_RANGE, &arguments, &mut room, &mut batch)?
-            }
-        };
+        let (query, arguments) = query_of(span);
+        let exhausted = read_span(client, query, &arguments, &mut room, &mut batch)?;
         if !exhausted {
             batch.is_last = false;
             break;
         }
     }
     Ok(batch)
+}
+
+fn query_of(span: &Span) -> (&'static str, Vec<DatumWithOid<'static>>) {
+    let origin = origin::this_database();
+    match span {
+        Span::Transaction { xid, after } => {
+            (OF_TRANSACTION, vec![origin.into(), xid.to_string().into(), (*after).into()])
+        }
+        Span::Range { after: (xid, seq), below, except } => {
+            let except: Vec<String> = except.iter().map(u64::to_string).collect();
+            let bounds =
+                [origin.into(), xid.to_string().into(), (*seq).into(), below.to_string().into(), except.into()];
+            (OF_RANGE, bounds.into())
+        }
+    }
+}
+
+/// Where the first row of `spans` is; the row itself is not read.
+pub fn first(client: &mut SpiClient, spans: &[Span]) -> Result<Option<Position>> {
+    for span in spans {
+        let (query, arguments) = query_of(span);
+        let mut rows = client.try_open_cursor_mut(query, &arguments)?;
+        for row in rows.fetch(1)? {
+            let xid: Option<u64> = row.get::<String>(1)?.and_then(|xid| xid.parse().ok());
+            if let (Some(xid), Some(seq)) = (xid, row.get(2)?) {
+                return Ok(Some((xid, seq)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Rows of this database before and after a row, consumed or not, the nearest first; examples of what is recorded.

@@ -71,6 +71,11 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
     }
 }
 
+/// Has the next fold read one row.
+pub fn read_one_by_one() {
+    LIMIT.set(1);
+}
+
 /// Ends the search for a bad record or a held lock.
 pub fn widen() {
     LIMIT.set(usize::MAX);

@@ -80,7 +80,8 @@ impl Cursor {
                  open_window = $3::pg_catalog.text::pg_catalog.pg_snapshot,
                  position_xid = $4::pg_catalog.text::pg_catalog.xid8, position_seq = $5,
                  folded = folded + $6, duplicates = duplicates + $7, reused_ids = reused_ids + $8,
-                 rejected = rejected + $9, last_fold_at = pg_catalog.clock_timestamp()
+                 rejected = rejected + $9, last_fold_at = pg_catalog.clock_timestamp(),
+                 starts_without_fold = 0, trying_xid = NULL, trying_seq = NULL, tries = 0
              WHERE origin = $1",
             &[
                 origin::this_database().into(),

@@ -203,6 +203,18 @@ pub fn set_error(database: pg_sys::Oid, error: Option<&str>, is_held: bool) {
     slot.is_held = is_held;
 }
 
+/// Whether a worker has noted in the database that it folds, since the server's start.
+pub fn is_fuse_armed(database: pg_sys::Oid) -> bool {
+    BOARD.share().slots.iter().any(|slot| slot.database == database && slot.is_fuse_armed)
+}
+
+/// Notes that it has.
+pub fn note_fuse_armed(database: pg_sys::Oid) {
+    if let Some(slot) = BOARD.exclusive().slot(database) {
+        slot.is_fuse_armed = true;
+    }
+}
+
 /// Whether the fold is held.
 pub fn is_held(database: pg_sys::Oid) -> bool {
     BOARD.share().slots.iter().any(|slot| slot.database == database && slot.is_held)

@@ -32,6 +32,10 @@ enum Step {
     Busy,
     /// Rows were folded.
     Folded { more: bool },
+    /// It was noted that a fold is about to begin, for the first time since the server's start.
+    Armed,
+    /// It was noted which row is folded next, alone.
+    Noted,
     /// Records that were postponed were tried again, or a fold learned why it fails.
     Retried,
     /// There was nothing to fold.
@@ -65,6 +69,7 @@ pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
 unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum) {
     // SAFETY: the argument is the oid registered above.
     if let Some(database) = unsafe { pg_sys::Oid::from_datum(argument, false) } {
+        fold::fuse::forget_at_exit();
         board::detach_worker(database, exit_code == 0);
     }
 }
@@ -77,7 +82,7 @@ fn serve(database: pg_sys::Oid) {
         board::take_wanted(database);
         let fold_begun = Instant::now();
         report_activity(pg_sys::BackendState::STATE_RUNNING);
-        let outcome = transaction::run(step);
+        let outcome = transaction::run(|| step(database));
         report_activity(pg_sys::BackendState::STATE_IDLE);
         match outcome {
             Ok(Step::NotInstalled) => return,
@@ -88,6 +93,7 @@ fn serve(database: pg_sys::Oid) {
                 signals::wait(Some(BUSY_POLL));
             }
             Ok(Step::Folded { more }) => {
+                fold::fuse::note_is_gone();
                 failpoint::reach("after_commit");
                 recover(database, &mut backoff, &mut last_failure);
                 tell_what_is_held(database, &mut told);
@@ -103,6 +109,8 @@ fn serve(database: pg_sys::Oid) {
                     collect(settings::fold_interval().saturating_sub(fold_begun.elapsed()));
                 }
             }
+            Ok(Step::Armed) => board::note_fuse_armed(database),
+            Ok(Step::Noted) => fold::fuse::note_is_committed(),
             Ok(Step::Retried) => {
                 tell_what_is_held(database, &mut told);
                 signals::wait(Some(Duration::ZERO));
@@ -138,6 +146,7 @@ fn serve(database: pg_sys::Oid) {
                 }
             }
             Err(failure) => {
+                fold::fuse::forget();
                 hold(database, &failure, &mut last_failure);
                 let wait = backoff.fail();
                 if board::give_way(database, Some(micros(wait))) {
@@ -174,7 +183,7 @@ fn collect(duration: Duration) {
 }
 
 /// One transaction: a fold, or the upkeep of staging when there is none.
-fn step() -> Result<Step> {
+fn step(database: pg_sys::Oid) -> Result<Step> {
     // Nothing of the database is read before.
     match extension::lock() {
         Lock::NotInstalled => return Ok(Step::NotInstalled),
@@ -182,10 +191,20 @@ fn step() -> Result<Step> {
         Lock::Taken => {}
     }
     session::pinned(|| {
-        if fold::retry_postponed(Patience::Short)?.is_some() {
+        if !fold::fuse::is_careful() && fold::retry_postponed(Patience::Short)?.is_some() {
             return Ok(Step::Retried);
         }
         if fold::pending::exists()? {
+            if !board::is_fuse_armed(database) {
+                fold::fuse::arm()?;
+                return Ok(Step::Armed);
+            }
+            if fold::fuse::wants_note() {
+                return Ok(match fold::fuse::note_next()? {
+                    Some(folded) => Step::Folded { more: folded.more },
+                    None => Step::Noted,
+                });
+            }
             let folded = fold::fold_once(Patience::Short)?;
             if folded.rows == 0 && folded.more {
                 return Ok(Step::Retried);

@@ -24,6 +24,8 @@ pub struct Slot {
     pub starts_failed: u32,
     /// The segment that recorders are to use; `None` while that is not known here.
     pub segment: Option<u8>,
+    /// Whether a worker has noted in the database that it folds, since the server's start.
+    pub is_fuse_armed: bool,
     /// Whether the error holds the fold; otherwise it only postpones some records.
     pub is_held: bool,
     pub error_at: pg_sys::TimestampTz,
@@ -43,6 +45,7 @@ impl Default for Slot {
             starved_since: 0,
             starts_failed: 0,
             segment: None,
+            is_fuse_armed: false,
             is_held: false,
             error_at: 0,
             error_length: 0,

@@ -1,0 +1,154 @@
+//! A fuse against a record that ends the server: a crash wipes shared memory, and the worker of the restarted server
+//! would fold the same record again, for ever. Where the last start of the server has not led to a fold, the worker
+//! folds one row at a time and commits first which one. A row that was found so twice is rejected unread.
+
+use std::cell::Cell;
+
+use litellm_spend_core::window::Position;
+use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
+
+use super::batch::{self, Consumed};
+use super::cursor::Cursor;
+use super::{Folded, Tally, batches, plans, version};
+use crate::error::Result;
+use crate::worker::transaction;
+use crate::{origin, settings};
+
+/// So often a row is tried before it is rejected. Once would not do: the session that crashed may be another one.
+const MOST_TRIES: i32 = 2;
+
+const REJECT: &str = "
+    INSERT INTO litellm_spend.rejected (payload, sqlstate, message)
+    SELECT s.payload, 'XX000', 'the server has crashed each time that a fold came to this record'
+    FROM litellm_spend.staging AS s
+    WHERE s.origin = $1 AND s.xid = $2::pg_catalog.text::pg_catalog.xid8 AND s.seq = $3";
+
+thread_local! {
+    /// How many more rows are folded one at a time.
+    static CAREFUL: Cell<usize> = const { Cell::new(0) };
+    /// Whether the row that is tried is noted in the cursor.
+    static NOTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether rows are folded one at a time.
+pub fn is_careful() -> bool {
+    CAREFUL.get() > 0
+}
+
+/// Whether the row that is folded next has yet to be noted.
+pub fn wants_note() -> bool {
+    is_careful() && !NOTED.get()
+}
+
+/// Remembers that the cursor names a row.
+pub fn note_is_committed() {
+    NOTED.set(is_careful());
+}
+
+/// Remembers that it names none, as a fold that counts clears it.
+pub fn note_is_gone() {
+    NOTED.set(false);
+}
+
+/// Notes that a worker is about to fold for the first time since the server's start; to be committed before it
+/// reads any row.
+pub fn arm() -> Result<()> {
+    version::check()?;
+    Spi::connect_mut(|client| {
+        Cursor::lock(client)?;
+        let armed = plans::run(
+            client,
+            "UPDATE litellm_spend.fold_cursor SET starts_without_fold = starts_without_fold + 1 WHERE origin = $1
+             RETURNING starts_without_fold > 1 OR trying_xid IS NOT NULL",
+            &[origin::this_database().into()],
+        )?;
+        if armed.first().get(1)? == Some(true) {
+            CAREFUL.set(settings::batch_rows());
+            warning!(
+                "litellm_spend folds one record at a time for a while, because the server has restarted before a fold ended"
+            );
+        }
+        Ok(())
+    })
+}
+
+/// Notes which row is folded next, to be committed before it is read; rejects one that was noted too often. `None`
+/// if there is a row to fold now.
+pub fn note_next() -> Result<Option<Folded>> {
+    CAREFUL.set(CAREFUL.get().saturating_sub(1));
+    batches::read_one_by_one();
+    let mut cursor = Spi::connect_mut(Cursor::lock)?;
+    Spi::connect_mut(|client| {
+        cursor.open_window(client)?;
+        let Some(position) = batch::first(client, &cursor.spans_after(None))? else {
+            CAREFUL.set(0);
+            batches::widen();
+            return Ok(None);
+        };
+        if note(client, &cursor, position)? <= MOST_TRIES {
+            return Ok(None);
+        }
+        plans::run(
+            client,
+            REJECT,
+            &[origin::this_database().into(), position.0.to_string().into(), position.1.into()],
+        )?;
+        let consumed = Consumed { rows: 1, position: Some(position), ..Consumed::default() };
+        cursor.advance(client, &consumed, &Tally { rejected: 1, ..Tally::default() })?;
+        warning!(
+            "litellm_spend has rejected a record, because the server has crashed each time that a fold came to it"
+        );
+        Ok(Some(Folded { rows: 1, more: true }))
+    })
+}
+
+/// Writes the row into the cursor, and the window in which it is the next one; returns how often it was there.
+fn note(client: &mut SpiClient, cursor: &Cursor, (xid, seq): Position) -> Result<i32> {
+    let noted = plans::run(
+        client,
+        "UPDATE litellm_spend.fold_cursor AS c
+         SET open_window = $2::pg_catalog.text::pg_catalog.pg_snapshot,
+             tries = CASE WHEN (c.trying_xid, c.trying_seq) = (n.xid, n.seq) THEN c.tries + 1 ELSE 1 END,
+             trying_xid = n.xid, trying_seq = n.seq
+         FROM (SELECT $3::pg_catalog.text::pg_catalog.xid8 AS xid, $4 AS seq) AS n
+         WHERE c.origin = $1 RETURNING c.tries",
+        &[
+            origin::this_database().into(),
+            cursor.window.as_ref().map(ToString::to_string).into(),
+            xid.to_string().into(),
+            seq.into(),
+        ],
+    )?;
+    Ok(noted.first().get(1)?.unwrap_or(1))
+}
+
+/// Forgets the row that was noted, in a transaction of its own, because its fold ended without a crash.
+pub fn forget() {
+    if !NOTED.take() {
+        return;
+    }
+    let forgotten = transaction::run(|| {
+        Spi::connect_mut(|client| {
+            plans::run(
+                client,
+                "UPDATE litellm_spend.fold_cursor SET trying_xid = NULL, trying_seq = NULL, tries = 0
+                 WHERE origin = $1",
+                &[origin::this_database().into()],
+            )?;
+            Ok(())
+        })
+    });
+    if let Err(failure) = forgotten {
+        log!("litellm_spend could not note that a fold has ended: {}", failure.message);
+    }
+}
+
+/// The same as the process ends.
+pub fn forget_at_exit() {
+    if NOTED.get() {
+        // SAFETY: as the server itself does before it drops temporary tables at a session's end.
+        unsafe { pg_sys::AbortOutOfAnyTransaction() };
+        forget();
+    }
+}

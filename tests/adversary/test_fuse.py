@@ -1,0 +1,84 @@
+"""A record that ends the server whenever it is folded costs that record and three crashes at most."""
+
+from __future__ import annotations
+
+from conftest import new_database
+from harness.cluster import Cluster
+from harness.database import Database
+from harness.records import assert_counted, spend_record, spend_records
+from harness.waiting import wait_until
+
+# A process that is killed is a crash to the postmaster, which restarts every process.
+POISON = """
+CREATE FUNCTION public.crash() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.request_id = 'poison' THEN
+        EXECUTE pg_catalog.format('COPY (SELECT 1) TO PROGRAM %L', 'kill -9 ' || pg_catalog.pg_backend_pid());
+        PERFORM pg_catalog.pg_sleep(10);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER crash BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION public.crash()"""
+COLUMNS = "SELECT starts_without_fold, trying_xid, tries FROM litellm_spend.fold_cursor"
+
+
+def answers(database: Database, statement: str, expected: object) -> bool:
+    """Whether the server, which may be restarting, gives this answer."""
+    try:
+        return database.value(statement) == expected
+    except Exception:
+        database.close()
+        return False
+
+
+def test_a_record_that_crashes_the_server_is_rejected_and_the_others_count(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    database.execute(POISON)
+    good = spend_records(40)
+    with database.held_fold():
+        database.record([*good[:20], spend_record(request_id="poison"), *good[20:]])
+    wait_until(lambda: answers(database, "SELECT backlog FROM litellm_spend.status", 0), deadline=60)
+    assert_counted(database, good)
+    rejected = "SELECT sqlstate, payload ->> 'request_id' FROM litellm_spend.rejected"
+    assert database.query(rejected) == [("XX000", "poison")]
+    assert 1 < len(own_cluster.crashes()) <= 3
+    assert database.query(COLUMNS) == [(0, None, 0)]
+
+
+def test_restarts_while_the_fold_is_held_reject_nothing(own_cluster: Cluster) -> None:
+    """Also where the restart comes while a row is tried alone."""
+    database = new_database(own_cluster)
+    records = spend_records(3)
+    lock = 'ALTER TABLE "LiteLLM_SpendLogs" ADD CONSTRAINT c CHECK (false) NOT VALID'
+    database.record(spend_record(request_id="first"))
+    database.wait_folded()
+    database.execute(lock)
+    database.record(records)
+    for _ in range(4):
+        database.wait_for("SELECT worker FROM litellm_spend.status", "held")
+        own_cluster.restart()
+    database.wait_for("SELECT worker FROM litellm_spend.status", "held")
+    assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 0
+    database.execute('ALTER TABLE "LiteLLM_SpendLogs" DROP CONSTRAINT c')
+    database.wait_folded()
+    assert_counted(database, [spend_record(request_id="first"), *records])
+    assert database.query(COLUMNS) == [(0, None, 0)]
+
+
+def test_a_restart_while_a_row_is_tried_alone_is_no_crash(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    record = spend_record()
+    with database.connect() as holder:
+        holder.execute('BEGIN; LOCK TABLE "LiteLLM_SpendLogs" IN SHARE MODE; SELECT pg_current_xact_id()')
+        holder.execute("PREPARE TRANSACTION 'a migration'")
+    database.record(record)
+    database.wait_for("SELECT starts_without_fold FROM litellm_spend.fold_cursor", 1)
+    for _ in range(4):
+        own_cluster.restart()
+        # Which stays until the wait for the table ends.
+        database.wait_for("SELECT trying_xid IS NOT NULL FROM litellm_spend.fold_cursor", True)
+    assert database.value("SELECT tries FROM litellm_spend.fold_cursor") == 1
+    database.execute("ROLLBACK PREPARED 'a migration'")
+    database.wait_folded()
+    assert_counted(database, [record])
+    assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 0
