@@ -72,7 +72,7 @@ def test_a_restart_while_a_row_is_tried_alone_is_no_crash(own_cluster: Cluster) 
         holder.execute('BEGIN; LOCK TABLE "LiteLLM_SpendLogs" IN SHARE MODE; SELECT pg_current_xact_id()')
         holder.execute("PREPARE TRANSACTION 'a migration'")
     database.record(record)
-    database.wait_for("SELECT starts_without_fold FROM litellm_spend.fold_cursor", 1)
+    database.wait_for("SELECT (SELECT starts_without_fold FROM litellm_spend.fold_cursor)", 1)
     for _ in range(4):
         own_cluster.restart()
         # Which stays until the wait for the table ends.
