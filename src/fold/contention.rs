@@ -24,12 +24,27 @@ const WAIT_FOR_ALL: Duration = Duration::from_millis(200);
 /// Sessions named in a message.
 const MOST_NAMED: i64 = 5;
 
-/// A row of a target, or the row that a fold would create.
+/// A row of a target, or the row that a fold would create; or LiteLLM's lock of a team.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     pub role: Role,
     /// The values of the key's columns, as text.
     pub parts: Vec<String>,
+}
+
+impl Key {
+    /// The lock of a team, which a fold takes to create rows of its members.
+    fn of_team(team: &str) -> Self {
+        Key { role: Role::Entity(EntityKind::TeamMember), parts: vec![team.to_owned()] }
+    }
+
+    /// The team whose lock it is.
+    pub fn team(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [team] if self.role == Role::Entity(EntityKind::TeamMember) => Some(team),
+            _ => None,
+        }
+    }
 }
 
 /// The columns of the key by which a fold finds rows of a target.
@@ -94,16 +109,21 @@ fn looked_at<R>(look: impl FnOnce() -> Result<R>) -> Result<R> {
 /// The keys whose rows are there and cannot be locked at this moment.
 fn missed(targets: &Targets, keys: &[Key]) -> Result<Vec<Key>> {
     let mut missed = Vec::new();
+    let members: Vec<&Key> = keys.iter().filter(|key| key.role == Role::Entity(EntityKind::TeamMember)).collect();
+    if !members.is_empty() {
+        let teams = Spi::connect_mut(|client| {
+            let mut teams = members::teams_to_lock(client, targets, members.iter().filter(|key| key.team().is_none()))?;
+            teams.extend(members.iter().filter_map(|key| key.team()).map(str::to_owned));
+            members::locked_teams(client, teams)
+        })?;
+        missed.extend(teams.iter().map(|team| Key::of_team(team)));
+    }
     for role in Role::all() {
-        let of_role: Vec<&Key> = keys.iter().filter(|key| key.role == role).collect();
+        let of_role: Vec<&Key> = keys.iter().filter(|key| key.role == role && key.team().is_none()).collect();
         let Some(target) = targets.get(role).filter(|_| !of_role.is_empty()) else { continue };
         let there = select(role, target, &of_role, "")?;
         let free = select(role, target, &of_role, "FOR NO KEY UPDATE OF t SKIP LOCKED")?;
         missed.extend(there.difference(&free).filter_map(|at| of_role.get(*at)).map(|key| (*key).clone()));
-        if role == Role::Entity(EntityKind::TeamMember) {
-            let teams = Spi::connect_mut(|client| members::locked_teams(client, targets, &of_role))?;
-            missed.extend(of_role.into_iter().filter(|key| teams.contains(&key.parts)).cloned());
-        }
     }
     Ok(missed)
 }
@@ -149,11 +169,9 @@ fn same(target: &Target, column: &str) -> String {
 fn comes_free(targets: &Targets, key: &Key, wait: Duration) -> Result<bool> {
     let Some(target) = targets.get(key.role) else { return Ok(true) };
     let outcome = subtransaction::rehearse(|| {
-        session::waiting_at_most(wait, || {
-            if key.role == Role::Entity(EntityKind::TeamMember) {
-                Spi::connect_mut(|client| members::lock_team(client, &key.parts[0]))?;
-            }
-            select(key.role, target, &[key], "FOR NO KEY UPDATE OF t")
+        session::waiting_at_most(wait, || match key.team() {
+            Some(team) => Spi::connect_mut(|client| members::lock_team(client, team)),
+            None => select(key.role, target, &[key], "FOR NO KEY UPDATE OF t").map(|_| ()),
         })
     });
     match outcome {
@@ -169,11 +187,7 @@ pub fn described(client: &mut SpiClient, targets: &Targets, keys: &HashSet<Key>)
     for role in Role::all().filter(|role| keys.iter().any(|key| key.role == *role)) {
         tables.extend(targets.get(role).map(|target| (target.table.name.as_str(), target.table.oid)));
     }
-    let teams: Vec<&str> = keys
-        .iter()
-        .filter(|key| key.role == Role::Entity(EntityKind::TeamMember))
-        .filter_map(|key| key.parts.first().map(String::as_str))
-        .collect();
+    let teams: Vec<&str> = keys.iter().filter_map(Key::team).collect();
     let query = "
         SELECT pg_catalog.string_agg(DISTINCT coalesce('process ' || h.pid, 'a prepared transaction'), ', ')
         FROM (SELECT l.pid FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid

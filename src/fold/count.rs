@@ -60,7 +60,7 @@ impl Count {
             }
         }
         identity::resolve(client, &self.targets, &mut decoded)?;
-        let needs_held = held::needed_by(&self.targets, &decoded);
+        let needs_held = held::needed_by(client, &self.targets, &decoded)?;
         let left_out = places.into_iter().zip(&needs_held).filter(|(_, left)| **left).map(|(at, _)| at).collect();
         let mut needs_held = needs_held.into_iter();
         decoded.retain(|_| needs_held.next() == Some(false));

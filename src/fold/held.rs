@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::backoff::Backoff;
 use litellm_spend_core::budget_window;
+use litellm_spend_core::entity::EntityId;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::prelude::*;
+use pgrx::spi::SpiClient;
 
 use super::contention::{self, Key};
 use super::targets::{Role, Targets};
 use super::windows::Windows;
+use super::{entities, members};
 use crate::error::{Error, Result};
 
 /// The longest pause between two looks: a held record counts so soon after its row is free.
@@ -112,29 +115,40 @@ pub fn refusal() -> Error {
     )
 }
 
-/// Which of these records need a row that is held.
-pub fn needed_by(targets: &Targets, records: &[SpendRecord]) -> Vec<bool> {
-    HELD.with_borrow(|held| {
-        let roles: HashSet<Role> = held.keys.iter().map(|key| key.role).collect();
-        records.iter().map(|record| !roles.is_empty() && held.is_needed_by(targets, &roles, record)).collect()
-    })
+/// Which of these records need a row or lock that is held.
+pub fn needed_by(client: &mut SpiClient, targets: &Targets, records: &[SpendRecord]) -> Result<Vec<bool>> {
+    let keys = HELD.with_borrow(|held| held.keys.clone());
+    if keys.is_empty() {
+        return Ok(vec![false; records.len()]);
+    }
+    let roles: HashSet<Role> = keys.iter().filter(|key| key.team().is_none()).map(|key| key.role).collect();
+    let teams: HashSet<&str> = keys.iter().filter_map(Key::team).collect();
+    let of_teams: Vec<EntityId> =
+        records.iter().map(member_of).filter(|(team, user)| teams.contains(team) && !user.is_empty()).collect();
+    let to_create = members::lacking_of(client, targets, &of_teams)?;
+    let needs = |record: &SpendRecord| {
+        !to_create.is_empty() && entities::is_among(&to_create, &member_of(record))
+            || !roles.is_empty() && needs_row(targets, &keys, &roles, record)
+    };
+    Ok(records.iter().map(needs).collect())
 }
 
-impl Held {
-    fn is_needed_by(&self, targets: &Targets, roles: &HashSet<Role>, record: &SpendRecord) -> bool {
-        let mut totals = Totals::new(|kind| targets.daily_shape(kind));
-        totals.add(record);
-        let needs = |role: &Role| match role {
-            Role::Log => self.keys.iter().any(|key| key.role == *role && key.parts == [record.request_id.as_ref()]),
-            Role::WindowSpend => self.keys.iter().any(|key| key.role == *role && is_window_of(key, record)),
-            role => targets.get(*role).is_some_and(|target| {
-                contention::keys_of(*role, target, &totals, &Windows::default())
-                    .iter()
-                    .any(|key| self.keys.contains(key))
-            }),
-        };
-        roles.iter().any(needs)
-    }
+fn member_of<'r>(record: &'r SpendRecord) -> EntityId<'r> {
+    (&record.team_id, &record.user)
+}
+
+fn needs_row(targets: &Targets, keys: &HashSet<Key>, roles: &HashSet<Role>, record: &SpendRecord) -> bool {
+    let mut totals = Totals::new(|kind| targets.daily_shape(kind));
+    totals.add(record);
+    let needs = |role: &Role| match role {
+        Role::Log => keys.iter().any(|key| key.role == *role && key.parts == [record.request_id.as_ref()]),
+        Role::WindowSpend => keys.iter().any(|key| key.role == *role && is_window_of(key, record)),
+        role => targets.get(*role).is_some_and(|target| {
+            let of_record = contention::keys_of(*role, target, &totals, &Windows::default());
+            of_record.iter().any(|key| keys.contains(key))
+        }),
+    };
+    roles.iter().any(needs)
 }
 
 fn is_window_of(key: &Key, record: &SpendRecord) -> bool {

@@ -64,21 +64,34 @@ pub fn write(client: &mut SpiClient, targets: &Targets, spend: &EntitySpend, to_
     })
 }
 
-/// The members, each a team and a user, whose row a fold would create and whose team's lock another session holds.
-pub fn locked_teams(client: &mut SpiClient, targets: &Targets, keys: &[&Key]) -> Result<HashSet<Vec<String>>> {
-    let (Some(target), Some(teams)) = (targets.get(Role::Entity(KIND)), targets.get(Role::Entity(EntityKind::Team)))
-    else {
-        return Ok(HashSet::new());
-    };
-    let ids: Vec<EntityId> = keys.iter().map(|key| (key.parts[0].as_str(), key.parts[1].as_str())).collect();
-    let mut held = HashSet::new();
-    for (team, user) in lacking(client, target, teams, ids.iter())? {
+/// The teams that a fold locks for these members.
+pub fn teams_to_lock<'k>(
+    client: &mut SpiClient,
+    targets: &Targets,
+    keys: impl Iterator<Item = &'k &'k Key>,
+) -> Result<HashSet<String>> {
+    let ids: Vec<EntityId> = keys.map(|key| (key.parts[0].as_str(), key.parts[1].as_str())).collect();
+    Ok(lacking_of(client, targets, &ids)?.into_iter().map(|(team, _)| team).collect())
+}
+
+/// Those of these teams whose lock another session holds.
+pub fn locked_teams(client: &mut SpiClient, teams: HashSet<String>) -> Result<Vec<String>> {
+    let mut locked = Vec::new();
+    for team in teams {
         let try_lock = "SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext($1))";
         if plans::run(client, try_lock, &[team.as_str().into()])?.first().get(1)? == Some(false) {
-            held.insert(vec![team, user]);
+            locked.push(team);
         }
     }
-    Ok(held)
+    Ok(locked)
+}
+
+/// Those of these members whose row a fold would create.
+pub fn lacking_of(client: &mut SpiClient, targets: &Targets, ids: &[EntityId]) -> Result<Ids> {
+    match (targets.get(Role::Entity(KIND)), targets.get(Role::Entity(EntityKind::Team))) {
+        (Some(target), Some(teams)) if !ids.is_empty() => lacking(client, target, teams, ids.iter()),
+        _ => Ok(Ids::new()),
+    }
 }
 
 /// Takes LiteLLM's lock of a team.
