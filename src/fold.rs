@@ -167,9 +167,9 @@ pub fn retry_postponed(patience: Patience) -> Result<Option<Folded>> {
     }
 }
 
-/// How long until something that was postponed, or is held, is looked at again; `None` if nothing is.
+/// How long until what was postponed is looked at again; `None` if nothing is.
 pub fn next_retry() -> Result<Option<Duration>> {
-    if !held::any() && !postponed::exists()? {
+    if !postponed::exists()? {
         return Ok(None);
     }
     Ok(Some(postponed::next_pass().min(held::next_look().unwrap_or(Duration::MAX))))

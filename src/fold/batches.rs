@@ -65,6 +65,7 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
     match outcome {
         Ok(()) => {
             LIMIT.set(limit.saturating_mul(2));
+            SEEKS_LOCK.set(SEEKS_LOCK.get() && limit < settings::batch_rows());
             Ok(Outcome::Counted(attempt.consumed, attempt.tally))
         }
         Err(failure) => attempt.learn_from(failure),

@@ -72,7 +72,7 @@ impl Count {
         let documents: Vec<_> = rows.iter().filter_map(document).collect();
         let mut decoded: Vec<_> = documents.iter().filter_map(|json| SpendRecord::decode(json).ok()).collect();
         identity::resolve(client, &self.targets, &mut decoded)?;
-        self.windows.read(client, &self.targets, &decoded)?;
+        self.windows.read_keys(client, &self.targets, &decoded)?;
         decoded.iter().for_each(|record| self.totals.add(record));
         Ok(())
     }

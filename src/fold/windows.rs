@@ -47,6 +47,27 @@ impl Windows {
     /// batch's requests, logged already. Locks nothing.
     pub fn read(&mut self, client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord]) -> Result<()> {
         let Some(target) = targets.get(Role::WindowSpend) else { return Ok(()) };
+        let mut increments = self.find(client, targets, counted)?;
+        if !increments.is_empty() {
+            let existing = existing(client, target, &increments)?;
+            let mut missing: Vec<&mut Increment> =
+                increments.iter_mut().filter(|increment| !existing.contains(&key_of(increment))).collect();
+            add_up_log(client, targets, counted, &mut missing)?;
+        }
+        self.increments.append(&mut increments);
+        Ok(())
+    }
+
+    /// The same for whoever asks which rows would be written.
+    pub fn read_keys(&mut self, client: &mut SpiClient, targets: &Targets, records: &[SpendRecord]) -> Result<()> {
+        if targets.get(Role::WindowSpend).is_some() {
+            let mut increments = self.find(client, targets, records)?;
+            self.increments.append(&mut increments);
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord]) -> Result<Vec<Increment>> {
         let mut increments = Vec::new();
         for (holder, known) in budget_window::HOLDERS.into_iter().zip(&mut self.holders) {
             let charged: HashSet<&str> =
@@ -57,14 +78,7 @@ impl Windows {
             }
             known.extend(new.into_iter().map(str::to_owned));
         }
-        if !increments.is_empty() {
-            let existing = existing(client, target, &increments)?;
-            let mut missing: Vec<&mut Increment> =
-                increments.iter_mut().filter(|increment| !existing.contains(&key_of(increment))).collect();
-            add_up_log(client, targets, counted, &mut missing)?;
-        }
-        self.increments.append(&mut increments);
-        Ok(())
+        Ok(increments)
     }
 
     /// The keys of the rows, in the order of the table's key.

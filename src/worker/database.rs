@@ -95,7 +95,9 @@ fn serve(database: pg_sys::Oid) {
             Ok(Step::Folded { more }) => {
                 fold::fuse::note_is_gone();
                 failpoint::reach("after_commit");
-                recover(database, &mut backoff, &mut last_failure);
+                if recover(database, &mut backoff, &mut last_failure) {
+                    told = None;
+                }
                 tell_what_is_held(database, &mut told);
                 idle_since = Instant::now();
                 if (!more || begun.elapsed() >= TURN) && board::give_way(database, Some(0)) {
@@ -116,7 +118,9 @@ fn serve(database: pg_sys::Oid) {
                 signals::wait(Some(Duration::ZERO));
             }
             Ok(Step::Idle { prepared, truncate_in, retry_in }) => {
-                recover(database, &mut backoff, &mut last_failure);
+                if recover(database, &mut backoff, &mut last_failure) {
+                    told = None;
+                }
                 tell_what_is_held(database, &mut told);
                 let prepared = prepared || board::take_prepared(database);
                 let after_delay = |wait: Duration| if wait.is_zero() { TRUNCATION_RETRY } else { wait };
@@ -148,6 +152,7 @@ fn serve(database: pg_sys::Oid) {
             Err(failure) => {
                 fold::fuse::forget();
                 hold(database, &failure, &mut last_failure);
+                told = None;
                 let wait = backoff.fail();
                 if board::give_way(database, Some(micros(wait))) {
                     return;
@@ -243,14 +248,17 @@ fn hold(database: pg_sys::Oid, failure: &Failure, last: &mut Option<Failure>) {
     }
 }
 
-fn recover(database: pg_sys::Oid, backoff: &mut Backoff, last: &mut Option<Failure>) {
+/// Notes that a fold did not fail; true if the one before did.
+fn recover(database: pg_sys::Oid, backoff: &mut Backoff, last: &mut Option<Failure>) -> bool {
     // The error may be that of a worker that was terminated while it held the fold.
-    if backoff.is_failing() || board::is_held(database) {
-        backoff.succeed();
-        board::set_error(database, None, false);
-        *last = None;
-        log!("litellm_spend folds again");
+    if !backoff.is_failing() && !board::is_held(database) {
+        return false;
     }
+    backoff.succeed();
+    board::set_error(database, None, false);
+    *last = None;
+    log!("litellm_spend folds again");
+    true
 }
 
 /// Shows what records were postponed for, which holds no others up.
