@@ -10,10 +10,11 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from conftest import Tell, new_database
+from conftest import Tell, discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import DAY, assert_counted, spend_record, spend_records
+from harness.remembering import configure
 
 SECTION = "rows and locks that another session holds"
 POSTPONED = "SELECT postponed FROM litellm_spend.status"
@@ -228,3 +229,27 @@ def test_a_row_that_others_lock_again_and_again_is_counted(database: Database) -
         stop = True
         for writer in writers:
             writer.join()
+
+
+def test_the_ledger_forgets_nothing_while_a_record_is_postponed(cluster: Cluster) -> None:
+    """A repetition that counts meanwhile must be known when the record is counted."""
+    database = new_database(cluster, extension=False)
+    configure(database, write_spend_logs="off")
+    database.execute("CREATE EXTENSION litellm_spend")
+    prepare(database, "")
+    record = spend_record(user=USER)
+    age = """UPDATE litellm_spend.ledger_rotation
+             SET started_at = ARRAY(SELECT t - '7 days'::interval FROM unnest(started_at) t)"""
+    counts = 'SELECT sum(api_requests)::int FROM "LiteLLM_DailyUserSpend"'
+    with holding(database, HELD["user row"][1]):
+        database.record(record)
+        database.wait_for(POSTPONED, 1)
+        database.record({**record, "user": "another user"})
+        database.wait_for(counts, 2)
+        for number in range(6):
+            database.execute(age)
+            database.record(spend_record(user="another user"))
+            database.wait_for(counts, 3 + number)
+    database.wait_folded()
+    assert database.value(counts) == 8
+    discard(database)

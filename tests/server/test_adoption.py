@@ -167,3 +167,20 @@ def test_adopt_refuses_while_pg_restore_is_at_work(database: Database) -> None:
 
 def test_only_the_owner_may_adopt(database: Database) -> None:
     assert not database.value("SELECT has_function_privilege('pg_monitor', 'litellm_spend.adopt()', 'execute')")
+
+
+def test_what_was_postponed_in_a_dump_is_counted_once(cluster: Cluster, database: Database, tmp_path: Path) -> None:
+    records = spend_records(4, "postponed")
+    database.record(spend_record(request_id="before"))
+    database.wait_folded()
+    with database.connect(autocommit=False) as holder:
+        holder.execute("UPDATE \"LiteLLM_UserTable\" SET spend = spend WHERE user_id = 'alice'")
+        database.record(records)
+        database.wait_for("SELECT postponed FROM litellm_spend.status", 4)
+        dump(database, tmp_path / "postponed.sql")
+    with restored(cluster, tmp_path / "postponed.sql") as copy:
+        assert copy.value("SELECT litellm_spend.foreign_rows()") == 4
+        assert adopt(copy) == 4
+        copy.wait_folded()
+        assert_counted(copy, [spend_record(request_id="before"), *records])
+        assert adopt(copy) == 0
