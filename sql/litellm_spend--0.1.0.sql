@@ -50,21 +50,6 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spen
 -- requires:
 --   litellm_spend
 
--- What tells whether the log of a day still is what folds have counted: rebuild trusts no other log.
-CREATE TABLE litellm_spend.counted_days (
-    date        date PRIMARY KEY,
-    requests    bigint NOT NULL,
-    fingerprint bigint NOT NULL
-) WITH (fillfactor = 50);
-COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
-COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   litellm_spend
-
 -- Staging: three segments that take turns. Rows are only ever inserted and a consumed segment is
 -- truncated, so there is nothing to vacuum (invariant 6).
 --   xid        top-level transaction that staged the row: which snapshots see it
@@ -225,6 +210,21 @@ COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When a row was last 
 -- requires:
 --   litellm_spend
 
+-- What tells whether the log of a day still is what folds have counted: rebuild trusts no other log.
+CREATE TABLE litellm_spend.counted_days (
+    date        date PRIMARY KEY,
+    requests    bigint NOT NULL,
+    fingerprint bigint NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
+COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   litellm_spend
+
 -- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
 -- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
 -- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
@@ -296,44 +296,15 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/fold.rs
--- litellm_spend::fold::fold
-CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+-- src/retry.rs
+-- litellm_spend::retry::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'fold_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   fold::fold
-
--- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
--- every name here is qualified.
-CREATE PROCEDURE litellm_spend.fold_all()
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
-        COMMIT;
-    END LOOP;
-END
-$$;
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/tables.rs
--- litellm_spend::tables::create_tables
-CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
-	"table_name" TEXT,  /* String */
-	"action" TEXT  /* & '_ str */
-)
-STRICT VOLATILE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tables_wrapper';
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -344,6 +315,18 @@ STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/flush.rs
+-- litellm_spend::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -370,55 +353,6 @@ AS 'MODULE_PATHNAME', 'rebuild_wrapper';
 
 /* <begin connected objects> */
 -- src/status.rs
--- litellm_spend::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"postponed" bigint  /* i64 */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/worker.rs
--- litellm_spend::worker::start_worker
-CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
-STRICT VOLATILE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'start_worker_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/health.rs
--- litellm_spend::health::alert_bounds
-CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
-	"slow" interval,  /* Interval */
-	"stuck" interval,  /* Interval */
-	"pinned" interval  /* Interval */
-)
-STRICT STABLE PARALLEL SAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/flush.rs
--- litellm_spend::flush::flush
-CREATE  FUNCTION litellm_spend."flush"(
-	"timeout" interval DEFAULT '30 s' /* Interval */
-) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
 -- litellm_spend::status::worker_state
 CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
 	"preloaded" bool,  /* bool */
@@ -430,19 +364,6 @@ CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
 STRICT STABLE PARALLEL UNSAFE 
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'worker_state_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/version.rs
--- litellm_spend::fold::version::version_skew
-CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
-	"skew" TEXT,  /* Option < String > */
-	"advice" TEXT  /* Option < String > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'version_skew_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -467,6 +388,34 @@ AS 'MODULE_PATHNAME', 'verify_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/version.rs
+-- litellm_spend::fold::version::version_skew
+CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
+	"skew" TEXT,  /* Option < String > */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_skew_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/fold/adoption.rs
 -- litellm_spend::fold::adoption::foreign_rows
 CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
@@ -474,6 +423,19 @@ STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/tables.rs
+-- litellm_spend::tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -578,6 +540,19 @@ COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why the table is not written,
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/health.rs
+-- litellm_spend::health::alert_bounds
+CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
+	"slow" interval,  /* Interval */
+	"stuck" interval,  /* Interval */
+	"pinned" interval  /* Interval */
+)
+STRICT STABLE PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/lib.rs
 -- requires:
 --   status
@@ -638,15 +613,40 @@ $$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/retry.rs
--- litellm_spend::retry::retry_rejected
-CREATE  FUNCTION litellm_spend."retry_rejected"(
-	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
-) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold.rs
+-- litellm_spend::fold::fold
+CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+AS 'MODULE_PATHNAME', 'fold_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   fold::fold
+
+-- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
+-- every name here is qualified.
+CREATE PROCEDURE litellm_spend.fold_all()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
+        COMMIT;
+    END LOOP;
+END
+$$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -709,6 +709,18 @@ SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected_id_seq', '');
+
+-- So that the database's owner, who need not be a superuser, can dump it. Reading is all that pg_dump needs;
+-- who may write here could forge what is counted.
+GRANT USAGE ON SCHEMA litellm_spend TO pg_database_owner;
+DO $$
+DECLARE
+    dumped pg_catalog.regclass;
+BEGIN
+    FOR dumped IN SELECT pg_catalog.unnest(extconfig) FROM pg_catalog.pg_extension WHERE extname = 'litellm_spend' LOOP
+        EXECUTE pg_catalog.format('GRANT SELECT ON %s TO pg_database_owner', dumped);
+    END LOOP;
+END $$;
 
 SELECT litellm_spend.start_worker();
 /* </end connected objects> */
