@@ -1,5 +1,6 @@
 -- Staging: three segments that take turns. Rows are only ever inserted and a consumed segment is
--- truncated, so there is nothing to vacuum (invariant 6).
+-- truncated, so there is nothing to vacuum (invariant 6). Recorders write them as heaps, below SQL
+-- (src/staging/rows.rs), so they are heaps whatever default_table_access_method says.
 --   xid        top-level transaction that staged the row: which snapshots see it
 --   origin     cluster and database in which that id means something
 --   staged_at  when the record was staged, for the lag
@@ -11,11 +12,11 @@ CREATE TABLE litellm_spend.staging_0 (
     staged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     seq       integer     NOT NULL,
     payload   jsonb       NOT NULL
-) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+) USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE TABLE litellm_spend.staging_1 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
-    WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+    USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE TABLE litellm_spend.staging_2 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
-    WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+    USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 
 -- The order in which a fold reads. Not unique: nothing could be done about a conflict.
 CREATE INDEX staging_0_xid_seq ON litellm_spend.staging_0 (xid, seq);
