@@ -12,6 +12,7 @@ use crate::{origin, plans};
 
 mod rows;
 mod shape;
+pub mod subscriber;
 
 const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
 
