@@ -1,8 +1,8 @@
 //! Whether a segment is what `sql/staging.sql` makes. A row is written directly only to such a table: the heap
 //! functions for system catalogues know no other one, and would crash or store stray memory.
 //!
-//! The relcache entry answers, which Postgres renews when the table changes. The comparison takes well below a
-//! microsecond, so no verdict is kept.
+//! The relcache entries of the segment and its indexes answer, which Postgres renews when the table changes. To compare
+//! them is a few dozen comparisons in memory, so no verdict is kept that could grow old.
 
 use pgrx::{PgTupleDesc, pg_sys};
 
