@@ -56,4 +56,16 @@ SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected_id_seq', '');
 
+-- So that the database's owner, who need not be a superuser, can dump it. Reading is all that pg_dump needs;
+-- who may write here could forge what is counted.
+GRANT USAGE ON SCHEMA litellm_spend TO pg_database_owner;
+DO $$
+DECLARE
+    dumped pg_catalog.regclass;
+BEGIN
+    FOR dumped IN SELECT pg_catalog.unnest(extconfig) FROM pg_catalog.pg_extension WHERE extname = 'litellm_spend' LOOP
+        EXECUTE pg_catalog.format('GRANT SELECT ON %s TO pg_database_owner', dumped);
+    END LOOP;
+END $$;
+
 SELECT litellm_spend.start_worker();

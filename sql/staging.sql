@@ -1,5 +1,6 @@
 -- Staging: three segments that take turns. Rows are only ever inserted and a consumed segment is
--- truncated, so there is nothing to vacuum (invariant 6).
+-- truncated, so there is nothing to vacuum (invariant 6). Recorders write them as heaps, below SQL
+-- (src/staging/rows.rs), so they are heaps whatever default_table_access_method says.
 --   xid        top-level transaction that staged the row: which snapshots see it
 --   origin     cluster and database in which that id means something
 --   staged_at  when the record was staged, for the lag
@@ -11,16 +12,28 @@ CREATE TABLE litellm_spend.staging_0 (
     staged_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     seq       integer     NOT NULL,
     payload   jsonb       NOT NULL
-) WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+) USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE TABLE litellm_spend.staging_1 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
-    WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+    USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 CREATE TABLE litellm_spend.staging_2 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
-    WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
+    USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 
 -- The order in which a fold reads. Not unique: nothing could be done about a conflict.
 CREATE INDEX staging_0_xid_seq ON litellm_spend.staging_0 (xid, seq);
 CREATE INDEX staging_1_xid_seq ON litellm_spend.staging_1 (xid, seq);
 CREATE INDEX staging_2_xid_seq ON litellm_spend.staging_2 (xid, seq);
+
+-- On a logical subscriber the publisher's TRUNCATE must not take away what this database has recorded itself.
+-- ENABLE REPLICA: the trigger fires in the apply worker only.
+CREATE TRIGGER keep_own_rows BEFORE TRUNCATE ON litellm_spend.staging_0
+    EXECUTE FUNCTION litellm_spend.keep_own_rows();
+CREATE TRIGGER keep_own_rows BEFORE TRUNCATE ON litellm_spend.staging_1
+    EXECUTE FUNCTION litellm_spend.keep_own_rows();
+CREATE TRIGGER keep_own_rows BEFORE TRUNCATE ON litellm_spend.staging_2
+    EXECUTE FUNCTION litellm_spend.keep_own_rows();
+ALTER TABLE litellm_spend.staging_0 ENABLE REPLICA TRIGGER keep_own_rows;
+ALTER TABLE litellm_spend.staging_1 ENABLE REPLICA TRIGGER keep_own_rows;
+ALTER TABLE litellm_spend.staging_2 ENABLE REPLICA TRIGGER keep_own_rows;
 
 CREATE VIEW litellm_spend.staging AS
     SELECT 0::smallint AS segment, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_0
@@ -33,3 +46,5 @@ COMMENT ON TABLE litellm_spend.staging_0 IS 'Staging segment: sanitised spend re
 COMMENT ON TABLE litellm_spend.staging_1 IS 'Staging segment, as litellm_spend.staging_0';
 COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment, as litellm_spend.staging_0';
 COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed ones included until their segment is truncated';
+COMMENT ON FUNCTION litellm_spend.keep_own_rows() IS
+    'Trigger function of the staging segments: stages this database''s records anew when a subscription truncates them';

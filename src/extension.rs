@@ -202,6 +202,15 @@ fn resolve() -> Option<Oids> {
     Some(found)
 }
 
+/// Whether an object of that catalogue belongs to the extension.
+pub fn owns(catalogue: pg_sys::Oid, object: pg_sys::Oid) -> bool {
+    // SAFETY: catalogue look-ups within a transaction; what is missing gives InvalidOid.
+    unsafe {
+        let extension = pg_sys::get_extension_oid(NAME.as_ptr(), true);
+        extension != pg_sys::InvalidOid && pg_sys::getExtensionOfObject(catalogue, object) == extension
+    }
+}
+
 fn look_up() -> Option<Oids> {
     // SAFETY: catalogue look-ups within a transaction; what is missing gives InvalidOid.
     unsafe {

@@ -25,7 +25,7 @@ fn flush(timeout: default!(Interval, "'30 s'")) -> std::result::Result<bool, Err
 fn wait_until_folded(timeout: Interval) -> Result<bool> {
     refuse_where_it_cannot_work()?;
     extension::lock_pending()?;
-    let deadline = Instant::now() + Duration::from_micros(u64::try_from(timeout.as_micros()).unwrap_or(0));
+    let deadline = deadline_after(&timeout);
     let asked: Snapshot = session::pinned(|| {
         Spi::connect(|client| {
             let text: Option<String> = client
@@ -41,13 +41,20 @@ fn wait_until_folded(timeout: Interval) -> Result<bool> {
         if session::pinned(|| is_folded(&asked))? {
             return Ok(true);
         }
-        if Instant::now() >= deadline {
+        let left = deadline.map_or(POLL, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
             tell_what_is_waited_for();
             return Ok(false);
         }
         board::request_fold(database);
-        wait(POLL.min(deadline.saturating_duration_since(Instant::now())));
+        wait(POLL.min(left));
     }
+}
+
+/// When `timeout` ends; `None` for one that is longer than the clock goes, and now for one below zero.
+fn deadline_after(timeout: &Interval) -> Option<Instant> {
+    let micros = u64::try_from(timeout.as_micros().max(0)).ok()?;
+    Instant::now().checked_add(Duration::from_micros(micros))
 }
 
 fn refuse_where_it_cannot_work() -> Result<()> {

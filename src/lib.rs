@@ -41,7 +41,11 @@ mod tests;
 mod litellm_spend {}
 
 extension_sql_file!("../sql/preconditions.sql", name = "preconditions", bootstrap);
-extension_sql_file!("../sql/staging.sql", name = "staging", requires = [litellm_spend]);
+extension_sql_file!(
+    "../sql/staging.sql",
+    name = "staging",
+    requires = [litellm_spend, staging::subscriber::litellm_spend::keep_own_rows]
+);
 extension_sql_file!("../sql/state.sql", name = "state", requires = ["staging"]);
 extension_sql_file!("../sql/ledger.sql", name = "ledger", requires = [litellm_spend]);
 extension_sql_file!("../sql/pins.sql", name = "pins", requires = ["staging"]);

@@ -11,6 +11,8 @@ use crate::worker::board;
 use crate::{origin, plans};
 
 mod rows;
+mod shape;
+pub mod subscriber;
 
 const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
 
@@ -22,13 +24,11 @@ thread_local! {
 /// Stages sanitised records, each a jsonb container, in order.
 ///
 /// # Errors
-/// One transaction stages more than 2^31 records.
+/// One transaction stages more than 2^31 records, or the segment does not take one.
 pub fn insert(records: &[&[u8]]) -> Result<()> {
     let first_row = reserve_rows(records.len())?;
     let common = rows::Common { xid: NEXT_ROW.get().0, origin: origin::this_database(), first_row };
-    let (_, segment) = open_segment()?;
-    rows::insert(segment, &common, records);
-    Ok(())
+    rows::insert(open_segment()?, &common, records)
 }
 
 /// The segment that new rows go to, locked against truncation until the transaction ends: the current

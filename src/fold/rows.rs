@@ -87,9 +87,13 @@ pub fn run<R>(
     Spi::connect_mut(|client| {
         let mut rows = Rows::new(columns);
         fill(&mut rows);
-        rows.register()?;
+        let store = rows.register()?;
         let types = columns.iter().map(|(_, of)| of.oid()).collect();
-        read(plans::run_with_rows(client, statement, types, &[])?)
+        let result = plans::run_with_rows(client, statement, types, &[]).and_then(read);
+        // SAFETY: the statement that read the rows has ended. If an error was raised instead, the transaction's
+        // end closes the file of rows that did not fit into memory.
+        unsafe { pg_sys::tuplestore_end(store) };
+        result
     })
 }
 
@@ -148,8 +152,8 @@ impl Rows {
         self.count += 1;
     }
 
-    /// Gives them their name.
-    fn register(self) -> Result<()> {
+    /// Gives them their name; returns where they are.
+    fn register(self) -> Result<*mut pg_sys::Tuplestorestate> {
         // SAFETY: name, descriptor and store outlive the SPI connection's use of them: the name is static and
         // the others, and the relation itself, are in the connection's memory.
         let registered = unsafe {
@@ -164,7 +168,7 @@ impl Rows {
             pg_sys::SPI_register_relation(relation)
         };
         Spi::check_status(registered)?;
-        Ok(())
+        Ok(self.store)
     }
 }
 

@@ -1,0 +1,145 @@
+//! Keeps what a logical subscriber has recorded itself when its publisher truncates a segment. The publisher
+//! truncates what its own folds have consumed; rows of this database may be in the subscriber's segment of the same
+//! name. A BEFORE TRUNCATE trigger, which fires only in the apply worker (ENABLE REPLICA), stages them anew in
+//! another segment, within the transaction that truncates (invariant 12).
+//!
+//! The apply worker holds the segment exclusively, and a fold keeps its lock on every segment to its end. So no fold
+//! is between reading a row here and moving the cursor, and the cursor's row need not be locked.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::prelude::*;
+
+use super::reserve_rows;
+use crate::error::{Error, Result};
+use crate::extension::{Relation, SEGMENTS};
+use crate::{origin, wake};
+
+/// Rows `s` of this database that its cursor `c` has not consumed, as `fold::pending` has it.
+const PENDING: &str = "s.origin = $1 AND (c.origin IS NULL
+    OR NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through)
+       AND NOT coalesce(pg_catalog.pg_visible_in_snapshot(s.xid, c.open_window)
+                        AND (s.xid, s.seq) <= (c.position_xid, c.position_seq), false))";
+
+#[pg_schema]
+pub mod litellm_spend {
+    use pgrx::pg_sys::panic::ErrorReport;
+    use pgrx::prelude::*;
+
+    /// The segments' BEFORE TRUNCATE trigger. It runs as the extension's owner, because a subscription's owner
+    /// need not be able to read staging.
+    #[pg_trigger(sql = r#"
+        CREATE FUNCTION litellm_spend.keep_own_rows() RETURNS trigger
+            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+            AS 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+    "#)]
+    fn keep_own_rows<'a>(
+        trigger: &'a PgTrigger<'a>,
+    ) -> Result<Option<PgHeapTuple<'a, AllocatedByRust>>, std::convert::Infallible> {
+        if let Err(error) = super::keep_rows_of(trigger) {
+            // The macro would turn a returned error into a panic without its SQLSTATE.
+            ErrorReport::from(error).report(PgLogLevel::ERROR);
+        }
+        Ok(None)
+    }
+}
+
+fn keep_rows_of(trigger: &PgTrigger<'_>) -> Result<()> {
+    let relation = trigger.relid().ok();
+    let truncated = (0..SEGMENTS).find(|at| relation.is_some() && Relation::Segment(*at).oid() == relation);
+    let fires_before_truncate = trigger.event().fired_before() && trigger.event().fired_by_truncate();
+    let Some(truncated) = truncated.filter(|_| fires_before_truncate) else {
+        return Err(Error::refused(
+            PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            "litellm_spend.keep_own_rows() is no trigger function for this table or event",
+            "Drop the trigger: the function is made for BEFORE TRUNCATE on the staging segments of litellm_spend only.",
+        ));
+    };
+    let staged = stage_anew(truncated)?;
+    if staged > 0 {
+        wake::at_commit();
+    }
+    Ok(())
+}
+
+/// Stages this database's pending rows of a segment in another one; returns how many.
+fn stage_anew(truncated: usize) -> Result<usize> {
+    let from = format!(
+        "FROM litellm_spend.staging_{truncated} s LEFT JOIN litellm_spend.fold_cursor c USING (origin) WHERE {PENDING}"
+    );
+    let origin = pg_sys::Datum::from(origin::this_database());
+    if run_as_of_now(&format!("SELECT {from} LIMIT 1"), &[(pg_sys::INT8OID, origin)])? == 0 {
+        return Ok(0);
+    }
+    let into = lock_another_segment(truncated)?;
+    let first_row = pg_sys::Datum::from(reserve_rows(0)?);
+    let statement = format!(
+        "INSERT INTO litellm_spend.staging_{into} (xid, origin, staged_at, seq, payload)
+         SELECT pg_catalog.pg_current_xact_id(), $1, s.staged_at,
+                $2 + (pg_catalog.row_number() OVER () - 1)::pg_catalog.int4, s.payload {from}"
+    );
+    let staged = run_as_of_now(&statement, &[(pg_sys::INT8OID, origin), (pg_sys::INT4OID, first_row)])?;
+    reserve_rows(staged)?;
+    Ok(staged)
+}
+
+/// Locks a segment that is not truncated in the same transaction, which would take the rows away after all.
+fn lock_another_segment(truncated: usize) -> Result<usize> {
+    let is_kept = |segment: &usize| {
+        // SAFETY: asks by oid about the locks of this transaction.
+        let is_truncated = |oid| unsafe {
+            pg_sys::CheckRelationOidLockedByMe(oid, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE, false)
+        };
+        Relation::Segment(*segment).oid().is_some_and(|oid| !is_truncated(oid))
+    };
+    let kept: Vec<usize> = (0..SEGMENTS).filter(|segment| *segment != truncated).filter(is_kept).collect();
+    let Some(first) = kept.first() else {
+        return Err(Error::held(
+            "one transaction truncates every staging segment, and records of this database wait in them",
+            "Let this database fold them: its worker does so by itself, SELECT litellm_spend.fold() without one. \
+             A subscription then tries again.",
+        ));
+    };
+    let is_free = |at: &&usize| Relation::Segment(**at).lock_without_waiting(pg_sys::RowExclusiveLock).is_some();
+    match kept.iter().find(is_free) {
+        Some(segment) => Ok(*segment),
+        None => {
+            // An apply worker may wait.
+            Relation::Segment(*first).lock_and_wait(pg_sys::RowExclusiveLock)?;
+            Ok(*first)
+        }
+    }
+}
+
+/// Runs a statement under a snapshot of this moment; returns how many rows it processed. Under that of the
+/// transaction, which at REPEATABLE READ is older than the lock, rows that committed in between would be missed.
+fn run_as_of_now(statement: &str, arguments: &[(pg_sys::Oid, pg_sys::Datum)]) -> Result<usize> {
+    let statement = CString::new(statement).unwrap_or_default();
+    let (mut types, mut values): (Vec<_>, Vec<_>) = arguments.iter().copied().unzip();
+    let count = i32::try_from(arguments.len()).unwrap_or(0);
+    Spi::connect_mut(|_| {
+        // SAFETY: as many types and values as the statement has parameters, none of them null; the plan and the
+        // result live in the memory of this SPI connection.
+        let processed = unsafe { execute(&statement, count, types.as_mut_ptr(), values.as_mut_ptr()) };
+        let (status, rows) = processed;
+        Spi::check_status(status)?;
+        Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+    })
+}
+
+/// # Safety
+/// Called within an SPI connection, with types and values for the statement's parameters.
+unsafe fn execute(statement: &CStr, count: i32, types: *mut pg_sys::Oid, values: *mut pg_sys::Datum) -> (i32, u64) {
+    // SAFETY: as the caller says; a statement that does not parse raises an error.
+    unsafe {
+        let plan = pg_sys::SPI_prepare(statement.as_ptr(), count, types);
+        if plan.is_null() {
+            return (pg_sys::SPI_result, 0);
+        }
+        let now = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+        let status =
+            pg_sys::SPI_execute_snapshot(plan, values, std::ptr::null(), now, std::ptr::null_mut(), false, true, 0);
+        pg_sys::UnregisterSnapshot(now);
+        (status, pg_sys::SPI_processed)
+    }
+}
