@@ -73,7 +73,17 @@ impl Targets {
     /// There is no table to write to, one of them is not as it must be, or another session has locked
     /// one: the fold is held.
     pub fn lock(client: &mut SpiClient) -> Result<std::rc::Rc<Self>> {
-        cache::locked(client)
+        let mode_of =
+            |role| if role == Role::DeprecatedKeys { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock };
+        cache::locked(client, &|role| Some(mode_of(role)))
+    }
+
+    /// The targets, of which only those are locked that `is_read`, and only against what a reader cannot bear.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn lock_to_read(client: &mut SpiClient, is_read: fn(Role) -> bool) -> Result<std::rc::Rc<Self>> {
+        cache::locked(client, &|role| is_read(role).then_some(pg_sys::AccessShareLock))
     }
 
     pub fn get(&self, role: Role) -> Option<&Target> {
@@ -110,14 +120,14 @@ impl Targets {
         Ok(Targets { found })
     }
 
-    /// The tables with the lock that a fold needs on each, in the order in which it writes them.
-    fn locks(&self) -> impl Iterator<Item = (&Table, i32)> {
-        Role::all().filter_map(|role| {
-            let mode = if role == Role::DeprecatedKeys { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock };
-            self.get(role).map(|target| (&target.table, mode as i32))
-        })
+    /// The tables for which `mode_of` names a lock, in the order in which a fold writes them.
+    fn locks<'t>(&'t self, mode_of: LockMode<'t>) -> impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)> {
+        Role::all().filter_map(move |role| Some((&self.get(role)?.table, mode_of(role)? as pg_sys::LOCKMODE)))
     }
 }
+
+/// Which lock a table needs for its part in a fold; `None` if none.
+type LockMode<'m> = &'m dyn Fn(Role) -> Option<u32>;
 
 /// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.
 fn examine(client: &SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {
