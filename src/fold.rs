@@ -145,6 +145,10 @@ pub fn retry_postponed(patience: Patience) -> Result<Option<Folded>> {
         return Ok(None);
     }
     version::check()?;
+    if windows::log_sums_are_lacking() {
+        Spi::connect_mut(cursor::Cursor::lock)?;
+        windows::read_log_sums()?;
+    }
     if held::is_due() {
         let targets = Spi::connect_mut(targets::Targets::lock)?;
         if held::look_again(&targets)? {

@@ -73,9 +73,12 @@ impl Targets {
     /// There is no table to write to, one of them is not as it must be, or another session has locked
     /// one: the fold is held.
     pub fn lock(client: &mut SpiClient) -> Result<std::rc::Rc<Self>> {
-        let mode_of =
-            |role| if role == Role::DeprecatedKeys { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock };
-        cache::locked(client, &|role| Some(mode_of(role)))
+        cache::locked(client, &mode_of_fold)
+    }
+
+    /// Gives back the locks of `lock` where nothing was read or written under them, or was rolled back.
+    pub fn unlock(&self) {
+        cache::unlock(self.locks(&mode_of_fold));
     }
 
     /// The targets, of which only those are locked that `is_read`, and only against what a reader cannot bear.
@@ -128,6 +131,10 @@ impl Targets {
 
 /// Which lock a table needs for its part in a fold; `None` if none.
 type LockMode<'m> = &'m dyn Fn(Role) -> Option<u32>;
+
+fn mode_of_fold(role: Role) -> Option<u32> {
+    Some(if role == Role::DeprecatedKeys { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock })
+}
 
 /// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.
 fn examine(client: &SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {

@@ -85,7 +85,7 @@ fn lock_all(targets: &Targets, mode_of: LockMode) -> std::result::Result<(), Str
 }
 
 /// Gives back locks under which nothing was read or written yet.
-fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)>) {
+pub(super) fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)>) {
     for (table, mode) in locks {
         // SAFETY: releases a lock that `lock_all` has just taken.
         unsafe { pg_sys::UnlockRelationOid(table.oid, mode) };
