@@ -9,7 +9,6 @@ use litellm_spend_core::dedupe::Known;
 use litellm_spend_core::ledger::{call_hash, request_hash};
 use litellm_spend_core::record::SpendRecord;
 use pgrx::datum::Uuid;
-use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::rows::{self, Type, Value};
