@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -54,13 +55,23 @@ def test_one_old_request_among_new_ones_opens_no_partition_between(database: Dat
     assert database.status()["duplicates"] == len(records)
 
 
-@pytest.fixture
-def patient() -> Iterator[Database]:
+@pytest.fixture(params=["litellm_spend", ""], ids=["the worker", "fold()"])
+def patient(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database whose folds wait for seconds where they must, so that they can be looked at meanwhile."""
-    with Cluster({"deadlock_timeout": "60 s", "litellm_spend.lock_timeout": "30 s"}) as cluster:
+    patience = {"deadlock_timeout": "60 s", "litellm_spend.lock_timeout": "30 s"}
+    with Cluster({**patience, "shared_preload_libraries": request.param}) as cluster:
         database = new_database(cluster)
         yield database
         database.close()
+
+
+def fold(database: Database) -> None:
+    """Count all that is recorded, with the worker if there is one."""
+    with database.connect() as session:
+        if database.cluster.settings["shared_preload_libraries"]:
+            assert session.execute("SELECT litellm_spend.flush('60 s')").fetchone() == (True,)
+        else:
+            session.execute("SELECT litellm_spend.fold()")
 
 
 def test_a_fold_that_adds_up_the_log_for_a_budget_window_locks_no_other_target(patient: Database) -> None:
@@ -75,21 +86,22 @@ def test_a_fold_that_adds_up_the_log_for_a_budget_window_locks_no_other_target(p
     )
     # The sum waits for this lock, as if the partition were large. Nothing else of a fold opens it.
     partition = lock(patient, "LiteLLM_SpendLogs_2026-02-26")
-    recorded = spend_records(3, "new", api_key=key)
-    patient.record(recorded)
+    patient.record(spend_records(3, "new", api_key=key))
+    pool = ThreadPoolExecutor()
+    folded = pool.submit(fold, patient)
     waiting = "SELECT pid FROM pg_locks WHERE NOT granted AND relation = '\"LiteLLM_SpendLogs_2026-02-26\"'::regclass"
-    [[worker]] = wait_until(lambda: patient.query(waiting), what="the sum")
+    [[folder]] = wait_until(lambda: patient.query(waiting), what="the sum")
     locked = patient.query(
         """SELECT DISTINCT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
            WHERE l.pid = %s AND l.granted AND c.relkind IN ('r', 'p') AND c.relname LIKE 'LiteLLM%%'""",
-        worker,
+        folder,
     )
     assert {name for (name,) in locked} <= {"LiteLLM_SpendLogs", f"LiteLLM_SpendLogs_{DAY}"}
     # A migration comes and goes.
     lock(patient, "LiteLLM_VerificationToken").close()
     lock(patient, "LiteLLM_BudgetWindowSpend").close()
     partition.close()
-    patient.wait_folded("60 s")
+    folded.result()
     assert patient.query(SPENT) == [(key, 8.75)]
     assert patient.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 4
 
