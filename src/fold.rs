@@ -43,13 +43,14 @@ mod rotation;
 mod rows;
 mod targets;
 mod tool_index;
+mod truncation;
 mod upsert;
 mod verify;
 pub mod version;
 mod windows;
 
 pub use patience::Patience;
-pub use rotation::{needs_rotation, next_truncation, prepared_transactions_hold_rows, rotate};
+pub use rotation::{keep_staging, next_truncation, prepared_transactions_hold_rows, warn as warn_of_staging};
 
 /// What one fold did.
 #[derive(Debug, Default, Clone, Copy)]
@@ -103,7 +104,7 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
                 break;
             }
         }
-        rotate()?;
+        rotation::rotate_or_warn();
         Ok(rows)
     })?;
     Ok(i64::try_from(rows).unwrap_or(i64::MAX))
@@ -144,6 +145,10 @@ pub fn retry_postponed(patience: Patience) -> Result<Option<Folded>> {
         return Ok(None);
     }
     version::check()?;
+    if windows::log_sums_are_lacking() {
+        Spi::connect_mut(cursor::Cursor::lock)?;
+        windows::read_log_sums()?;
+    }
     if held::is_due() {
         let targets = Spi::connect_mut(targets::Targets::lock)?;
         if held::look_again(&targets)? {

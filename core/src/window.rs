@@ -36,6 +36,17 @@ pub fn spans(previous: &Snapshot, current: &Snapshot, position: Option<Position>
     spans
 }
 
+/// All that is not consumed: what is left of the window that a fold has open, and what the last snapshot does not
+/// see, whether its transaction has ended by now or not. It holds nothing that is consumed, in whatever order
+/// transactions have ended.
+pub fn unconsumed(through: &Snapshot, window: Option<&Snapshot>, position: Option<Position>) -> Vec<Span> {
+    let mut left = window.map_or_else(Vec::new, |window| spans(through, window, position));
+    let last = window.unwrap_or(through);
+    left.extend(last.in_progress().iter().map(|xid| Span::Transaction { xid: *xid, after: BEFORE_FIRST_ROW }));
+    left.push(Span::Range { after: (last.xmax(), BEFORE_FIRST_ROW), below: u64::MAX, except: Vec::new() });
+    left
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -80,6 +91,19 @@ mod tests {
                     let expected = rows.contains(&(xid, row)) && position.is_none_or(|at| (xid, row) > at);
                     let found = spans.iter().filter(|span| holds(span, xid, row)).count();
                     prop_assert_eq!(found, usize::from(expected), "xid {} row {}", xid, row);
+                }
+            }
+            for window in [None, Some(&current)] {
+                let position = position.filter(|_| window.is_some());
+                let left = unconsumed(&previous, window, position);
+                for xid in 1..14 {
+                    for row in 0..3 {
+                        let is_read = window.is_some_and(|window| window.sees(xid))
+                            && position.is_some_and(|at| (xid, row) <= at);
+                        let expected = !previous.sees(xid) && !is_read;
+                        let found = left.iter().filter(|span| holds(span, xid, row)).count();
+                        prop_assert_eq!(found, usize::from(expected), "xid {} row {} of {:?}", xid, row, window);
+                    }
                 }
             }
         }

@@ -20,7 +20,7 @@ use super::count::Count;
 use super::cursor::Cursor;
 use super::patience::Patience;
 use super::targets::Targets;
-use super::{Tally, contention, held, isolation, postponed};
+use super::{Tally, contention, held, isolation, postponed, windows};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::{session, settings, subtransaction};
@@ -52,6 +52,7 @@ pub enum Outcome {
 
 /// Counts what a source has, or a part of it.
 pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
+    windows::read_log_sums()?;
     let targets = Spi::connect_mut(Targets::lock)?;
     let limit = LIMIT.get();
     let mut attempt = Attempt::new(source, targets);
@@ -67,6 +68,11 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
             LIMIT.set(limit.saturating_mul(2));
             SEEKS_LOCK.set(SEEKS_LOCK.get() && limit < settings::batch_rows());
             Ok(Outcome::Counted(attempt.consumed, attempt.tally))
+        }
+        // The next fold adds the log up first, and migrations are not to wait for that.
+        Err(_) if windows::log_sums_are_lacking() => {
+            attempt.targets.unlock();
+            Ok(Outcome::TryAgain)
         }
         Err(failure) => attempt.learn_from(failure),
     }

@@ -17,7 +17,7 @@ use super::batch::Row;
 use super::contention::{self, Key};
 use super::counted_days::CountedDays;
 use super::targets::{Role, Targets};
-use super::windows::Windows;
+use super::windows::{self, Windows};
 use super::{Tally, daily, entities, held, identity, members, memory, rollups, tool_index};
 use crate::error::{Error, Result};
 use crate::{failpoint, record, settings};
@@ -118,6 +118,7 @@ impl Count {
 
     /// Writes what is counted to every target but the log, in LiteLLM's order of tables (invariant 8).
     pub fn write(&self, client: &mut SpiClient) -> Result<()> {
+        windows::require_log_sums()?;
         let members = self.totals.entities(EntityKind::TeamMember);
         let new_members = members::lock_rosters(client, &self.targets, &members)?;
         for role in Role::all() {

@@ -9,11 +9,10 @@ use litellm_spend_core::dedupe::Known;
 use litellm_spend_core::ledger::{call_hash, request_hash};
 use litellm_spend_core::record::SpendRecord;
 use pgrx::datum::Uuid;
-use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::rows::{self, Type, Value};
-use super::{plans, postponed, relation};
+use super::{plans, postponed, relation, truncation};
 use crate::error::Result;
 use crate::extension::{self, Relation};
 use crate::{origin, settings};
@@ -131,7 +130,7 @@ fn make_empty(client: &mut SpiClient, table: usize) -> Result<bool> {
     if is_empty(table) {
         return Ok(true);
     }
-    let locked = Relation::Ledger(table).lock_without_waiting(pg_sys::AccessExclusiveLock).is_some();
+    let locked = truncation::lock(Relation::Ledger(table));
     if locked {
         client.update(&format!("TRUNCATE litellm_spend.ledger_{table}"), None, &[])?;
     }

@@ -67,42 +67,49 @@ impl<'t> LogTable<'t> {
     }
 
     /// Adds to `known` what the table holds of these records' ids. Where it is partitioned, only rows
-    /// that start within a day of the batch are looked at.
+    /// that start within a day of them are looked at.
     pub fn find(&self, client: &mut SpiClient, records: &[&SpendRecord], known: &mut Known) -> Result<()> {
-        let Some((first, last)) = columns::starts(records) else { return Ok(()) };
-        let ids: Vec<&str> = records.iter().map(|record| record.request_id.as_ref()).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
         let call_id = if self.table.has("litellm_call_id") {
             "coalesce(nullif(litellm_call_id, ''), metadata ->> 'litellm_call_id')"
         } else {
             "metadata ->> 'litellm_call_id'"
         };
-        let within_a_day = if self.has_unique_ids {
-            ""
-        } else {
-            r#"AND "startTime" BETWEEN $2 - interval '1 day' AND $3 + interval '1 day'"#
-        };
         let query = format!(
             "SELECT request_id, {call_id}, call_type = '{BATCH_COST}' AND spend > 0 FROM {}
-             WHERE request_id = ANY ($1) {within_a_day}",
+             WHERE request_id = ANY ($1)",
             self.table.name
         );
+        let ids = |records: &[&SpendRecord]| -> Vec<String> {
+            records.iter().map(|record| record.request_id.as_ref().to_owned()).collect()
+        };
         owner::act_as(client, self.table.owner, |client| {
-            let arguments = [ids.into(), first.into(), last.into()];
-            // A kept plan locks every partition; one that is made for these starts leaves the others alone.
-            let found = match self.has_unique_ids {
-                true => plans::run(client, &query, &arguments)?,
-                false => client.update(&query, None, &arguments)?,
-            };
-            for row in found {
-                if let Some(id) = row.get::<String>(1)? {
-                    let call: Option<String> = row.get(2)?;
-                    known.add(&id, call.as_deref().filter(|call| !call.is_empty()).map(call_hash));
-                    if row.get(3)? == Some(true) {
-                        known.add_charged_batch(&id);
-                    }
-                }
+            if self.has_unique_ids {
+                return add_found(plans::run(client, &query, &[ids(records).into()])?, known);
+            }
+            let query = format!(r#"{query} AND "startTime" BETWEEN $2 - interval '1 day' AND $3 + interval '1 day'"#);
+            for near in columns::near_in_time(records) {
+                let Some((first, last)) = columns::starts(&near) else { continue };
+                // A kept plan locks every partition; one that is made for these starts leaves the others alone.
+                let arguments = [ids(&near).into(), first.into(), last.into()];
+                add_found(client.update(&query, None, &arguments)?, known)?;
             }
             Ok(())
         })
     }
+}
+
+fn add_found(rows: SpiTupleTable, known: &mut Known) -> Result<()> {
+    for row in rows {
+        if let Some(id) = row.get::<String>(1)? {
+            let call: Option<String> = row.get(2)?;
+            known.add(&id, call.as_deref().filter(|call| !call.is_empty()).map(call_hash));
+            if row.get(3)? == Some(true) {
+                known.add_charged_batch(&id);
+            }
+        }
+    }
+    Ok(())
 }

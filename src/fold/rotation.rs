@@ -4,16 +4,19 @@
 
 use std::time::Duration;
 
+use litellm_spend_core::snapshot::Snapshot;
 use pgrx::callbacks::{PgXactCallbackEvent, register_xact_callback};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::batch::Consumed;
-use super::{plans, relation};
+use super::cursor::Cursor;
+use super::{pending, plans, relation, truncation};
 use crate::error::Result;
 use crate::extension::{Relation, SEGMENTS};
+use crate::failure::Failure;
 use crate::worker::board;
-use crate::{failpoint, origin, settings};
+use crate::{failpoint, origin, settings, subtransaction};
 
 const READ: &str = "SELECT segment, retired_at FROM litellm_spend.rotation WHERE origin = $1";
 
@@ -34,50 +37,82 @@ pub fn note_read(client: &mut SpiClient, consumed: &Consumed) -> Result<()> {
 }
 
 /// Moves recorders on to an empty segment when theirs is full or has been folded to its end, and
-/// truncates what is due. Runs under the cursor's lock, after a fold that left nothing to read.
-pub fn rotate() -> Result<()> {
+/// truncates what is due. Runs after a fold that left nothing to read. Returns what kept a segment from being
+/// truncated though nobody uses it.
+pub fn rotate() -> Result<Option<Failure>> {
     Spi::connect_mut(|client| {
-        let used: Vec<bool> = (0..SEGMENTS).map(|segment| size(segment) > 0).collect();
-        if !used.contains(&true) {
-            return Ok(());
+        if (0..SEGMENTS).all(|segment| size(segment) == 0) {
+            return Ok(None);
         }
-        let _cursor = super::cursor::Cursor::lock(client)?;
+        let mut refusal = None;
+        let through = Cursor::lock(client)?.through;
         let rotation = read(client)?;
-        for segment in (0..SEGMENTS).filter(|segment| used[*segment] && *segment != rotation.current) {
+        for segment in retired(&rotation) {
             // The first look spares others the lock: a segment that waits for adopt() is due all the time. The
-            // second one counts, because a recorder may have come between the first and the lock.
+            // second one counts, because a recorder may have come between the first and the lock. Its snapshot is
+            // younger than the lock, as this transaction writes.
             if rotation.is_due(segment)
-                && is_consumed(client, segment)?
-                && lock(segment)
-                && is_consumed(client, segment)?
+                && is_consumed(client, segment, &through)?
+                && truncation::lock(Relation::Segment(segment))
+                && is_consumed(client, segment, &through)?
             {
-                failpoint::reach("before_truncate");
-                client.update(&format!("TRUNCATE litellm_spend.staging_{segment}"), None, &[])?;
-                failpoint::reach("after_truncate");
+                // What keeps one from being truncated keeps recorders from no other.
+                refusal = subtransaction::attempt(|| truncate(client, segment)).err().or(refusal);
             }
         }
-        let next = (rotation.current + 1) % SEGMENTS;
-        if size(rotation.current) >= settings::segment_bytes().max(1) && size(next) == 0
-            || used[rotation.current] && size(next) == 0 && !super::pending::exists()?
+        let current = rotation.current;
+        if let Some(next) = rotation.next_empty()
+            && (size(current) >= settings::segment_bytes().max(1) || size(current) > 0 && !pending::exists()?)
         {
-            set_retired(client, rotation.current)?;
+            set_retired(client, current)?;
             set_current(client, next)?;
             failpoint::reach("after_switch");
         }
-        Ok(())
+        Ok(refusal)
     })
 }
 
+/// The same at the end of a fold, of which it takes nothing back if it fails.
+pub fn rotate_or_warn() {
+    if let Some(refusal) = subtransaction::attempt(rotate).unwrap_or_else(Some) {
+        warn(&refusal);
+    }
+}
+
+/// Tells that staging goes on to grow.
+pub fn warn(refusal: &Failure) {
+    warning!(
+        "litellm_spend gives no staging space back and tries again: {} (SQLSTATE {})",
+        refusal.message,
+        refusal.sqlstate
+    );
+}
+
+fn truncate(client: &mut SpiClient, segment: usize) -> Result<()> {
+    failpoint::reach("before_truncate");
+    client.update(&format!("TRUNCATE litellm_spend.staging_{segment}"), None, &[])?;
+    failpoint::reach("after_truncate");
+    Ok(())
+}
+
+/// Rotates if there is anything to do; otherwise it only reads, and takes no transaction id.
+pub fn keep_staging() -> Result<Option<Failure>> {
+    if needs_rotation()? { rotate() } else { Ok(None) }
+}
+
 /// Whether `rotate` may have something to do; reads only, and takes no transaction id. True while the
-/// current segment holds rows and the next one is empty, or a retired one is due.
-pub fn needs_rotation() -> Result<bool> {
+/// current segment holds rows and another one is empty, or a retired one is consumed and due.
+fn needs_rotation() -> Result<bool> {
     Spi::connect(|client| {
-        let rotation = Rotation::from_rows(client.select(READ, Some(1), &[origin::this_database().into()])?)?;
+        let rotation = peek(client)?;
         // What is committed, also where the note of a rotation has gone astray.
         note(rotation.current);
-        let mut used = (0..SEGMENTS).filter(|segment| size(*segment) > 0);
-        let next_is_empty = size((rotation.current + 1) % SEGMENTS) == 0;
-        Ok(used.any(|segment| if segment == rotation.current { next_is_empty } else { rotation.is_due(segment) }))
+        if size(rotation.current) > 0 && rotation.next_empty().is_some() {
+            return Ok(true);
+        }
+        let mut due = retired(&rotation).filter(|segment| rotation.is_due(*segment));
+        let through = Cursor::peek(client)?.through;
+        due.try_fold(false, |found, segment| Ok(found || is_consumed(client, segment, &through)?))
     })
 }
 
@@ -98,13 +133,31 @@ pub fn prepared_transactions_hold_rows() -> Result<bool> {
     })
 }
 
-/// How long until a retired segment may be truncated; `None` if none waits.
+/// How long until a retired segment may be truncated; `None` if none waits for that. One in which not all is consumed
+/// waits for a fold or for adopt().
 pub fn next_truncation() -> Result<Option<Duration>> {
     Spi::connect(|client| {
-        let rotation = Rotation::from_rows(client.select(READ, Some(1), &[origin::this_database().into()])?)?;
-        let waiting = (0..SEGMENTS).filter(|segment| *segment != rotation.current && size(*segment) > 0);
-        Ok(waiting.map(|segment| rotation.wait(segment)).min())
+        let rotation = peek(client)?;
+        let through = Cursor::peek(client)?.through;
+        let mut next: Option<Duration> = None;
+        for segment in retired(&rotation) {
+            if is_consumed(client, segment, &through)? {
+                let wait = rotation.wait(segment);
+                next = Some(next.map_or(wait, |next| next.min(wait)));
+            }
+        }
+        Ok(next)
     })
+}
+
+/// The segments with rows to which no new ones go.
+fn retired(rotation: &Rotation) -> impl Iterator<Item = usize> {
+    let current = rotation.current;
+    (0..SEGMENTS).filter(move |segment| *segment != current && size(*segment) > 0)
+}
+
+fn is_consumed(client: &SpiClient, segment: usize, through: &Snapshot) -> Result<bool> {
+    Ok(!pending::exists_in(client, segment, through)?)
 }
 
 impl Rotation {
@@ -132,10 +185,20 @@ impl Rotation {
     fn is_due(&self, segment: usize) -> bool {
         self.wait(segment).is_zero()
     }
+
+    /// The segment that recorders use next: an empty one, because others may be pinned for as long as a transaction
+    /// runs.
+    fn next_empty(&self) -> Option<usize> {
+        (1..SEGMENTS).map(|step| (self.current + step) % SEGMENTS).find(|segment| size(*segment) == 0)
+    }
 }
 
 fn read(client: &mut SpiClient) -> Result<Rotation> {
     Rotation::from_rows(plans::run(client, READ, &[origin::this_database().into()])?)
+}
+
+fn peek(client: &SpiClient) -> Result<Rotation> {
+    Rotation::from_rows(client.select(READ, Some(1), &[origin::this_database().into()])?)
 }
 
 fn set_retired(client: &mut SpiClient, segment: usize) -> Result<()> {
@@ -167,26 +230,6 @@ fn set_current(client: &mut SpiClient, segment: usize) -> Result<()> {
 fn note(segment: usize) {
     // SAFETY: the session's database is set before any function can run in it.
     board::note_segment(unsafe { pg_sys::MyDatabaseId }, segment);
-}
-
-/// Locks the segment without waiting. True says that no recorder holds it from then on.
-fn lock(segment: usize) -> bool {
-    Relation::Segment(segment).lock_without_waiting(pg_sys::AccessExclusiveLock).is_some()
-}
-
-/// Looks with a fresh snapshot whether every row of the segment is consumed, one of another cluster by the
-/// cursor that came with it.
-fn is_consumed(client: &mut SpiClient, segment: usize) -> Result<bool> {
-    let unread = plans::run(
-        client,
-        &format!(
-            "SELECT EXISTS (
-                 SELECT FROM litellm_spend.staging_{segment} s LEFT JOIN litellm_spend.fold_cursor c USING (origin)
-                 WHERE c.origin IS NULL OR NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through))"
-        ),
-        &[],
-    )?;
-    Ok(unread.first().get(1)? == Some(false))
 }
 
 /// Bytes of a segment's heap; 0 if it does not exist.

@@ -73,7 +73,20 @@ impl Targets {
     /// There is no table to write to, one of them is not as it must be, or another session has locked
     /// one: the fold is held.
     pub fn lock(client: &mut SpiClient) -> Result<std::rc::Rc<Self>> {
-        cache::locked(client)
+        cache::locked(client, &mode_of_fold)
+    }
+
+    /// Gives back the locks of `lock` where nothing was read or written under them, or was rolled back.
+    pub fn unlock(&self) {
+        cache::unlock(self.locks(&mode_of_fold));
+    }
+
+    /// The targets, of which only those are locked that `is_read`, and only against what a reader cannot bear.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn lock_to_read(client: &mut SpiClient, is_read: fn(Role) -> bool) -> Result<std::rc::Rc<Self>> {
+        cache::locked(client, &|role| is_read(role).then_some(pg_sys::AccessShareLock))
     }
 
     pub fn get(&self, role: Role) -> Option<&Target> {
@@ -110,13 +123,17 @@ impl Targets {
         Ok(Targets { found })
     }
 
-    /// The tables with the lock that a fold needs on each, in the order in which it writes them.
-    fn locks(&self) -> impl Iterator<Item = (&Table, i32)> {
-        Role::all().filter_map(|role| {
-            let mode = if role == Role::DeprecatedKeys { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock };
-            self.get(role).map(|target| (&target.table, mode as i32))
-        })
+    /// The tables for which `mode_of` names a lock, in the order in which a fold writes them.
+    fn locks<'t>(&'t self, mode_of: LockMode<'t>) -> impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)> {
+        Role::all().filter_map(move |role| Some((&self.get(role)?.table, mode_of(role)? as pg_sys::LOCKMODE)))
     }
+}
+
+/// Which lock a table needs for its part in a fold; `None` if none.
+type LockMode<'m> = &'m dyn Fn(Role) -> Option<u32>;
+
+fn mode_of_fold(role: Role) -> Option<u32> {
+    Some(if role == Role::DeprecatedKeys { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock })
 }
 
 /// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.

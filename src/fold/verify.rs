@@ -13,7 +13,7 @@ use super::targets::{Role, Table, Targets};
 use super::{log, version};
 use crate::error::{Error, Result};
 use crate::jsonb::Jsonb;
-use crate::{extension, session};
+use crate::{extension, session, subtransaction};
 
 mod day;
 mod derivable;
@@ -102,9 +102,42 @@ enum Purpose {
     Rebuild,
 }
 
-/// Goes through the days one by one: no more than one is in memory.
+/// What was found of one day.
+struct Compared {
+    rows: Vec<Row>,
+    doubtful: u64,
+    unreadable: u64,
+}
+
+/// Goes through the days one by one: no more than one is in memory, and unless it is repaired, its locks are given
+/// back before the next one, so that a migration waits for one day at most.
 fn compare(client: &mut SpiClient, days: std::ops::RangeInclusive<i32>, purpose: Purpose) -> Result<Vec<Row>> {
-    let targets = Targets::lock(client)?;
+    let (mut rows, mut doubtful, mut unreadable) = (Vec::new(), 0, 0);
+    for number in days {
+        let compared = match purpose {
+            Purpose::Rebuild => compare_day(client, number, purpose)?,
+            Purpose::Verify | Purpose::DryRun => {
+                subtransaction::rehearse(|| compare_day(client, number, purpose)).map_err(Error::Failed)?
+            }
+        };
+        rows.extend(compared.rows);
+        doubtful += compared.doubtful;
+        unreadable += compared.unreadable;
+    }
+    if doubtful > 0 || unreadable > 0 {
+        notice!(
+            "the log does not tell all of {doubtful} requests (logged at exactly midnight, or with a number cut to \
+             its column): their daily rows were not compared; {unreadable} log rows could not be read"
+        );
+    }
+    Ok(rows)
+}
+
+fn compare_day(client: &mut SpiClient, number: i32, purpose: Purpose) -> Result<Compared> {
+    let targets = match purpose {
+        Purpose::Rebuild => Targets::lock(client)?,
+        Purpose::Verify | Purpose::DryRun => Targets::lock_to_read(client, derivable::is_read)?,
+    };
     let Some(log) = targets.get(Role::Log).map(|target| &target.table) else {
         return Err(Error::held(
             format!("there is no \"{}\" to add up", log::TABLE),
@@ -115,40 +148,30 @@ fn compare(client: &mut SpiClient, days: std::ops::RangeInclusive<i32>, purpose:
     for table in &tables {
         must_be_readable(&table.target.table, log)?;
     }
-    let (mut rows, mut doubtful, mut unreadable) = (Vec::new(), 0, 0);
-    for number in days {
-        let (date, midnight) = day_of(number)?;
-        let day = day::read(client, &targets, log, &tables, midnight)?;
-        doubtful += day.doubtful_rows;
-        unreadable += day.unreadable_rows;
-        let differences: Vec<(&derivable::Derivable, Vec<Difference>)> = tables
-            .iter()
-            .zip(&day.stored)
-            .map(|(table, stored)| (table, difference::find(table, stored, &day)))
-            .filter(|(_, found)| !found.is_empty())
-            .collect();
-        if differences.is_empty() {
-            continue;
+    let (date, midnight) = day_of(number)?;
+    let day = day::read(client, &targets, log, &tables, midnight)?;
+    let mut compared = Compared { rows: Vec::new(), doubtful: day.doubtful_rows, unreadable: day.unreadable_rows };
+    let differences: Vec<(&derivable::Derivable, Vec<Difference>)> = tables
+        .iter()
+        .zip(&day.stored)
+        .map(|(table, stored)| (table, difference::find(table, stored, &day)))
+        .filter(|(_, found)| !found.is_empty())
+        .collect();
+    if differences.is_empty() {
+        return Ok(compared);
+    }
+    if purpose != Purpose::Verify {
+        refusal::of_day(client, &midnight.utc_date(), &day, &differences)?;
+    }
+    for (table, found) in &differences {
+        if purpose == Purpose::Rebuild {
+            repair::write(client, table, &day, found)?;
         }
-        if purpose != Purpose::Verify {
-            refusal::of_day(client, &midnight.utc_date(), &day, &differences)?;
-        }
-        for (table, found) in &differences {
-            if purpose == Purpose::Rebuild {
-                repair::write(client, table, &day, found)?;
-            }
-            for each in found {
-                rows.push(row(date, table, each)?);
-            }
+        for each in found {
+            compared.rows.push(row(date, table, each)?);
         }
     }
-    if doubtful > 0 || unreadable > 0 {
-        notice!(
-            "the log does not tell all of {doubtful} requests (logged at exactly midnight, or with a number cut to \
-             its column): their daily rows were not compared; {unreadable} log rows could not be read"
-        );
-    }
-    Ok(rows)
+    Ok(compared)
 }
 
 /// One statement reads all tables, with the power of the log's owner: a column's type may bring code of its

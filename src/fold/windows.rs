@@ -1,7 +1,6 @@
 //! `LiteLLM_BudgetWindowSpend`: adds what a batch spent to the running total of each budget window of
 //! its keys and teams. A window that has moved on starts from this batch; a window without a row starts
-//! from what the log holds of it (LiteLLM's budget_window_spend_writer.py). That sum may take as long as
-//! the log is large, so it is read before the fold locks any row.
+//! from what the log holds of it (LiteLLM's budget_window_spend_writer.py), which `log_sums` adds up.
 
 use std::collections::HashSet;
 
@@ -11,7 +10,6 @@ use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::moment::Moment;
 use litellm_spend_core::record::SpendRecord;
-use pgrx::datum::Timestamp;
 use pgrx::spi::SpiClient;
 
 use super::log::{moment, timestamp};
@@ -20,6 +18,12 @@ use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
 use super::{owner, plans};
 use crate::error::Result;
+
+mod log_sums;
+
+pub use log_sums::{
+    are_lacking as log_sums_are_lacking, read_lacking as read_log_sums, require_all as require_log_sums,
+};
 
 pub const KEY: [&str; 3] = ["entity_type", "entity_id", "window_duration"];
 pub const COLUMNS: [&str; 7] =
@@ -50,9 +54,10 @@ impl Windows {
         let mut increments = self.find(client, targets, counted)?;
         if !increments.is_empty() {
             let existing = existing(client, target, &increments)?;
-            let mut missing: Vec<&mut Increment> =
-                increments.iter_mut().filter(|increment| !existing.contains(&key_of(increment))).collect();
-            add_up_log(client, targets, counted, &mut missing)?;
+            for increment in increments.iter_mut().filter(|increment| !existing.contains(&key_of(increment))) {
+                let window = (increment.holder, increment.id.clone(), increment.window.start);
+                increment.logged_before = Some(log_sums::of(window));
+            }
         }
         self.increments.append(&mut increments);
         Ok(())
@@ -176,47 +181,6 @@ fn existing(client: &mut SpiClient, target: &Target, increments: &[Increment]) -
         }
         Ok(existing)
     })
-}
-
-/// Sums up what the log holds of each window without this batch, whose rows may be in it already.
-fn add_up_log(
-    client: &mut SpiClient,
-    targets: &Targets,
-    counted: &[SpendRecord],
-    windows: &mut [&mut Increment],
-) -> Result<()> {
-    for window in windows.iter_mut() {
-        window.logged_before = Some(0.0);
-    }
-    let Some(log) = targets.get(Role::Log) else { return Ok(()) };
-    for holder in budget_window::HOLDERS {
-        let of_holder: Vec<usize> = (0..windows.len()).filter(|at| windows[*at].holder == holder).collect();
-        let Some(first) = of_holder.iter().map(|at| windows[*at].window.start).min() else { continue };
-        let column = if holder == EntityKind::Key { "api_key" } else { "team_id" };
-        let query = format!(
-            "SELECT b.n, pg_catalog.sum(l.spend)::pg_catalog.float8
-             FROM unnest($1::pg_catalog.text[], $2::pg_catalog.timestamp[]) WITH ORDINALITY AS b (id, start, n)
-             JOIN {} AS l ON l.{column} = b.id AND l.\"startTime\" >= b.start AND l.\"startTime\" >= $3
-             WHERE NOT EXISTS (SELECT FROM unnest($4::pg_catalog.text[]) AS c (id) WHERE c.id = l.request_id)
-             GROUP BY b.n",
-            log.table.name
-        );
-        let ids: Vec<String> = of_holder.iter().map(|at| windows[*at].id.clone()).collect();
-        let starts: Vec<Timestamp> = of_holder.iter().map(|at| timestamp(windows[*at].window.start)).collect();
-        let batch: Vec<&str> = counted.iter().map(|record| record.request_id.as_ref()).collect();
-        let arguments = [ids.into(), starts.into(), timestamp(first).into(), batch.into()];
-        owner::act_as(client, log.table.owner, |client| {
-            // No kept plan, as in the log: that would lock every partition.
-            for row in client.update(&query, None, &arguments)? {
-                let n = row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok());
-                if let Some(at) = n.and_then(|n| of_holder.get(n.wrapping_sub(1))) {
-                    windows[*at].logged_before = row.get(2)?;
-                }
-            }
-            Ok(())
-        })?;
-    }
-    Ok(())
 }
 
 /// Inserts rows of these windows that hold `spends`; `on_conflict` says what becomes of one that is there.

@@ -76,13 +76,13 @@ unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum)
 
 fn serve(database: pg_sys::Oid) {
     let mut backoff = Backoff::default();
-    let (mut last_failure, mut told) = (None, None);
+    let (mut last_failure, mut last_refusal, mut told) = (None, None, None);
     let (begun, mut idle_since) = (Instant::now(), Instant::now());
     loop {
         board::take_wanted(database);
         let fold_begun = Instant::now();
         report_activity(pg_sys::BackendState::STATE_RUNNING);
-        let outcome = transaction::run(|| step(database));
+        let outcome = step(database, &mut last_refusal);
         report_activity(pg_sys::BackendState::STATE_IDLE);
         match outcome {
             Ok(Step::NotInstalled) => return,
@@ -187,8 +187,23 @@ fn collect(duration: Duration) {
     }
 }
 
-/// One transaction: a fold, or the upkeep of staging when there is none.
-fn step(database: pg_sys::Oid) -> Result<Step> {
+/// A fold if there is something to fold, and the upkeep of staging once nothing is left.
+fn step(database: pg_sys::Oid, last_refusal: &mut Option<Failure>) -> std::result::Result<Step, Failure> {
+    match transaction::run(|| fold(database))? {
+        Step::Idle { prepared, retry_in, .. } => {
+            Ok(Step::Idle { prepared, truncate_in: keep_staging(last_refusal, true), retry_in })
+        }
+        // Here too, because under a steady load there is always something to fold.
+        Step::Folded { more: false } => {
+            keep_staging(last_refusal, false);
+            Ok(Step::Folded { more: false })
+        }
+        other => Ok(other),
+    }
+}
+
+/// One transaction.
+fn fold(database: pg_sys::Oid) -> Result<Step> {
     // Nothing of the database is read before.
     match extension::lock() {
         Lock::NotInstalled => return Ok(Step::NotInstalled),
@@ -214,25 +229,38 @@ fn step(database: pg_sys::Oid) -> Result<Step> {
             if folded.rows == 0 && folded.more {
                 return Ok(Step::Retried);
             }
-            // Here too, because under a steady load there is always something to fold.
-            if !folded.more && fold::needs_rotation()? {
-                fold::rotate()?;
-            }
             failpoint::reach("before_commit");
             return Ok(Step::Folded { more: folded.more });
         }
         if !fold::version::is_known()? {
             return Ok(Step::Idle { prepared: false, truncate_in: None, retry_in: None });
         }
-        if fold::needs_rotation()? {
-            fold::rotate()?;
-        }
         Ok(Step::Idle {
             prepared: fold::prepared_transactions_hold_rows()?,
-            truncate_in: fold::next_truncation()?,
+            truncate_in: None,
             retry_in: fold::next_retry()?,
         })
     })
+}
+
+/// Gives staging space back, in a transaction of its own: a failure here undoes no fold. Tells an idle worker when
+/// the next truncation is due.
+fn keep_staging(last_refusal: &mut Option<Failure>, is_idle: bool) -> Option<Duration> {
+    let kept = transaction::run(|| match extension::lock() {
+        Lock::Taken if fold::version::is_known()? => session::pinned(|| {
+            let refusal = fold::keep_staging()?;
+            Ok((refusal, if is_idle { fold::next_truncation()? } else { None }))
+        }),
+        _ => Ok((None, None)),
+    });
+    // A failure is tried again like a truncation that another session's lock has put off.
+    let (refusal, truncate_in) = kept.unwrap_or_else(|failure| (Some(failure), Some(Duration::ZERO)));
+    // The same failure is logged once, not at every retry.
+    if refusal != *last_refusal {
+        refusal.iter().for_each(fold::warn_of_staging);
+        *last_refusal = refusal;
+    }
+    truncate_in
 }
 
 fn hold(database: pg_sys::Oid, failure: &Failure, last: &mut Option<Failure>) {

@@ -150,13 +150,13 @@ def test_a_library_records_into_the_segments_of_the_version_before_it(database: 
     """Which had no trigger and another index; the fold waits for ALTER EXTENSION UPDATE (invariant 15)."""
     own = database.value("SELECT extversion FROM pg_extension WHERE extname = 'litellm_spend'")
     for_all(database, "DROP TRIGGER IF EXISTS keep_own_rows ON {table}")
-    for_all(database, "DROP INDEX {table}_xid_seq")
+    for_all(database, "DROP INDEX {table}_origin_xid_seq")
     database.execute("UPDATE pg_extension SET extversion = '0.0.1' WHERE extname = 'litellm_spend'")
     records = spend_records(3)
     assert database.record(records) == 3
     database.wait_for("SELECT worker FROM litellm_spend.status", "held")
     assert database.status()["backlog"] == 3
     database.execute("UPDATE pg_extension SET extversion = %s WHERE extname = 'litellm_spend'", own)
-    for_all(database, "CREATE INDEX staging_{n}_xid_seq ON {table} (xid, seq)")
+    for_all(database, "CREATE INDEX staging_{n}_origin_xid_seq ON {table} (origin, xid, seq)")
     database.wait_folded()
     assert_counted(database, records)

@@ -178,6 +178,19 @@ fn clamped(count: i64) -> i32 {
     i32::try_from(count).unwrap_or(if count < 0 { i32::MIN } else { i32::MAX })
 }
 
+/// Gaps of this many microseconds and more part what is looked up together: two days, since a record is looked
+/// for within a day of its start.
+const GAP: i64 = 2 * 86_400_000_000;
+
+/// These requests in groups that started near each other, so that one old request among new ones opens no
+/// partition between them.
+pub fn near_in_time<'r, 'a>(records: &[&'r SpendRecord<'a>]) -> Vec<Vec<&'r SpendRecord<'a>>> {
+    let mut sorted = records.to_vec();
+    sorted.sort_by_key(|record| record.start);
+    let is_near = |a: &&SpendRecord, b: &&SpendRecord| b.start.micros().saturating_sub(a.start.micros()) < GAP;
+    sorted.chunk_by(is_near).map(<[_]>::to_vec).collect()
+}
+
 /// When the first and the last of these requests started; `None` if there are none.
 pub fn starts(records: &[&SpendRecord]) -> Option<(Timestamp, Timestamp)> {
     let starts = || records.iter().map(|record| record.start);

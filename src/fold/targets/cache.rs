@@ -1,55 +1,65 @@
-//! Keeps what the catalogue said until Postgres tells that something changed there, and locks the
-//! tables, so that it stays true while a fold writes.
+//! Keeps what the catalogue said until Postgres tells that one of the targets has changed, and locks the
+//! tables, so that it stays true while a fold writes. What is looked up under the locks is accepted however
+//! often the catalogue changes meanwhile: other sessions' tables hold no fold up.
 //!
 //! A fold does not queue for a table's lock while it holds another's: a migration that alters several
 //! tables in one transaction would wait for the fold in turn, and one of the two would die of the deadlock.
 //! It lets go of all of them and tries again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::ffi::CString;
 use std::rc::Rc;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::{Table, Targets};
+use super::{LockMode, Role, Table, Targets, catalogue};
 use crate::error::{Error, Result};
 use crate::settings;
+use crate::worker::transaction::with_latest_snapshot;
 
-/// Goes up with every change of a relation or schema. Every relation counts: a table that LiteLLM is
-/// about to create has no oid yet to watch for, and a look-up takes a few milliseconds.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
 static WATCH: Once = Once::new();
 
 thread_local! {
     static CACHE: RefCell<Option<Cached>> = const { RefCell::new(None) };
+    /// The relations that bear the names of targets, and their indexes.
+    static WATCHED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
+    /// Whether one of them has changed since it was looked up.
+    static CHANGED: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Cached {
-    generation: u64,
     schema: String,
+    /// What bears each role's name. A table that LiteLLM is about to create has no oid to watch for, so the
+    /// names are resolved at every fold: that takes microseconds.
+    bearers: Vec<pg_sys::Oid>,
     targets: Rc<Targets>,
 }
 
 /// How soon to try again for tables of which another session has locked one.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// The targets, locked; tries for as long as `litellm_spend.lock_timeout`.
-pub(super) fn locked(client: &mut SpiClient) -> Result<Rc<Targets>> {
+/// The targets, those of them locked for which `mode_of` names a mode; tries for as long as
+/// `litellm_spend.lock_timeout`.
+pub(super) fn locked(client: &mut SpiClient, mode_of: LockMode) -> Result<Rc<Targets>> {
     WATCH.call_once(watch);
     let schema = settings::target_schema();
     let deadline = Instant::now() + settings::lock_timeout();
     loop {
-        let (generation, targets) = cached(client, &schema)?;
-        match lock_all(&targets) {
-            // A granted lock brings in all changes that were made before it.
-            Ok(()) if GENERATION.load(Ordering::Relaxed) == generation => return Ok(targets),
+        let targets = current(client, &schema)?;
+        match lock_all(&targets, mode_of) {
             Ok(()) => {
-                unlock(targets.locks());
+                // A granted lock brings in all changes that were made before it, and lets none in after it.
+                let under_locks = current(client, &schema)?;
+                if oids(&under_locks, mode_of).eq(oids(&targets, mode_of)) {
+                    return Ok(under_locks);
+                }
+                unlock(targets.locks(mode_of));
                 if Instant::now() >= deadline {
-                    return Err(changing());
+                    return Err(replaced());
                 }
             }
             Err(busy) if Instant::now() >= deadline => return Err(locked_by_another(&busy)),
@@ -58,12 +68,16 @@ pub(super) fn locked(client: &mut SpiClient) -> Result<Rc<Targets>> {
     }
 }
 
+fn oids<'t>(targets: &'t Targets, mode_of: LockMode<'t>) -> impl Iterator<Item = pg_sys::Oid> + 't {
+    targets.locks(mode_of).map(|(table, _)| table.oid)
+}
+
 /// Locks all tables or none, without waiting; the name of a table that another session has locked.
-fn lock_all(targets: &Targets) -> std::result::Result<(), String> {
-    for (taken, (table, mode)) in targets.locks().enumerate() {
+fn lock_all(targets: &Targets, mode_of: LockMode) -> std::result::Result<(), String> {
+    for (taken, (table, mode)) in targets.locks(mode_of).enumerate() {
         // SAFETY: a lock request by oid, released when the transaction ends or below.
         if !unsafe { pg_sys::ConditionalLockRelationOid(table.oid, mode) } {
-            unlock(targets.locks().take(taken));
+            unlock(targets.locks(mode_of).take(taken));
             return Err(table.name.clone());
         }
     }
@@ -71,7 +85,7 @@ fn lock_all(targets: &Targets) -> std::result::Result<(), String> {
 }
 
 /// Gives back locks under which nothing was read or written yet.
-fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, i32)>) {
+pub(super) fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)>) {
     for (table, mode) in locks {
         // SAFETY: releases a lock that `lock_all` has just taken.
         unsafe { pg_sys::UnlockRelationOid(table.oid, mode) };
@@ -85,21 +99,44 @@ fn sleep(duration: Duration) {
     pgrx::check_for_interrupts!();
 }
 
-fn cached(client: &mut SpiClient, schema: &str) -> Result<(u64, Rc<Targets>)> {
+/// The targets as they are now: those that were kept, unless one of them has changed.
+fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
     // SAFETY: reads the invalidations that other sessions have sent.
     unsafe { pg_sys::AcceptInvalidationMessages() };
-    let generation = GENERATION.load(Ordering::Relaxed);
+    let bearers = bearers_of_names(schema);
     let kept = CACHE.with_borrow(|cache| {
-        let valid = cache.as_ref().filter(|cached| cached.generation == generation && cached.schema == schema);
-        valid.map(|cached| cached.targets.clone())
+        let valid = cache.as_ref().filter(|kept| !CHANGED.get() && kept.schema == schema && kept.bearers == bearers);
+        valid.map(|kept| kept.targets.clone())
     });
     if let Some(targets) = kept {
-        return Ok((generation, targets));
+        return Ok(targets);
     }
-    let targets = Rc::new(Targets::look_up(client, schema)?);
-    let entry = Cached { generation, schema: schema.to_owned(), targets: targets.clone() };
-    CACHE.with_borrow_mut(|cache| *cache = Some(entry));
-    Ok((generation, targets))
+    CACHE.take();
+    // A change that this look-up is too early for comes in after this line.
+    CHANGED.set(false);
+    let targets = with_latest_snapshot(|| {
+        let tables: Vec<pg_sys::Oid> = bearers.iter().copied().filter(|oid| *oid != pg_sys::InvalidOid).collect();
+        WATCHED.set(tables.iter().copied().collect());
+        let indexes = catalogue::indexes(client, tables)?;
+        WATCHED.with_borrow_mut(|watched| watched.extend(indexes));
+        Targets::look_up(client, schema)
+    });
+    let targets = Rc::new(targets?);
+    CACHE.set(Some(Cached { schema: schema.to_owned(), bearers, targets: targets.clone() }));
+    Ok(targets)
+}
+
+/// The relation of each role's name, in the order of `Role::all`; invalid where there is none.
+fn bearers_of_names(schema: &str) -> Vec<pg_sys::Oid> {
+    let Ok(schema) = CString::new(schema) else { return Vec::new() };
+    // SAFETY: a catalogue look-up by name within a transaction; an unknown name gives InvalidOid.
+    let schema = unsafe { pg_sys::get_namespace_oid(schema.as_ptr(), true) };
+    let bearer = |role: Role| {
+        let Ok(name) = CString::new(role.table()) else { return pg_sys::InvalidOid };
+        // SAFETY: the same.
+        unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) }
+    };
+    Role::all().map(bearer).collect()
 }
 
 fn locked_by_another(name: &str) -> Error {
@@ -110,31 +147,24 @@ fn locked_by_another(name: &str) -> Error {
     )
 }
 
-fn changing() -> Error {
+fn replaced() -> Error {
     Error::held(
-        "tables of this database are made or altered faster than a fold can read the catalogue",
+        "LiteLLM's tables are replaced by others faster than a fold can lock them",
         "The fold goes on when that is done.",
     )
 }
 
 fn watch() {
-    // SAFETY: registers callbacks of this library, which stays loaded, once in this process.
-    unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0));
-        pg_sys::CacheRegisterSyscacheCallback(
-            pg_sys::SysCacheIdentifier::NAMESPACEOID as i32,
-            Some(schema_changed),
-            pg_sys::Datum::from(0),
-        );
+    // SAFETY: registers a callback of this library, which stays loaded, once in this process.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0)) };
+}
+
+/// Called for each relation that changes; the invalid oid stands for all of them.
+#[pg_guard]
+unsafe extern "C-unwind" fn relation_changed(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+    let is_watched =
+        || WATCHED.with(|watched| watched.try_borrow().map_or(true, |watched| watched.contains(&relation)));
+    if relation == pg_sys::InvalidOid || is_watched() {
+        CHANGED.set(true);
     }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn relation_changed(_argument: pg_sys::Datum, _relation: pg_sys::Oid) {
-    GENERATION.fetch_add(1, Ordering::Relaxed);
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn schema_changed(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
-    GENERATION.fetch_add(1, Ordering::Relaxed);
 }

@@ -97,6 +97,13 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
     Ok(tables)
 }
 
+/// All indexes of these tables, also those that are not valid yet.
+pub fn indexes(client: &SpiClient, tables: Vec<pg_sys::Oid>) -> Result<Vec<pg_sys::Oid>> {
+    let query = "SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = ANY ($1)";
+    let found = client.select(query, None, &[tables.into()])?;
+    Ok(found.filter_map(|row| row.get(1).transpose()).collect::<std::result::Result<_, _>>()?)
+}
+
 fn read_unique_keys(client: &SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
     let oids: Vec<pg_sys::Oid> = tables.keys().copied().collect();
     for row in client.select(UNIQUE_KEYS, None, &[oids.into()])? {

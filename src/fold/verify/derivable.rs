@@ -26,6 +26,11 @@ pub struct Derivable<'t> {
     pub dollars: Vec<&'static str>,
 }
 
+/// Whether a comparison reads the table of this role.
+pub fn is_read(role: Role) -> bool {
+    matches!(role, Role::Log | Role::Daily(_) | Role::ModelUsage | Role::RequestErrors)
+}
+
 /// The tables that can be compared, in the order in which a fold writes them.
 pub fn tables<'t>(targets: &'t Targets, log: &Table) -> Vec<Derivable<'t>> {
     let roles = DailyKind::ALL.map(Role::Daily).into_iter().chain([Role::ModelUsage, Role::RequestErrors]);
