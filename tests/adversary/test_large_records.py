@@ -189,6 +189,22 @@ def test_an_absurd_record_counts_and_says_what_it_lost(bounded: Database, entran
     assert bounded.query("SELECT * FROM litellm_spend.rejected") == []
 
 
+def test_a_row_that_is_postponed_is_cut_when_its_turn_comes(bounded: Database) -> None:
+    first = spend_record()
+    large = spend_record(request_id="large", metadata={"spend_logs_metadata": [[]] * 30_000})
+    bounded.record(first)
+    bounded.wait_folded()
+    with bounded.connect(autocommit=False) as holder:
+        holder.execute('UPDATE "LiteLLM_UserTable" SET user_alias = $$held$$')
+        bounded.execute(STAGE.format("%s::jsonb"), json.dumps(large))
+        bounded.fold()
+        assert bounded.value("SELECT count(*) FROM litellm_spend.postponed") == 1
+        holder.rollback()
+    bounded.wait_folded()
+    assert_counted(bounded, [first, large])
+    assert bounded.value(DROPPED, "large") == [OWN_METADATA]
+
+
 def test_prompts_go_before_the_users_own_metadata(bounded_cluster: Cluster, bounded: Database) -> None:
     bounded.execute(f'ALTER DATABASE "{bounded.name}" SET litellm_spend.store_prompts = on')
     bounded.close()
