@@ -213,6 +213,15 @@ fn an_absurd_record_of_any_kind_has_a_countable_rest() {
 }
 
 #[test]
+fn an_id_that_is_larger_than_a_record_may_be_still_names_it() {
+    let text = format!(r#"{{"request_id":"{}","spend":0.5,"startTime":1}}"#, "r".repeat(2 << 20));
+    let whole = Json::from_text(&text).unwrap();
+    let kept = cut_to_smallest(&text, true).0;
+    let id = |json: &Json| SpendRecord::decode(json).unwrap().request_id.into_owned();
+    assert_eq!(id(&kept), id(&whole));
+}
+
+#[test]
 fn text_that_is_too_large_and_no_record_is_refused() {
     let refused = |text: &str| bounds::read(Raw::Text(text), SMALLEST, true).unwrap_err();
     assert_eq!(refused(&"[".repeat(2 << 20)), RecordError::NotJson);

@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
 
     let whole = SpendRecord::decode(&storing::sanitise_well(json.clone(), false));
     for raw in [Raw::Text(text), Raw::Jsonb(Element::Document(&bytes))] {
-        let Ok(read) = bounds::read(raw, Bounds { bytes: 64, values: 8 }, false) else { continue };
+        let Ok(read) = bounds::read(raw, Bounds { bytes: 4096, values: 8 }, false) else { continue };
         let cut = storing::sanitise_well(read.json, false);
         let cut = SpendRecord::decode(&cut).map(|record| record.spend);
         // Money is never lost to size.

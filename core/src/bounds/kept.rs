@@ -65,9 +65,10 @@ fn text_within<'a>(value: Raw<'a>, bounds: Bounds) -> Result<Option<Cow<'a, str>
     Ok(text.filter(|text| json_text::first_byte(text) == Some(b'{') && json_text::is_json(text)))
 }
 
-/// A string, unless it would have to be copied and is larger than a whole record may be.
+/// A string, unless it is larger than a whole record may be and would have to be copied, because it holds escapes.
 fn short_enough<'a>(value: Raw<'a>, bounds: Bounds) -> Result<Option<Cow<'a, str>>, RecordError> {
-    if matches!(value, Raw::Text(text) if text.len() > bounds.bytes) { Ok(None) } else { value.text() }
+    let is_copied = |text: &str| text.len() > bounds.bytes && text.contains('\\');
+    if matches!(value, Raw::Text(text) if is_copied(text)) { Ok(None) } else { value.text() }
 }
 
 /// Reads what is kept of a record, which names what is not.
