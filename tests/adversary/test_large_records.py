@@ -299,8 +299,18 @@ def test_a_sum_of_money_stays_finite_in_every_table(database: Database) -> None:
     tables = [f"LiteLLM_{name}" for name in ("UserTable", "TeamTable", "TagTable", "DailyUserSpend", "DailyTagSpend")]
     for table in tables:
         database.execute(f'UPDATE "{table}" SET spend = %s::float8', most)
+    # How often the user's row is updated: parts of the batch, each too small to change it, would be no error either.
+    database.execute("CREATE SEQUENCE public.updates")
+    database.execute(
+        """CREATE FUNCTION public.note_update() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM nextval('public.updates'); RETURN NEW; END $$"""
+    )
+    database.execute(
+        'CREATE TRIGGER t BEFORE UPDATE ON "LiteLLM_UserTable" FOR EACH ROW EXECUTE FUNCTION public.note_update()'
+    )
     database.record(spend_records(200, "dear", spend=1e300))
     database.wait_folded()
+    assert database.value("SELECT nextval('public.updates')") == 2
     assert [database.value(f'SELECT spend FROM "{table}"') for table in tables] == [most] * len(tables)
     assert totals(database)["logs"][0] == 201
     database.record(spend_records(200, "refund", spend=-1e300))
