@@ -10,6 +10,7 @@ CREATE TABLE litellm_spend.fold_cursor (
     duplicates     bigint NOT NULL DEFAULT 0,
     reused_ids     bigint NOT NULL DEFAULT 0,
     rejected       bigint NOT NULL DEFAULT 0,
+    names_not_counted bigint NOT NULL DEFAULT 0,
     last_fold_at   timestamptz,
     starts_without_fold integer NOT NULL DEFAULT 0,
     trying_xid     xid8,
@@ -28,6 +29,7 @@ COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'How often that row was fol
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
+COMMENT ON COLUMN litellm_spend.fold_cursor.names_not_counted IS 'Tags, tools and access groups beyond the first 100 of a record, which are in its log row only';
 COMMENT ON COLUMN litellm_spend.fold_cursor.rejected IS 'Staged rows that could not be counted and went to litellm_spend.rejected';
 
 CREATE TABLE litellm_spend.rotation (

@@ -13,6 +13,7 @@ SELECT w.preloaded,
        coalesce(c.reused_ids, 0) AS reused_ids,
        (SELECT pg_catalog.count(*) FROM (SELECT FROM litellm_spend.rejected LIMIT 100000) AS r) AS rejected,
        coalesce(n.not_created, 0) AS entities_not_created,
+       coalesce(c.names_not_counted, 0) AS names_not_counted,
        f.foreign_rows,
        c.last_fold_at,
        w.last_error,
@@ -39,7 +40,8 @@ CROSS JOIN litellm_spend.backlog() AS b
 CROSS JOIN litellm_spend.oldest_pin() AS p
 CROSS JOIN litellm_spend.foreign_rows() AS f (foreign_rows)
 LEFT JOIN (SELECT pg_catalog.sum(folded)::bigint AS folded, pg_catalog.sum(duplicates)::bigint AS duplicates,
-                  pg_catalog.sum(reused_ids)::bigint AS reused_ids, pg_catalog.max(last_fold_at) AS last_fold_at
+                  pg_catalog.sum(reused_ids)::bigint AS reused_ids,
+                  pg_catalog.sum(names_not_counted)::bigint AS names_not_counted, pg_catalog.max(last_fold_at) AS last_fold_at
            FROM litellm_spend.fold_cursor) AS c ON true
 LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog.max(refused_at) AS refused_at
            FROM litellm_spend.new_entities) AS n ON true;
@@ -58,6 +60,7 @@ COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.reject
 COMMENT ON COLUMN litellm_spend.status.pinned_by IS 'Oldest transaction that keeps a staging segment from being truncated: a prepared or an open one';
 COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When that transaction began, or was prepared';
 COMMENT ON COLUMN litellm_spend.status.entities_not_created IS 'Missing rows that litellm_spend.max_new_entities kept folds from making; one counts again in each batch that lacks it';
+COMMENT ON COLUMN litellm_spend.status.names_not_counted IS 'Tags, tools and access groups beyond the first 100 of a record, which are in its log row only';
 COMMENT ON COLUMN litellm_spend.status.foreign_rows IS 'Rows that another cluster staged and that wait for litellm_spend.adopt(), counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';
 

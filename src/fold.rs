@@ -39,8 +39,10 @@ pub mod postponed;
 mod probe;
 mod relation;
 mod rollups;
+mod room;
 mod rotation;
 mod rows;
+mod saturation;
 mod targets;
 mod tool_index;
 mod truncation;
@@ -68,6 +70,7 @@ struct Tally {
     duplicates: usize,
     reused_ids: usize,
     rejected: usize,
+    names_not_counted: usize,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -76,6 +79,7 @@ impl std::ops::AddAssign for Tally {
         self.duplicates += other.duplicates;
         self.reused_ids += other.reused_ids;
         self.rejected += other.rejected;
+        self.names_not_counted += other.names_not_counted;
     }
 }
 

@@ -3,14 +3,13 @@
 
 use std::num::NonZeroUsize;
 
-use litellm_spend_core::error::RecordError;
-use litellm_spend_core::json::Json;
-use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::error::{MOST_RECORDS, RecordError};
+use litellm_spend_core::json_text;
+use litellm_spend_core::raw::Raw;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::jsonb::Jsonb;
-use crate::record::{self, OnInvalid, Submitted};
+use crate::record::{self, OnInvalid};
 use crate::statement_log;
 
 #[pg_schema]
@@ -59,29 +58,22 @@ fn take(row: Option<&PgHeapTuple<'_, AllocatedByPostgres>>) -> Result<()> {
 }
 
 fn stage(text: &str) -> Result<()> {
-    let Ok(document) = Json::from_text(text) else { return reject_text(text) };
-    let (documents, is_array) = match document {
-        Json::Array(elements) => (elements, true),
-        other => (vec![other], false),
+    let is_array = json_text::first_byte(text) == Some(b'[');
+    if !is_array {
+        record::stage(std::iter::once(Ok(Raw::Text(text))), false, OnInvalid::Reject)?;
+        return Ok(());
+    }
+    let elements = json_text::items(text);
+    let refused = match () {
+        () if !json_text::is_json(text) => Some((RecordError::NotJson, "text", text.len())),
+        () if elements.clone().nth(MOST_RECORDS).is_some() => {
+            Some((RecordError::TooMany, "array", elements.clone().count()))
+        }
+        () => None,
     };
-    let submitted = documents.into_iter().map(Submitted::Json);
-    record::stage(submitted, is_array, OnInvalid::Reject, |index| fault_as_sent(text, index))?;
+    if let Some((error, kind, length)) = refused {
+        return record::reject(&Error::Record { error, index: None }, record::described(kind, length).as_ref());
+    }
+    record::stage(elements.map(|element| Ok(Raw::Text(element))), true, OnInvalid::Reject)?;
     Ok(())
-}
-
-/// Keeps of text that is no JSON how long it is, and nothing else: nobody knows what it holds.
-fn reject_text(text: &str) -> Result<()> {
-    let length = i64::try_from(text.len()).unwrap_or(i64::MAX);
-    let kept = Json::Object(vec![("type".into(), Json::Str("text".into())), ("length".into(), Json::Int(length))]);
-    record::reject(&Error::Record { error: RecordError::NotJson, index: None }, Jsonb::from_json(&kept).as_ref())
-}
-
-/// What is wrong with an element before it is sanitised. Read once more, for a bad record is rare.
-fn fault_as_sent(text: &str, index: usize) -> Option<RecordError> {
-    let document = Json::from_text(text).ok()?;
-    let element = match &document {
-        Json::Array(elements) => elements.get(index)?,
-        other => other,
-    };
-    SpendRecord::decode(element).err()
 }

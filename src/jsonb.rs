@@ -2,6 +2,8 @@
 //! containers. The form
 //! itself is read and written in `litellm_spend_core::jsonb`.
 
+use std::ops::Deref;
+
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb as jsonb_format;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
@@ -28,6 +30,11 @@ impl Jsonb {
         jsonb_format::write(json).map(Jsonb)
     }
 
+    /// What stands for a damaged jsonb, as which it is refused.
+    pub fn unreadable() -> Self {
+        Jsonb(Vec::new())
+    }
+
     /// The container's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
@@ -35,22 +42,89 @@ impl Jsonb {
 }
 
 impl FromDatum for Jsonb {
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
-        if is_null {
-            return None;
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, oid: pg_sys::Oid) -> Option<Self> {
+        // SAFETY: the caller says that this is a jsonb datum.
+        unsafe { Toasted::from_polymorphic_datum(datum, is_null, oid) }.map(|toasted| toasted.detoast().to_jsonb())
+    }
+}
+
+/// A jsonb as Postgres passes it, perhaps compressed or out of line. It stays readable as long as the memory in which
+/// it was passed: that of a call for an argument, of a result for its rows.
+pub struct Toasted(*mut pg_sys::varlena);
+
+impl Toasted {
+    /// Bytes of its container, which are read from where they are noted, and not from the container.
+    pub fn bytes(&self) -> usize {
+        // SAFETY: a varlena, by the way in which it was made. Only its header or its TOAST pointer is read.
+        let with_header = unsafe { pg_sys::toast_raw_datum_size(self.0.into()) };
+        with_header.saturating_sub(VARLENA_HEADER)
+    }
+
+    /// Brings its container into memory, of Postgres's own: where there is none left, that is an error and not the
+    /// end of the process.
+    pub fn detoast(&self) -> Detoasted {
+        // SAFETY: a varlena, as above; detoasting yields one with a four-byte header.
+        Detoasted { original: self.0, detoasted: unsafe { pg_sys::pg_detoast_datum(self.0) } }
+    }
+}
+
+/// The container of a jsonb that was passed.
+pub struct Detoasted {
+    original: *mut pg_sys::varlena,
+    detoasted: *mut pg_sys::varlena,
+}
+
+impl Detoasted {
+    /// A copy that outlives what was passed. Raises an error where there is no memory for it.
+    pub fn to_jsonb(&self) -> Jsonb {
+        let mut copy = Vec::new();
+        if copy.try_reserve_exact(self.len()).is_err() {
+            ereport!(
+                PgLogLevel::ERROR,
+                PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+                "out of memory",
+                format!("No room for a jsonb of {} bytes.", self.len())
+            );
         }
-        // SAFETY: the caller says that this is a jsonb datum; detoasting yields a varlena with a
-        // four-byte header and as many bytes as it says, which are copied before anything frees it.
+        copy.extend_from_slice(self);
+        Jsonb(copy)
+    }
+}
+
+impl Deref for Detoasted {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: a detoasted varlena holds as many bytes as its header says, and lives as long as this.
         unsafe {
-            let original: *mut pg_sys::varlena = datum.cast_mut_ptr();
-            let detoasted = pg_sys::pg_detoast_datum(original);
-            let length = pgrx::varsize_any_exhdr(detoasted);
-            let bytes = std::slice::from_raw_parts(pgrx::vardata_any(detoasted).cast::<u8>(), length).to_vec();
-            if detoasted != original {
-                pg_sys::pfree(detoasted.cast());
-            }
-            Some(Jsonb(bytes))
+            let length = pgrx::varsize_any_exhdr(self.detoasted);
+            std::slice::from_raw_parts(pgrx::vardata_any(self.detoasted).cast::<u8>(), length)
         }
+    }
+}
+
+impl Drop for Detoasted {
+    fn drop(&mut self) {
+        if self.detoasted != self.original {
+            // SAFETY: the copy that `detoast` got, which nothing else refers to.
+            unsafe { pg_sys::pfree(self.detoasted.cast()) };
+        }
+    }
+}
+
+impl FromDatum for Toasted {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        (!is_null).then(|| Toasted(datum.cast_mut_ptr()))
+    }
+}
+
+impl IntoDatum for Toasted {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        Some(self.0.into())
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::JSONBOID
     }
 }
 
@@ -79,7 +153,7 @@ impl IntoDatum for Jsonb {
 }
 
 // SAFETY: the argument is declared as jsonb below, so the datum that arrives is one.
-unsafe impl<'fcx> ArgAbi<'fcx> for Jsonb {
+unsafe impl<'fcx> ArgAbi<'fcx> for Toasted {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: pgrx calls this with a non-null argument of the declared type.
         unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or_else(|| error!("jsonb argument is null"))
@@ -100,6 +174,14 @@ unsafe impl BoxRet for Jsonb {
 // SAFETY: the SQL type named here is the one that `FromDatum` reads.
 unsafe impl SqlTranslatable for Jsonb {
     const TYPE_IDENT: &'static str = pgrx_resolved_type!(Jsonb);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
+}
+
+// SAFETY: as above.
+unsafe impl SqlTranslatable for Toasted {
+    const TYPE_IDENT: &'static str = pgrx_resolved_type!(Toasted);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
     const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));

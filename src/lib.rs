@@ -12,6 +12,7 @@ mod failpoint;
 mod failure;
 mod flush;
 mod fold;
+mod headroom;
 mod health;
 mod inbox;
 mod jsonb;

@@ -1,11 +1,14 @@
 //! `litellm_record_spend`: reads a payload, sanitises and validates each record, and stages what can be
 //! counted. Everything that may be wrong with a record is found here, before the caller commits.
 
-use litellm_spend_core::error::RecordError;
+use litellm_spend_core::bounds;
+use litellm_spend_core::error::{MOST_RECORDS, RecordError};
 use litellm_spend_core::json::Json;
-use litellm_spend_core::jsonb::{self as jsonb_format, Element};
+use litellm_spend_core::json_text;
+use litellm_spend_core::jsonb as jsonb_format;
+use litellm_spend_core::raw::{Raw, Shape};
 use litellm_spend_core::record::SpendRecord;
-use litellm_spend_core::sanitise::{Sanitised, describe, sanitise};
+use litellm_spend_core::sanitise::{Sanitised, sanitise};
 use litellm_spend_core::unchanged;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -13,12 +16,12 @@ use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::extension::Relation;
-use crate::jsonb::Jsonb;
-use crate::{plans, settings, staging, statement_log, wake};
+use crate::jsonb::{Jsonb, Toasted};
+use crate::{headroom, plans, settings, staging, statement_log, wake};
 
-/// Most bytes of the jsonb that is stored of a record which arrived as text: as many as a batch of a fold has
-/// unless `litellm_spend.batch_size` says otherwise, and far fewer than jsonb can hold.
-const LARGEST: usize = 32 * 1024 * 1024;
+/// Records of a call that are in memory at a time, and the bytes of those among them that are not stored as they came.
+const MOST_AT_ONCE: usize = 1_000;
+const MOST_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 
 const REJECT: &str = "INSERT INTO litellm_spend.rejected (payload, sqlstate, message, detail) VALUES ($1, $2, $3, $4)";
 
@@ -36,14 +39,14 @@ pub enum OnInvalid {
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn litellm_record_spend(
-    payload: Option<Jsonb>,
+    payload: Option<Toasted>,
     on_invalid: default!(Option<&str>, "'error'"),
 ) -> std::result::Result<i64, ErrorReport> {
     statement_log::hide_this_statement();
     Ok(record(payload, on_invalid)?)
 }
 
-fn record(payload: Option<Jsonb>, on_invalid: Option<&str>) -> Result<i64> {
+fn record(payload: Option<Toasted>, on_invalid: Option<&str>) -> Result<i64> {
     let on_invalid = parse_on_invalid(on_invalid)?;
     // SAFETY: both raise an error or return; the name is a static C string.
     unsafe {
@@ -57,17 +60,13 @@ fn record(payload: Option<Jsonb>, on_invalid: Option<&str>) -> Result<i64> {
             "Pass one JSON object per finished LLM request, or an array of such objects.",
         )
     })?;
-    let damaged = |_| Error::Record { error: RecordError::Damaged, index: None };
-    let (elements, is_array) = jsonb_format::elements(payload.bytes()).map_err(damaged)?;
-    let fault_as_sent = |at: usize| SpendRecord::decode(&elements.get(at)?.json().ok()?).err();
-    stage(elements.iter().copied().map(Submitted::Jsonb), is_array, on_invalid, fault_as_sent)
-}
-
-/// A record as it was submitted.
-pub enum Submitted<'a> {
-    Jsonb(Element<'a>),
-    /// Read from text.
-    Json(Json<'a>),
+    let payload = payload.detoast();
+    let refuse = |error| Error::Record { error, index: None };
+    let (elements, is_array) = jsonb_format::elements(&payload).map_err(|_| refuse(RecordError::Damaged))?;
+    if elements.len() > MOST_RECORDS {
+        return Err(refuse(RecordError::TooMany));
+    }
+    stage(elements.map(|element| Ok(Raw::Jsonb(element?))), is_array, on_invalid)
 }
 
 /// The jsonb container that is stored of a record.
@@ -85,40 +84,65 @@ impl Stored<'_> {
     }
 }
 
-/// Stages those records that can be counted, with one insert; returns how many. `fault_as_sent` tells what
-/// is wrong with a record, by its index, before it is sanitised: a value of the wrong type, say, which the
-/// sanitiser drops, is not missing.
+/// Stages those records that can be counted; returns how many.
 pub fn stage<'a>(
-    submitted: impl ExactSizeIterator<Item = Submitted<'a>>,
+    submitted: impl Iterator<Item = std::result::Result<Raw<'a>, RecordError>>,
     is_array: bool,
     on_invalid: OnInvalid,
-    fault_as_sent: impl Fn(usize) -> Option<RecordError>,
 ) -> Result<i64> {
-    let (mut staged, mut rejected) = (Vec::with_capacity(submitted.len()), Vec::new());
+    let mut staged = Staged::default();
     for (at, record) in submitted.enumerate() {
-        let (error, kept) = match accept(record) {
+        let (error, kept) = match record.map_err(|error| (error, None)).and_then(accept) {
             Ok(stored) => {
-                staged.push(stored);
+                staged.add(stored)?;
                 continue;
             }
-            Err((error @ RecordError::TooLarge, kept)) => (error, kept),
-            Err((error, kept)) => (fault_as_sent(at).unwrap_or(error), kept),
+            Err(refused) => refused,
         };
         let error = Error::Record { error, index: is_array.then_some(at) };
         if on_invalid == OnInvalid::Error {
             return Err(error);
         }
-        rejected.push((error, kept));
+        reject(&error, kept.as_ref())?;
+        pgrx::check_for_interrupts!();
     }
-    let count = i64::try_from(staged.len()).unwrap_or(i64::MAX);
-    if count > 0 {
-        staging::insert(&staged.iter().map(Stored::bytes).collect::<Vec<_>>())?;
+    staged.write()?;
+    if staged.count > 0 {
         wake::at_commit();
     }
-    for (error, kept) in rejected {
-        reject(&error, kept.as_ref())?;
+    Ok(staged.count)
+}
+
+/// The records of a call on their way to staging, some at a time.
+#[derive(Default)]
+struct Staged<'a> {
+    waiting: Vec<Stored<'a>>,
+    rewritten_bytes: usize,
+    count: i64,
+}
+
+impl<'a> Staged<'a> {
+    fn add(&mut self, stored: Stored<'a>) -> Result<()> {
+        if let Stored::Rewritten(jsonb) = &stored {
+            self.rewritten_bytes += jsonb.bytes().len();
+        }
+        self.waiting.push(stored);
+        if self.waiting.len() < MOST_AT_ONCE && self.rewritten_bytes < MOST_BYTES_AT_ONCE {
+            return Ok(());
+        }
+        pgrx::check_for_interrupts!();
+        self.write()
     }
-    Ok(count)
+
+    fn write(&mut self) -> Result<()> {
+        if !self.waiting.is_empty() {
+            staging::insert(&self.waiting.iter().map(Stored::bytes).collect::<Vec<_>>())?;
+            self.count += i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
+        }
+        self.waiting.clear();
+        self.rewritten_bytes = 0;
+        Ok(())
+    }
 }
 
 fn parse_on_invalid(text: Option<&str>) -> Result<OnInvalid> {
@@ -134,36 +158,59 @@ fn parse_on_invalid(text: Option<&str>) -> Result<OnInvalid> {
 }
 
 /// The form in which a record is stored, or why it cannot be counted and what may be kept of it.
-pub fn accept(record: Submitted<'_>) -> std::result::Result<Stored<'_>, (RecordError, Option<Jsonb>)> {
-    let store_prompts = settings::store_prompts();
-    let (json, container) = match record {
-        Submitted::Json(json) => (json, None),
-        Submitted::Jsonb(element) => {
-            let container = element.container();
-            if let Some(container) = container.filter(|container| unchanged::is_vouched_for(container, store_prompts)) {
-                return Ok(Stored::AsSent(container));
-            }
-            (element.json().map_err(|_| (RecordError::Damaged, None))?, container)
-        }
-    };
-    let found = json.type_name();
-    let is_object = matches!(json, Json::Object(_));
-    let Sanitised { json, changed } = sanitise(json, store_prompts);
-    let verdict =
-        if is_object { SpendRecord::decode(&json).map(|_| ()) } else { Err(RecordError::NotAnObject { found }) };
-    let stored = match container {
-        Some(container) if !changed => Some(Stored::AsSent(container)),
-        Some(_) => Jsonb::from_json(&json).map(Stored::Rewritten),
-        None => match Jsonb::from_json(&json).filter(|jsonb| jsonb.bytes().len() <= LARGEST) {
-            Some(jsonb) => Some(Stored::Rewritten(jsonb)),
-            None => return Err((RecordError::TooLarge, Jsonb::from_json(&describe(&json)))),
-        },
-    };
-    match (verdict, stored) {
-        (Ok(()), Some(stored)) => Ok(stored),
-        (Ok(()), None) => Err((RecordError::Damaged, None)),
-        (Err(error), stored) => Err((error, stored.map(|stored| Jsonb::from_container(stored.bytes())))),
+pub fn accept(record: Raw<'_>) -> std::result::Result<Stored<'_>, (RecordError, Option<Jsonb>)> {
+    let (bounds, store_prompts) = (settings::record_bounds(), settings::store_prompts());
+    let container = record.object_container();
+    if let Some(container) = container.filter(|container| unchanged::is_vouched_for(container, store_prompts))
+        && bounds::cut(container, bounds) == Ok(None)
+    {
+        return Ok(Stored::AsSent(container));
     }
+    if record.shape() != Ok(Shape::Object) {
+        return Err(not_an_object(record));
+    }
+    headroom::require_for_record(record.bytes(), bounds);
+    let read = bounds::read(record, bounds, store_prompts).map_err(|error| {
+        let kept = (error == RecordError::NotJson).then(|| described("text", record.bytes())).flatten();
+        (error, kept)
+    })?;
+    let Sanitised { json, changed } = sanitise(read.json, store_prompts);
+    let stored = match container {
+        Some(container) if read.is_whole && !changed => Some(Stored::AsSent(container)),
+        _ => Jsonb::from_json(&json).map(Stored::Rewritten),
+    };
+    match (SpendRecord::decode(&json), stored) {
+        (Ok(_), Some(stored)) => Ok(stored),
+        (Ok(_), None) => Err((RecordError::Damaged, None)),
+        (Err(error), stored) => {
+            let kept = stored.map(|stored| Jsonb::from_container(stored.bytes()));
+            Err((fault_as_sent(record).unwrap_or(error), kept))
+        }
+    }
+}
+
+/// What is wrong with a record before it is sanitised: a value of the wrong type, say, which the sanitiser drops, is
+/// not missing.
+fn fault_as_sent(record: Raw) -> Option<RecordError> {
+    let read = bounds::read(record, settings::record_bounds(), settings::store_prompts()).ok()?;
+    SpendRecord::decode(&read.json).err()
+}
+
+/// Of an element that is no object, or no JSON, its type and length are kept: nobody knows what it holds.
+fn not_an_object(element: Raw) -> (RecordError, Option<Jsonb>) {
+    if matches!(element, Raw::Text(text) if !json_text::is_json(text)) {
+        return (RecordError::NotJson, described("text", element.bytes()));
+    }
+    let (Ok(shape), Ok(length)) = (element.shape(), element.length()) else { return (RecordError::Damaged, None) };
+    let found = shape.type_name();
+    (RecordError::NotAnObject { found }, described(found, length))
+}
+
+/// What is kept of what is no record.
+pub fn described(kind: &'static str, length: usize) -> Option<Jsonb> {
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    let description = [("type".into(), Json::Str(kind.into())), ("length".into(), Json::Int(length))];
+    Jsonb::from_json(&Json::Object(description.into()))
 }
 
 /// Keeps a record that cannot be counted, with the reason.

@@ -2,16 +2,16 @@
 //! by now, after an upgrade or because what refused them in the database is mended.
 
 use litellm_spend_core::jsonb as jsonb_format;
+use litellm_spend_core::raw::Raw;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Result;
 use crate::extension::Relation;
-use crate::jsonb::Jsonb;
-use crate::record::{self, Submitted};
-use crate::{staging, wake};
+use crate::jsonb::{Jsonb, Toasted};
+use crate::{record, settings, staging, wake};
 
-/// Rows looked at in one statement, which bounds memory.
+/// Rows looked at in one statement; where they are large, no more than `litellm_spend.batch_size` of them are.
 const AT_ONCE: i64 = 1_000;
 
 /// Stages the rejected records (all, or those with these ids) that can be counted now and removes them
@@ -39,6 +39,7 @@ fn retry_rejected(ids: default!(Option<Vec<Option<i64>>>, "NULL")) -> std::resul
 /// Retries the next rows above the id `after`; the last id looked at, `None` when there was none.
 fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> Result<Option<i64>> {
     let (mut last, mut good, mut records) = (None, Vec::new(), Vec::new());
+    let mut room = settings::batch_bytes();
     Spi::connect_mut(|client| -> Result<()> {
         // Locked, so that of two callers one stages a record and the other finds it gone.
         let rows = client.update(
@@ -48,9 +49,13 @@ fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> R
             &[after.into(), ids.cloned().into(), AT_ONCE.into()],
         )?;
         for row in rows {
-            let (Some(id), Some(payload)) = (row.get::<i64>(1)?, row.get::<Jsonb>(2)?) else { continue };
+            let (Some(id), Some(payload)) = (row.get::<i64>(1)?, row.get::<Toasted>(2)?) else { continue };
+            if last.is_some() && payload.bytes() > room {
+                break;
+            }
+            room = room.saturating_sub(payload.bytes());
             last = Some(id);
-            if let Some(record) = as_record(&payload) {
+            if let Some(record) = as_record(&payload.detoast()) {
                 good.push(id);
                 records.push(record);
             }
@@ -68,12 +73,11 @@ fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> R
 }
 
 /// The payload in the form in which `litellm_record_spend` would stage it; `None` if it would refuse it.
-fn as_record(payload: &Jsonb) -> Option<Jsonb> {
-    let (elements, is_array) = jsonb_format::elements(payload.bytes()).ok()?;
-    let element = elements.into_iter().next()?;
+fn as_record(payload: &[u8]) -> Option<Jsonb> {
+    let (mut elements, is_array) = jsonb_format::elements(payload).ok()?;
     if is_array {
         return None;
     }
-    let stored = record::accept(Submitted::Jsonb(element)).ok()?;
+    let stored = record::accept(Raw::Jsonb(elements.next()?.ok()?)).ok()?;
     Some(Jsonb::from_container(stored.bytes()))
 }

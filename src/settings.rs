@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
+use litellm_spend_core::bounds::{Bounds, SMALLEST};
 use litellm_spend_core::entity::EntityKind;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::prelude::*;
@@ -17,6 +18,8 @@ static STORE_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static WRITE_SPEND_LOGS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static LEDGER: GucSetting<LedgerUse> = GucSetting::<LedgerUse>::new(LedgerUse::Auto);
 static DEDUPE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(7 * 86_400);
+static MAX_RECORD_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
+static MAX_RECORD_VALUES: GucSetting<i32> = GucSetting::<i32>::new(500_000);
 static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
 static LINGER: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 static BATCH_ROWS: GucSetting<i32> = GucSetting::<i32>::new(5_000);
@@ -61,6 +64,12 @@ pub fn store_prompts() -> bool {
 /// Whether folds write rows of SpendLogs.
 pub fn write_spend_logs() -> bool {
     WRITE_SPEND_LOGS.get()
+}
+
+/// How large a record may be before it loses its documents.
+pub fn record_bounds() -> Bounds {
+    let positive = |setting: &GucSetting<i32>| usize::try_from(setting.get()).unwrap_or(0);
+    Bounds { bytes: positive(&MAX_RECORD_SIZE) * 1024, values: positive(&MAX_RECORD_VALUES) }
 }
 
 /// When folds keep the ledger.
@@ -158,6 +167,22 @@ pub fn define() {
         c"Off, they are dropped before anything is written.",
         &STORE_PROMPTS,
         GucContext::Suset,
+        GucFlags::default(),
+    );
+    // A record is in memory some times over, in the session that records it and in the fold.
+    define_int(
+        c"litellm_spend.max_record_size",
+        c"Most bytes of a record; a larger one loses its prompts, then its spend_logs_metadata, and is counted.",
+        &MAX_RECORD_SIZE,
+        (at_least(SMALLEST.bytes / 1024), 64 * 1024),
+        GucFlags::UNIT_KB,
+    );
+    // A value takes four bytes of jsonb and up to 48 when it is decoded, so bytes alone bound no memory.
+    define_int(
+        c"litellm_spend.max_record_values",
+        c"Most JSON values of a record, counted at all levels; a record with more loses what a larger one does.",
+        &MAX_RECORD_VALUES,
+        (at_least(SMALLEST.values), 10_000_000),
         GucFlags::default(),
     );
     GucRegistry::define_bool_guc(
@@ -262,6 +287,11 @@ unsafe extern "C-unwind" fn check_create_missing(
     // SAFETY: read, not freed, by the error that Postgres then reports; the text lives for ever.
     unsafe { pg_sys::GUC_check_errhint_string = CREATE_MISSING_HINT.as_ptr().cast_mut() };
     false
+}
+
+/// A bound as the least value of its setting.
+fn at_least(bound: usize) -> i32 {
+    i32::try_from(bound).unwrap_or(i32::MAX)
 }
 
 fn define_int(

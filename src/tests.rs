@@ -149,6 +149,7 @@ mod tests {
         let (elements, is_array) = jsonb_format::elements(jsonb.bytes()).unwrap();
         assert!(is_array);
         for element in elements {
+            let element = element.unwrap();
             assert_eq!(jsonb_format::read(element.container().unwrap()), element.json());
         }
     }

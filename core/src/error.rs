@@ -3,6 +3,10 @@
 
 use crate::moment::MomentError;
 
+/// Most records of one payload: more than jsonb or text can hold of any that LiteLLM makes, and few enough to be
+/// refused one by one.
+pub const MOST_RECORDS: usize = 1_000_000;
+
 /// A spend record that cannot be counted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RecordError {
@@ -18,8 +22,8 @@ pub enum RecordError {
     NullPayload,
     #[error("payload is not JSON that can be read")]
     NotJson,
-    #[error("spend record is larger than 32 MB")]
-    TooLarge,
+    #[error("payload holds more than {MOST_RECORDS} spend records")]
+    TooMany,
     #[error("spend record cannot be read: its stored form is damaged")]
     Damaged,
 }
@@ -28,12 +32,11 @@ impl RecordError {
     /// SQLSTATE, all of class 22.
     pub fn sqlstate(&self) -> &'static str {
         match self {
-            RecordError::NotAnObject { .. } | RecordError::BadValue { .. } => "22023",
+            RecordError::NotAnObject { .. } | RecordError::BadValue { .. } | RecordError::TooMany => "22023",
             RecordError::Missing { .. } | RecordError::NullPayload => "22004",
             RecordError::BadTime { why: MomentError::OutOfRange, .. } => "22008",
             RecordError::BadTime { .. } => "22007",
             RecordError::NotJson | RecordError::Damaged => "22P02",
-            RecordError::TooLarge => "22001",
         }
     }
 
@@ -46,7 +49,7 @@ impl RecordError {
             RecordError::NotAnObject { .. }
             | RecordError::NullPayload
             | RecordError::NotJson
-            | RecordError::TooLarge
+            | RecordError::TooMany
             | RecordError::Damaged => None,
         }
     }
@@ -70,7 +73,7 @@ impl RecordError {
             RecordError::BadTime { .. } => {
                 "Send epoch seconds (not milliseconds) or an ISO-8601 time; without an offset it is read as UTC."
             }
-            RecordError::TooLarge => "Leave out prompts and responses, and what \"spend_logs_metadata\" need not hold.",
+            RecordError::TooMany => "Send them in several calls.",
             RecordError::Damaged => "Check the storage of this server.",
         }
     }

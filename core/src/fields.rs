@@ -35,10 +35,21 @@ pub enum Rule {
 /// Keys and their rules, in jsonb's order of keys.
 pub type Fields = &'static [(&'static str, Rule)];
 
+/// The key of metadata under which a record that was larger than its bounds names what it lost (`bounds`).
+pub const DROPPED: &str = "litellm_spend_dropped";
+
+/// No key on the list has more bytes.
+pub const LONGEST_KEY: usize = 64;
+
 /// The rule for `key`, if it is on the list.
 pub fn rule(fields: Fields, key: &str) -> Option<&'static Rule> {
+    entry(fields, key).map(|(_, rule)| rule)
+}
+
+/// As `rule`, with the key as it stands on the list.
+pub fn entry(fields: Fields, key: &str) -> Option<&'static (&'static str, Rule)> {
     let at = fields.binary_search_by(|(name, _)| in_jsonb(name.as_bytes(), key.as_bytes())).ok()?;
-    Some(&fields[at].1)
+    Some(&fields[at])
 }
 
 /// Looks keys up that come in jsonb's order, in one pass over the list.
@@ -180,6 +191,7 @@ const METADATA: Fields = &sorted([
     ("error_information", Members(ERROR_INFORMATION)),
     ("mcp_tool_call_metadata", Members(MCP_TOOL_CALL)),
     ("spend_logs_metadata", Any),
+    (DROPPED, Scalars),
     ("requester_ip_address", Scalar),
     ("user_agent", Scalar),
     ("applied_guardrails", Scalars),
@@ -322,6 +334,7 @@ mod tests {
             for pair in fields.windows(2) {
                 assert!(in_jsonb(pair[0].0.as_bytes(), pair[1].0.as_bytes()).is_lt(), "{} {}", pair[0].0, pair[1].0);
             }
+            assert!(fields.iter().all(|(name, _)| name.len() <= LONGEST_KEY));
         });
     }
 

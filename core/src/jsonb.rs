@@ -6,9 +6,11 @@ use std::borrow::Cow;
 
 use crate::json::Json;
 
+mod element;
 mod numeric;
 mod write;
 
+pub use element::{Element, Elements, elements};
 pub use write::{append, write};
 
 /// The bytes are not a jsonb container.
@@ -35,37 +37,12 @@ const ENTRY_CONTAINER: u32 = 0x5000_0000;
 /// before the stack does.
 const DEEPEST: usize = 100;
 
-/// One element of a top-level jsonb array, or the document itself.
-#[derive(Debug, Clone, Copy)]
-pub enum Element<'a> {
-    /// A document that is no array.
-    Document(&'a [u8]),
-    /// An item of one that is.
-    Item(Child<'a>),
-}
-
-impl<'a> Element<'a> {
-    /// The element's own container (what follows the varlena header of a jsonb that holds just this element),
-    /// if it is an object or an array.
-    pub fn container(&self) -> Option<&'a [u8]> {
-        match self {
-            Element::Document(container) => {
-                word(container, 0).is_ok_and(|header| header & IS_OBJECT != 0).then_some(container)
-            }
-            Element::Item(child) => child.container().ok(),
-        }
-    }
-
-    /// The element as a document of its own.
-    ///
-    /// # Errors
-    /// It is damaged.
-    pub fn json(&self) -> Result<Json<'a>, DamagedJsonb> {
-        match self {
-            Element::Document(container) => read(container),
-            Element::Item(child) => child.json(0),
-        }
-    }
+/// Whether a container is an object.
+///
+/// # Errors
+/// It is damaged.
+pub fn is_object(container: &[u8]) -> Result<bool, DamagedJsonb> {
+    Ok(word(container, 0)? & IS_OBJECT != 0)
 }
 
 /// Reads the container that follows a jsonb's varlena header.
@@ -89,33 +66,14 @@ fn read_at_depth(container: &[u8], depth: usize) -> Result<Json<'_>, DamagedJson
         return Err(DamagedJsonb(0));
     }
     let mut items = Vec::with_capacity(count.min(container.len() / 4));
-    each_item(container, count, |item| {
+    each_item(container, |item| {
         items.push(item.json(depth)?);
-        Ok(())
+        Ok::<(), DamagedJsonb>(())
     })?;
     if header & IS_SCALAR != 0 {
         return items.pop().ok_or(DamagedJsonb(0));
     }
     Ok(Json::Array(items))
-}
-
-/// Splits a top-level array into its elements; any other document is its own single element. The
-/// flag tells whether it was an array.
-///
-/// # Errors
-/// The array is damaged; what is in its elements is not looked at.
-pub fn elements(container: &[u8]) -> Result<(Vec<Element<'_>>, bool), DamagedJsonb> {
-    let header = word(container, 0)?;
-    if header & IS_ARRAY == 0 || header & IS_SCALAR != 0 {
-        return Ok((vec![Element::Document(container)], false));
-    }
-    let count = (header & COUNT_MASK) as usize;
-    let mut elements = Vec::with_capacity(count.min(container.len() / 4));
-    each_item(container, count, |item| {
-        elements.push(Element::Item(item));
-        Ok(())
-    })?;
-    Ok((elements, true))
 }
 
 fn read_object(container: &[u8], count: usize, depth: usize) -> Result<Json<'_>, DamagedJsonb> {
@@ -150,12 +108,36 @@ pub fn each_member<'a, E: From<DamagedJsonb>>(
     Ok(())
 }
 
+/// The member of an object with that key; `None` for any other value.
+///
+/// # Errors
+/// It is damaged.
+pub fn member<'a>(object: Child<'a>, key: &[u8]) -> Result<Option<Child<'a>>, DamagedJsonb> {
+    let mut found = None;
+    if object.kind()? == Kind::Container && is_object(object.container()?)? {
+        each_member(object.container()?, |name, value| {
+            if name.text_bytes()? == key {
+                found = Some(value);
+            }
+            Ok::<(), DamagedJsonb>(())
+        })?;
+    }
+    Ok(found)
+}
+
 /// Calls `visit` for each item of an array.
-fn each_item<'a>(
+///
+/// # Errors
+/// The container is no array or is damaged, or `visit` fails.
+pub fn each_item<'a, E: From<DamagedJsonb>>(
     container: &'a [u8],
-    count: usize,
-    mut visit: impl FnMut(Child<'a>) -> Result<(), DamagedJsonb>,
-) -> Result<(), DamagedJsonb> {
+    mut visit: impl FnMut(Child<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    let header = word(container, 0)?;
+    if header & IS_ARRAY == 0 {
+        return Err(DamagedJsonb(0).into());
+    }
+    let count = (header & COUNT_MASK) as usize;
     let mut items = Children::of(container, count)?;
     for _ in 0..count {
         visit(items.next()?)?;
@@ -225,6 +207,12 @@ impl<'a> Child<'a> {
         if self.entry & ENTRY_TYPE_MASK == ENTRY_CONTAINER { Ok(self.aligned()) } else { Err(DamagedJsonb(self.at)) }
     }
 
+    /// How many items an array has, as it says; `None` for any other value.
+    pub fn items(&self) -> Option<usize> {
+        let header = word(self.container().ok()?, 0).ok()?;
+        (header & IS_ARRAY != 0).then_some((header & COUNT_MASK) as usize)
+    }
+
     /// Whether it is an array without objects and arrays in it.
     ///
     /// # Errors
@@ -239,9 +227,9 @@ impl<'a> Child<'a> {
             return Ok(false);
         }
         let mut scalars = true;
-        each_item(container, (header & COUNT_MASK) as usize, |item| {
+        each_item(container, |item| {
             scalars &= item.kind()? != Kind::Container;
-            Ok(())
+            Ok::<(), DamagedJsonb>(())
         })?;
         Ok(scalars)
     }
@@ -258,6 +246,10 @@ impl<'a> Child<'a> {
             return Err(DamagedJsonb(self.at));
         };
         Ok(Magnitude { is_negative, weight, first_digit: digits.next().unwrap_or(0) })
+    }
+
+    fn values(&self, depth: usize) -> Result<usize, DamagedJsonb> {
+        if self.kind()? == Kind::Container { element::values(self.aligned(), depth + 1) } else { Ok(1) }
     }
 
     fn json(&self, depth: usize) -> Result<Json<'a>, DamagedJsonb> {

@@ -20,6 +20,9 @@ type Text<'a> = Cow<'a, str>;
 
 /// The call type under which LiteLLM records what a batch cost, each time that the batch is retrieved.
 pub const BATCH_COST: &str = "aretrieve_batch";
+/// Of each of the lists of tags, tools and access groups so many distinct names count, the first ones in the list's
+/// order. Each is a row or two of LiteLLM's tables, and a request of a person has a handful.
+pub const MOST_NAMES: usize = 100;
 const CACHE_READ: &str = "cache_read_input_tokens";
 const CACHE_CREATION: &str = "cache_creation_input_tokens";
 
@@ -57,14 +60,16 @@ pub struct SpendRecord<'a> {
     pub billing_agent_id: Option<Text<'a>>,
     /// What the record says of who is charged, and how sure it is of that.
     pub claim: Claim<'a>,
-    /// Distinct names.
+    /// Distinct names, `MOST_NAMES` at most.
     pub model_access_groups: Vec<Text<'a>>,
-    /// Tools that the request called, the MCP tool first; distinct.
+    /// Tools that the request called, the MCP tool first; distinct, `MOST_NAMES` at most.
     pub tools: Vec<Text<'a>>,
     /// As sent, for the log row.
     pub request_tags: Json<'a>,
-    /// The distinct string tags, in the order they were sent.
+    /// The distinct string tags, in the order they were sent, `MOST_NAMES` at most.
     pub tags: Vec<Text<'a>>,
+    /// Distinct tags, tools and access groups beyond `MOST_NAMES` of each.
+    pub names_not_counted: usize,
     /// `None`, `True` or `False`, as Python prints them.
     pub cache_hit: Text<'a>,
     pub cache_key: Text<'a>,
@@ -135,6 +140,9 @@ impl<'a> SpendRecord<'a> {
         let api_key = reader.api_key();
         let mcp_namespaced_tool_name = reader.mcp_tool();
         let request_tags = reader.request_tags();
+        let tags = attributes::tags(&request_tags);
+        let tools = reader.tools(mcp_namespaced_tool_name.as_ref());
+        let model_access_groups = reader.model_access_groups();
         let (user, user_is_claimed) = reader.user();
         let (team_id, team_is_claimed) = reader.team();
         let claim = Claim {
@@ -171,12 +179,13 @@ impl<'a> SpendRecord<'a> {
             end_user: reader.end_user(),
             project_id: reader.first_id(&["project_id"], &["user_api_key_project_id"]).unwrap_or_default(),
             claim,
-            model_access_groups: reader.model_access_groups(),
-            tools: reader.tools(mcp_namespaced_tool_name.as_ref()),
+            names_not_counted: tags.beyond + tools.beyond + model_access_groups.beyond,
+            model_access_groups: model_access_groups.names,
+            tools: tools.names,
             status_code: reader.status_code(),
             agent_id: reader.first_id(&["agent_id"], &["agent_id"]),
             billing_agent_id: reader.first_id(&["billing_agent_id"], &["billing_agent_id"]),
-            tags: attributes::tags(&request_tags),
+            tags: tags.names,
             request_tags,
             cache_hit: reader.cache_hit(),
             cache_key: reader.cache_key(),

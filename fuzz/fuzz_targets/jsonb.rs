@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use litellm_spend_core::bounds::{self, Bounds};
 use litellm_spend_core::jsonb;
 
 mod memory;
@@ -11,12 +12,19 @@ mod reading;
 /// A value takes 48 bytes and an entry of jsonb 4; the digits of a number take 4 bytes of text for 2 of theirs.
 const BYTES_FOR_EACH: usize = 24;
 const BYTES_AT_LEAST: usize = 1024;
+/// What is left where nothing fits: 150 texts and 7 lists of 100 texts, each text of 1 kB at most.
+const BYTES_OF_REST: usize = 1 << 20;
 
 fuzz_target!(|bytes: &[u8]| {
     let most = BYTES_FOR_EACH * bytes.len() + BYTES_AT_LEAST;
     let peak = memory::peak(|| drop(jsonb::read(bytes)));
     assert!(peak <= most, "{} bytes were read in {peak} bytes of memory", bytes.len());
-    let peak = memory::peak(|| drop(jsonb::elements(bytes)));
-    assert!(peak <= most, "the elements of {} bytes were read in {peak} bytes of memory", bytes.len());
+    let peak = memory::peak(|| drop(jsonb::elements(bytes).map(|(elements, _)| elements.count())));
+    assert!(peak == 0, "the elements of {} bytes took {peak} bytes of memory", bytes.len());
+    let bounds = Bounds { bytes: 256, values: 16 };
+    let most = BYTES_FOR_EACH * bounds.bytes + BYTES_OF_REST;
+    let peak = memory::peak(|| drop(bounds::cut(bytes, bounds)));
+    assert!(peak <= most, "what bounds leave of {} bytes took {peak} bytes of memory", bytes.len());
+    let _ = bounds::weigh(bytes);
     reading::read_everything(bytes);
 });

@@ -4,8 +4,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use litellm_spend_core::api_key;
+use litellm_spend_core::bounds::{self, Bounds};
 use litellm_spend_core::json::Json;
-use litellm_spend_core::jsonb;
+use litellm_spend_core::jsonb::{self, Element};
+use litellm_spend_core::raw::Raw;
 use litellm_spend_core::record::SpendRecord;
 
 #[path = "../../core/tests/support/container.rs"]
@@ -21,6 +23,17 @@ fuzz_target!(|text: &str| {
     assert_eq!(jsonb::read(&bytes), Ok(container::as_read(&json, 0)));
     reading::read_everything(&bytes);
 
+    let whole = SpendRecord::decode(&storing::sanitise_well(json.clone(), false));
+    for raw in [Raw::Text(text), Raw::Jsonb(Element::Document(&bytes))] {
+        let Ok(read) = bounds::read(raw, Bounds { bytes: 4096, values: 8 }, false) else { continue };
+        let cut = storing::sanitise_well(read.json, false);
+        let cut = SpendRecord::decode(&cut).map(|record| record.spend);
+        // Money is never lost to size.
+        assert!(
+            whole.is_err() || cut == Ok(whole.as_ref().map_or(0.0, |record| record.spend)),
+            "{whole:?} became {cut:?}"
+        );
+    }
     let _ = SpendRecord::decode(&json);
     for store_prompts in [false, true] {
         let kept = storing::sanitise_well(json.clone(), store_prompts);

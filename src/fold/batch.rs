@@ -6,9 +6,10 @@ use litellm_spend_core::window::{Position, Span};
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
 
+use super::room::Room;
 use crate::error::Result;
-use crate::jsonb::Jsonb;
-use crate::{origin, settings};
+use crate::jsonb::{Jsonb, Toasted};
+use crate::origin;
 
 /// A staged row.
 pub struct Row {
@@ -48,7 +49,6 @@ impl Consumed {
 
 /// Neighbours of a row on each side.
 const NEIGHBOURS: usize = 100;
-
 /// Rows asked for at a time, so that a batch stops soon after it reaches its bound in bytes.
 const CHUNK: usize = 500;
 
@@ -65,7 +65,7 @@ const OF_RANGE: &str = "SELECT s.xid::pg_catalog.text, s.seq, s.segment, s.paylo
 /// Reads the first rows of `spans`, no more than `rows`.
 pub fn read(client: &mut SpiClient, spans: &[Span], rows: usize) -> Result<Batch> {
     let mut batch = Batch { rows: Vec::new(), is_last: true };
-    let mut room = Room { rows, bytes: settings::batch_bytes() };
+    let mut room = Room::of(rows);
     for span in spans {
         let (query, arguments) = query_of(span);
         let exhausted = read_span(client, query, &arguments, &mut room, &mut batch)?;
@@ -74,6 +74,7 @@ pub fn read(client: &mut SpiClient, spans: &[Span], rows: usize) -> Result<Batch
             break;
         }
     }
+    room.require_memory();
     Ok(batch)
 }
 
@@ -117,18 +118,12 @@ pub fn neighbours(client: &mut SpiClient, (xid, seq): Position) -> Result<Vec<Ro
              ORDER BY s.xid {order}, s.seq {order}"
         );
         let mut batch = Batch { rows: Vec::new(), is_last: true };
-        let mut room = Room { rows: NEIGHBOURS, bytes: settings::batch_bytes() };
+        let mut room = Room::of(NEIGHBOURS);
         let arguments = [origin::this_database().into(), xid.to_string().into(), seq.into()];
         read_span(client, &query, &arguments, &mut room, &mut batch)?;
         rows.append(&mut batch.rows);
     }
     Ok(rows)
-}
-
-/// What the batch may still hold.
-struct Room {
-    rows: usize,
-    bytes: usize,
 }
 
 /// Appends rows of one span; false if the batch is full before the span's end.
@@ -142,22 +137,23 @@ fn read_span(
     let mut rows = client.try_open_cursor_mut(query, arguments)?;
     loop {
         // One row more than fits tells a full batch from an exhausted span.
-        let wanted = CHUNK.min(room.rows + 1);
+        let wanted = CHUNK.min(room.rows() + 1);
         let chunk = rows.fetch(i64::try_from(wanted).unwrap_or(i64::MAX))?;
         let fetched = chunk.len();
         for row in chunk {
-            if room.rows == 0 || room.bytes == 0 {
+            if room.is_full() {
                 return Ok(false);
             }
             let xid: Option<String> = row.get(1)?;
             let (seq, segment): (Option<i32>, Option<i16>) = (row.get(2)?, row.get(3)?);
-            let payload: Option<Jsonb> = row.get(4)?;
+            let payload: Option<Toasted> = row.get(4)?;
             if let (Some(xid), Some(seq), Some(segment), Some(payload)) =
                 (xid.and_then(|xid| xid.parse().ok()), seq, segment, payload)
             {
-                room.rows -= 1;
-                room.bytes = room.bytes.saturating_sub(payload.bytes().len());
-                batch.rows.push(Row { position: (xid, seq), segment, payload });
+                if !room.has_room_for(&payload) {
+                    return Ok(false);
+                }
+                batch.rows.push(Row { position: (xid, seq), segment, payload: room.take(&payload) });
             }
         }
         if fetched < wanted {

@@ -55,7 +55,9 @@ impl Count {
                 }
                 Err(error) => {
                     rejected += 1;
-                    record::reject(&Error::Record { error, index: None }, Some(&row.payload))?;
+                    // What is damaged would be so in the table of rejected records too.
+                    let kept = (error != RecordError::Damaged).then_some(&row.payload);
+                    record::reject(&Error::Record { error, index: None }, kept)?;
                 }
             }
         }
@@ -97,6 +99,7 @@ impl Count {
             duplicates: admitted.duplicates,
             reused_ids: admitted.reused_ids,
             rejected: 0,
+            names_not_counted: counted.iter().map(|record| record.names_not_counted).sum(),
         })
     }
 

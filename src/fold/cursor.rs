@@ -80,7 +80,8 @@ impl Cursor {
                  open_window = $3::pg_catalog.text::pg_catalog.pg_snapshot,
                  position_xid = $4::pg_catalog.text::pg_catalog.xid8, position_seq = $5,
                  folded = folded + $6, duplicates = duplicates + $7, reused_ids = reused_ids + $8,
-                 rejected = rejected + $9, last_fold_at = pg_catalog.clock_timestamp(),
+                 rejected = rejected + $9, names_not_counted = names_not_counted + $10,
+                 last_fold_at = pg_catalog.clock_timestamp(),
                  starts_without_fold = 0, trying_xid = NULL, trying_seq = NULL, tries = 0
              WHERE origin = $1",
             &[
@@ -93,6 +94,7 @@ impl Cursor {
                 count(tally.duplicates).into(),
                 count(tally.reused_ids).into(),
                 count(tally.rejected).into(),
+                count(tally.names_not_counted).into(),
             ],
         )?;
         Ok(())
@@ -105,7 +107,8 @@ impl Cursor {
             client,
             "UPDATE litellm_spend.fold_cursor
              SET folded = folded + $2, duplicates = duplicates + $3, reused_ids = reused_ids + $4,
-                 rejected = rejected + $5, last_fold_at = pg_catalog.clock_timestamp()
+                 rejected = rejected + $5, names_not_counted = names_not_counted + $6,
+                 last_fold_at = pg_catalog.clock_timestamp()
              WHERE origin = $1",
             &[
                 origin::this_database().into(),
@@ -113,6 +116,7 @@ impl Cursor {
                 count(tally.duplicates).into(),
                 count(tally.reused_ids).into(),
                 count(tally.rejected).into(),
+                count(tally.names_not_counted).into(),
             ],
         )?;
         Ok(())

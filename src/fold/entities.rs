@@ -12,7 +12,7 @@ use pgrx::spi::SpiClient;
 use super::rows::{self, Type, Value};
 use super::targets::{Target, Targets};
 use super::upsert::NOW;
-use super::{budget, owner, plans};
+use super::{budget, owner, plans, saturation};
 use crate::error::Result;
 use crate::settings;
 
@@ -181,12 +181,14 @@ pub fn id_arguments<'i, 'a: 'i>(keys: &[&str], ids: impl Iterator<Item = &'i Ent
 /// `total_spend` is as old as the column, so its floor is the `spend` that was there before; a key's has no
 /// floor.
 fn assignments(kind: EntityKind, target: &Target, added: &str) -> Vec<String> {
+    let added = format!("{added}.spend");
+    let sum = |column, held| format!("{column} = {}", saturation::sum(&target.table, column, held, &added));
     let total = match kind {
-        EntityKind::TeamMember => format!("total_spend = greatest(t.total_spend, t.spend) + {added}.spend"),
-        _ => format!("total_spend = t.total_spend + {added}.spend"),
+        EntityKind::TeamMember => "greatest(t.total_spend, t.spend)",
+        _ => "t.total_spend",
     };
     let optional = [
-        ("total_spend", total),
+        ("total_spend", sum("total_spend", total)),
         ("last_active", format!("last_active = {NOW}")),
         ("updated_at", format!("updated_at = {NOW}")),
     ];
@@ -195,5 +197,5 @@ fn assignments(kind: EntityKind, target: &Target, added: &str) -> Vec<String> {
         .into_iter()
         .filter(|(column, _)| filled.contains(column) && target.table.has(column))
         .map(|(_, assignment)| assignment);
-    std::iter::once(format!("spend = t.spend + {added}.spend")).chain(present).collect()
+    std::iter::once(sum("spend", "t.spend")).chain(present).collect()
 }

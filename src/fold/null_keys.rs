@@ -85,13 +85,33 @@ fn merge_statement(target: &Target, nullable: &[&str]) -> String {
         same_key = same_key.join(" AND "),
         of_old = list(&sums, &|sum| format!("o.{sum}")),
         totals = list(&sums, &|sum| format!("pg_catalog.sum({sum}) AS {sum}")),
-        changes = list(&sums, &|sum| format!("{sum} = coalesce(o.{sum} + b.{sum}, o.{sum}, b.{sum})")),
+        changes = target
+            .table
+            .numbers()
+            .into_iter()
+            .map(|column| (column, quote_identifier(column)))
+            .filter(|(_, sum)| !keys.contains(sum))
+            .map(|(column, sum)| format!("{sum} = {}", merged(target, column, &sum)))
+            .collect::<Vec<_>>()
+            .join(", "),
         // The first writer's stays, unless it is part of the key.
         model_group = match keys.iter().any(|key| key == "model_group") {
             true => "",
             false => ", model_group = coalesce(b.group_before, o.model_group)",
         },
     )
+}
+
+/// The old row's number and the new one's, within the column's range; the total of old rows is of a wider type.
+fn merged(target: &Target, column: &str, sum: &str) -> String {
+    let total = format!("coalesce(o.{sum} + b.{sum}, o.{sum}, b.{sum})");
+    match target.table.integer_range(column) {
+        // Of no number at all, `least` and `greatest` would make one.
+        Some((least, most)) => {
+            format!("CASE WHEN {total} IS NOT NULL THEN least(greatest({total}, {least}), {most}) END")
+        }
+        None => total,
+    }
 }
 
 /// Runs the merge for new rows; most folds insert none.

@@ -12,10 +12,11 @@ use pgrx::spi::SpiClient;
 
 use super::batch::{Batch, Row};
 use super::count::Count;
+use super::room::Room;
 use super::targets::Targets;
 use super::{contention, held, plans};
 use crate::error::{Error, Result};
-use crate::jsonb::Jsonb;
+use crate::jsonb::Toasted;
 use crate::{origin, settings};
 
 /// More than so many rows are not postponed: the fold is held, and rows stay in staging.
@@ -104,25 +105,26 @@ pub fn read(client: &mut SpiClient, after: Position, rows: usize) -> Result<Batc
          ORDER BY p.origin, p.xid, p.seq",
         &arguments,
     )?;
-    let mut room = settings::batch_bytes();
-    loop {
+    let mut room = Room::of(rows);
+    'batch: loop {
         let chunk = cursor.fetch(100)?;
         if chunk.is_empty() {
-            return Ok(batch);
+            break;
         }
         for row in chunk {
-            if batch.rows.len() == rows || room == 0 {
-                batch.is_last = false;
-                return Ok(batch);
-            }
             let xid: Option<u64> = row.get::<String>(1)?.and_then(|xid| xid.parse().ok());
-            let (seq, payload): (Option<i32>, Option<Jsonb>) = (row.get(2)?, row.get(3)?);
+            let (seq, payload): (Option<i32>, Option<Toasted>) = (row.get(2)?, row.get(3)?);
             if let (Some(xid), Some(seq), Some(payload)) = (xid, seq, payload) {
-                room = room.saturating_sub(payload.bytes().len());
-                batch.rows.push(Row { position: (xid, seq), segment: 0, payload });
+                if room.is_full() || !room.has_room_for(&payload) {
+                    batch.is_last = false;
+                    break 'batch;
+                }
+                batch.rows.push(Row { position: (xid, seq), segment: 0, payload: room.take(&payload) });
             }
         }
     }
+    room.require_memory();
+    Ok(batch)
 }
 
 /// How many rows are postponed, counted up to `limit`, and when the first of them was staged.

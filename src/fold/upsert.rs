@@ -4,8 +4,8 @@
 use pgrx::spi::{SpiClient, quote_identifier};
 
 use super::rows::{self, Rows, Type, Value};
-use super::targets::Target;
-use super::{null_keys, owner};
+use super::targets::{Table, Target};
+use super::{null_keys, owner, saturation};
 use crate::error::Result;
 
 /// What becomes of a column when the row is there already.
@@ -45,6 +45,14 @@ impl<'a> Column<'a> {
 
     pub fn dollars(name: &'static str, values: Vec<f64>) -> Self {
         Column { name, on: On::Sum, values: Values::Dollars(values) }
+    }
+
+    /// With counts that the table's column can hold.
+    fn within_range_of(mut self, table: &Table) -> Self {
+        if let Values::Count(counts) = &mut self.values {
+            counts.iter_mut().for_each(|count| *count = table.clamped(self.name, *count));
+        }
+        self
     }
 }
 
@@ -99,7 +107,11 @@ pub const NOW: &str = "pg_catalog.timezone('UTC', pg_catalog.now())";
 
 /// Adds the rows to the target, as its owner.
 pub fn write(client: &mut SpiClient, target: &Target, columns: Vec<Column>) -> Result<()> {
-    let columns: Vec<Column> = columns.into_iter().filter(|column| target.table.has(column.name)).collect();
+    let columns: Vec<Column> = columns
+        .into_iter()
+        .filter(|column| target.table.has(column.name))
+        .map(|column| column.within_range_of(&target.table))
+        .collect();
     let count = columns.first().map_or(0, |column| column.values.len());
     if count == 0 {
         return Ok(());
@@ -135,7 +147,10 @@ fn statement(target: &Target, columns: &[Column]) -> String {
         .filter_map(|(column, name)| match column.on {
             On::First => None,
             On::Latest => Some(format!("{name} = coalesce(EXCLUDED.{name}, t.{name})")),
-            On::Sum => Some(format!("{name} = t.{name} + EXCLUDED.{name}")),
+            On::Sum => {
+                let (held, added) = (format!("t.{name}"), format!("EXCLUDED.{name}"));
+                Some(format!("{name} = {}", saturation::sum(&target.table, column.name, &held, &added)))
+            }
         })
         .collect();
     if target.table.has("updated_at") {

@@ -16,7 +16,7 @@ use super::log::{moment, timestamp};
 use super::rows::{self, Type, Value};
 use super::targets::{Role, Target, Targets};
 use super::upsert::NOW;
-use super::{owner, plans};
+use super::{owner, plans, saturation};
 use crate::error::Result;
 
 mod log_sums;
@@ -109,7 +109,7 @@ impl Windows {
             let of_holder = spends.iter().find(|(holder, _)| *holder == increment.holder);
             of_holder.and_then(|(_, spends)| spends.get(increment.id.as_str())).map_or(0.0, |sum| sum.value())
         };
-        insert(client, target, &increments, increments.iter().map(spend_of).collect(), ADD)
+        insert(client, target, &increments, increments.iter().map(spend_of).collect(), &add(target))
     }
 }
 
@@ -117,9 +117,14 @@ impl Windows {
 const KEEP: &str = "DO UPDATE SET updated_at = EXCLUDED.updated_at";
 
 /// A window that has moved on starts anew.
-const ADD: &str = "DO UPDATE SET
-    spend = CASE WHEN t.window_start >= EXCLUDED.window_start THEN t.spend + EXCLUDED.spend ELSE EXCLUDED.spend END,
-    window_start = greatest(t.window_start, EXCLUDED.window_start), updated_at = EXCLUDED.updated_at";
+fn add(target: &Target) -> String {
+    let sum = saturation::sum(&target.table, "spend", "t.spend", "EXCLUDED.spend");
+    format!(
+        "DO UPDATE SET
+         spend = CASE WHEN t.window_start >= EXCLUDED.window_start THEN {sum} ELSE EXCLUDED.spend END,
+         window_start = greatest(t.window_start, EXCLUDED.window_start), updated_at = EXCLUDED.updated_at"
+    )
+}
 
 fn read_windows(
     client: &mut SpiClient,

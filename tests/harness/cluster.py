@@ -225,14 +225,21 @@ class Cluster:
     def limit_files(self, size: str) -> None:
         """From now on no process of the server can write to a file beyond this size in bytes, or `unlimited`."""
         assert self._postmaster is not None, "the server is not running"
-        postmaster = str(self._postmaster.pid)
+        postmaster = self._postmaster.pid
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        for pid in (postmaster, *children):
-            command = ["prlimit", "--pid", pid, f"--fsize={size}:"]
-            done = subprocess.run(command, capture_output=True, text=True, **server_user().popen_arguments())
-            # A child may have ended meanwhile.
-            if done.returncode != 0 and Path(f"/proc/{pid}").exists():
-                raise RuntimeError(f"no limit for process {pid} of the server: {done.stderr.strip()}")
+        for pid in (postmaster, *map(int, children)):
+            self._limit(pid, "fsize", size)
+
+    def limit_memory(self, pid: int, size: str) -> None:
+        """From now on this process of the server is refused memory beyond this size in bytes, or `unlimited`."""
+        self._limit(pid, "as", size)
+
+    def _limit(self, pid: int, resource: str, size: str) -> None:
+        command = ["prlimit", "--pid", str(pid), f"--{resource}={size}:"]
+        done = subprocess.run(command, capture_output=True, text=True, **server_user().popen_arguments())
+        # It may have ended meanwhile.
+        if done.returncode != 0 and Path(f"/proc/{pid}").exists():
+            raise RuntimeError(f"no limit for process {pid} of the server: {done.stderr.strip()}")
 
     def remove(self) -> None:
         """End the server at once and delete its directory."""

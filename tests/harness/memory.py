@@ -7,8 +7,17 @@ from pathlib import Path
 
 def anonymous_kb(pid: int) -> int:
     """The process's own memory; 0 if it is gone."""
+    return _from_status(pid, "RssAnon")
+
+
+def peak_kb(pid: int) -> int:
+    """The most memory that the process has had so far, shared buffers that it touched included; 0 if it is gone."""
+    return _from_status(pid, "VmHWM")
+
+
+def _from_status(pid: int, name: str) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{name}:")), 0)

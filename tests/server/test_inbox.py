@@ -162,19 +162,17 @@ def test_nul_is_dropped_and_of_duplicate_keys_the_last_one_counts(database: Data
     assert database.query('SELECT user_id FROM "LiteLLM_UserTable"') == [("alice",)]
 
 
-def test_a_record_that_is_too_large_for_jsonb_is_rejected(database: Database) -> None:
+def test_a_record_that_is_too_large_for_jsonb_is_counted(database: Database) -> None:
     good = spend_record()
-    huge = json.dumps(spend_record(metadata={"spend_logs_metadata": {"numbers": ["many"]}}))
+    too_large = spend_record(metadata={"spend_logs_metadata": {"numbers": ["many"]}})
     # Python would take seconds to write a list of so many.
-    huge = huge.replace('"many"', ",".join("1" * (17 * 1024 * 1024)))
+    huge = json.dumps(too_large).replace('"many"', ",".join("1" * (17 * 1024 * 1024)))
     with database.connect() as connection:
         copy(connection, json.dumps(good), huge)
     database.wait_folded()
-    assert_counted(database, [good])
-    [(sqlstate, kept)] = database.query("SELECT sqlstate, payload FROM litellm_spend.rejected")
-    assert sqlstate == "22001"
-    assert kept["type"] == "object"
-    assert kept["length"] > 32 * 1024 * 1024
+    assert_counted(database, [good, too_large])
+    lost = "SELECT metadata -> 'litellm_spend_dropped' FROM \"LiteLLM_SpendLogs\" WHERE request_id = %s"
+    assert database.value(lost, too_large["request_id"]) == ["metadata.spend_logs_metadata"]
 
 
 def test_the_search_path_of_the_caller_means_nothing(database: Database) -> None:

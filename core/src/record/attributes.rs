@@ -5,17 +5,17 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::reader::{LONGEST_DETAIL, LONGEST_ID, Reader, fit, text_of};
-use super::{CallOrigin, Text};
+use super::{CallOrigin, MOST_NAMES, Text};
 use crate::json::Json;
 
 impl<'a> Reader<'_, 'a> {
-    pub(super) fn model_access_groups(&self) -> Vec<Text<'a>> {
-        distinct(self.names("request_model_access_groups"), LONGEST_ID)
+    pub(super) fn model_access_groups(&self) -> Counted<'a> {
+        counted(self.names("request_model_access_groups"), LONGEST_ID)
     }
 
     /// Names without surrounding white space, as LiteLLM strips them.
-    pub(super) fn tools(&self, mcp_tool: Option<&Text<'a>>) -> Vec<Text<'a>> {
-        distinct(mcp_tool.cloned().into_iter().chain(self.names("tool_calls")).map(trimmed), LONGEST_DETAIL)
+    pub(super) fn tools(&self, mcp_tool: Option<&Text<'a>>) -> Counted<'a> {
+        counted(mcp_tool.cloned().into_iter().chain(self.names("tool_calls")).map(trimmed), LONGEST_DETAIL)
     }
 
     fn names(&self, key: &str) -> impl Iterator<Item = Text<'a>> {
@@ -43,19 +43,33 @@ impl<'a> Reader<'_, 'a> {
 }
 
 /// The distinct string tags; other values are ignored, and an empty tag is one.
-pub(super) fn tags<'a>(request_tags: &Json<'a>) -> Vec<Text<'a>> {
-    each_once(strings(request_tags).map(super::fit_id))
+pub(super) fn tags<'a>(request_tags: &Json<'a>) -> Counted<'a> {
+    first_distinct(strings(request_tags), LONGEST_ID)
 }
 
-/// The names that are not empty, each once, cut to `longest` bytes.
-fn distinct<'a>(names: impl Iterator<Item = Text<'a>>, longest: usize) -> Vec<Text<'a>> {
-    each_once(names.filter(|name| !name.is_empty()).map(|name| fit(name, longest)))
+/// The names that count, and how many do not.
+pub(super) struct Counted<'a> {
+    pub names: Vec<Text<'a>>,
+    /// Distinct names beyond the first `MOST_NAMES`.
+    pub beyond: usize,
 }
 
-/// In the order in which they come first.
-fn each_once<'a>(names: impl Iterator<Item = Text<'a>>) -> Vec<Text<'a>> {
+/// The names that are not empty, each once.
+fn counted<'a>(names: impl Iterator<Item = Text<'a>>, longest: usize) -> Counted<'a> {
+    first_distinct(names.filter(|name| !name.is_empty()), longest)
+}
+
+/// The first distinct names in their order, cut to `longest` bytes.
+fn first_distinct<'a>(names: impl Iterator<Item = Text<'a>>, longest: usize) -> Counted<'a> {
     let mut seen = HashSet::new();
-    names.filter(|name| seen.insert(name.clone())).collect()
+    let mut counted = Vec::new();
+    for name in names {
+        let name = fit(name, longest);
+        if seen.insert(name.clone()) && counted.len() < MOST_NAMES {
+            counted.push(name);
+        }
+    }
+    Counted { beyond: seen.len() - counted.len(), names: counted }
 }
 
 fn strings<'j, 'a>(list: &'j Json<'a>) -> impl Iterator<Item = Text<'a>> + use<'j, 'a> {

@@ -28,9 +28,9 @@ pub(super) fn fit(text: Text<'_>, longest: usize) -> Text<'_> {
     Cow::Owned(format!("{}#{hash}", &text[..kept]))
 }
 
-/// A count or a sum of money beyond these bounds is absurd, and so large that a few of them would leave the
-/// range of a column, which would hold every fold.
-const MOST_COUNTED: i64 = 1_000_000_000_000;
+/// A count or a sum of money beyond these bounds is absurd. The bound of a count is that of LiteLLM 1.110
+/// (litellm/accounting/projection.py): eight million such records fill a bigint.
+const MOST_COUNTED: i64 = 1 << 40;
 const MOST_DOLLARS: f64 = 1e290;
 
 fn within_bounds(count: i64) -> i64 {

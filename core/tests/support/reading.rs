@@ -24,6 +24,7 @@ pub fn read_everything(bytes: &[u8]) {
     let Ok((elements, _)) = jsonb::elements(bytes) else { return };
     let mut read = 0;
     for element in elements {
+        let Ok(element) = element else { return };
         let _ = element.container().map(jsonb::read);
         let vouched_for = element.container().is_some_and(|container| unchanged::is_vouched_for(container, true));
         let Ok(json) = element.json() else { continue };

@@ -55,6 +55,22 @@ impl Table {
         self.columns.get(column).is_some_and(|found| found.type_name == type_name)
     }
 
+    /// The least and the largest number that an integer column holds.
+    pub fn integer_range(&self, column: &str) -> Option<(i64, i64)> {
+        match self.columns.get(column)?.type_name.as_str() {
+            "smallint" => Some((i16::MIN.into(), i16::MAX.into())),
+            "integer" => Some((i32::MIN.into(), i32::MAX.into())),
+            "bigint" => Some((i64::MIN, i64::MAX)),
+            _ => None,
+        }
+    }
+
+    /// A count, or the nearest one that the column holds.
+    pub fn clamped(&self, column: &str, count: i64) -> i64 {
+        let (least, most) = self.integer_range(column).unwrap_or((i64::MIN, i64::MAX));
+        count.clamp(least, most)
+    }
+
     pub fn is_nullable(&self, column: &str) -> bool {
         self.columns.get(column).is_some_and(|found| found.is_nullable)
     }

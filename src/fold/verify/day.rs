@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use litellm_spend_core::aggregate::Totals;
-use litellm_spend_core::json::Json;
-use litellm_spend_core::jsonb as jsonb_format;
+use litellm_spend_core::bounds;
+use litellm_spend_core::jsonb::Element;
 use litellm_spend_core::moment::Moment;
+use litellm_spend_core::raw::Raw;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::{SpiClient, SpiHeapTupleData, quote_identifier, quote_literal};
 
@@ -19,6 +20,7 @@ use crate::fold::log::timestamp;
 use crate::fold::owner;
 use crate::fold::targets::{Table, Targets};
 use crate::jsonb::Jsonb;
+use crate::settings;
 
 /// Rows fetched at a time; what is kept is sums by key.
 const CHUNK: i64 = 1000;
@@ -125,7 +127,10 @@ impl Day {
     }
 
     fn add_logged(&mut self, document: Option<Jsonb>, midnight: Moment, narrow: [bool; 3]) {
-        let document = document.and_then(|document| jsonb_format::read(document.bytes()).ok().map(Json::into_owned));
+        let document = document.and_then(|document| {
+            let raw = Raw::Jsonb(Element::Document(document.bytes()));
+            bounds::read(raw, settings::record_bounds(), false).ok().map(|read| read.json.into_owned())
+        });
         let Some(mut record) = document.and_then(|document| SpendRecord::decode(&document).ok()) else {
             self.unreadable_rows += 1;
             return;

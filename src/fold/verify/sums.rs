@@ -24,7 +24,9 @@ pub fn of_columns(table: &Derivable, columns: &[Column]) -> Sums {
         .into_iter()
         .enumerate()
         .map(|(at, key)| {
-            let count = |name: &&str| values(columns, name).map_or(0, |values| count_at(values, at));
+            // As far as the column goes, where a fold ends too.
+            let clamped = |name: &str, count| table.target.table.clamped(name, count);
+            let count = |name: &&str| values(columns, name).map_or(0, |values| clamped(name, count_at(values, at)));
             let dollars = |name: &&str| values(columns, name).map_or(0.0, |values| dollars_at(values, at));
             let numbers = Numbers {
                 counts: table.counts.iter().map(count).collect(),
