@@ -122,7 +122,8 @@ def held_beside_load(database: Database, tell: Tell, name: str, seconds: float) 
     assert postponed == 2 * held.sent // BATCH
     tell(
         SECTION,
-        f"{name} held for {seconds:g} s: the others' lag p99 {1000 * held.p99:.0f} ms against {1000 * alone.p99:.0f} ms, "
-        f"longest {1000 * max(held.lags):.0f} ms; WAL {wal_held / wal_alone:.2f} of that without; {postponed} postponed",
+        f"{name} held for {seconds:g} s: the others' lag p99 {1000 * held.p99:.0f} ms against "
+        f"{1000 * alone.p99:.0f} ms, longest {1000 * max(held.lags):.0f} ms; "
+        f"WAL {wal_held / wal_alone:.2f} of that without; {postponed} postponed",
     )
     assert wal_held <= 1.2 * wal_alone
