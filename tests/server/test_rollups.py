@@ -178,4 +178,4 @@ def test_absurd_amounts_do_not_hold_later_folds(shared_database: Database) -> No
         )
         shared_database.wait_folded()
     daily = "SELECT prompt_tokens, spend FROM \"LiteLLM_DailyUserSpend\" WHERE user_id = 'absurd'"
-    assert shared_database.query(daily) == [(2 * 10**12, 2e290)]
+    assert shared_database.query(daily) == [(2 * 2**40, 2e290)]
