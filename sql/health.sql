@@ -12,7 +12,8 @@ AS $$
     FROM (SELECT st.*, b.slow, b.stuck, b.pinned, pg_catalog.pg_is_in_recovery() AS recovery,
                  st.lag > b.slow AS is_slow, st.lag > b.stuck AS is_stuck,
                  pg_catalog.date_trunc('second', st.lag) AS late,
-                 pg_catalog.clock_timestamp() - st.pinned_since AS pin_age
+                 pg_catalog.clock_timestamp() - st.pinned_since AS pin_age,
+                 CASE WHEN st.lag > b.slow THEN litellm_spend.lock_holders() END AS locked
           FROM litellm_spend.status AS st CROSS JOIN litellm_spend.alert_bounds() AS b) AS s
     LEFT JOIN LATERAL (
         SELECT w.rank, w.reason, w.advice
@@ -28,6 +29,9 @@ AS $$
             (4, s.worker = 'starved' AND s.is_stuck,
              pg_catalog.format('No background worker process is free and the oldest uncounted record is %s old.', s.late),
              'Raise max_worker_processes and restart the server, or end workers of other extensions; meanwhile call litellm_spend.fold().'),
+            (5, s.worker = 'crowded' AND s.is_stuck,
+             pg_catalog.format('More databases record at a time than the server keeps track of, and the oldest uncounted record is %s old.', s.late),
+             'Raise litellm_spend.max_databases and restart the server; meanwhile call litellm_spend.fold().'),
             (10, k.skew IS NOT NULL, pg_catalog.format('Nothing is folded: %s.', k.skew), k.advice),
             (11, s.worker = 'held',
              pg_catalog.format('The fold is held and tried again: %s', s.last_error),
@@ -35,13 +39,19 @@ AS $$
             (12, s.worker = 'starved',
              'No background worker process is free; databases take turns where they can.',
              'If this lasts, raise max_worker_processes and restart the server.'),
-            (13, s.preloaded AND s.is_slow,
+            (13, s.worker = 'crowded',
+             'More databases record at a time than the server keeps track of; they take turns.',
+             'Raise litellm_spend.max_databases and restart the server.'),
+            (14, s.locked IS NOT NULL,
+             pg_catalog.format('The oldest uncounted record is %s old, because others hold locks: %s.', s.late, s.locked),
+             'Commit or roll back these transactions, or end their processes with pg_terminate_backend().'),
+            (15, s.preloaded AND s.is_slow,
              pg_catalog.format('The oldest uncounted record is %s old; %s of them or more wait.', s.late, s.backlog),
              'If this lasts, more is recorded than is folded: see docs/operations.md, and look for who slows down writes of LiteLLM''s tables.'),
-            (14, s.pin_age > s.pinned,
+            (16, s.pin_age > s.pinned,
              pg_catalog.format('The %s has kept a staging segment since %s, so staging grows.', s.pinned_by, s.pinned_since),
              'Commit or roll it back: COMMIT PREPARED or ROLLBACK PREPARED for a prepared one, pg_terminate_backend() for a process.'),
-            (15, s.foreign_rows > 0,
+            (17, s.foreign_rows > 0,
              pg_catalog.format('%s staged records of another cluster or database wait, which no fold counts.', s.foreign_rows),
              'If they came with a restored dump or an upgrade that is complete: SELECT litellm_spend.adopt(). A subscriber''s publisher folds them itself.')
         ) AS w (rank, holds, reason, advice)

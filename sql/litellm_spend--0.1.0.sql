@@ -50,6 +50,21 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
 -- requires:
 --   litellm_spend
 
+-- What tells whether the log of a day still is what folds have counted: rebuild trusts no other log.
+CREATE TABLE litellm_spend.counted_days (
+    date        date PRIMARY KEY,
+    requests    bigint NOT NULL,
+    fingerprint bigint NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
+COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   litellm_spend
+
 -- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
 -- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
 -- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
@@ -87,247 +102,8 @@ COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds writ
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/lib.rs
--- requires:
---   litellm_spend
-
--- What tells whether the log of a day still is what folds have counted: rebuild trusts no other log.
-CREATE TABLE litellm_spend.counted_days (
-    date        date PRIMARY KEY,
-    requests    bigint NOT NULL,
-    fingerprint bigint NOT NULL
-) WITH (fillfactor = 50);
-COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
-COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/inbox.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/inbox.rs
--- litellm_spend::inbox::litellm_spend::insert_into_inbox
-
-        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
-            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
-            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
 -- src/staging/subscriber.rs
 CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::staging::subscriber::litellm_spend */
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/verify.rs
--- litellm_spend::fold::verify::verify
-CREATE  FUNCTION litellm_spend."verify"(
-	"from_date" date, /* Date */
-	"to_date" date /* Date */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'verify_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/version.rs
--- litellm_spend::fold::version::version_skew
-CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
-	"skew" TEXT,  /* Option < String > */
-	"advice" TEXT  /* Option < String > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'version_skew_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"postponed" bigint  /* i64 */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/worker.rs
--- litellm_spend::worker::start_worker
-CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
-STRICT VOLATILE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'start_worker_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/tables.rs
--- litellm_spend::tables::create_tables
-CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
-	"table_name" TEXT,  /* String */
-	"action" TEXT  /* & '_ str */
-)
-STRICT VOLATILE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tables_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/targets/report.rs
--- litellm_spend::fold::targets::report::list_targets
-CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
-	"target" TEXT,  /* String */
-	"found" bool,  /* bool */
-	"action" TEXT,  /* & '_ str */
-	"columns_written" TEXT[],  /* Vec < String > */
-	"columns_unknown" TEXT[],  /* Vec < String > */
-	"reason" TEXT  /* Option < String > */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'list_targets_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::adopt
-CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'adopt_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/health.rs
--- litellm_spend::health::alert_bounds
-CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
-	"slow" interval,  /* Interval */
-	"stuck" interval,  /* Interval */
-	"pinned" interval  /* Interval */
-)
-STRICT STABLE PARALLEL SAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold.rs
--- litellm_spend::fold::fold
-CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'fold_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   fold::fold
-
--- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
--- every name here is qualified.
-CREATE PROCEDURE litellm_spend.fold_all()
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
-        COMMIT;
-    END LOOP;
-END
-$$;
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::worker_state
-CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
-	"preloaded" bool,  /* bool */
-	"worker" TEXT,  /* & '_ str */
-	"worker_pid" INT,  /* Option < i32 > */
-	"last_error" TEXT,  /* Option < String > */
-	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'worker_state_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::foreign_rows
-CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/retry.rs
--- litellm_spend::retry::retry_rejected
-CREATE  FUNCTION litellm_spend."retry_rejected"(
-	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
-) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/flush.rs
--- litellm_spend::flush::flush
-CREATE  FUNCTION litellm_spend."flush"(
-	"timeout" interval DEFAULT '30 s' /* Interval */
-) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/verify.rs
--- litellm_spend::fold::verify::rebuild
-CREATE  FUNCTION litellm_spend."rebuild"(
-	"from_date" date, /* Date */
-	"to_date" date, /* Date */
-	"dry_run" bool DEFAULT true /* bool */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rebuild_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -396,6 +172,43 @@ COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment, as litellm_spend.s
 COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed ones included until their segment is truncated';
 COMMENT ON FUNCTION litellm_spend.keep_own_rows() IS
     'Trigger function of the staging segments: stages this database''s records anew when a subscription truncates them';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+
+-- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
+-- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
+-- has no process; its lock and its transaction id share a virtual transaction.
+CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH locks AS MATERIALIZED (
+        SELECT l.locktype, l.database, l.relation, l.transactionid, l.virtualtransaction, l.pid
+        FROM pg_catalog.pg_locks AS l WHERE l.granted
+    ), holders AS (
+        SELECT DISTINCT l.virtualtransaction, l.pid FROM locks AS l
+        WHERE l.locktype = 'relation'
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+          AND l.relation IN ('litellm_spend.staging_0'::pg_catalog.regclass, 'litellm_spend.staging_1'::pg_catalog.regclass,
+                             'litellm_spend.staging_2'::pg_catalog.regclass)
+          AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+    ), pins AS (
+        SELECT pg_catalog.format('prepared transaction %L', p.gid) AS pinned_by, p.prepared AS pinned_since
+        FROM holders AS h
+        JOIN locks AS t ON t.locktype = 'transactionid' AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
+        JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = t.transactionid
+        WHERE h.pid IS NULL
+        UNION ALL
+        SELECT pg_catalog.format('open transaction of process %s', h.pid), a.xact_start
+        FROM holders AS h JOIN pg_catalog.pg_stat_activity AS a ON a.pid = h.pid
+        WHERE a.xact_start IS NOT NULL
+    )
+    SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
+$$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -482,60 +295,229 @@ COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When a row was last 
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/lib.rs
--- requires:
---   staging
---   state
---   inbox::litellm_spend::insert_into_inbox
+-- src/inbox.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
+/* </end connected objects> */
 
--- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
--- statement for one malformed row or one \u0000.
-CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
+/* </end connected objects> */
 
-CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
-    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
+/* <begin connected objects> */
+-- src/health.rs
+-- litellm_spend::health::alert_bounds
+CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
+	"slow" interval,  /* Interval */
+	"stuck" interval,  /* Interval */
+	"pinned" interval  /* Interval */
+)
+STRICT STABLE PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
+/* </end connected objects> */
 
-COMMENT ON VIEW litellm_spend.inbox IS
-    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
-COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
-COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
+/* <begin connected objects> */
+-- src/flush.rs
+-- litellm_spend::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::verify
+CREATE  FUNCTION litellm_spend."verify"(
+	"from_date" date, /* Date */
+	"to_date" date /* Date */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lock_holders.rs
+-- litellm_spend::lock_holders::lock_holders
+CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
+ErrorReport > */
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/tables.rs
+-- litellm_spend::tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/retry.rs
+-- litellm_spend::retry::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::worker_state
+CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
+	"preloaded" bool,  /* bool */
+	"worker" TEXT,  /* & '_ str */
+	"worker_pid" INT,  /* Option < i32 > */
+	"last_error" TEXT,  /* Option < String > */
+	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'worker_state_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold.rs
+-- litellm_spend::fold::fold
+CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'fold_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
 -- src/lib.rs
 -- requires:
---   staging
+--   fold::fold
 
--- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
--- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
--- has no process; its lock and its transaction id share a virtual transaction.
-CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
-LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
+-- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
+-- every name here is qualified.
+CREATE PROCEDURE litellm_spend.fold_all()
+LANGUAGE plpgsql
 AS $$
-    WITH locks AS MATERIALIZED (
-        SELECT l.locktype, l.database, l.relation, l.transactionid, l.virtualtransaction, l.pid
-        FROM pg_catalog.pg_locks AS l WHERE l.granted
-    ), holders AS (
-        SELECT DISTINCT l.virtualtransaction, l.pid FROM locks AS l
-        WHERE l.locktype = 'relation'
-          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-          AND l.relation IN ('litellm_spend.staging_0'::pg_catalog.regclass, 'litellm_spend.staging_1'::pg_catalog.regclass,
-                             'litellm_spend.staging_2'::pg_catalog.regclass)
-          AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-    ), pins AS (
-        SELECT pg_catalog.format('prepared transaction %L', p.gid) AS pinned_by, p.prepared AS pinned_since
-        FROM holders AS h
-        JOIN locks AS t ON t.locktype = 'transactionid' AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
-        JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = t.transactionid
-        WHERE h.pid IS NULL
-        UNION ALL
-        SELECT pg_catalog.format('open transaction of process %s', h.pid), a.xact_start
-        FROM holders AS h JOIN pg_catalog.pg_stat_activity AS a ON a.pid = h.pid
-        WHERE a.xact_start IS NOT NULL
-    )
-    SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
+BEGIN
+    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
+        COMMIT;
+    END LOOP;
+END
 $$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/version.rs
+-- litellm_spend::fold::version::version_skew
+CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
+	"skew" TEXT,  /* Option < String > */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_skew_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::rebuild
+CREATE  FUNCTION litellm_spend."rebuild"(
+	"from_date" date, /* Date */
+	"to_date" date, /* Date */
+	"dry_run" bool DEFAULT true /* bool */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/targets/report.rs
+-- litellm_spend::fold::targets::report::list_targets
+CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
+	"target" TEXT,  /* String */
+	"found" bool,  /* bool */
+	"action" TEXT,  /* & '_ str */
+	"columns_written" TEXT[],  /* Vec < String > */
+	"columns_unknown" TEXT[],  /* Vec < String > */
+	"reason" TEXT  /* Option < String > */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'list_targets_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -573,6 +555,8 @@ SELECT w.preloaded,
        CASE
            WHEN NOT w.preloaded THEN
                'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
+           WHEN w.worker = 'crowded' THEN
+               'More databases record at a time than the server keeps track of: raise litellm_spend.max_databases and restart the server.'
            WHEN w.worker = 'starved' THEN
                'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
            WHEN w.last_error IS NOT NULL AND w.worker <> 'held' THEN
@@ -598,7 +582,7 @@ LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog
 
 COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
 COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
-COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error), starved (no process is free) or absent (not preloaded)';
+COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error; no process between two tries), starved (no process is free), crowded (see litellm_spend.max_databases) or absent (not preloaded)';
 COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
 COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need what another session holds (see last_error), counted up to 100,000';
@@ -630,6 +614,7 @@ COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why the table is not written,
 -- requires:
 --   status
 --   health::alert_bounds
+--   lock_holders::lock_holders
 --   fold::version::version_skew
 
 -- One verdict for a monitoring check: the worst of what is wrong now, as a sentence, and what mends it.
@@ -646,7 +631,8 @@ AS $$
     FROM (SELECT st.*, b.slow, b.stuck, b.pinned, pg_catalog.pg_is_in_recovery() AS recovery,
                  st.lag > b.slow AS is_slow, st.lag > b.stuck AS is_stuck,
                  pg_catalog.date_trunc('second', st.lag) AS late,
-                 pg_catalog.clock_timestamp() - st.pinned_since AS pin_age
+                 pg_catalog.clock_timestamp() - st.pinned_since AS pin_age,
+                 CASE WHEN st.lag > b.slow THEN litellm_spend.lock_holders() END AS locked
           FROM litellm_spend.status AS st CROSS JOIN litellm_spend.alert_bounds() AS b) AS s
     LEFT JOIN LATERAL (
         SELECT w.rank, w.reason, w.advice
@@ -662,6 +648,9 @@ AS $$
             (4, s.worker = 'starved' AND s.is_stuck,
              pg_catalog.format('No background worker process is free and the oldest uncounted record is %s old.', s.late),
              'Raise max_worker_processes and restart the server, or end workers of other extensions; meanwhile call litellm_spend.fold().'),
+            (5, s.worker = 'crowded' AND s.is_stuck,
+             pg_catalog.format('More databases record at a time than the server keeps track of, and the oldest uncounted record is %s old.', s.late),
+             'Raise litellm_spend.max_databases and restart the server; meanwhile call litellm_spend.fold().'),
             (10, k.skew IS NOT NULL, pg_catalog.format('Nothing is folded: %s.', k.skew), k.advice),
             (11, s.worker = 'held',
              pg_catalog.format('The fold is held and tried again: %s', s.last_error),
@@ -669,13 +658,19 @@ AS $$
             (12, s.worker = 'starved',
              'No background worker process is free; databases take turns where they can.',
              'If this lasts, raise max_worker_processes and restart the server.'),
-            (13, s.preloaded AND s.is_slow,
+            (13, s.worker = 'crowded',
+             'More databases record at a time than the server keeps track of; they take turns.',
+             'Raise litellm_spend.max_databases and restart the server.'),
+            (14, s.locked IS NOT NULL,
+             pg_catalog.format('The oldest uncounted record is %s old, because others hold locks: %s.', s.late, s.locked),
+             'Commit or roll back these transactions, or end their processes with pg_terminate_backend().'),
+            (15, s.preloaded AND s.is_slow,
              pg_catalog.format('The oldest uncounted record is %s old; %s of them or more wait.', s.late, s.backlog),
              'If this lasts, more is recorded than is folded: see docs/operations.md, and look for who slows down writes of LiteLLM''s tables.'),
-            (14, s.pin_age > s.pinned,
+            (16, s.pin_age > s.pinned,
              pg_catalog.format('The %s has kept a staging segment since %s, so staging grows.', s.pinned_by, s.pinned_since),
              'Commit or roll it back: COMMIT PREPARED or ROLLBACK PREPARED for a prepared one, pg_terminate_backend() for a process.'),
-            (15, s.foreign_rows > 0,
+            (17, s.foreign_rows > 0,
              pg_catalog.format('%s staged records of another cluster or database wait, which no fold counts.', s.foreign_rows),
              'If they came with a restored dump or an upgrade that is complete: SELECT litellm_spend.adopt(). A subscriber''s publisher folds them itself.')
         ) AS w (rank, holds, reason, advice)
@@ -683,6 +678,35 @@ AS $$
         ORDER BY w.rank LIMIT 1
     ) AS v ON true
 $$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/inbox.rs
+-- litellm_spend::inbox::litellm_spend::insert_into_inbox
+
+        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
+            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+--   state
+--   inbox::litellm_spend::insert_into_inbox
+
+-- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
+-- statement for one malformed row or one \u0000.
+CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
+
+CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
+    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
+
+COMMENT ON VIEW litellm_spend.inbox IS
+    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
+COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
+COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -701,7 +725,7 @@ GRANT USAGE ON SCHEMA litellm_spend TO pg_monitor;
 GRANT SELECT ON litellm_spend.status, litellm_spend.targets TO pg_monitor;
 GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state(), litellm_spend.list_targets(),
     litellm_spend.health(), litellm_spend.oldest_pin(), litellm_spend.alert_bounds(),
-    litellm_spend.version_skew(), litellm_spend.foreign_rows()
+    litellm_spend.version_skew(), litellm_spend.foreign_rows(), litellm_spend.lock_holders()
     TO pg_monitor;
 
 COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension litellm_spend';
@@ -715,6 +739,7 @@ COMMENT ON FUNCTION litellm_spend.flush(interval) IS
 COMMENT ON FUNCTION litellm_spend.adopt() IS
     'Takes over what another cluster had staged and not folded (a restored dump, pg_upgrade); returns how many rows';
 COMMENT ON FUNCTION litellm_spend.foreign_rows() IS 'Rows that wait for litellm_spend.adopt(), counted up to 100,000';
+COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Whose locks folds of this database wait for now; null for nobody''s';
 COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
 COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
 COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';

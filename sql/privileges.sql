@@ -11,7 +11,7 @@ GRANT USAGE ON SCHEMA litellm_spend TO pg_monitor;
 GRANT SELECT ON litellm_spend.status, litellm_spend.targets TO pg_monitor;
 GRANT EXECUTE ON FUNCTION litellm_spend.backlog(), litellm_spend.worker_state(), litellm_spend.list_targets(),
     litellm_spend.health(), litellm_spend.oldest_pin(), litellm_spend.alert_bounds(),
-    litellm_spend.version_skew(), litellm_spend.foreign_rows()
+    litellm_spend.version_skew(), litellm_spend.foreign_rows(), litellm_spend.lock_holders()
     TO pg_monitor;
 
 COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension litellm_spend';
@@ -25,6 +25,7 @@ COMMENT ON FUNCTION litellm_spend.flush(interval) IS
 COMMENT ON FUNCTION litellm_spend.adopt() IS
     'Takes over what another cluster had staged and not folded (a restored dump, pg_upgrade); returns how many rows';
 COMMENT ON FUNCTION litellm_spend.foreign_rows() IS 'Rows that wait for litellm_spend.adopt(), counted up to 100,000';
+COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Whose locks folds of this database wait for now; null for nobody''s';
 COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
 COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
 COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';

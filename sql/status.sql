@@ -23,6 +23,8 @@ SELECT w.preloaded,
        CASE
            WHEN NOT w.preloaded THEN
                'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
+           WHEN w.worker = 'crowded' THEN
+               'More databases record at a time than the server keeps track of: raise litellm_spend.max_databases and restart the server.'
            WHEN w.worker = 'starved' THEN
                'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
            WHEN w.last_error IS NOT NULL AND w.worker <> 'held' THEN
@@ -48,7 +50,7 @@ LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog
 
 COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
 COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
-COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error), starved (no process is free) or absent (not preloaded)';
+COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error; no process between two tries), starved (no process is free), crowded (see litellm_spend.max_databases) or absent (not preloaded)';
 COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
 COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need what another session holds (see last_error), counted up to 100,000';

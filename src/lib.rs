@@ -16,6 +16,7 @@ mod headroom;
 mod health;
 mod inbox;
 mod jsonb;
+mod lock_holders;
 mod origin;
 mod plans;
 mod record;
@@ -66,7 +67,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/health.sql",
     name = "health",
-    requires = ["status", health::alert_bounds, fold::version::version_skew]
+    requires = ["status", health::alert_bounds, lock_holders::lock_holders, fold::version::version_skew]
 );
 extension_sql_file!(
     "../sql/inbox.sql",

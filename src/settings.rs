@@ -28,6 +28,7 @@ static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(32 * 1024);
 static LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static SEGMENT_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
 static TRUNCATE_DELAY: GucSetting<i32> = GucSetting::<i32>::new(60);
+static MAX_DATABASES: GucSetting<i32> = GucSetting::<i32>::new(1_024);
 
 /// When folds keep the ledger of counted requests.
 #[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -120,6 +121,11 @@ pub fn segment_bytes() -> u64 {
 /// How long a consumed staging segment is kept before it is truncated.
 pub fn truncate_delay() -> Duration {
     Duration::from_secs(u64::try_from(TRUNCATE_DELAY.get()).unwrap_or(0))
+}
+
+/// How many databases have a place on the board at a time.
+pub fn max_databases() -> usize {
+    usize::try_from(MAX_DATABASES.get()).unwrap_or(1)
 }
 
 fn text(setting: &GucSetting<Option<CString>>) -> String {
@@ -264,6 +270,22 @@ pub fn define() {
         &TRUNCATE_DELAY,
         (0, 86_400),
         GucFlags::UNIT_S,
+    );
+    // Only a library that is preloaded may define a setting of the postmaster's. Elsewhere it has no effect.
+    // SAFETY: a plain flag of this process, set before libraries are loaded.
+    let context = match unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        true => GucContext::Postmaster,
+        false => GucContext::Sighup,
+    };
+    GucRegistry::define_int_guc(
+        c"litellm_spend.max_databases",
+        c"How many databases with records to fold the server keeps track of at a time.",
+        c"Each takes half a kilobyte of shared memory. Read when the server starts.",
+        &MAX_DATABASES,
+        1,
+        100_000,
+        context,
+        GucFlags::default(),
     );
     // SAFETY: called from _PG_init with a string that lives for ever.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"litellm_spend".as_ptr()) };

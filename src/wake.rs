@@ -6,7 +6,7 @@ use std::cell::Cell;
 use pgrx::callbacks::{PgXactCallbackEvent, register_xact_callback};
 use pgrx::pg_sys;
 
-use crate::worker::board;
+use crate::worker::{board, process};
 
 thread_local! {
     static REGISTERED_FOR: Cell<pg_sys::LocalTransactionId> = const { Cell::new(0) };
@@ -21,11 +21,8 @@ pub fn at_commit() {
     if REGISTERED_FOR.replace(transaction) == transaction {
         return;
     }
-    // SAFETY: the session's database is set before any function can run in it.
-    let database = unsafe { pg_sys::MyDatabaseId };
-    register_xact_callback(PgXactCallbackEvent::Commit, move || {
-        board::request_fold(database);
-    });
+    let database = process::my_database();
+    register_xact_callback(PgXactCallbackEvent::Commit, move || board::request_fold(database));
     register_xact_callback(PgXactCallbackEvent::Prepare, move || board::note_prepared(database));
 }
 

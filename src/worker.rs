@@ -11,6 +11,8 @@ pub mod board;
 mod database;
 mod databases;
 mod launcher;
+mod pace;
+pub mod process;
 mod signals;
 pub mod transaction;
 

@@ -1,76 +1,99 @@
 //! The board in shared memory on which sessions, the launcher and the workers leave each other notes:
-//! which databases want a fold, which worker serves them and why its last fold failed.
+//! which databases want a fold and which worker serves them. `litellm_spend.max_databases` is how many
+//! databases have a slot at a time. A database that finds none is not forgotten: the launcher visits all.
 
 use std::cell::Cell;
+use std::time::Duration;
 
-use pgrx::lwlock::PgLwLock;
-use pgrx::prelude::*;
-use pgrx::shmem::*;
-use pgrx::{pg_shmem_init, pg_sys};
+use pgrx::pg_sys;
 
-/// Databases with staged records that the board can hold at a time; a slot without work is given away.
-const SLOTS: usize = 64;
+use super::process;
 
+mod dispatch;
+mod memory;
 mod slot;
+mod state;
 mod turns;
 
-use slot::Slot;
-pub use turns::{give_way, is_turn_wanted, note_free_process, note_starved};
+pub use dispatch::{
+    attach_launcher, due, forget, next_due, note_ended, note_refused, note_unvisited, revisit_in, set_starting,
+    take_revisit, visit,
+};
+use memory::{Board, View};
+pub use memory::{is_available, reserve};
+use slot::{ErrorText, Slot};
+pub use state::state_of_this_database;
+pub use turns::{give_way, is_turn_wanted, note_starved, want_turns};
 
-#[derive(Clone, Copy)]
-struct Board {
-    launcher_pid: i32,
-    /// A database found no slot: the launcher is to visit all of them.
-    crowded: bool,
-    /// How many workers are to end, because databases wait for a process.
-    turns_wanted: u32,
-    slots: [Slot; SLOTS],
-}
-
-impl Default for Board {
-    fn default() -> Self {
-        Board { launcher_pid: 0, crowded: false, turns_wanted: 0, slots: [Slot::default(); SLOTS] }
-    }
-}
-
-// SAFETY: plain data without pointers, the same in every process.
-unsafe impl PGRXSharedMemory for Board {}
-
-// SAFETY: the name is used for no other lock.
-static BOARD: PgLwLock<Board> = unsafe { PgLwLock::new(c"litellm_spend_board") };
+/// How soon the launcher visits all databases after one has lost its slot, and with it a later visit. As long as
+/// the longest wait between two tries of a fold, so that even one that is held is tried as often.
+const REVISIT: Duration = litellm_spend_core::backoff::LONGEST;
 
 thread_local! {
-    /// Set while the server preloads libraries and inherited by every process it forks.
-    static RESERVED: Cell<bool> = const { Cell::new(false) };
+    /// The slot that this process found last: a session asks for that of its own database alone.
+    static LAST_FOUND: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Reserves the shared memory; called while the server preloads libraries.
-pub fn reserve() {
-    pg_shmem_init!(BOARD = Board::default());
-    RESERVED.set(true);
+fn find(slots: &[Slot], database: pg_sys::Oid) -> Option<usize> {
+    let last = LAST_FOUND.get();
+    if slots.get(last).is_some_and(|slot| slot.database == database) {
+        return Some(last);
+    }
+    let found = slots.iter().position(|slot| slot.database == database)?;
+    LAST_FOUND.set(found);
+    Some(found)
 }
 
-/// Whether there is a board, which is to say whether the library was preloaded.
-pub fn is_available() -> bool {
-    RESERVED.get()
-}
-
-impl Board {
-    fn slot(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
-        let known = self.slots.iter().position(|slot| slot.database == database);
-        let at = known.or_else(|| self.slots.iter().position(Slot::is_free))?;
-        let slot = &mut self.slots[at];
-        if slot.database != database {
-            *slot = Slot::of(database);
-        }
-        Some(slot)
+impl View<'_> {
+    fn slot(&self, database: pg_sys::Oid) -> Option<&Slot> {
+        find(self.slots, database).map(|at| &self.slots[at])
     }
 }
 
-/// Notes that something has committed, and wakes the worker, or the launcher to start one. False if all
-/// slots are taken.
-pub fn request_fold(database: pg_sys::Oid) -> bool {
-    note(database, |slot| !std::mem::replace(&mut slot.wanted, true))
+impl Board<'_> {
+    fn slot(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
+        find(self.slots, database).map(|at| &mut self.slots[at])
+    }
+
+    /// The database's slot, which it may take from another one that has nothing to fold. While databases wait for
+    /// a slot only the launcher takes one, so that they get it in turn.
+    fn slot_in_turn(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
+        if self.notes.unvisited > 0 { self.slot(database) } else { self.slot_or_take(database) }
+    }
+
+    fn slot_or_take(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
+        let at = match find(self.slots, database) {
+            Some(at) => at,
+            None => {
+                let takeable = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_takeable());
+                let (at, _) = takeable.max_by_key(|(_, slot)| slot.spareness())?;
+                self.put(at, Slot::of(database));
+                at
+            }
+        };
+        Some(&mut self.slots[at])
+    }
+
+    /// Gives a slot away. What its database still had to do makes the launcher visit all databases.
+    fn put(&mut self, at: usize, slot: Slot) {
+        let lost = std::mem::replace(&mut self.slots[at], slot);
+        self.errors[at] = ErrorText::default();
+        if lost.is_wanted() && lost.failures == 0 {
+            self.notes.crowded = true;
+        } else if (lost.is_wanted() || lost.visit_at != 0) && self.notes.revisit_at == 0 {
+            self.notes.revisit_at = process::after(REVISIT);
+        }
+    }
+}
+
+/// Changes the database's slot, if it has one.
+fn change<R>(database: pg_sys::Oid, body: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+    memory::write(|board| board.slot(database).map(body))
+}
+
+/// Notes that something has committed, and wakes the worker, or the launcher to start one.
+pub fn request_fold(database: pg_sys::Oid) {
+    note(database, |slot| !std::mem::replace(&mut slot.wanted, true));
 }
 
 /// Notes that a transaction with staged rows has been prepared.
@@ -80,25 +103,20 @@ pub fn note_prepared(database: pg_sys::Oid) {
 
 /// Changes a slot and wakes who looks after it, if `change` says that this is news: who was woken by the same
 /// note before has yet to read it.
-fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot) -> bool) -> bool {
-    let (pid, noted) = {
-        let mut board = BOARD.exclusive();
-        let launcher = board.launcher_pid;
-        match board.slot(database) {
-            Some(slot) => {
-                if !change(slot) {
-                    return true;
-                }
-                (if slot.worker_pid != 0 { slot.worker_pid } else { launcher }, true)
-            }
-            None => {
-                board.crowded = true;
-                (launcher, false)
-            }
+fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot) -> bool) {
+    let pid = memory::write(|board| {
+        let launcher = board.notes.launcher_pid;
+        let Some(slot) = board.slot_in_turn(database) else {
+            let is_news = !std::mem::replace(&mut board.notes.crowded, true);
+            return if is_news { launcher } else { 0 };
+        };
+        match (change(slot), slot.worker_pid) {
+            (false, _) => 0,
+            (true, 0) => launcher,
+            (true, worker) => worker,
         }
-    };
-    set_latch_of(pid);
-    noted
+    });
+    process::wake(pid);
 }
 
 /// The staging segment that recorders of this database are to use, if there is a board and it is noted there.
@@ -106,8 +124,7 @@ pub fn segment(database: pg_sys::Oid) -> Option<usize> {
     if !is_available() {
         return None;
     }
-    let board = BOARD.share();
-    board.slots.iter().find(|slot| slot.database == database)?.segment.map(usize::from)
+    memory::read(|board| board.slot(database)?.segment).map(usize::from)
 }
 
 /// Notes which segment is in use, as a rotation has it.
@@ -120,211 +137,128 @@ pub fn note_segment_read(database: pg_sys::Oid, segment: usize) {
     change_segment(database, |noted| noted.or(u8::try_from(segment).ok()));
 }
 
-fn change_segment(database: pg_sys::Oid, change: impl FnOnce(Option<u8>) -> Option<u8>) {
-    if is_available()
-        && let Some(slot) = BOARD.exclusive().slot(database)
-    {
-        slot.segment = change(slot.segment);
+fn change_segment(database: pg_sys::Oid, new: impl FnOnce(Option<u8>) -> Option<u8>) {
+    if is_available() {
+        change(database, |slot| slot.segment = new(slot.segment));
     }
 }
 
-/// Reads and clears the note that a database found no slot.
-pub fn take_crowded() -> bool {
-    std::mem::take(&mut BOARD.exclusive().crowded)
+/// Asks for a visit of a database `wait` from now, unless an earlier one is due.
+pub fn visit_after(database: pg_sys::Oid, wait: Duration) {
+    change(database, |slot| slot.visit_after(wait));
 }
 
-/// Asks for a visit of a database `micros` from now, unless an earlier one is due.
-pub fn visit_after(database: pg_sys::Oid, micros: i64) {
-    let mut board = BOARD.exclusive();
-    if let Some(slot) = board.slot(database) {
-        let at = now().saturating_add(micros);
-        slot.visit_at = if slot.visit_at == 0 { at } else { slot.visit_at.min(at) };
-    }
-}
-
-/// Enters the launcher.
-pub fn attach_launcher() {
-    BOARD.exclusive().launcher_pid = my_pid();
-}
-
-/// Enters a worker as the one of its database; false if another one is there.
+/// Enters a worker as the one of its database; false if another one is there, or no slot.
 pub fn attach_worker(database: pg_sys::Oid) -> bool {
-    let mut board = BOARD.exclusive();
-    let Some(slot) = board.slot(database) else { return false };
-    if slot.worker_pid != 0 && slot.worker_pid != my_pid() && is_alive(slot.worker_pid) {
-        return false;
-    }
-    slot.worker_pid = my_pid();
-    slot.visit_at = 0;
-    slot.starved_since = 0;
-    slot.starts_failed = 0;
-    true
+    memory::write(|board| {
+        let Some(slot) = board.slot_or_take(database) else {
+            board.notes.crowded = true;
+            return false;
+        };
+        if slot.worker_pid != process::my_pid() && process::is_alive(slot.worker_pid) {
+            return false;
+        }
+        slot.worker_pid = process::my_pid();
+        slot.is_starting = false;
+        slot.not_before = 0;
+        slot.visit_at = 0;
+        slot.starved_since = 0;
+        true
+    })
 }
 
 /// Takes a worker off the board as its process ends. One that was terminated or failed may have left
-/// rows, so another is wanted.
+/// rows, so another is wanted. While databases wait for a slot the worker's own becomes free.
 pub fn detach_worker(database: pg_sys::Oid, finished: bool) {
-    let launcher = {
-        let mut board = BOARD.exclusive();
-        let launcher = board.launcher_pid;
-        match board.slot(database) {
-            Some(slot) if slot.worker_pid == my_pid() => {
-                slot.worker_pid = 0;
-                slot.not_before = 0;
-                slot.wanted |= !finished;
-            }
-            _ => return,
+    let launcher = memory::write(|board| {
+        let at = find(board.slots, database).filter(|at| board.slots[*at].worker_pid == process::my_pid())?;
+        let slot = &mut board.slots[at];
+        slot.worker_pid = 0;
+        if !finished {
+            slot.wanted = true;
+            slot.put_off();
         }
-        launcher
-    };
-    set_latch_of(launcher);
+        if board.notes.unvisited > 0 {
+            board.put(at, Slot::default());
+        }
+        Some(board.notes.launcher_pid)
+    });
+    process::wake(launcher.unwrap_or(0));
 }
 
 /// Reads and clears the note that something has committed.
 pub fn take_wanted(database: pg_sys::Oid) -> bool {
-    BOARD.exclusive().slot(database).is_some_and(|slot| std::mem::take(&mut slot.wanted))
+    change(database, |slot| std::mem::take(&mut slot.wanted)) == Some(true)
 }
 
-/// Whether something has committed that the worker has not looked at.
+/// Whether something has committed, or been prepared, that the worker has not looked at.
 pub fn is_wanted(database: pg_sys::Oid) -> bool {
-    BOARD.exclusive().slot(database).is_some_and(|slot| slot.wanted)
+    memory::read(|board| board.slot(database).is_some_and(Slot::is_wanted))
 }
 
 /// Reads and clears the note that a transaction has been prepared.
 pub fn take_prepared(database: pg_sys::Oid) -> bool {
-    BOARD.exclusive().slot(database).is_some_and(|slot| std::mem::take(&mut slot.prepared))
+    change(database, |slot| std::mem::take(&mut slot.prepared)) == Some(true)
 }
 
-/// Keeps why a fold failed, or why records are postponed, cut to a bound; `None` clears it.
-pub fn set_error(database: pg_sys::Oid, error: Option<&str>, is_held: bool) {
-    let mut board = BOARD.exclusive();
-    let Some(slot) = board.slot(database) else { return };
-    slot.set_error(error, now());
-    slot.is_held = is_held;
+/// Keeps why a fold failed, cut to a bound. Returns how long to wait before the next try, and whether the error
+/// is another one than before.
+pub fn note_failure(database: pg_sys::Oid, error: &str) -> (Duration, bool) {
+    memory::write(|board| {
+        let Some(at) = find(board.slots, database) else { return (Duration::ZERO, true) };
+        let error = ErrorText::of(error);
+        let is_news = error.text() != std::mem::replace(&mut board.errors[at], error).text();
+        board.slots[at].is_held = true;
+        (board.slots[at].put_off(), is_news)
+    })
+}
+
+/// Keeps why records are postponed, which holds no others; `None` if none are.
+pub fn note_postponed(database: pg_sys::Oid, reason: Option<&str>) {
+    memory::write(|board| {
+        let Some(at) = find(board.slots, database) else { return };
+        if reason.is_some() || !board.slots[at].is_held {
+            board.slots[at].is_held = false;
+            board.errors[at] = reason.map(ErrorText::of).unwrap_or_default();
+        }
+    });
 }
 
 /// Whether a worker has noted in the database that it folds, since the server's start.
 pub fn is_fuse_armed(database: pg_sys::Oid) -> bool {
-    BOARD.share().slots.iter().any(|slot| slot.database == database && slot.is_fuse_armed)
+    memory::read(|board| board.slot(database).is_some_and(|slot| slot.is_fuse_armed))
 }
 
 /// Notes that it has.
 pub fn note_fuse_armed(database: pg_sys::Oid) {
-    if let Some(slot) = BOARD.exclusive().slot(database) {
-        slot.is_fuse_armed = true;
-    }
+    change(database, |slot| slot.is_fuse_armed = true);
 }
 
-/// Whether the fold is held.
-pub fn is_held(database: pg_sys::Oid) -> bool {
-    BOARD.share().slots.iter().any(|slot| slot.database == database && slot.is_held)
+/// Whether the last try failed.
+pub fn is_failing(database: pg_sys::Oid) -> bool {
+    memory::read(|board| board.slot(database).is_some_and(|slot| slot.failures > 0))
 }
 
-/// Databases that need a worker now, each put off by `retry_micros` in case none comes up. Those that
-/// wait for a process come first, the longest wait before all, so that none is passed over.
-pub fn take_due(retry_micros: i64) -> Vec<pg_sys::Oid> {
-    let now = now();
-    let mut board = BOARD.exclusive();
-    let is_absent = |slot: &Slot| slot.worker_pid == 0 || !is_alive(slot.worker_pid);
-    if !board.slots.iter().any(|slot| slot.is_due(now) && is_absent(slot)) {
-        return Vec::new();
-    }
-    let mut due: Vec<_> = board
-        .slots
-        .iter_mut()
-        .filter(|slot| (slot.is_due(now) || slot.is_starved()) && is_absent(slot))
-        .map(|slot| {
-            slot.worker_pid = 0;
-            slot.not_before = now + retry_micros;
-            (if slot.is_starved() { slot.starved_since } else { pg_sys::TimestampTz::MAX }, slot.database)
-        })
-        .collect();
-    due.sort_by_key(|(since, _)| *since);
-    due.into_iter().map(|(_, database)| database).collect()
-}
-
-/// Microseconds until a database may be due; `None` if nothing is to come.
-pub fn next_due() -> Option<i64> {
-    let now = now();
-    let board = BOARD.share();
-    board
-        .slots
-        .iter()
-        .filter(|slot| slot.worker_pid == 0)
-        .filter_map(|slot| slot.due_at())
-        .map(|at| at.saturating_sub(now).max(0))
-        .min()
-}
-
-/// Forgets a database that no longer exists.
-pub fn forget(database: pg_sys::Oid) {
-    let mut board = BOARD.exclusive();
-    if let Some(slot) = board.slots.iter_mut().find(|slot| slot.database == database) {
-        *slot = Slot::default();
-    }
-}
-
-/// What `litellm_spend.worker_state()` shows.
-pub struct State {
-    pub preloaded: bool,
-    pub worker: &'static str,
-    pub pid: Option<i32>,
-    pub last_error: Option<String>,
-    pub last_error_at: Option<TimestampWithTimeZone>,
-}
-
-pub fn state_of_this_database() -> State {
-    let mut state =
-        State { preloaded: is_available(), worker: "absent", pid: None, last_error: None, last_error_at: None };
-    if !state.preloaded {
-        return state;
-    }
-    // SAFETY: the session's database is set before any function can run in it.
-    let database = unsafe { pg_sys::MyDatabaseId };
-    let (launcher, slot) = {
-        let board = BOARD.share();
-        (board.launcher_pid, board.slots.iter().find(|slot| slot.database == database).copied().unwrap_or_default())
-    };
-    // SAFETY: reads the state of the server.
-    let no_launcher = !is_alive(launcher) && !unsafe { pg_sys::RecoveryInProgress() };
-    let alive = slot.worker_pid != 0 && is_alive(slot.worker_pid);
-    state.pid = alive.then_some(slot.worker_pid);
-    state.last_error = slot.error();
-    state.last_error_at = state.last_error.as_ref().and_then(|_| TimestampWithTimeZone::try_from(slot.error_at).ok());
-    state.worker = match (alive, &state.last_error) {
-        (false, _) if no_launcher || slot.is_starved() => "starved",
-        _ if slot.is_held => "held",
-        (true, _) => "running",
-        (false, _) => "idle",
-    };
-    state
-}
-
-fn now() -> pg_sys::TimestampTz {
-    // SAFETY: reads the clock.
-    unsafe { pg_sys::GetCurrentTimestamp() }
-}
-
-fn my_pid() -> i32 {
-    // SAFETY: set when the process starts.
-    unsafe { pg_sys::MyProcPid }
-}
-
-fn is_alive(pid: i32) -> bool {
-    // SAFETY: looks the process up in shared memory.
-    !unsafe { pg_sys::BackendPidGetProc(pid) }.is_null()
-}
-
-fn set_latch_of(pid: i32) {
-    if pid == 0 {
-        return;
-    }
-    // SAFETY: PGPROC entries are never freed; setting the latch of one that was reused wakes a process
-    // once for nothing.
-    unsafe {
-        let process = pg_sys::BackendPidGetProc(pid);
-        if !process.is_null() {
-            pg_sys::SetLatch(&raw mut (*process).procLatch);
+/// Clears what failures have left; true if they held the fold.
+pub fn note_success(database: pg_sys::Oid) -> bool {
+    memory::write(|board| {
+        let Some(at) = find(board.slots, database) else { return false };
+        let slot = &mut board.slots[at];
+        (slot.failures, slot.not_before, slot.visit_at) = (0, 0, 0);
+        let was_held = std::mem::take(&mut slot.is_held);
+        if was_held {
+            board.errors[at] = ErrorText::default();
         }
-    }
+        was_held
+    })
+}
+
+/// Clears all but the worker and the wish for one: the extension is not installed.
+pub fn clear(database: pg_sys::Oid) {
+    memory::write(|board| {
+        let Some(at) = find(board.slots, database) else { return };
+        let Slot { wanted, worker_pid, .. } = board.slots[at];
+        board.slots[at] = Slot { wanted, worker_pid, ..Slot::of(database) };
+        board.errors[at] = ErrorText::default();
+    });
 }

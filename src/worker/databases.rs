@@ -4,12 +4,28 @@ use pgrx::prelude::*;
 
 use super::transaction;
 
-/// Oids of the databases that accept connections.
-pub fn connectable() -> Vec<pg_sys::Oid> {
-    transaction::run(|| Ok(scan())).unwrap_or_default()
+/// `pg_database.datconnlimit` of a database whose DROP was interrupted: it can only be dropped
+/// (PostgreSQL: DATCONNLIMIT_INVALID_DB in pg_database.h, since August 2023).
+const INVALID: i32 = -2;
+
+/// A database that a worker may be wanted in.
+pub struct Listed {
+    pub oid: pg_sys::Oid,
+    /// Whether it accepts connections.
+    pub is_open: bool,
 }
 
-fn scan() -> Vec<pg_sys::Oid> {
+/// All databases but those that can only be dropped; `None` if the catalogue could not be read.
+pub fn list() -> Option<Vec<Listed>> {
+    transaction::run(|| Ok(scan())).ok()
+}
+
+/// Those that accept connections.
+pub fn open() -> Vec<pg_sys::Oid> {
+    list().into_iter().flatten().filter(|database| database.is_open).map(|database| database.oid).collect()
+}
+
+fn scan() -> Vec<Listed> {
     let mut databases = Vec::new();
     // SAFETY: a catalogue scan within a transaction, as the autovacuum launcher does; each tuple of
     // pg_database begins with FormData_pg_database.
@@ -22,8 +38,8 @@ fn scan() -> Vec<pg_sys::Oid> {
                 break;
             }
             let row: pg_sys::Form_pg_database = pg_sys::GETSTRUCT(tuple).cast();
-            if (*row).datallowconn {
-                databases.push((*row).oid);
+            if (*row).datconnlimit != INVALID {
+                databases.push(Listed { oid: (*row).oid, is_open: (*row).datallowconn });
             }
         }
         pg_sys::table_endscan(scan);

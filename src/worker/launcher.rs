@@ -1,20 +1,23 @@
 //! The launcher: visits each database once after the server's start, then starts a worker wherever the
 //! board asks for one. Connected to no database.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{
     BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker,
 };
 use pgrx::prelude::*;
 
-use super::{LIBRARY, board, databases, signals};
+use super::databases::{self, Listed};
+use super::{LIBRARY, board, process, signals};
 
-/// How long a worker may take to appear on the board before another one is tried.
-const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// How soon to look for a free slot again while databases wait for one.
 const CROWDED_POLL: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+/// Waits between starts for which no process is free: doubling up to 16 s. A worker of ours that ends
+/// cuts the wait short; processes of others come free without a word.
+const FIRST_STARVED_WAIT: Duration = Duration::from_secs(1);
+const MOST_DOUBLINGS: u32 = 4;
 
 /// The launcher's entry point.
 ///
@@ -28,74 +31,131 @@ pub extern "C-unwind" fn litellm_spend_launcher(_argument: pg_sys::Datum) {
     board::attach_launcher();
     // SAFETY: reports this process to pg_stat_activity.
     unsafe { pg_sys::pgstat_report_appname(c"litellm_spend launcher".as_ptr()) };
-    let mut to_visit = databases::connectable();
-    let mut starved = false;
-    let mut started = Vec::new();
+    let mut launcher = Launcher { to_visit: databases::open(), started: Vec::new(), starved: None };
     loop {
-        forget_ended(&mut started);
-        while to_visit.last().is_some_and(|database| board::request_fold(*database)) {
-            to_visit.pop();
-        }
-        if to_visit.is_empty() && board::take_crowded() {
-            to_visit = databases::connectable();
-        }
-        starved = start_due_workers(starved, &mut started);
-        let due = board::next_due().map(|micros| Duration::from_micros(micros.unsigned_abs()).max(SHORTEST_WAIT));
-        let crowded = (!to_visit.is_empty()).then_some(CROWDED_POLL);
-        signals::wait(due.into_iter().chain(crowded).min());
+        launcher.forget_ended();
+        launcher.visit();
+        launcher.start_due_workers();
+        signals::wait(launcher.next_look());
     }
 }
 
-/// Starts the workers that are due; true if there was no process for one of them. That is logged once,
-/// until there is one again.
-fn start_due_workers(was_starved: bool, started: &mut Vec<DynamicBackgroundWorker>) -> bool {
-    let due = board::take_due(i64::try_from(START_TIMEOUT.as_micros()).unwrap_or(i64::MAX));
-    if due.is_empty() {
-        return was_starved;
-    }
-    let existing = databases::connectable();
-    let mut waiting = Vec::new();
-    for database in due {
-        if !existing.contains(&database) {
-            board::forget(database);
-        } else if let Some(worker) = start(database) {
-            started.push(worker);
-        } else {
-            waiting.push(database);
-        }
-    }
-    let starved = !waiting.is_empty();
-    board::note_starved(&waiting);
-    if starved && !was_starved {
-        warning!(
-            "litellm_spend finds no background worker process and waits for one: raise max_worker_processes if this lasts"
-        );
-    }
-    starved
+/// A worker and its database.
+type Started = (pg_sys::Oid, DynamicBackgroundWorker);
+
+struct Launcher {
+    /// Databases to be visited that have found no slot yet.
+    to_visit: Vec<pg_sys::Oid>,
+    /// Workers that have not ended.
+    started: Vec<Started>,
+    starved: Option<Starved>,
 }
 
-/// Forgets the workers that have ended. The postmaster wakes the launcher for each, once its process is
-/// free for another.
-fn forget_ended(started: &mut Vec<DynamicBackgroundWorker>) {
-    let before = started.len();
-    started.retain(|worker| !matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped)));
-    if started.len() < before {
-        board::note_free_process();
+/// No process was free for a worker.
+struct Starved {
+    retry_at: Instant,
+    tries: u32,
+}
+
+impl Launcher {
+    /// Forgets the workers that have ended. The postmaster wakes the launcher for each, once its process is
+    /// free for another.
+    fn forget_ended(&mut self) {
+        let has_ended = |(_, worker): &Started| matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped));
+        let (ended, running) = std::mem::take(&mut self.started).into_iter().partition::<Vec<_>, _>(has_ended);
+        self.started = running;
+        for (database, _) in &ended {
+            // A worker leaves the board before its process ends, so the next one may be on its way by now.
+            if !self.started.iter().any(|(other, _)| other == database) {
+                board::note_ended(*database);
+            }
+        }
+        if let Some(starved) = &mut self.starved
+            && !ended.is_empty()
+        {
+            (starved.retry_at, starved.tries) = (Instant::now(), 0);
+        }
+    }
+
+    /// Visits databases as far as there are slots; while one waits for a slot, workers are to end.
+    fn visit(&mut self) {
+        if self.to_visit.is_empty() && board::take_revisit() {
+            self.to_visit = databases::open();
+        }
+        while self.to_visit.last().is_some_and(|database| board::visit(*database)) {
+            self.to_visit.pop();
+        }
+        board::note_unvisited(self.to_visit.len());
+    }
+
+    fn start_due_workers(&mut self) {
+        if self.starved.as_ref().is_some_and(|starved| Instant::now() < starved.retry_at) {
+            return;
+        }
+        let due = board::due();
+        let databases = if due.is_empty() { Some(Vec::new()) } else { databases::list() };
+        let Some(databases) = databases else { return };
+        let mut due = due.as_slice();
+        while let [database, later @ ..] = due {
+            match databases.iter().find(|listed| listed.oid == *database) {
+                None => board::forget(*database),
+                Some(Listed { is_open: false, .. }) => board::note_refused(*database),
+                Some(_) => match start(*database) {
+                    Some(worker) => self.started.push((*database, worker)),
+                    None => break,
+                },
+            }
+            due = later;
+        }
+        self.note_starved(due);
+    }
+
+    /// Notes which databases wait for a process. That is logged once, until there is one again.
+    fn note_starved(&mut self, waiting: &[pg_sys::Oid]) {
+        if waiting.is_empty() {
+            if self.starved.take().is_some() {
+                board::want_turns(self.to_visit.len());
+            }
+            return;
+        }
+        if self.starved.is_none() {
+            warning!(
+                "litellm_spend finds no background worker process and waits for one: raise max_worker_processes if this lasts"
+            );
+        }
+        board::note_starved(waiting);
+        let tries = self.starved.as_ref().map_or(0, |starved| starved.tries);
+        let wait = FIRST_STARVED_WAIT * (1 << tries.min(MOST_DOUBLINGS));
+        self.starved = Some(Starved { retry_at: Instant::now() + wait, tries: tries + 1 });
+    }
+
+    /// How long until there may be something to do.
+    fn next_look(&self) -> Option<Duration> {
+        let due = match &self.starved {
+            Some(starved) => Some(starved.retry_at.saturating_duration_since(Instant::now())),
+            None => board::next_due(),
+        };
+        let visit = if self.to_visit.is_empty() { board::revisit_in() } else { Some(CROWDED_POLL) };
+        due.into_iter().chain(visit).min().map(|wait| wait.max(SHORTEST_WAIT))
     }
 }
 
 /// `None` if no process is free.
 fn start(database: pg_sys::Oid) -> Option<DynamicBackgroundWorker> {
-    // SAFETY: set when the process starts.
-    let launcher = unsafe { pg_sys::MyProcPid };
-    BackgroundWorkerBuilder::new("litellm_spend worker")
+    // First, because the worker may be on the board before this process goes on.
+    board::set_starting(database, true);
+    let worker = BackgroundWorkerBuilder::new("litellm_spend worker")
         .set_library(LIBRARY)
         .set_function("litellm_spend_worker")
         .set_argument(Some(database.into()))
         .enable_spi_access()
         .set_start_time(BgWorkerStartTime::RecoveryFinished)
         .set_restart_time(None)
-        .set_notify_pid(launcher)
+        .set_notify_pid(process::my_pid())
         .load_dynamic()
-        .ok()
+        .ok();
+    if worker.is_none() {
+        board::set_starting(database, false);
+    }
+    worker
 }

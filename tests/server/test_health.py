@@ -12,7 +12,7 @@ from conftest import discard, new_database, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import spend_record, spend_records
-from harness.waiting import wait_for_value
+from harness.waiting import wait_for_value, wait_until
 
 # Lags and pins are told early where folds are frequent and segments are truncated at once.
 IMPATIENT = {
@@ -86,14 +86,22 @@ def test_a_worker_that_ends_while_held_leaves_no_error_behind(database: Database
     wait_for_state(database, "ok")
 
 
-def test_a_lag_without_an_error_is_degraded(watched: Database) -> None:
-    # Only the worker waits for this lock, which is no error: it steps back from a DROP or ALTER.
-    with watched.connect(autocommit=False) as blocker:
-        blocker.execute("LOCK TABLE litellm_spend.rejected IN SHARE MODE")
+def test_a_lag_without_an_error_is_degraded(watched: Database, impatient: Cluster) -> None:
+    # The worker stops in the middle of a fold, which is no error.
+    impatient.execute("ALTER SYSTEM SET litellm_spend.failpoint = 'before_commit:pause'")
+    impatient.execute("SELECT pg_reload_conf()")
+    reached = "failpoint before_commit reached"
+    before = impatient.log().count(reached)
+    try:
         watched.record(spend_records(3))
+        wait_until(lambda: impatient.log().count(reached) > before, what="the worker to stop")
         age_backlog(watched)
         state, reason, advice = health(watched)
-        assert state == "degraded" and "1 day" in reason and advice
+        assert state == "degraded" and "1 day" in reason and "more is recorded" in (advice or "")
+    finally:
+        impatient.execute("ALTER SYSTEM RESET litellm_spend.failpoint")
+        impatient.execute("SELECT pg_reload_conf()")
+        watched.query("SELECT pg_terminate_backend(worker_pid) FROM litellm_spend.status")
     watched.wait_folded()
     wait_for_state(watched, "ok")
 
