@@ -16,7 +16,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 from harness.memory import peak_kb
 from harness.records import DAY, assert_counted, spend_record, spend_records, totals
-from harness.waiting import wait_until
+from harness.waiting import wait_for_value, wait_until
 
 OWN_METADATA = "metadata.spend_logs_metadata"
 NULLS = 4_000_000
@@ -227,6 +227,10 @@ def test_bounds_that_are_lowered_hold_for_what_is_staged_already(own_cluster: Cl
         database.record(record)
         own_cluster.execute("ALTER SYSTEM SET litellm_spend.max_record_values = 1000")
         own_cluster.execute("SELECT pg_reload_conf()")
+        # A process that begins after the server has read it.
+        show = "SHOW litellm_spend.max_record_values"
+        wait_for_value(lambda: own_cluster.query(show), [("1000",)], what=show)
+        own_cluster.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type ~ 'spend worker'")
     database.wait_folded()
     assert_counted(database, [record])
     assert database.value(DROPPED, record["request_id"]) == [OWN_METADATA]
