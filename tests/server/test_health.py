@@ -73,6 +73,21 @@ def test_a_held_fold_is_degraded_and_down_once_its_backlog_is_old(watched: Datab
     wait_for_state(watched, "ok")
 
 
+def test_records_that_are_postponed_for_long_are_degraded_and_their_holder_is_named(watched: Database) -> None:
+    watched.record(spend_record(user="held"))
+    watched.wait_folded()
+    with watched.connect(autocommit=False) as holder:
+        holder.execute("UPDATE \"LiteLLM_UserTable\" SET spend = spend WHERE user_id = 'held'")
+        watched.record([spend_record(user="held"), spend_record()])
+        watched.wait_for("SELECT postponed FROM litellm_spend.status", 1)
+        watched.execute("UPDATE litellm_spend.postponed SET staged_at = staged_at - interval '1 day'")
+        state, reason, advice = health(watched)
+        assert state == "degraded" and "1 records are postponed" in reason and "1 day" in reason
+        assert f"process {holder.info.backend_pid}" in reason and "pg_terminate_backend" in advice
+    watched.wait_folded()
+    wait_for_state(watched, "ok")
+
+
 def test_a_worker_that_ends_while_held_leaves_no_error_behind(database: Database) -> None:
     database.execute(DROP_LOG_KEY)
     database.record(spend_records(3))
@@ -90,6 +105,9 @@ def test_a_lag_without_an_error_is_degraded(watched: Database, impatient: Cluste
     # The worker stops in the middle of a fold, which is no error.
     impatient.execute("ALTER SYSTEM SET litellm_spend.failpoint = 'before_commit:pause'")
     impatient.execute("SELECT pg_reload_conf()")
+    watched.wait_for("SELECT current_setting('litellm_spend.failpoint')", "before_commit:pause")
+    # A worker that starts from now on has read it too.
+    watched.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
     reached = "failpoint before_commit reached"
     before = impatient.log().count(reached)
     try:

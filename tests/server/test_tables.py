@@ -130,6 +130,8 @@ def test_with_create_missing_off_no_entity_row_is_made_and_the_daily_rows_are(da
     database.cluster.execute("SELECT pg_reload_conf()")
     try:
         database.wait_for("SELECT current_setting('litellm_spend.create_missing')", "")
+        # One that starts from now on has read it too.
+        database.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
         database.record(spend_records(2))
         database.wait_folded()
         assert database.query('SELECT user_id FROM "LiteLLM_UserTable"') == []
