@@ -15,6 +15,8 @@ AS $$
           AND l.relation IN ('litellm_spend.staging_0'::pg_catalog.regclass, 'litellm_spend.staging_1'::pg_catalog.regclass,
                              'litellm_spend.staging_2'::pg_catalog.regclass)
           AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+          -- A worker's transactions are short, and it truncates what they leave behind.
+          AND l.pid IS DISTINCT FROM (SELECT w.worker_pid FROM litellm_spend.worker_state() AS w)
     ), pins AS (
         SELECT pg_catalog.format('prepared transaction %L', p.gid) AS pinned_by, p.prepared AS pinned_since
         FROM holders AS h

@@ -30,6 +30,7 @@ pub const LEDGERS: usize = 3;
 pub enum Relation {
     Segment(usize),
     Ledger(usize),
+    Postponed,
     Rejected,
     Rotation,
 }
@@ -80,6 +81,7 @@ impl Relation {
     fn at(self) -> usize {
         match self {
             Relation::Segment(number) => number % SEGMENTS,
+            Relation::Postponed => PENDING - 1,
             Relation::Ledger(number) => PENDING + number % LEDGERS,
             Relation::Rejected => PENDING + LEDGERS,
             Relation::Rotation => PENDING + LEDGERS + 1,

@@ -50,7 +50,7 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/state.sql", name = "state", requires = ["staging"]);
 extension_sql_file!("../sql/ledger.sql", name = "ledger", requires = [litellm_spend]);
-extension_sql_file!("../sql/pins.sql", name = "pins", requires = ["staging"]);
+extension_sql_file!("../sql/pins.sql", name = "pins", requires = ["staging", status::worker_state]);
 extension_sql_file!("../sql/verify.sql", name = "verify", requires = [litellm_spend]);
 extension_sql_file!(
     "../sql/status.sql",
