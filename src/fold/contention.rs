@@ -221,16 +221,17 @@ pub fn held_by_creation(
     windows: &Windows,
     write: impl Fn(Role) -> Result<()>,
 ) -> Result<Vec<Key>> {
+    let keys = |role| targets.get(role).map_or_else(Vec::new, |target| keys_of(role, target, totals, windows));
+    let roles: Vec<Role> = Role::all().filter(|role| role.is_target() && !keys(*role).is_empty()).collect();
+    let all = || roles.iter().try_for_each(|role| write(*role));
+    if subtransaction::rehearse(|| session::waiting_at_most(WAIT_FOR_ONE, all)).is_ok() {
+        return Ok(Vec::new());
+    }
     let mut held = Vec::new();
-    for role in Role::all().filter(|role| role.is_target()) {
-        let Some(target) = targets.get(role) else { continue };
-        let keys = keys_of(role, target, totals, windows);
-        if keys.is_empty() {
-            continue;
-        }
+    for role in roles {
         match subtransaction::rehearse(|| session::waiting_at_most(WAIT_FOR_ONE, || write(role))) {
             Ok(()) => {}
-            Err(failure) if failure.is_lock() => held.extend(keys),
+            Err(failure) if failure.is_lock() => held.extend(keys(role)),
             Err(Failure { .. }) => break,
         }
     }

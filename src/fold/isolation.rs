@@ -13,7 +13,7 @@ use super::batch::{self, Row};
 use super::contention::Key;
 use super::count::{self, Count};
 use super::targets::{Role, Targets};
-use super::{Tally, memory, probe};
+use super::{Tally, held, memory, probe};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::{record, session, subtransaction};
@@ -49,9 +49,27 @@ pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally
 fn count_alone(targets: &Rc<Targets>, row: &Row) -> Result<Tally> {
     let mut count = Count::of(targets.clone());
     Spi::connect_mut(|client| {
-        let (tally, _) = count.add_rows(client, std::slice::from_ref(row))?;
+        let (tally, left_out) = count.add_rows(client, std::slice::from_ref(row))?;
+        if !left_out.is_empty() {
+            return Err(held::refusal());
+        }
         count.write(client)?;
         Ok(tally)
+    })
+}
+
+/// The first of these rows, or of the first hundred, that needs nothing which is known to be held.
+pub fn first_free<'r>(targets: &Targets, rows: &'r [Row]) -> Result<Option<&'r Row>> {
+    const LOOKED_AT: usize = 100;
+    Spi::connect_mut(|client| {
+        for row in rows.iter().take(LOOKED_AT) {
+            let Some(document) = count::document(row) else { continue };
+            let Some(record) = probe::decoded(client, targets, &document)? else { continue };
+            if held::needed_by(client, targets, &[record])? == [false] {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     })
 }
 

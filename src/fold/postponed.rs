@@ -14,7 +14,7 @@ use super::batch::{Batch, Row};
 use super::count::Count;
 use super::room::Room;
 use super::targets::Targets;
-use super::{contention, held, plans};
+use super::{contention, held, isolation, plans};
 use crate::error::{Error, Result};
 use crate::extension::Relation;
 use crate::jsonb::Toasted;
@@ -22,6 +22,8 @@ use crate::{origin, settings};
 
 /// More than so many rows are not postponed: the fold is held, and rows stay in staging.
 const MOST: i64 = 100_000;
+/// Records of a batch that are tried for rows which other sessions are creating.
+const MOST_TRIED: usize = 2;
 /// From so many on, rows of which most of a batch need what is held stay in staging too.
 const MANY: usize = 500;
 
@@ -92,11 +94,19 @@ pub fn go_on(after: Option<Position>, has_counted: bool) {
 pub fn learn_what_is_held(after: Position) -> Result<()> {
     let targets = Spi::connect_mut(Targets::lock)?;
     let mut count = Count::of(targets.clone());
-    Spi::connect_mut(|client| {
+    let batch = Spi::connect_mut(|client| {
         let batch = read(client, after, settings::batch_rows())?;
-        count.sum_up(client, &batch.rows)
+        count.sum_up(client, &batch.rows)?;
+        Ok::<_, Error>(batch)
     })?;
     held::add(&targets, contention::held(&targets, &count.keys())?)?;
+    // A row that another session is creating cannot be seen, so the first records that seem free are tried.
+    for _ in 0..MOST_TRIED {
+        let Some(row) = isolation::first_free(&targets, &batch.rows)? else { break };
+        if !held::add(&targets, isolation::keys_held_from(&targets, row)?)? {
+            break;
+        }
+    }
     Ok(())
 }
 

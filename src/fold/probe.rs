@@ -84,7 +84,12 @@ pub fn under_another_id<'a>(record: &SpendRecord<'a>) -> SpendRecord<'a> {
     }
 }
 
-fn decoded<'a>(client: &mut SpiClient, targets: &Targets, document: &'a Json<'a>) -> Result<Option<SpendRecord<'a>>> {
+/// The record of a document, its identity resolved; `None` if there is none.
+pub fn decoded<'a>(
+    client: &mut SpiClient,
+    targets: &Targets,
+    document: &'a Json<'a>,
+) -> Result<Option<SpendRecord<'a>>> {
     let Ok(record) = SpendRecord::decode(document) else { return Ok(None) };
     let mut records = [record];
     identity::resolve(client, targets, &mut records)?;
