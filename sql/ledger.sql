@@ -32,3 +32,18 @@ COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have c
 COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
 COMMENT ON VIEW litellm_spend.ledger IS 'Hashes of requests that folds have counted: the three tables together';
 COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when each began to be written';
+
+DO $$
+DECLARE relation text;
+BEGIN
+    FOREACH relation IN ARRAY ARRAY['ledger_0', 'ledger_1', 'ledger_2', 'ledger'] LOOP
+        EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.request_hash IS %L', relation,
+                                  'First 16 bytes of the sha256 of the request id under which the record was counted');
+        EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.call_hash IS %L', relation,
+                                  'First 8 bytes of the sha256 of its litellm_call_id; NULL if it had none');
+    END LOOP;
+END
+$$;
+COMMENT ON COLUMN litellm_spend.ledger_rotation.origin IS 'Cluster and database that the row is of';
+COMMENT ON COLUMN litellm_spend.ledger_rotation.current IS 'The table that folds write: 0, 1 or 2';
+COMMENT ON COLUMN litellm_spend.ledger_rotation.started_at IS 'When each table began to be written';

@@ -16,6 +16,11 @@ BEGIN
                                         pg_catalog.getdatabaseencoding()),
             HINT = 'Create the database WITH ENCODING ''UTF8'' TEMPLATE template0.';
     END IF;
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer' AND rolcanlogin) THEN
+        RAISE WARNING USING
+            MESSAGE = 'the role litellm_spend_writer exists and may log in, which this extension does not create',
+            HINT = 'Look who has created it: ALTER ROLE litellm_spend_writer NOLOGIN.';
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer') THEN
         BEGIN
             CREATE ROLE litellm_spend_writer NOLOGIN;
@@ -41,8 +46,8 @@ AS 'MODULE_PATHNAME', 'litellm_record_spend_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/staging/subscriber.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::staging::subscriber::litellm_spend */
+-- src/lib.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -84,6 +89,21 @@ COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have c
 COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
 COMMENT ON VIEW litellm_spend.ledger IS 'Hashes of requests that folds have counted: the three tables together';
 COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when each began to be written';
+
+DO $$
+DECLARE relation text;
+BEGIN
+    FOREACH relation IN ARRAY ARRAY['ledger_0', 'ledger_1', 'ledger_2', 'ledger'] LOOP
+        EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.request_hash IS %L', relation,
+                                  'First 16 bytes of the sha256 of the request id under which the record was counted');
+        EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.call_hash IS %L', relation,
+                                  'First 8 bytes of the sha256 of its litellm_call_id; NULL if it had none');
+    END LOOP;
+END
+$$;
+COMMENT ON COLUMN litellm_spend.ledger_rotation.origin IS 'Cluster and database that the row is of';
+COMMENT ON COLUMN litellm_spend.ledger_rotation.current IS 'The table that folds write: 0, 1 or 2';
+COMMENT ON COLUMN litellm_spend.ledger_rotation.started_at IS 'When each table began to be written';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -98,7 +118,14 @@ CREATE TABLE litellm_spend.counted_days (
     fingerprint bigint NOT NULL
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
+COMMENT ON COLUMN litellm_spend.counted_days.date IS 'The UTC day';
+COMMENT ON COLUMN litellm_spend.counted_days.requests IS 'How many requests';
 COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/staging/subscriber.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::staging::subscriber::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -167,6 +194,25 @@ COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment, as litellm_spend.s
 COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed ones included until their segment is truncated';
 COMMENT ON FUNCTION litellm_spend.keep_own_rows() IS
     'Trigger function of the staging segments: stages this database''s records anew when a subscription truncates them';
+
+DO $$
+DECLARE
+    relation text;
+    of_column record;
+BEGIN
+    FOREACH relation IN ARRAY ARRAY['staging_0', 'staging_1', 'staging_2', 'staging'] LOOP
+        FOR of_column IN VALUES ('xid', 'Top-level transaction that staged the row: which snapshots see it'),
+                                ('origin', 'Cluster and database in which that id means something'),
+                                ('staged_at', 'When the record was staged'),
+                                ('seq', 'Number of the row within its transaction'),
+                                ('payload', 'The sanitised spend record') LOOP
+            EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.%I IS %L', relation, of_column.column1,
+                                      of_column.column2);
+        END LOOP;
+    END LOOP;
+END
+$$;
+COMMENT ON COLUMN litellm_spend.staging.segment IS 'Which segment has the row: 0, 1 or 2';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -189,19 +235,23 @@ CREATE TABLE litellm_spend.fold_cursor (
     names_not_counted bigint NOT NULL DEFAULT 0,
     last_fold_at   timestamptz,
     starts_without_fold integer NOT NULL DEFAULT 0,
+    armed_for      timestamptz,
     trying_xid     xid8,
     trying_seq     integer,
     tries          integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE litellm_spend.fold_cursor IS 'How far folds have come, and their totals; its row lock makes folds take turns';
+COMMENT ON COLUMN litellm_spend.fold_cursor.origin IS 'Cluster and database that the row is of';
+COMMENT ON COLUMN litellm_spend.fold_cursor.last_fold_at IS 'When a fold last consumed rows';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded_through IS 'Every row whose transaction this snapshot sees has been folded';
 COMMENT ON COLUMN litellm_spend.fold_cursor.open_window IS 'Snapshot up to which the fold under way reads; NULL between windows';
 COMMENT ON COLUMN litellm_spend.fold_cursor.position_xid IS 'Last row consumed of the open window: its transaction';
 COMMENT ON COLUMN litellm_spend.fold_cursor.position_seq IS 'Last row consumed of the open window: its number within the transaction';
 COMMENT ON COLUMN litellm_spend.fold_cursor.starts_without_fold IS 'Starts of the server after which a worker began to fold, since the last fold: from the second on it folds one row at a time';
+COMMENT ON COLUMN litellm_spend.fold_cursor.armed_for IS 'The start of the server that was counted last';
 COMMENT ON COLUMN litellm_spend.fold_cursor.trying_xid IS 'Row that is being folded alone: its transaction';
 COMMENT ON COLUMN litellm_spend.fold_cursor.trying_seq IS 'Row that is being folded alone: its number within the transaction';
-COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'How often that row was folded alone; one that ended the server twice is rejected';
+COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'How often that row was folded alone; one that is noted here when the server has crashed is rejected';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, because another request held their id';
@@ -213,6 +263,9 @@ CREATE TABLE litellm_spend.rotation (
     segment    smallint NOT NULL DEFAULT 0,
     retired_at timestamptz[] NOT NULL DEFAULT '{NULL,NULL,NULL}'
 );
+COMMENT ON COLUMN litellm_spend.rotation.origin IS 'Cluster and database that the row is of';
+COMMENT ON COLUMN litellm_spend.rotation.segment IS 'The segment that recorders use: 0, 1 or 2';
+COMMENT ON COLUMN litellm_spend.rotation.retired_at IS 'When each segment was last read after recorders had left it';
 COMMENT ON TABLE litellm_spend.rotation IS 'Which staging segment recorders use, and since when each of the others waits to be truncated';
 
 CREATE TABLE litellm_spend.rejected (
@@ -224,6 +277,9 @@ CREATE TABLE litellm_spend.rejected (
     detail      text
 );
 COMMENT ON TABLE litellm_spend.rejected IS 'Records that cannot be counted, sanitised like any other, with the reason';
+COMMENT ON COLUMN litellm_spend.rejected.id IS 'What retry_rejected() takes';
+COMMENT ON COLUMN litellm_spend.rejected.rejected_at IS 'When it was rejected';
+COMMENT ON COLUMN litellm_spend.rejected.message IS 'Why, without values of the record';
 COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; of an element that was no object just its type and length';
 COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason: class 22 of a record that is not one, otherwise that of the database''s error in a fold';
 COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault was: array index (from 0) and key';
@@ -236,6 +292,11 @@ CREATE TABLE litellm_spend.postponed (
     payload   jsonb NOT NULL,
     PRIMARY KEY (origin, xid, seq)
 );
+COMMENT ON COLUMN litellm_spend.postponed.origin IS 'Cluster and database in which the transaction id means something';
+COMMENT ON COLUMN litellm_spend.postponed.xid IS 'Top-level transaction that staged the row';
+COMMENT ON COLUMN litellm_spend.postponed.seq IS 'Number of the row within its transaction';
+COMMENT ON COLUMN litellm_spend.postponed.staged_at IS 'When the record was staged';
+COMMENT ON COLUMN litellm_spend.postponed.payload IS 'The sanitised spend record';
 COMMENT ON TABLE litellm_spend.postponed IS 'Staged rows that folds have consumed and not counted yet, because they need a row or lock that another session holds';
 
 CREATE TABLE litellm_spend.new_entities (
@@ -246,6 +307,7 @@ CREATE TABLE litellm_spend.new_entities (
     refused_at  timestamptz
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE litellm_spend.new_entities IS 'How many missing rows of entities folds have made, for litellm_spend.max_new_entities';
+COMMENT ON COLUMN litellm_spend.new_entities.origin IS 'Cluster and database that the row is of';
 COMMENT ON COLUMN litellm_spend.new_entities.hour IS 'Hour (UTC) of the last fold that found a row missing';
 COMMENT ON COLUMN litellm_spend.new_entities.created IS 'Rows made in that hour';
 COMMENT ON COLUMN litellm_spend.new_entities.not_created IS 'Rows not made, in any hour; one counts again in each batch that lacks it';
@@ -258,50 +320,134 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spen
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/inbox.rs
--- litellm_spend::inbox::litellm_spend::insert_into_inbox
+-- src/status.rs
+-- litellm_spend::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
+/* </end connected objects> */
 
-        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
-            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
-            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/version.rs
+-- litellm_spend::fold::version::version_skew
+CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
+	"skew" TEXT,  /* Option < String > */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_skew_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lock_holders.rs
+-- litellm_spend::lock_holders::lock_holders
+CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
+ErrorReport > */
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::verify
+CREATE  FUNCTION litellm_spend."verify"(
+	"from_date" date, /* Date */
+	"to_date" date /* Date */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/retry.rs
+-- litellm_spend::retry::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold.rs
+-- litellm_spend::fold::fold
+CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'fold_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
 -- src/lib.rs
 -- requires:
---   staging
---   state
---   inbox::litellm_spend::insert_into_inbox
+--   fold::fold
 
--- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
--- statement for one malformed row or one \u0000.
-CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
-
-CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
-    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
-
-COMMENT ON VIEW litellm_spend.inbox IS
-    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
-COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
-COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
+-- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
+-- every name here is qualified.
+CREATE PROCEDURE litellm_spend.fold_all()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
+        COMMIT;
+    END LOOP;
+END
+$$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/lib.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/tables.rs
--- litellm_spend::tables::create_tables
-CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
-	"table_name" TEXT,  /* String */
-	"action" TEXT  /* & '_ str */
-)
-STRICT VOLATILE PARALLEL UNSAFE 
+-- src/flush.rs
+-- litellm_spend::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tables_wrapper';
+AS 'MODULE_PATHNAME', 'flush_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -315,6 +461,29 @@ CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
 STRICT STABLE PARALLEL SAFE 
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/tables.rs
+-- litellm_spend::tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -390,159 +559,6 @@ $$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/fold/verify.rs
--- litellm_spend::fold::verify::rebuild
-CREATE  FUNCTION litellm_spend."rebuild"(
-	"from_date" date, /* Date */
-	"to_date" date, /* Date */
-	"dry_run" bool DEFAULT true /* bool */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rebuild_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/verify.rs
--- litellm_spend::fold::verify::verify
-CREATE  FUNCTION litellm_spend."verify"(
-	"from_date" date, /* Date */
-	"to_date" date /* Date */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'verify_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::foreign_rows
-CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lock_holders.rs
--- litellm_spend::lock_holders::lock_holders
-CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
-ErrorReport > */
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/flush.rs
--- litellm_spend::flush::flush
-CREATE  FUNCTION litellm_spend."flush"(
-	"timeout" interval DEFAULT '30 s' /* Interval */
-) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold.rs
--- litellm_spend::fold::fold
-CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'fold_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   fold::fold
-
--- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
--- every name here is qualified.
-CREATE PROCEDURE litellm_spend.fold_all()
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
-        COMMIT;
-    END LOOP;
-END
-$$;
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/version.rs
--- litellm_spend::fold::version::version_skew
-CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
-	"skew" TEXT,  /* Option < String > */
-	"advice" TEXT  /* Option < String > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'version_skew_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/retry.rs
--- litellm_spend::retry::retry_rejected
-CREATE  FUNCTION litellm_spend."retry_rejected"(
-	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
-) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/worker.rs
--- litellm_spend::worker::start_worker
-CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
-STRICT VOLATILE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'start_worker_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"postponed" bigint  /* i64 */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
 -- src/lib.rs
 -- requires:
 --   state
@@ -576,15 +592,15 @@ SELECT w.preloaded,
        p.pinned_since,
        CASE
            WHEN NOT w.preloaded THEN
-               'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
+               'Add litellm_spend to shared_preload_libraries and restart the server; until then CALL litellm_spend.fold_all().'
            WHEN w.worker = 'crowded' THEN
                'More databases record at a time than the server keeps track of: raise litellm_spend.max_databases and restart the server.'
            WHEN w.worker = 'starved' THEN
                'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
            WHEN w.last_error IS NOT NULL AND w.worker <> 'held' THEN
-               'Records wait for what last_error names; the others are counted. End that transaction if its client is gone.'
+               'End the transaction that last_error names if its client is gone. Only the records that need its rows wait.'
            WHEN w.last_error IS NOT NULL THEN
-               'The fold is held and tried again; mend what last_error names. Nothing is lost meanwhile.'
+               'Fix what last_error names. The fold is held and tried again, and nothing is lost meanwhile.'
            WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
                'More new users, tags or other entities were named in an hour than litellm_spend.max_new_entities: look in the log for who names them, or raise it.'
            WHEN f.foreign_rows > 0 THEN
@@ -605,6 +621,10 @@ LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog
 COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
 COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
 COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error; no process between two tries), starved (no process is free), crowded (see litellm_spend.max_databases) or absent (not preloaded)';
+COMMENT ON COLUMN litellm_spend.status.worker_pid IS 'Process id of the worker; NULL while there is none';
+COMMENT ON COLUMN litellm_spend.status.last_fold_at IS 'When a fold last consumed rows';
+COMMENT ON COLUMN litellm_spend.status.last_error IS 'Why the fold is held, or what postponed records wait for; NULL if neither';
+COMMENT ON COLUMN litellm_spend.status.last_error_at IS 'When it was last met';
 COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
 COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need what another session holds (see last_error), counted up to 100,000';
@@ -624,6 +644,7 @@ CREATE VIEW litellm_spend.targets AS
 SELECT target, found, action, columns_written, columns_unknown, reason FROM litellm_spend.list_targets();
 
 COMMENT ON VIEW litellm_spend.targets IS 'LiteLLM''s tables that folds write, and what is done with each';
+COMMENT ON COLUMN litellm_spend.targets.target IS 'LiteLLM''s table';
 COMMENT ON COLUMN litellm_spend.targets.found IS 'Whether litellm_spend.target_schema has the table';
 COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (not there, or switched off), or held (nothing is folded until reason is mended)';
 COMMENT ON COLUMN litellm_spend.targets.columns_written IS 'Columns that a fold fills or adds to';
@@ -661,22 +682,22 @@ AS $$
         FROM litellm_spend.version_skew() AS k, LATERAL (VALUES
             (1, NOT s.preloaded AND s.is_stuck,
              pg_catalog.format('No worker can run, because litellm_spend is not preloaded; the oldest uncounted record is %s old.', s.late),
-             'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'),
+             'Add litellm_spend to shared_preload_libraries and restart the server; until then CALL litellm_spend.fold_all().'),
             (2, k.skew IS NOT NULL AND s.is_stuck,
              pg_catalog.format('Nothing is folded and the oldest uncounted record is %s old: %s.', s.late, k.skew), k.advice),
             (3, s.worker = 'held' AND s.is_stuck,
              pg_catalog.format('The fold is held and the oldest uncounted record is %s old: %s', s.late, s.last_error),
-             'Mend what the reason names; the worker then counts everything by itself.'),
+             'Fix what the reason names. The worker then counts everything by itself.'),
             (4, s.worker = 'starved' AND s.is_stuck,
              pg_catalog.format('No background worker process is free and the oldest uncounted record is %s old.', s.late),
-             'Raise max_worker_processes and restart the server, or end workers of other extensions; meanwhile call litellm_spend.fold().'),
+             'Raise max_worker_processes and restart the server, or end workers of other extensions; meanwhile CALL litellm_spend.fold_all().'),
             (5, s.worker = 'crowded' AND s.is_stuck,
              pg_catalog.format('More databases record at a time than the server keeps track of, and the oldest uncounted record is %s old.', s.late),
-             'Raise litellm_spend.max_databases and restart the server; meanwhile call litellm_spend.fold().'),
+             'Raise litellm_spend.max_databases and restart the server; meanwhile CALL litellm_spend.fold_all().'),
             (10, k.skew IS NOT NULL, pg_catalog.format('Nothing is folded: %s.', k.skew), k.advice),
             (11, s.worker = 'held',
              pg_catalog.format('The fold is held and tried again: %s', s.last_error),
-             'Mend what the reason names, if it does not pass by itself.'),
+             'Fix what the reason names if the fold does not recover by itself.'),
             (12, s.worker = 'starved',
              'No background worker process is free; databases take turns where they can.',
              'If this lasts, raise max_worker_processes and restart the server.'),
@@ -691,8 +712,8 @@ AS $$
              pg_catalog.format('The oldest uncounted record is %s old, because others hold locks: %s.', s.late, s.locked),
              'Commit or roll back these transactions, or end their processes with pg_terminate_backend().'),
             (16, s.preloaded AND s.is_slow,
-             pg_catalog.format('The oldest uncounted record is %s old; %s of them or more wait.', s.late, s.backlog),
-             'If this lasts, more is recorded than is folded: see docs/operations.md, and look for who slows down writes of LiteLLM''s tables.'),
+             pg_catalog.format('The oldest uncounted record is %s old, and at least %s wait.', s.late, s.backlog),
+             'Look for sessions that lock or slow down LiteLLM''s tables, if this lasts: more is recorded than is folded. See docs/operations.md.'),
             (17, s.pin_age > s.pinned,
              pg_catalog.format('The %s has kept a staging segment since %s, so staging grows.', s.pinned_by, s.pinned_since),
              'Commit or roll it back: COMMIT PREPARED or ROLLBACK PREPARED for a prepared one, pg_terminate_backend() for a process.'),
@@ -707,13 +728,54 @@ $$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::adopt
-CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::rebuild
+CREATE  FUNCTION litellm_spend."rebuild"(
+	"from_date" date, /* Date */
+	"to_date" date, /* Date */
+	"dry_run" bool DEFAULT true /* bool */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
 STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'adopt_wrapper';
+AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/inbox.rs
+-- litellm_spend::inbox::litellm_spend::insert_into_inbox
+
+        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
+            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+--   state
+--   inbox::litellm_spend::insert_into_inbox
+
+-- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
+-- statement for one malformed row or one \u0000.
+CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
+
+CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
+    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
+
+COMMENT ON VIEW litellm_spend.inbox IS
+    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
+COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
+COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -746,7 +808,7 @@ COMMENT ON FUNCTION litellm_spend.flush(interval) IS
 COMMENT ON FUNCTION litellm_spend.adopt() IS
     'Takes over what another cluster had staged and not folded (a restored dump, pg_upgrade); returns how many rows';
 COMMENT ON FUNCTION litellm_spend.foreign_rows() IS 'Rows that wait for litellm_spend.adopt(), counted up to 100,000';
-COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Whose locks folds of this database wait for now; null for nobody''s';
+COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Sessions whose locks a fold of this database waits for at this moment; null if there are none';
 COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
 COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
 COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';

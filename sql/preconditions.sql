@@ -10,6 +10,11 @@ BEGIN
                                         pg_catalog.getdatabaseencoding()),
             HINT = 'Create the database WITH ENCODING ''UTF8'' TEMPLATE template0.';
     END IF;
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer' AND rolcanlogin) THEN
+        RAISE WARNING USING
+            MESSAGE = 'the role litellm_spend_writer exists and may log in, which this extension does not create',
+            HINT = 'Look who has created it: ALTER ROLE litellm_spend_writer NOLOGIN.';
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer') THEN
         BEGIN
             CREATE ROLE litellm_spend_writer NOLOGIN;

@@ -25,7 +25,7 @@ COMMENT ON FUNCTION litellm_spend.flush(interval) IS
 COMMENT ON FUNCTION litellm_spend.adopt() IS
     'Takes over what another cluster had staged and not folded (a restored dump, pg_upgrade); returns how many rows';
 COMMENT ON FUNCTION litellm_spend.foreign_rows() IS 'Rows that wait for litellm_spend.adopt(), counted up to 100,000';
-COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Whose locks folds of this database wait for now; null for nobody''s';
+COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Sessions whose locks a fold of this database waits for at this moment; null if there are none';
 COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
 COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
 COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';

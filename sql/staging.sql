@@ -49,3 +49,22 @@ COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment, as litellm_spend.s
 COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed ones included until their segment is truncated';
 COMMENT ON FUNCTION litellm_spend.keep_own_rows() IS
     'Trigger function of the staging segments: stages this database''s records anew when a subscription truncates them';
+
+DO $$
+DECLARE
+    relation text;
+    of_column record;
+BEGIN
+    FOREACH relation IN ARRAY ARRAY['staging_0', 'staging_1', 'staging_2', 'staging'] LOOP
+        FOR of_column IN VALUES ('xid', 'Top-level transaction that staged the row: which snapshots see it'),
+                                ('origin', 'Cluster and database in which that id means something'),
+                                ('staged_at', 'When the record was staged'),
+                                ('seq', 'Number of the row within its transaction'),
+                                ('payload', 'The sanitised spend record') LOOP
+            EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.%I IS %L', relation, of_column.column1,
+                                      of_column.column2);
+        END LOOP;
+    END LOOP;
+END
+$$;
+COMMENT ON COLUMN litellm_spend.staging.segment IS 'Which segment has the row: 0, 1 or 2';

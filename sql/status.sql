@@ -22,15 +22,15 @@ SELECT w.preloaded,
        p.pinned_since,
        CASE
            WHEN NOT w.preloaded THEN
-               'Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold().'
+               'Add litellm_spend to shared_preload_libraries and restart the server; until then CALL litellm_spend.fold_all().'
            WHEN w.worker = 'crowded' THEN
                'More databases record at a time than the server keeps track of: raise litellm_spend.max_databases and restart the server.'
            WHEN w.worker = 'starved' THEN
                'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
            WHEN w.last_error IS NOT NULL AND w.worker <> 'held' THEN
-               'Records wait for what last_error names; the others are counted. End that transaction if its client is gone.'
+               'End the transaction that last_error names if its client is gone. Only the records that need its rows wait.'
            WHEN w.last_error IS NOT NULL THEN
-               'The fold is held and tried again; mend what last_error names. Nothing is lost meanwhile.'
+               'Fix what last_error names. The fold is held and tried again, and nothing is lost meanwhile.'
            WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
                'More new users, tags or other entities were named in an hour than litellm_spend.max_new_entities: look in the log for who names them, or raise it.'
            WHEN f.foreign_rows > 0 THEN
@@ -51,6 +51,10 @@ LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog
 COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
 COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
 COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error; no process between two tries), starved (no process is free), crowded (see litellm_spend.max_databases) or absent (not preloaded)';
+COMMENT ON COLUMN litellm_spend.status.worker_pid IS 'Process id of the worker; NULL while there is none';
+COMMENT ON COLUMN litellm_spend.status.last_fold_at IS 'When a fold last consumed rows';
+COMMENT ON COLUMN litellm_spend.status.last_error IS 'Why the fold is held, or what postponed records wait for; NULL if neither';
+COMMENT ON COLUMN litellm_spend.status.last_error_at IS 'When it was last met';
 COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
 COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need what another session holds (see last_error), counted up to 100,000';
@@ -70,6 +74,7 @@ CREATE VIEW litellm_spend.targets AS
 SELECT target, found, action, columns_written, columns_unknown, reason FROM litellm_spend.list_targets();
 
 COMMENT ON VIEW litellm_spend.targets IS 'LiteLLM''s tables that folds write, and what is done with each';
+COMMENT ON COLUMN litellm_spend.targets.target IS 'LiteLLM''s table';
 COMMENT ON COLUMN litellm_spend.targets.found IS 'Whether litellm_spend.target_schema has the table';
 COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (not there, or switched off), or held (nothing is folded until reason is mended)';
 COMMENT ON COLUMN litellm_spend.targets.columns_written IS 'Columns that a fold fills or adds to';

@@ -5,4 +5,6 @@ CREATE TABLE litellm_spend.counted_days (
     fingerprint bigint NOT NULL
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
+COMMENT ON COLUMN litellm_spend.counted_days.date IS 'The UTC day';
+COMMENT ON COLUMN litellm_spend.counted_days.requests IS 'How many requests';
 COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::lock_holders;
 
 /// How long a function's caller waits for relations of which another session holds one: far longer than a
 /// truncation takes.
@@ -143,7 +144,9 @@ fn patiently(lock: impl Fn() -> Lock) -> Result<()> {
         match lock() {
             Lock::Taken => return Ok(()),
             Lock::NotInstalled => return Err(not_installed()),
-            Lock::Busy(name) if Instant::now() >= deadline => return Err(busy(name)),
+            Lock::Busy(name) if Instant::now() >= deadline => {
+                return Err(lock_holders::of_own_tables()?.unwrap_or_else(|| busy(name)));
+            }
             Lock::Busy(_) => {
                 // SAFETY: sleeps; interrupts are served at a safe place.
                 unsafe { pg_sys::pg_usleep(RETRY_MICROS) };
@@ -173,9 +176,8 @@ fn lock_first(count: usize, mode: u32) -> Lock {
 fn busy(name: &CStr) -> Error {
     Error::refused(
         PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
-        format!("litellm_spend.{} is locked exclusively", name.to_string_lossy()),
-        "Try again when the session that pg_locks shows for it has ended its transaction: it drops, alters or \
-         truncates the table.",
+        format!("litellm_spend.{} is locked by another session", name.to_string_lossy()),
+        "Try again when the session that pg_locks shows for it has ended its transaction.",
     )
 }
 

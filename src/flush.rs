@@ -61,7 +61,7 @@ fn refuse_where_it_cannot_work() -> Result<()> {
     if !board::is_available() {
         return Err(Error::held(
             "no worker can run: litellm_spend is not in shared_preload_libraries",
-            "Call litellm_spend.fold(), or add litellm_spend to shared_preload_libraries and restart the server.",
+            "CALL litellm_spend.fold_all(), or add litellm_spend to shared_preload_libraries and restart the server.",
         ));
     }
     // SAFETY: reads this session's transaction state.

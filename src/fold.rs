@@ -141,6 +141,9 @@ pub fn fold_once(patience: Patience) -> Result<Folded> {
     })
 }
 
+/// Postponed records of which the first ones are tried to see whether what they need is still held.
+const LOOKED_AT: usize = 100;
+
 /// Looks again at rows that other sessions hold, and counts the records that were postponed for them, one batch;
 /// `None` if it is not time.
 pub fn retry_postponed(patience: Patience) -> Result<Option<Folded>> {
@@ -155,14 +158,19 @@ pub fn retry_postponed(patience: Patience) -> Result<Option<Folded>> {
     }
     if held::is_due() {
         let targets = Spi::connect_mut(targets::Targets::lock)?;
-        if held::look_again(&targets)? {
+        let before = held::keys();
+        if held::look_again(&targets)? && exists {
+            // A row that another session is creating cannot be seen: the first records tell whether it still is.
+            postponed::learn_what_is_held(postponed::BEGINNING, LOOKED_AT)?;
+        }
+        if !before.is_subset(&held::keys()) {
             batches::widen();
             postponed::begin_pass();
         }
     }
     let Some(after) = postponed::pass().filter(|_| exists) else { return Ok(None) };
     let cursor = Spi::connect_mut(cursor::Cursor::lock)?;
-    postponed::learn_what_is_held(after)?;
+    postponed::learn_what_is_held(after, batches::limit().min(settings::batch_rows()))?;
     match batches::count(&Source::Postponed(after), patience)? {
         Outcome::TryAgain => Ok(Some(Folded { rows: 0, more: true })),
         Outcome::Counted(consumed, tally) => {

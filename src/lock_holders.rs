@@ -6,21 +6,27 @@ use pgrx::prelude::*;
 use crate::error::{Error, Result};
 use crate::worker::board;
 
-/// The tables are found by membership in the extension, never by name. A lock that somebody waits for is in the
-/// way too, because who locks without waiting goes behind it.
-const OF_OWN_TABLES: &str = "
+/// A lock that somebody waits for is in the way too, because who locks without waiting goes behind it.
+const OF_TABLES: &str = "
     SELECT pg_catalog.string_agg(
-               pg_catalog.format('%s %s %s on %s',
-                                 CASE WHEN l.pid IS NULL THEN 'a prepared transaction' ELSE pg_catalog.format('process %s', l.pid) END,
-                                 CASE WHEN l.granted THEN 'holds' ELSE 'waits for' END,
-                                 l.mode, l.relation::pg_catalog.regclass),
-               ', ' ORDER BY l.granted DESC, l.pid, l.relation)
-    FROM pg_catalog.pg_locks AS l
-    WHERE l.locktype = 'relation' AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-      AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
-                        WHERE d.datname = pg_catalog.current_database())
-      AND EXISTS (SELECT FROM pg_catalog.pg_depend AS m JOIN pg_catalog.pg_extension AS e ON e.oid = m.refobjid
+               pg_catalog.format('%s %s %s on %s', h.who, h.has, h.mode, h.first)
+                   || CASE WHEN h.relations > 1 THEN pg_catalog.format(' and %s more', h.relations - 1) ELSE '' END,
+               ', ' ORDER BY h.has, h.who, h.mode)
+    FROM (SELECT l.who, l.has, l.mode, pg_catalog.min(l.name) AS first, pg_catalog.count(*) AS relations
+          FROM (SELECT l.relation, l.database, l.locktype, l.pid, l.mode, l.relation::pg_catalog.regclass::pg_catalog.text AS name,
+                       CASE WHEN l.granted THEN 'holds' ELSE 'waits for' END AS has,
+                       CASE WHEN l.pid IS NULL THEN 'a prepared transaction' ELSE 'process ' || l.pid END AS who
+                FROM pg_catalog.pg_locks AS l) AS l
+          WHERE l.locktype = 'relation' AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+            AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+            AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
+                              WHERE d.datname = pg_catalog.current_database())
+            AND {which}
+          GROUP BY l.who, l.has, l.mode) AS h";
+
+/// The tables are found by membership in the extension, never by name.
+const ARE_OWN: &str = "
+          EXISTS (SELECT FROM pg_catalog.pg_depend AS m JOIN pg_catalog.pg_extension AS e ON e.oid = m.refobjid
                   WHERE e.extname = 'litellm_spend' AND m.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
                     AND m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND m.objid = l.relation
                     AND m.deptype = 'e')";
@@ -29,10 +35,17 @@ const OF_WORKER: &str = "
     SELECT 'the worker waits for process ' || pg_catalog.string_agg(p::pg_catalog.text, ', ' ORDER BY p)
     FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1)) AS p";
 
+/// Who holds, or waits for, a lock on this table that keeps its writers away.
+pub fn of_table(table: pg_sys::Oid) -> Result<Option<String>> {
+    let query = OF_TABLES.replace("{which}", "l.relation = $1");
+    Spi::connect(|client| Ok(client.select(&query, Some(1), &[table.into()])?.first().get(1)?))
+}
+
 /// The error of who cannot have the extension's own tables, under `session::pinned`; `None` if nobody is in the
 /// way by now.
 pub fn of_own_tables() -> Result<Option<Error>> {
-    let holders: Option<String> = Spi::connect(|client| client.select(OF_OWN_TABLES, Some(1), &[])?.first().get(1))?;
+    let holders: Option<String> =
+        Spi::connect(|client| client.select(&OF_TABLES.replace("{which}", ARE_OWN), Some(1), &[])?.first().get(1))?;
     Ok(holders.map(|holders| {
         Error::refused(
             PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
@@ -49,7 +62,8 @@ pub fn of_own_tables() -> Result<Option<Error>> {
 fn lock_holders() -> std::result::Result<Option<String>, pgrx::pg_sys::panic::ErrorReport> {
     let worker = board::state_of_this_database().pid.unwrap_or(0);
     let holders = Spi::connect(|client| -> Result<Option<String>> {
-        let of_tables: Option<String> = client.select(OF_OWN_TABLES, Some(1), &[])?.first().get(1)?;
+        let of_tables: Option<String> =
+            client.select(&OF_TABLES.replace("{which}", ARE_OWN), Some(1), &[])?.first().get(1)?;
         match of_tables {
             None => Ok(client.select(OF_WORKER, Some(1), &[worker.into()])?.first().get(1)?),
             found => Ok(found),

@@ -14,8 +14,8 @@ use crate::{record, settings, staging, wake};
 /// Rows looked at in one statement; where they are large, no more than `litellm_spend.batch_size` of them are.
 const AT_ONCE: i64 = 1_000;
 
-/// Stages the rejected records (all, or those with these ids) that can be counted now and removes them
-/// from `litellm_spend.rejected`, in the caller's transaction; the others stay as they are. Returns how
+/// Stages the rejected records (all but those that have ended the server, or those with these ids) that can be
+/// counted now and removes them from `litellm_spend.rejected`, in the caller's transaction; the others stay as they are. Returns how
 /// many were staged.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
@@ -44,7 +44,9 @@ fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> R
         // Locked, so that of two callers one stages a record and the other finds it gone.
         let rows = client.update(
             "SELECT id, payload FROM litellm_spend.rejected
-             WHERE id > $1 AND ($2 IS NULL OR id = ANY ($2)) AND payload IS NOT NULL ORDER BY id LIMIT $3 FOR UPDATE",
+             WHERE id > $1 AND payload IS NOT NULL
+               AND CASE WHEN $2 IS NULL THEN sqlstate <> 'XX000' ELSE id = ANY ($2) END
+             ORDER BY id LIMIT $3 FOR UPDATE",
             None,
             &[after.into(), ids.cloned().into(), AT_ONCE.into()],
         )?;

@@ -44,7 +44,7 @@ pub fn open_segment() -> Result<(usize, pg_sys::Oid)> {
     Err(Error::refused(
         PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
         "every staging segment of litellm_spend is locked exclusively",
-        "Look in pg_locks for the session that locks litellm_spend.staging_*, and end it.",
+        "End the session that locks litellm_spend.staging_0 to staging_2; pg_locks shows it.",
     ))
 }
 

@@ -49,7 +49,7 @@ fn start_worker() -> bool {
         PgLogLevel::WARNING,
         PgSqlErrorCode::ERRCODE_WARNING,
         "litellm_spend is not in shared_preload_libraries: records are staged, but nothing folds them by itself",
-        "Add litellm_spend to shared_preload_libraries and restart the server; until then call litellm_spend.fold()."
+        "Add litellm_spend to shared_preload_libraries and restart the server; until then CALL litellm_spend.fold_all()."
     );
     false
 }

@@ -93,7 +93,7 @@ fn refuse_while_rows_arrive(client: &mut SpiClient) -> Result<()> {
     if row.get(2)? == Some(true) {
         return Err(Error::held(
             "a subscription that is enabled writes the tables of litellm_spend",
-            "The publisher folds these rows itself. If this database takes its place, DROP SUBSCRIPTION first.",
+            "Run DROP SUBSCRIPTION first if this database replaces the publisher. Until then the publisher folds these rows.",
         ));
     }
     Ok(())

@@ -78,9 +78,15 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
     }
 }
 
-/// Has the next fold read one row.
+/// Has the next fold read one row, and wait for no lock for long.
 pub fn read_one_by_one() {
     LIMIT.set(1);
+    SEEKS_LOCK.set(true);
+}
+
+/// How many rows the next fold may read.
+pub fn limit() -> usize {
+    LIMIT.get()
 }
 
 /// Ends the search for a bad record or a held lock.

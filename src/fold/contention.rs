@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::entity::EntityKind;
 use pgrx::prelude::*;
-use pgrx::spi::{SpiClient, quote_identifier};
+use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
 
 use super::rows::{self, Type, Value};
 use super::targets::{Role, Target, Targets};
@@ -132,9 +132,27 @@ fn missed(targets: &Targets, keys: &[Key]) -> Result<Vec<Key>> {
 
 /// The indexes of the keys whose rows a query finds.
 fn select(role: Role, target: &Target, keys: &[&Key], locking: &str) -> Result<HashSet<usize>> {
+    join(role, target, keys, "b.n", locking, |found| {
+        let mut indexes = HashSet::new();
+        for row in found {
+            indexes.extend(row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok()));
+        }
+        Ok(indexes)
+    })
+}
+
+/// Reads something of the rows of these keys.
+fn join<R>(
+    role: Role,
+    target: &Target,
+    keys: &[&Key],
+    wanted: &str,
+    locking: &str,
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
     let columns = key_columns(role, target);
     let statement = format!(
-        "SELECT b.n FROM batch AS b JOIN {} AS t ON {} {locking}",
+        "SELECT {wanted} FROM batch AS b JOIN {} AS t ON {} {locking}",
         target.table.name,
         columns.iter().map(|column| same(target, column)).collect::<Vec<_>>().join(" AND ")
     );
@@ -146,17 +164,7 @@ fn select(role: Role, target: &Target, keys: &[&Key], locking: &str) -> Result<H
             rows.push(&std::iter::once(Value::Count(n)).chain(parts).collect::<Vec<_>>());
         }
     };
-    Spi::connect_mut(|client| {
-        owner::act_as(client, target.table.owner, |_| {
-            rows::run(&statement, &types, fill, |found| {
-                let mut indexes = HashSet::new();
-                for row in found {
-                    indexes.extend(row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok()));
-                }
-                Ok(indexes)
-            })
-        })
-    })
+    Spi::connect_mut(|client| owner::act_as(client, target.table.owner, |_| rows::run(&statement, &types, fill, read)))
 }
 
 fn same(target: &Target, column: &str) -> String {
@@ -183,34 +191,62 @@ fn comes_free(targets: &Targets, key: &Key, wait: Duration) -> Result<bool> {
     }
 }
 
-/// What holds these keys, for people: the tables, and the sessions that have locked rows of them.
+/// What holds these keys, for people: rows of which tables, or locks of teams, and whose they are.
 pub fn described(client: &mut SpiClient, targets: &Targets, keys: &HashSet<Key>) -> Result<String> {
-    let mut tables: Vec<(&str, pg_sys::Oid)> = Vec::new();
-    for role in Role::all().filter(|role| keys.iter().any(|key| key.role == *role)) {
-        tables.extend(targets.get(role).map(|target| (target.table.name.as_str(), target.table.oid)));
+    let (mut what, mut tables, mut lockers) = (Vec::new(), Vec::new(), HashSet::new());
+    for role in Role::all() {
+        let rows: Vec<&Key> = keys.iter().filter(|key| key.role == role && key.team().is_none()).collect();
+        let Some(target) = targets.get(role).filter(|_| !rows.is_empty()) else { continue };
+        what.push(format!("rows of {}", target.table.name));
+        tables.push(target.table.oid);
+        lockers.extend(lockers_of(role, target, &rows)?);
     }
+    let tables_are_named = !tables.is_empty();
     let teams: Vec<&str> = keys.iter().filter_map(Key::team).collect();
-    let query = "
-        SELECT pg_catalog.string_agg(DISTINCT coalesce('process ' || h.pid, 'a prepared transaction'), ', ')
-        FROM (SELECT l.pid FROM pg_catalog.pg_locks AS l LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
-              WHERE l.granted AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-                AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
-                                  WHERE d.datname = pg_catalog.current_database())
-                AND (l.locktype = 'relation' AND l.relation = ANY ($1)
-                     AND l.mode NOT IN ('AccessShareLock', 'ShareUpdateExclusiveLock')
-                  OR l.locktype = 'advisory' AND l.objsubid = 1
-                     AND l.objid IN (SELECT (pg_catalog.hashtext(t.team)::pg_catalog.int8 & 4294967295)::pg_catalog.oid
-                                     FROM unnest($2) AS t (team)))
-              ORDER BY a.xact_start LIMIT $3) AS h";
-    let oids: Vec<pg_sys::Oid> = tables.iter().map(|(_, oid)| *oid).collect();
-    let found = plans::run(client, query, &[oids.into(), teams.into(), MOST_NAMED.into()])?;
-    let holders: Option<String> = if found.is_empty() { None } else { found.first().get(1)? };
-    let names: Vec<&str> = tables.into_iter().map(|(name, _)| name).collect();
-    Ok(format!(
-        "rows of {} are locked by {}",
-        names.join(", "),
-        holders.unwrap_or_else(|| "a session that has ended meanwhile".to_owned())
-    ))
+    if !teams.is_empty() {
+        what.push("the advisory lock of a team".to_owned());
+    }
+    let lockers: Vec<String> = lockers.into_iter().collect();
+    let arguments = [lockers.into(), teams.into(), tables.into(), MOST_NAMED.into()];
+    let found = plans::run(client, HOLDERS, &arguments)?;
+    let holders: Option<String> = found.first().get(1)?;
+    let holders = holders.unwrap_or_else(|| " by a session that has ended meanwhile".to_owned());
+    let verb = if tables_are_named { "are locked" } else { "is held" };
+    Ok(format!("{} {verb}{holders}", what.join(" and ")))
+}
+
+/// Who has the transactions $1 or the locks of the teams $2; where that is nobody, as of a row that is being
+/// created, or that several sessions have locked, who has locked any row of the tables $3.
+const HOLDERS: &str = "
+    WITH locks AS MATERIALIZED (
+        SELECT l.locktype, l.pid, l.transactionid, l.relation, l.mode, l.objid, l.objsubid,
+               coalesce('process ' || l.pid, 'the prepared transaction ' || pg_catalog.quote_literal(p.gid),
+                        'a prepared transaction') AS who
+        FROM pg_catalog.pg_locks AS l
+        LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON l.pid IS NULL AND p.transaction = l.transactionid
+        WHERE l.granted AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+          AND (l.database IS NULL OR l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
+                                                   WHERE d.datname = pg_catalog.current_database()))
+    ), certain AS (
+        SELECT l.who FROM locks AS l
+        WHERE l.locktype = 'transactionid' AND l.transactionid::pg_catalog.text = ANY ($1)
+           OR l.locktype = 'advisory' AND l.objsubid = 1
+              AND l.objid IN (SELECT (pg_catalog.hashtext(t.team)::pg_catalog.int8 & 4294967295)::pg_catalog.oid
+                              FROM unnest($2) AS t (team))
+    ), possible AS (
+        SELECT l.who FROM locks AS l
+        WHERE l.locktype = 'relation' AND l.relation = ANY ($3) AND l.mode IN ('RowShareLock', 'RowExclusiveLock')
+        LIMIT $4
+    )
+    SELECT coalesce(' by ' || (SELECT pg_catalog.string_agg(DISTINCT c.who, ', ') FROM certain AS c),
+                    ', perhaps by ' || (SELECT pg_catalog.string_agg(DISTINCT p.who, ', ') FROM possible AS p))";
+
+/// The transactions that have locked these rows, as text. Of a row that several have locked it is none.
+fn lockers_of(role: Role, target: &Target, keys: &[&Key]) -> Result<Vec<String>> {
+    join(role, target, keys, "t.xmax::pg_catalog.text", "", |found| {
+        let lockers: Vec<Option<String>> = found.map(|row| row.get(1)).collect::<std::result::Result<_, _>>()?;
+        Ok(lockers.into_iter().flatten().collect())
+    })
 }
 
 /// The keys of one record whose creation waits for another session: the targets are written one by one, each for

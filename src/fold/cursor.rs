@@ -1,15 +1,18 @@
 //! The cursor: which snapshot has been folded through, and while a window is open, how far into it.
 //! Locking its row makes folds take turns; the window is taken under that lock (invariant 1).
 
+use std::panic::AssertUnwindSafe;
+
 use litellm_spend_core::snapshot::Snapshot;
 use litellm_spend_core::window::{self, Position, Span};
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::batch::Consumed;
 use super::{Tally, plans};
 use crate::error::Result;
-use crate::origin;
+use crate::{origin, session, settings};
 
 /// The cursor row.
 pub struct Cursor {
@@ -26,16 +29,36 @@ const READ: &str = "SELECT folded_through::pg_catalog.text, open_window::pg_cata
                     FROM litellm_spend.fold_cursor WHERE origin = $1";
 
 impl Cursor {
-    /// Waits for the row's lock, then reads it as it is now.
+    /// Waits for the row's lock up to `litellm_spend.lock_timeout`, then reads it as it is now. No row of LiteLLM's
+    /// is locked before it, so nobody waits for who waits here.
     pub fn lock(client: &mut SpiClient) -> Result<Self> {
+        PgTryBuilder::new(AssertUnwindSafe(|| {
+            session::waiting_at_most(settings::lock_timeout(), || Self::wait(client))
+        }))
+        .catch_when(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |_| {
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
+                "another fold(), adopt() or rebuild() of this database is at work",
+                "litellm_spend",
+            )
+            .set_hint(
+                "Try again when it has ended. The sessions that lock litellm_spend.fold_cursor in pg_locks may be \
+                     the ones.",
+            )
+            .report(PgLogLevel::ERROR);
+            unreachable!("an ERROR does not return")
+        })
+        .execute()
+    }
+
+    fn wait(client: &mut SpiClient) -> Result<Self> {
         plans::run(
             client,
             "INSERT INTO litellm_spend.fold_cursor (origin, folded_through) VALUES ($1, '1:1:')
              ON CONFLICT (origin) DO NOTHING",
             &[origin::this_database().into()],
         )?;
-        let rows = plans::run(client, &format!("{READ} FOR UPDATE"), &[origin::this_database().into()])?;
-        read_row(rows)
+        read_row(plans::run(client, &format!("{READ} FOR UPDATE"), &[origin::this_database().into()])?)
     }
 
     /// The row as the active snapshot has it, without a lock and without a transaction id.
@@ -107,7 +130,8 @@ impl Cursor {
             client,
             "UPDATE litellm_spend.fold_cursor
              SET folded = folded + $2, duplicates = duplicates + $3, reused_ids = reused_ids + $4,
-                 rejected = rejected + $5, names_not_counted = names_not_counted + $6,
+                 rejected = rejected + $5, starts_without_fold = 0, trying_xid = NULL, trying_seq = NULL, tries = 0,
+                 names_not_counted = names_not_counted + $6,
                  last_fold_at = pg_catalog.clock_timestamp()
              WHERE origin = $1",
             &[

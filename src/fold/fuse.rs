@@ -1,6 +1,7 @@
 //! A fuse against a record that ends the server: a crash wipes shared memory, and the worker of the restarted server
 //! would fold the same record again, for ever. Where the last start of the server has not led to a fold, the worker
-//! folds one row at a time and commits first which one. A row that was found so twice is rejected unread.
+//! folds one row at a time and commits first which one. A row that was noted so before another crash is rejected
+//! unread.
 
 use std::cell::Cell;
 
@@ -10,23 +11,29 @@ use pgrx::spi::SpiClient;
 
 use super::batch::{self, Consumed};
 use super::cursor::Cursor;
-use super::{Folded, Tally, batches, plans, version};
+use super::targets::Targets;
+use super::{Folded, Tally, batches, plans, postponed, version};
 use crate::error::Result;
-use crate::worker::transaction;
+use crate::worker::{board, transaction};
 use crate::{origin, settings};
 
-/// So often a row is tried before it is rejected. Once would not do: the session that crashed may be another one.
-const MOST_TRIES: i32 = 2;
+/// So often a row is tried alone before it is rejected.
+const MOST_TRIES: i32 = 1;
 
 const REJECT: &str = "
     INSERT INTO litellm_spend.rejected (payload, sqlstate, message)
-    SELECT s.payload, 'XX000', 'the server has crashed each time that a fold came to this record'
-    FROM litellm_spend.staging AS s
+    SELECT s.payload, 'XX000', 'the server has crashed while a fold tried this record alone'
+    FROM litellm_spend.{table} AS s
     WHERE s.origin = $1 AND s.xid = $2::pg_catalog.text::pg_catalog.xid8 AND s.seq = $3";
+const DROP: &str = "
+    DELETE FROM litellm_spend.postponed AS p
+    WHERE p.origin = $1 AND p.xid = $2::pg_catalog.text::pg_catalog.xid8 AND p.seq = $3";
 
 thread_local! {
     /// How many more rows are folded one at a time.
     static CAREFUL: Cell<usize> = const { Cell::new(0) };
+    /// Whether the row that is to be noted is a postponed one.
+    static IS_POSTPONED: Cell<bool> = const { Cell::new(false) };
     /// Whether the row that is tried is noted in the cursor.
     static NOTED: Cell<bool> = const { Cell::new(false) };
 }
@@ -34,6 +41,11 @@ thread_local! {
 /// Whether rows are folded one at a time.
 pub fn is_careful() -> bool {
     CAREFUL.get() > 0
+}
+
+/// Whether rows of `litellm_spend.postponed`, or of staging, may be folded now: all, or those that are noted.
+pub fn lets_fold(postponed: bool) -> bool {
+    !is_careful() || IS_POSTPONED.get() == postponed
 }
 
 /// Whether the row that is folded next has yet to be noted.
@@ -59,9 +71,11 @@ pub fn arm() -> Result<()> {
         Cursor::lock(client)?;
         let armed = plans::run(
             client,
-            "UPDATE litellm_spend.fold_cursor SET starts_without_fold = starts_without_fold + 1 WHERE origin = $1
-             RETURNING starts_without_fold > 1 OR trying_xid IS NOT NULL",
-            &[origin::this_database().into()],
+            "UPDATE litellm_spend.fold_cursor
+             SET starts_without_fold = starts_without_fold + (armed_for IS DISTINCT FROM $2)::pg_catalog.int4,
+                 armed_for = $2
+             WHERE origin = $1 RETURNING starts_without_fold > 1 OR trying_xid IS NOT NULL",
+            &[origin::this_database().into(), board::made_at().into()],
         )?;
         if armed.first().get(1)? == Some(true) {
             CAREFUL.set(settings::batch_rows());
@@ -74,14 +88,21 @@ pub fn arm() -> Result<()> {
 }
 
 /// Notes which row is folded next, to be committed before it is read; rejects one that was noted too often. `None`
-/// if there is a row to fold now.
+/// if there is a row to fold now. The tables are locked first, because who waits for one would seem to crash there.
 pub fn note_next() -> Result<Option<Folded>> {
     CAREFUL.set(CAREFUL.get().saturating_sub(1));
     batches::read_one_by_one();
     let mut cursor = Spi::connect_mut(Cursor::lock)?;
     Spi::connect_mut(|client| {
+        Targets::lock(client)?;
         cursor.open_window(client)?;
-        let Some(position) = batch::first(client, &cursor.spans_after(None))? else {
+        let of_postponed = match postponed::pass() {
+            Some(after) => postponed::first(client, after)?,
+            None => None,
+        };
+        IS_POSTPONED.set(of_postponed.is_some());
+        let of_staging = batch::first(client, &cursor.spans_after(None))?;
+        let Some(position) = of_postponed.or(of_staging) else {
             CAREFUL.set(0);
             batches::widen();
             return Ok(None);
@@ -89,16 +110,18 @@ pub fn note_next() -> Result<Option<Folded>> {
         if note(client, &cursor, position)? <= MOST_TRIES {
             return Ok(None);
         }
-        plans::run(
-            client,
-            REJECT,
-            &[origin::this_database().into(), position.0.to_string().into(), position.1.into()],
-        )?;
-        let consumed = Consumed { rows: 1, position: Some(position), ..Consumed::default() };
-        cursor.advance(client, &consumed, &Tally { rejected: 1, ..Tally::default() })?;
-        warning!(
-            "litellm_spend has rejected a record, because the server has crashed each time that a fold came to it"
-        );
+        let key = [origin::this_database().into(), position.0.to_string().into(), position.1.into()];
+        let table = if of_postponed.is_some() { "postponed" } else { "staging" };
+        plans::run(client, &REJECT.replace("{table}", table), &key)?;
+        let tally = Tally { rejected: 1, ..Tally::default() };
+        if of_postponed.is_some() {
+            plans::run(client, DROP, &key)?;
+            cursor.add_up(client, &tally)?;
+        } else {
+            let consumed = Consumed { rows: 1, position: Some(position), ..Consumed::default() };
+            cursor.advance(client, &consumed, &tally)?;
+        }
+        warning!("litellm_spend has rejected a record, because the server has crashed while a fold tried it alone");
         Ok(Some(Folded { rows: 1, more: true }))
     })
 }

@@ -62,6 +62,17 @@ fn set(targets: &Targets, keys: HashSet<Key>) -> Result<()> {
     Ok(())
 }
 
+/// Those of these rows that are not known to be held.
+pub fn unknown(mut keys: Vec<Key>) -> Vec<Key> {
+    HELD.with_borrow(|held| keys.retain(|key| !held.keys.contains(key)));
+    keys
+}
+
+/// The rows that are known to be held.
+pub fn keys() -> HashSet<Key> {
+    HELD.with_borrow(|held| held.keys.clone())
+}
+
 /// Whether any row is known to be held.
 pub fn any() -> bool {
     HELD.with_borrow(|held| !held.keys.is_empty())

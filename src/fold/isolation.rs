@@ -31,8 +31,8 @@ pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally
         return Err(Error::Failed(failure));
     }
     if !is_bad {
-        let hint = "Mend what refuses the record: a record that is known to be good fails too, so it is not the record \
-                    that is bad. Nothing is rejected or lost meanwhile.";
+        let hint = "Fix the constraint or trigger that refuses the record: a record that is known to be good fails too. \
+                    Nothing is rejected or lost meanwhile.";
         return Err(Error::Failed(failure.with_hint(hint)));
     }
     // Once more: what refused it may have been repaired between its failure and the probe.

@@ -18,7 +18,7 @@ use super::{contention, held, isolation, plans};
 use crate::error::{Error, Result};
 use crate::extension::Relation;
 use crate::jsonb::Toasted;
-use crate::{origin, settings};
+use crate::origin;
 
 /// More than so many rows are not postponed: the fold is held, and rows stay in staging.
 const MOST: i64 = 100_000;
@@ -28,9 +28,11 @@ const MOST_TRIED: usize = 2;
 const MANY: usize = 500;
 
 /// Where a pass over the rows begins.
-const BEGINNING: Position = (0, -1);
-/// A pass follows another one so soon at the latest: rows may have been postponed by another session's fold.
+pub const BEGINNING: Position = (0, -1);
+/// A pass follows another one so soon at the latest, because another session's fold may have postponed rows: where
+/// nothing is known to be held, and where something is.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE_WHILE_HELD: Duration = Duration::from_secs(60);
 
 thread_local! {
     static PASS: Cell<Pass> = const { Cell::new(Pass { after: Some(BEGINNING), has_counted: false, ended: None }) };
@@ -70,7 +72,10 @@ pub fn pass() -> Option<Position> {
 pub fn next_pass() -> Duration {
     let pass = PASS.get();
     match (pass.after, pass.ended) {
-        (None, Some(ended)) => LONGEST_PAUSE.saturating_sub(ended.elapsed()),
+        (None, Some(ended)) => {
+            let pause = if held::any() { LONGEST_PAUSE_WHILE_HELD } else { LONGEST_PAUSE };
+            pause.saturating_sub(ended.elapsed())
+        }
         _ => Duration::ZERO,
     }
 }
@@ -91,15 +96,15 @@ pub fn go_on(after: Option<Position>, has_counted: bool) {
 }
 
 /// Looks which rows the next batch needs and other sessions hold, before anything is written for it.
-pub fn learn_what_is_held(after: Position) -> Result<()> {
+pub fn learn_what_is_held(after: Position, rows: usize) -> Result<()> {
     let targets = Spi::connect_mut(Targets::lock)?;
     let mut count = Count::of(targets.clone());
     let batch = Spi::connect_mut(|client| {
-        let batch = read(client, after, settings::batch_rows())?;
+        let batch = read(client, after, rows)?;
         count.sum_up(client, &batch.rows)?;
         Ok::<_, Error>(batch)
     })?;
-    held::add(&targets, contention::held(&targets, &count.keys())?)?;
+    held::add(&targets, contention::held(&targets, &held::unknown(count.keys()))?)?;
     // A row that another session is creating cannot be seen, so the first records that seem free are tried.
     for _ in 0..MOST_TRIED {
         let Some(row) = isolation::first_free(&targets, &batch.rows)? else { break };
@@ -108,6 +113,23 @@ pub fn learn_what_is_held(after: Position) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where the first row behind `after` is; the row itself is not read.
+pub fn first(client: &mut SpiClient, after: Position) -> Result<Option<Position>> {
+    let found = plans::run(
+        client,
+        "SELECT p.xid::pg_catalog.text, p.seq FROM litellm_spend.postponed p
+         WHERE p.origin = $1 AND (p.origin, p.xid, p.seq) > ($1, $2::pg_catalog.text::pg_catalog.xid8, $3)
+         ORDER BY p.origin, p.xid, p.seq LIMIT 1",
+        &[origin::this_database().into(), after.0.to_string().into(), after.1.into()],
+    )?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let row = found.first();
+    let xid: Option<u64> = row.get::<String>(1)?.and_then(|xid| xid.parse().ok());
+    Ok(xid.zip(row.get(2)?))
 }
 
 /// Reads the next rows, no more than `rows`.

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
 use litellm_spend_core::aggregate::Totals;
@@ -68,20 +69,23 @@ pub fn vouches(
 }
 
 /// Whether a start for which there is no partition is that record's fault, if there is one for another start: that
-/// one is later, so partitions were made beyond it, or no partition can be expected of such a future. Otherwise the
-/// partition of today may be what is missing.
+/// one is later, so partitions were made beyond it; or today has its partition and the start is yet to come; or no
+/// partition can be expected of such a future. Otherwise the partition of today may be what is missing.
 fn partition_was_due(start: Moment, other: Moment) -> bool {
     const DAY_MILLIS: i64 = 86_400_000;
-    start < other || start.millis_since(windows::now()) > DAY_MILLIS
+    let now = windows::now();
+    start < other || start > now && other >= now || start.millis_since(now) > DAY_MILLIS
+}
+
+/// A request id that nobody can have recorded, because nobody can guess it.
+fn nobodys_id() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{NAME}-{:016x}{:016x}", random(), random())
 }
 
 /// The record as another request.
 pub fn under_another_id<'a>(record: &SpendRecord<'a>) -> SpendRecord<'a> {
-    SpendRecord {
-        request_id: Cow::Owned(format!("{NAME}-{}", std::process::id())),
-        litellm_call_id: None,
-        ..record.clone()
-    }
+    SpendRecord { request_id: Cow::Owned(nobodys_id()), litellm_call_id: None, ..record.clone() }
 }
 
 /// The record of a document, its identity resolved; `None` if there is none.
@@ -103,7 +107,7 @@ fn passes(client: &mut SpiClient, targets: &Rc<Targets>, record: &SpendRecord) -
         let mut folded = 0;
         for number in 1..=2 {
             let mut record = record.clone();
-            record.request_id = Cow::Owned(format!("{NAME}-{number}-{}", std::process::id()));
+            record.request_id = Cow::Owned(format!("{number}-{}", nobodys_id()));
             record.litellm_call_id = None;
             let mut count = Count::of(targets.clone());
             folded += count.add(client, vec![record])?.folded;

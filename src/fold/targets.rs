@@ -23,7 +23,7 @@ pub use role::Role;
 pub use table::Table;
 
 const RESTORE_HINT: &str =
-    "A restore or migration may be under way; otherwise create the index that LiteLLM's migrations create.";
+    "Create the index that LiteLLM's migrations create, unless a restore or migration is still running.";
 
 const RULE_HINT: &str = "Drop the rule: under it spend would be lost or counted elsewhere, and Postgres refuses ON CONFLICT \
     beside it, even if it is disabled. What it does a trigger can do.";

@@ -12,7 +12,7 @@ pub fn check() -> Result<()> {
     let sql = installed()?;
     let hint = match version::pair_with(&sql) {
         Pair::Known => return Ok(()),
-        Pair::LibraryIsOlder => "The server still runs the library of before the upgrade: restart the server.",
+        Pair::LibraryIsOlder => "Restart the server. It still runs the library from before the upgrade.",
         Pair::SqlIsOlder => "Run ALTER EXTENSION litellm_spend UPDATE in this database.",
         Pair::Unknown => {
             "Install one version of litellm_spend, restart the server and run ALTER EXTENSION litellm_spend UPDATE."

@@ -96,8 +96,7 @@ fn lock_another_segment(truncated: usize) -> Result<usize> {
     let Some(first) = kept.first() else {
         return Err(Error::held(
             "one transaction truncates every staging segment, and records of this database wait in them",
-            "Let this database fold them: its worker does so by itself, SELECT litellm_spend.fold() without one. \
-             A subscription then tries again.",
+            "Run CALL litellm_spend.fold_all() if no worker runs here. The subscription tries again after that.",
         ));
     };
     let is_free = |at: &&usize| Relation::Segment(**at).lock_without_waiting(pg_sys::RowExclusiveLock).is_some();

@@ -213,15 +213,27 @@ pub fn note_failure(database: pg_sys::Oid, error: &str) -> (Duration, bool) {
     })
 }
 
-/// Keeps why records are postponed, which holds no others; `None` if none are.
-pub fn note_postponed(database: pg_sys::Oid, reason: Option<&str>) {
+/// Keeps why records are postponed, which holds no others; `None` if none are. True if that is news.
+pub fn note_postponed(database: pg_sys::Oid, reason: Option<&str>) -> bool {
     memory::write(|board| {
-        let Some(at) = find(board.slots, database) else { return };
-        if reason.is_some() || !board.slots[at].is_held {
-            board.slots[at].is_held = false;
-            board.errors[at] = reason.map(ErrorText::of).unwrap_or_default();
+        let Some(at) = find(board.slots, database) else { return false };
+        if board.slots[at].is_held {
+            return false;
         }
-    });
+        let text = reason.map(ErrorText::of).unwrap_or_default();
+        let is_news = board.errors[at].text() != text.text();
+        if is_news {
+            board.errors[at] = text;
+        }
+        is_news
+    })
+}
+
+/// When the server has started, or has restarted after a crash.
+pub fn made_at() -> pgrx::datum::TimestampWithTimeZone {
+    let made_at = memory::read(|board| board.notes.made_at);
+    pgrx::datum::TimestampWithTimeZone::try_from(made_at)
+        .unwrap_or_else(|_| pgrx::datum::TimestampWithTimeZone::negative_infinity())
 }
 
 /// Whether a worker has noted in the database that it folds, since the server's start.

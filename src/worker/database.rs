@@ -66,12 +66,13 @@ unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum)
 
 fn serve(database: pg_sys::Oid) {
     let mut pace = Pace::new(database);
-    let mut last_refusal = None;
+    let (mut last_refusal, mut has_retried) = (None, false);
     loop {
         board::take_wanted(database);
         let begun = Instant::now();
         report_activity(pg_sys::BackendState::STATE_RUNNING);
-        let outcome = step(database, &mut last_refusal);
+        let outcome = step(database, has_retried && !fold::fuse::is_careful(), &mut last_refusal);
+        has_retried = matches!(outcome, Ok(Step::Retried)) && !has_retried;
         report_activity(pg_sys::BackendState::STATE_IDLE);
         let goes_on = match outcome {
             Ok(Step::NotInstalled) => {
@@ -105,8 +106,12 @@ fn report_activity(state: pg_sys::BackendState::Type) {
 }
 
 /// A fold if there is something to fold, and the upkeep of staging once nothing is left.
-fn step(database: pg_sys::Oid, last_refusal: &mut Option<Failure>) -> std::result::Result<Step, Failure> {
-    match transaction::run(|| fold(database))? {
+fn step(
+    database: pg_sys::Oid,
+    has_retried: bool,
+    last_refusal: &mut Option<Failure>,
+) -> std::result::Result<Step, Failure> {
+    match transaction::run(|| fold(database, has_retried))? {
         Step::Idle { prepared, retry_in, .. } => {
             Ok(Step::Idle { prepared, truncate_in: keep_staging(last_refusal, true), retry_in })
         }
@@ -119,8 +124,8 @@ fn step(database: pg_sys::Oid, last_refusal: &mut Option<Failure>) -> std::resul
     }
 }
 
-/// One transaction.
-fn fold(database: pg_sys::Oid) -> Result<Step> {
+/// One transaction. `has_retried` tells whether the one before it has tried postponed records.
+fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
     // Nothing of the database is read before.
     match extension::lock() {
         Lock::NotInstalled => return Ok(Step::NotInstalled),
@@ -128,20 +133,23 @@ fn fold(database: pg_sys::Oid) -> Result<Step> {
         Lock::Taken => {}
     }
     session::pinned(|| {
-        if !fold::fuse::is_careful() && fold::retry_postponed(Patience::Short)?.is_some() {
+        let (is_postponed, is_pending) = (fold::postponed::exists()?, fold::pending::exists()?);
+        if (is_postponed || is_pending) && !board::is_fuse_armed(database) {
+            fold::fuse::arm()?;
+            return Ok(Step::Armed);
+        }
+        if (is_postponed && fold::postponed::pass().is_some() || is_pending) && fold::fuse::wants_note() {
+            return Ok(match fold::fuse::note_next()? {
+                Some(folded) => Step::Folded { more: folded.more },
+                None => Step::Noted,
+            });
+        }
+        // They take turns, so that many postponed records put no other off.
+        let has_had_its_turn = is_pending && has_retried;
+        if fold::fuse::lets_fold(true) && !has_had_its_turn && fold::retry_postponed(Patience::Short)?.is_some() {
             return Ok(Step::Retried);
         }
-        if fold::pending::exists()? {
-            if !board::is_fuse_armed(database) {
-                fold::fuse::arm()?;
-                return Ok(Step::Armed);
-            }
-            if fold::fuse::wants_note() {
-                return Ok(match fold::fuse::note_next()? {
-                    Some(folded) => Step::Folded { more: folded.more },
-                    None => Step::Noted,
-                });
-            }
+        if is_pending && fold::fuse::lets_fold(false) {
             let folded = fold::fold_once(Patience::Short)?;
             if folded.rows == 0 && folded.more {
                 return Ok(Step::Retried);

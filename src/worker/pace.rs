@@ -63,6 +63,7 @@ impl Pace {
 
     /// After records that were postponed have been tried again.
     pub fn look_again(&mut self) -> bool {
+        fold::fuse::forget();
         self.tell_what_is_held();
         self.found_nothing = false;
         self.folded_at = Some(Instant::now());
@@ -163,8 +164,8 @@ impl Pace {
         }
         let text =
             held.as_ref().map(|held| format!("{held}; the records that need them are postponed (SQLSTATE 55P03)"));
-        board::note_postponed(self.database, text.as_deref());
-        if let (None | Some(None), Some(text)) = (&self.told, &text) {
+        let is_news = board::note_postponed(self.database, text.as_deref());
+        if let Some(text) = text.filter(|_| is_news) {
             log!("litellm_spend: {text}");
         }
         self.told = Some(held);

@@ -3,15 +3,18 @@ for the other for long (invariants 8 and 9)."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from psycopg.types.json import Jsonb
 
+from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
-from harness.records import spend_record
+from harness.records import assert_counted, spend_record, spend_records
+from harness.waiting import wait_until
 
 WORKER = "SELECT worker_pid FROM litellm_spend.status"
 TAG_KEY = '"LiteLLM_DailyTagSpend" (tag, date, api_key, model, custom_llm_provider, mcp_namespaced_tool_name, endpoint)'
@@ -106,7 +109,7 @@ def test_a_table_that_another_session_has_locked_holds_the_fold_which_locks_no_o
         database.record(spend_record(user="second"))
         database.wait_for("SELECT worker FROM litellm_spend.status", "held")
         said = database.status()["last_error"]
-        assert f'public."{table}" is locked by another session' in said and "goes on when it is done" in said
+        assert f'public."{table}" is locked by another session' in said and "goes on when the lock is released" in said
         migration.execute("SET lock_timeout = '5 s'")
         migration.execute('LOCK TABLE "LiteLLM_SpendLogs", "LiteLLM_UserTable", "LiteLLM_DailyRequestErrors"')
         migration.commit()
@@ -159,3 +162,22 @@ def test_a_table_that_comes_while_a_fold_waits_for_its_turn_is_written(database:
     database.wait_folded()
     teams = "SELECT team_id FROM \"LiteLLM_DailyTeamSpend\" WHERE team_id IN ('third', 'fourth') ORDER BY 1"
     assert database.query(teams) == [("fourth",), ("third",)]
+
+
+def test_fold_waits_for_a_migration_and_counts_in_the_new_shape(unloaded_cluster: Cluster) -> None:
+    database = new_database(unloaded_cluster)
+    database.record(spend_records(3))
+    with database.connect(autocommit=False) as migration, database.connect() as caller:
+        migration.execute('ALTER TABLE "LiteLLM_UserTable" ADD COLUMN added text NOT NULL DEFAULT \'\'')
+        folded: list[int] = []
+        fold = threading.Thread(target=lambda: folded.extend(caller.execute("SELECT litellm_spend.fold()").fetchone()))
+        fold.start()
+        # It holds the cursor, and no lock on a target.
+        cursor = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'litellm_spend.fold_cursor'::regclass AND pid = %s"
+        wait_until(lambda: database.value(cursor, caller.info.backend_pid))
+        targets = "SELECT count(*) FROM pg_locks WHERE relation = '\"LiteLLM_TagTable\"'::regclass AND pid = %s"
+        wait_until(lambda: database.value(targets, caller.info.backend_pid) == 0)
+        migration.commit()
+        fold.join()
+    assert folded == [3]
+    assert_counted(database, [*spend_records(3)])

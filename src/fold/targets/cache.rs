@@ -14,12 +14,12 @@ use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, quote_qualified_identifier};
 
 use super::{LockMode, Role, Table, Targets, catalogue};
 use crate::error::{Error, Result};
-use crate::settings;
 use crate::worker::transaction::with_latest_snapshot;
+use crate::{lock_holders, settings};
 
 static WATCH: Once = Once::new();
 
@@ -49,7 +49,15 @@ pub(super) fn locked(client: &mut SpiClient, mode_of: LockMode) -> Result<Rc<Tar
     let schema = settings::target_schema();
     let deadline = Instant::now() + settings::lock_timeout();
     loop {
-        let targets = current(client, &schema)?;
+        let targets = match current(client, &schema) {
+            Err(Error::Refused { code: PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, .. })
+                if Instant::now() < deadline =>
+            {
+                sleep(RETRY);
+                continue;
+            }
+            outcome => outcome?,
+        };
         match lock_all(&targets, mode_of) {
             Ok(()) => {
                 // A granted lock brings in all changes that were made before it, and lets none in after it.
@@ -62,7 +70,7 @@ pub(super) fn locked(client: &mut SpiClient, mode_of: LockMode) -> Result<Rc<Tar
                     return Err(replaced());
                 }
             }
-            Err(busy) if Instant::now() >= deadline => return Err(locked_by_another(&busy)),
+            Err((table, name)) if Instant::now() >= deadline => return Err(locked_by_another(table, &name)),
             Err(_) => sleep(RETRY),
         }
     }
@@ -72,13 +80,13 @@ fn oids<'t>(targets: &'t Targets, mode_of: LockMode<'t>) -> impl Iterator<Item =
     targets.locks(mode_of).map(|(table, _)| table.oid)
 }
 
-/// Locks all tables or none, without waiting; the name of a table that another session has locked.
-fn lock_all(targets: &Targets, mode_of: LockMode) -> std::result::Result<(), String> {
+/// Locks all tables or none, without waiting; the oid and name of a table that another session has locked.
+fn lock_all(targets: &Targets, mode_of: LockMode) -> std::result::Result<(), (pg_sys::Oid, String)> {
     for (taken, (table, mode)) in targets.locks(mode_of).enumerate() {
         // SAFETY: a lock request by oid, released when the transaction ends or below.
         if !unsafe { pg_sys::ConditionalLockRelationOid(table.oid, mode) } {
             unlock(targets.locks(mode_of).take(taken));
-            return Err(table.name.clone());
+            return Err((table.oid, table.name.clone()));
         }
     }
     Ok(())
@@ -114,7 +122,7 @@ fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
     CACHE.take();
     // A change that this look-up is too early for comes in after this line.
     CHANGED.set(false);
-    let targets = with_latest_snapshot(|| {
+    let targets = with_shapes_locked(schema, &bearers, || {
         let tables: Vec<pg_sys::Oid> = bearers.iter().copied().filter(|oid| *oid != pg_sys::InvalidOid).collect();
         WATCHED.set(tables.iter().copied().collect());
         let indexes = catalogue::indexes(client, tables)?;
@@ -124,6 +132,30 @@ fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
     let targets = Rc::new(targets?);
     CACHE.set(Some(Cached { schema: schema.to_owned(), bearers, targets: targets.clone() }));
     Ok(targets)
+}
+
+/// Runs `body`, which reads the shapes of these relations: what shows the definition of an index locks its table,
+/// and would wait for it.
+fn with_shapes_locked<R>(schema: &str, bearers: &[pg_sys::Oid], body: impl FnOnce() -> Result<R>) -> Result<R> {
+    const MODE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+    let there = || bearers.iter().zip(Role::all()).filter(|(oid, _)| **oid != pg_sys::InvalidOid);
+    // SAFETY: releases locks that are taken below.
+    let unlock = |count| there().take(count).for_each(|(oid, _)| unsafe { pg_sys::UnlockRelationOid(*oid, MODE) });
+    for (taken, (oid, role)) in there().enumerate() {
+        // SAFETY: a lock request by oid, released below or when the transaction ends.
+        if !unsafe { pg_sys::ConditionalLockRelationOid(*oid, MODE) } {
+            unlock(taken);
+            return Err(locked_by_another(*oid, &quote_qualified_identifier(schema, role.table())));
+        }
+    }
+    let outcome = with_latest_snapshot(body);
+    unlock(usize::MAX);
+    outcome
+}
+
+/// Runs `body` as `with_shapes_locked` does, on the tables that bear the targets' names now.
+pub(super) fn look_at<R>(schema: &str, body: impl FnOnce() -> Result<R>) -> Result<R> {
+    with_shapes_locked(schema, &bearers_of_names(schema), body)
 }
 
 /// The relation of each role's name, in the order of `Role::all`; invalid where there is none.
@@ -139,11 +171,16 @@ fn bearers_of_names(schema: &str) -> Vec<pg_sys::Oid> {
     Role::all().map(bearer).collect()
 }
 
-fn locked_by_another(name: &str) -> Error {
+fn locked_by_another(table: pg_sys::Oid, name: &str) -> Error {
+    let holders = lock_holders::of_table(table).unwrap_or_default();
     Error::refused(
         PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
-        format!("{name} is locked by another session"),
-        "A migration, index build or LOCK TABLE may be under way; the fold goes on when it is done.",
+        match holders {
+            Some(holders) => format!("{name} is locked by another session: {holders}"),
+            None => format!("{name} is locked by another session"),
+        },
+        "Wait, or end that session: a migration or an index build may be under way. The fold goes on when the lock is \
+         released.",
     )
 }
 

@@ -6,7 +6,7 @@ use litellm_spend_core::entity::EntityKind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::{Finding, Role, examine};
+use super::{Finding, Role, cache, examine};
 use crate::error::Result;
 use crate::fold::entities;
 use crate::{session, settings, tables};
@@ -36,7 +36,8 @@ fn list_targets() -> std::result::Result<
 }
 
 fn rows() -> Result<Vec<Row>> {
-    let findings = Spi::connect(|client| examine(client, &settings::target_schema()))?;
+    let schema = settings::target_schema();
+    let findings = cache::look_at(&schema, || Spi::connect(|client| examine(client, &schema)))?;
     Ok(findings.into_iter().filter(|(role, _)| role.is_target()).map(|(role, finding)| row(role, finding)).collect())
 }
 

@@ -18,6 +18,8 @@ const ALIGNMENT: usize = 256;
 #[derive(Default)]
 pub struct Notes {
     pub launcher_pid: i32,
+    /// When the memory was made.
+    pub made_at: pg_sys::TimestampTz,
     /// A database found no slot: the launcher is to visit all of them.
     pub crowded: bool,
     /// For how many databases the launcher looks for a slot.
@@ -160,9 +162,11 @@ unsafe extern "C-unwind" fn set_up() {
         if let Some(other) = OF_OTHERS.get().1 {
             pg_sys::submodules::ffi::pg_guard_ffi_boundary(|| other());
         }
+        let notes: *mut Notes = piece(c"litellm_spend notes", 1);
+        (*notes).made_at = pg_sys::GetCurrentTimestamp();
         MEMORY.set(Some(Memory {
             lock: &raw mut (*pg_sys::GetNamedLWLockTranche(TRANCHE.as_ptr())).lock,
-            notes: piece(c"litellm_spend notes", 1),
+            notes,
             slots: piece(c"litellm_spend slots", databases),
             errors: piece(c"litellm_spend errors", databases),
             databases,
