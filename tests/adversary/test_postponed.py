@@ -91,7 +91,9 @@ def test_what_is_held_stops_only_its_own_records(database: Database, name: str, 
     prepare(database, before)
     waiting = [spend_record(**needing) for _ in range(5)]
     others = [spend_record(**free) for _ in range(20)]
-    with holding(database, statement) as pid:
+    database.execute("INSERT INTO \"LiteLLM_UserTable\" (user_id) VALUES ('bystander')")
+    bystanding = "UPDATE \"LiteLLM_UserTable\" SET spend = spend WHERE user_id = 'bystander'"
+    with holding(database, bystanding) as bystander, holding(database, statement) as pid:
         database.record([*waiting[:2], *others[:10]])
         logged = 'SELECT count(*) FROM "LiteLLM_SpendLogs"'
         database.wait_for(logged, 11)
@@ -101,6 +103,8 @@ def test_what_is_held_stops_only_its_own_records(database: Database, name: str, 
         status = database.status()
         assert status["worker"] == "running" and status["backlog"] == 5
         assert f"process {pid}" in status["last_error"], status["last_error"]
+        # Of a row that is not there yet it cannot be told who creates it.
+        assert f"process {bystander}" not in status["last_error"] or "created" in name, status["last_error"]
         tell(SECTION, f"{name}: {status['last_error']}")
         with database.connect() as session:
             notices: list[str] = []

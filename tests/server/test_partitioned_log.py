@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import psycopg
 import pytest
 
@@ -94,6 +96,17 @@ def test_a_start_far_from_every_partition_costs_one_record(partitioned: Database
     assert_counted(partitioned, good)
     rejected = "SELECT sqlstate, payload ->> 'request_id' FROM litellm_spend.rejected"
     assert partitioned.query(rejected) == [("23514", "outlier")]
+
+
+def test_a_start_that_is_yet_to_come_costs_one_record_where_today_has_its_partition(partitioned: Database) -> None:
+    today, tomorrow = datetime.now(UTC).date(), datetime.now(UTC).date() + timedelta(days=1)
+    partitioned.execute(MORE_DAYS.format(f"FOR VALUES FROM ('{today}') TO ('{tomorrow}')"))
+    good = spend_records(5, startTime=datetime.now(UTC).isoformat())
+    partitioned.record([*good, spend_record(request_id="early", startTime=f"{tomorrow}T00:30:00Z")])
+    partitioned.wait_folded()
+    assert_counted(partitioned, good)
+    rejected = "SELECT sqlstate, payload ->> 'request_id' FROM litellm_spend.rejected"
+    assert partitioned.query(rejected) == [("23514", "early")]
 
 
 def test_fold_tells_its_caller_of_a_missing_partition(partitioned: Database) -> None:
