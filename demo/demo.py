@@ -57,7 +57,7 @@ class Demo:
     def counted(self, users: str) -> int:
         """How many requests of these users are in LiteLLM's log."""
         if not self.worker:
-            self.connection.execute("SELECT litellm_spend.fold()")
+            self.connection.execute("CALL litellm_spend.fold_all()")
         [count] = self.connection.execute(COUNT, (users,)).fetchone()
         return count
 

@@ -29,7 +29,7 @@ def prepare(url: str) -> Iterator[tuple[psycopg.Connection, bool]]:
                 f"litellm_spend.status: {error.diag.message_primary}. Use the URL of a superuser."
             ) from None
         if not preloaded:
-            say("this server does not preload the library, so the demo calls litellm_spend.fold() itself.")
+            say("this server does not preload the library, so the demo calls litellm_spend.fold_all() itself.")
             say("For a worker: shared_preload_libraries = 'litellm_spend' in postgresql.conf, and a restart")
         yield connection, preloaded
 
