@@ -15,7 +15,7 @@ SET_VERSION = "UPDATE pg_extension SET extversion = %s WHERE extname = 'litellm_
 @pytest.mark.parametrize(
     ("sql_version", "advice"),
     [
-        ("999.0.0", "restart the server"),
+        ("999.0.0", "Restart the server"),
         ("0.0.1", "ALTER EXTENSION litellm_spend UPDATE"),
         ("unpackaged", "Install one version"),
     ],
