@@ -156,7 +156,7 @@ pub fn retry_postponed(patience: Patience) -> Result<Option<Folded>> {
         Spi::connect_mut(cursor::Cursor::lock)?;
         windows::read_log_sums()?;
     }
-    if held::is_due() {
+    if held::is_due() && !fuse::is_careful() {
         let targets = Spi::connect_mut(targets::Targets::lock)?;
         let before = held::keys();
         if held::look_again(&targets)? && exists {
