@@ -168,7 +168,7 @@ def test_fold_waits_for_a_migration_and_counts_in_the_new_shape(unloaded_cluster
     database = new_database(unloaded_cluster)
     database.record(spend_records(3))
     with database.connect(autocommit=False) as migration, database.connect() as caller:
-        migration.execute('ALTER TABLE "LiteLLM_UserTable" ADD COLUMN added text NOT NULL DEFAULT \'\'')
+        migration.execute("ALTER TABLE \"LiteLLM_UserTable\" ADD COLUMN added text NOT NULL DEFAULT ''")
         folded: list[int] = []
         fold = threading.Thread(target=lambda: folded.extend(caller.execute("SELECT litellm_spend.fold()").fetchone()))
         fold.start()
