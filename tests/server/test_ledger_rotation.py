@@ -42,6 +42,8 @@ def short_window(unlogged: Database) -> Iterator[Database]:
     cluster.execute("SELECT pg_reload_conf()")
     try:
         unlogged.wait_for("SELECT current_setting('litellm_spend.dedupe_window')", "1s")
+        # A worker that starts from now on has read it too.
+        unlogged.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
         yield unlogged
     finally:
         cluster.execute("ALTER SYSTEM RESET litellm_spend.dedupe_window")
