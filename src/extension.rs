@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::lock_holders;
+use crate::{lock_holders, session};
 
 /// How long a function's caller waits for relations of which another session holds one: far longer than a
 /// truncation takes.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How soon to try again for them.
-const RETRY_MICROS: std::ffi::c_long = 5_000;
+const RETRY: Duration = Duration::from_millis(5);
 
 const NAME: &CStr = c"litellm_spend";
 
@@ -147,11 +147,7 @@ fn patiently(lock: impl Fn() -> Lock) -> Result<()> {
             Lock::Busy(name) if Instant::now() >= deadline => {
                 return Err(lock_holders::of_own_tables()?.unwrap_or_else(|| busy(name)));
             }
-            Lock::Busy(_) => {
-                // SAFETY: sleeps; interrupts are served at a safe place.
-                unsafe { pg_sys::pg_usleep(RETRY_MICROS) };
-                pgrx::check_for_interrupts!();
-            }
+            Lock::Busy(_) => session::sleep(RETRY),
         }
     }
 }

@@ -99,7 +99,7 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
         held::make_due();
         let mut rows = 0;
         while !(rows > 0 && is_enough(rows)) {
-            let folded = match retry_postponed(Patience::Long)? {
+            let folded = match retry_postponed(postponed::exists()?, Patience::Long)? {
                 Some(folded) => folded,
                 None => fold_once(Patience::Long)?,
             };
@@ -145,9 +145,8 @@ pub fn fold_once(patience: Patience) -> Result<Folded> {
 const LOOKED_AT: usize = 100;
 
 /// Looks again at rows that other sessions hold, and counts the records that were postponed for them, one batch;
-/// `None` if it is not time.
-pub fn retry_postponed(patience: Patience) -> Result<Option<Folded>> {
-    let exists = postponed::exists()?;
+/// `None` if it is not time. `exists` tells whether any is postponed.
+pub fn retry_postponed(exists: bool, patience: Patience) -> Result<Option<Folded>> {
     if !exists && !held::any() {
         return Ok(None);
     }

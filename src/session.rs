@@ -77,6 +77,13 @@ pub fn waiting_at_most<R>(wait: Duration, body: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Sleeps, and serves a cancel or a shutdown after it.
+pub fn sleep(duration: Duration) {
+    // SAFETY: sleeps; interrupts are served at a safe place.
+    unsafe { pg_sys::pg_usleep(i64::try_from(duration.as_micros()).unwrap_or(0)) };
+    pgrx::check_for_interrupts!();
+}
+
 /// How long a fold waits for a row. If another session closes a circle of locks, it looks for one
 /// `deadlock_timeout` later: the fold has given way by then, and nobody but a fold dies of it.
 fn longest_row_wait() -> Duration {

@@ -19,7 +19,7 @@ use crate::{session, subtransaction};
 
 /// How long a fold waits for one row that others lock again and again, and for all of these rows together. A look
 /// that waits for nobody would miss such a row for ever.
-const WAIT_FOR_ONE: Duration = Duration::from_millis(100);
+pub const WAIT_FOR_ONE: Duration = Duration::from_millis(100);
 const WAIT_FOR_ALL: Duration = Duration::from_millis(200);
 /// Rows that are waited for, each in a subtransaction; what is not is taken to be held.
 const MOST_AWAITED: usize = 8;

@@ -10,16 +10,13 @@ use litellm_spend_core::record::SpendRecord;
 use pgrx::prelude::*;
 
 use super::batch::{self, Row};
-use super::contention::Key;
+use super::contention::{Key, WAIT_FOR_ONE};
 use super::count::{self, Count};
 use super::targets::{Role, Targets};
 use super::{Tally, held, memory, probe};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::{record, session, subtransaction};
-
-/// How long one record waits for a lock that may be held from it.
-const WAIT: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Rejects a row that fails by itself, or counts it after all. Fails if it is not shown that the row is bad.
 pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally> {
@@ -95,7 +92,7 @@ pub fn keys_held_from(targets: &Rc<Targets>, row: &Row) -> Result<Vec<Key>> {
 
 fn waits_for_log(targets: &Targets, record: SpendRecord) -> Result<bool> {
     let logged = subtransaction::rehearse(|| {
-        session::waiting_at_most(WAIT, || {
+        session::waiting_at_most(WAIT_FOR_ONE, || {
             Spi::connect_mut(|client| memory::admit(client, targets, Groups::new(vec![record])).map(|_| ()))
         })
     });

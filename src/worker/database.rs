@@ -146,7 +146,10 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
         }
         // They take turns, so that many postponed records put no other off.
         let has_had_its_turn = is_pending && has_retried;
-        if fold::fuse::lets_fold(true) && !has_had_its_turn && fold::retry_postponed(Patience::Short)?.is_some() {
+        if fold::fuse::lets_fold(true)
+            && !has_had_its_turn
+            && fold::retry_postponed(is_postponed, Patience::Short)?.is_some()
+        {
             return Ok(Step::Retried);
         }
         if is_pending && fold::fuse::lets_fold(false) {

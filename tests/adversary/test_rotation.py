@@ -150,25 +150,27 @@ CONSUMED = """
         (SELECT payload FROM litellm_spend.staging LIMIT 1) s"""
 
 
+def buffers(database: Database, statement: str) -> int:
+    """The pages that it looks at."""
+    [[plan]] = database.query(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+    return plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
+
+
 @without_worker
 @pytest.mark.parametrize("statement", ["SELECT * FROM litellm_spend.status", "SELECT litellm_spend.fold()"])
 def test_what_is_consumed_but_pinned_costs_no_poll_and_no_fold(quick: Database, statement: str) -> None:
-    def buffers() -> int:
-        [[plan]] = quick.query(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
-        return plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
-
     quick.record(spend_record())
     quick.fold()
     with quick.connect(autocommit=False) as pin:
         pin.execute("SELECT litellm_record_spend(%s)", (Jsonb(spend_record()),))
         quick.record(spend_record())
         quick.fold()
-        before = max(buffers() for _ in range(3))
+        before = max(buffers(quick, statement) for _ in range(3))
         quick.execute(CONSUMED.replace("staging_0", f"staging_{pinned_segment(quick, pin.info.backend_pid)}"))
         quick.execute("UPDATE litellm_spend.fold_cursor SET folded_through = pg_current_snapshot()")
-        buffers()
+        buffers(quick, statement)
         # The rows take a thousand pages. A deeper index costs a few.
-        assert min(buffers() for _ in range(3)) < before + 100
+        assert min(buffers(quick, statement) for _ in range(3)) < before + 100
 
 
 def pinned_segment(database: Database, pid: int) -> int:
@@ -178,18 +180,15 @@ AND l.relation::regclass::text ~ '^litellm_spend.staging_.$'"
 
 
 def test_flush_reads_nothing_that_is_consumed_but_pinned(quick: Database) -> None:
-    def buffers() -> int:
-        [[plan]] = quick.query("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT litellm_spend.flush()")
-        return plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
-
+    statement = "SELECT litellm_spend.flush()"
     quick.record(spend_record())
     quick.wait_folded()
     with quick.connect(autocommit=False) as pin:
         pin.execute("SELECT litellm_record_spend(%s)", (Jsonb(spend_record()),))
         quick.record(spend_record())
         quick.wait_folded()
-        before = max(buffers() for _ in range(3))
+        before = max(buffers(quick, statement) for _ in range(3))
         quick.execute(CONSUMED.replace("staging_0", f"staging_{pinned_segment(quick, pin.info.backend_pid)}"))
         quick.execute("UPDATE litellm_spend.fold_cursor SET folded_through = pg_current_snapshot()")
-        buffers()
-        assert min(buffers() for _ in range(3)) < before + 100
+        buffers(quick, statement)
+        assert min(buffers(quick, statement) for _ in range(3)) < before + 100

@@ -19,7 +19,7 @@ use pgrx::spi::{SpiClient, quote_qualified_identifier};
 use super::{LockMode, Role, Table, Targets, catalogue};
 use crate::error::{Error, Result};
 use crate::worker::transaction::with_latest_snapshot;
-use crate::{lock_holders, settings};
+use crate::{lock_holders, session, settings};
 
 static WATCH: Once = Once::new();
 
@@ -53,7 +53,7 @@ pub(super) fn locked(client: &mut SpiClient, mode_of: LockMode) -> Result<Rc<Tar
             Err(Error::Refused { code: PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, .. })
                 if Instant::now() < deadline =>
             {
-                sleep(RETRY);
+                session::sleep(RETRY);
                 continue;
             }
             outcome => outcome?,
@@ -71,7 +71,7 @@ pub(super) fn locked(client: &mut SpiClient, mode_of: LockMode) -> Result<Rc<Tar
                 }
             }
             Err((table, name)) if Instant::now() >= deadline => return Err(locked_by_another(table, &name)),
-            Err(_) => sleep(RETRY),
+            Err(_) => session::sleep(RETRY),
         }
     }
 }
@@ -98,13 +98,6 @@ pub(super) fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, pg_sys::LOCKMOD
         // SAFETY: releases a lock that `lock_all` has just taken.
         unsafe { pg_sys::UnlockRelationOid(table.oid, mode) };
     }
-}
-
-/// Sleeps, and serves a cancel or a shutdown after it.
-fn sleep(duration: Duration) {
-    // SAFETY: sleeps; interrupts are served at a safe place.
-    unsafe { pg_sys::pg_usleep(i64::try_from(duration.as_micros()).unwrap_or(0)) };
-    pgrx::check_for_interrupts!();
 }
 
 /// The targets as they are now: those that were kept, unless one of them has changed.
