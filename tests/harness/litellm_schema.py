@@ -26,6 +26,8 @@ class LiteLLMSchema:
     extras: str
     """The release of litellm-proxy-extras that holds them."""
     migrations: int
+    added: str | None
+    """A folder of this project with the migrations that came since."""
 
     @property
     def template(self) -> str:
@@ -46,14 +48,21 @@ class LiteLLMSchema:
         assert len(files) == self.migrations, (
             f"{folder} holds {len(files)} migrations, not {self.migrations}: remove it"
         )
-        return files
+        return files + self.added_files()
+
+    def added_files(self) -> list[Path]:
+        """Those of the migrations that are this project's."""
+        return sorted((PROJECT / self.added).glob("*/migration.sql")) if self.added else []
 
 
 SCHEMAS = tuple(
-    LiteLLMSchema(schema.litellm, schema.wheel.version, schema.migrations) for schema in versions.LITELLM_SCHEMAS
+    LiteLLMSchema(schema.litellm, schema.wheel.version, schema.migrations, schema.added)
+    for schema in versions.LITELLM_SCHEMAS
 )
 """The supported versions, oldest first."""
 NEWEST = SCHEMAS[-1]
+NEWEST_WHEEL = [schema for schema in SCHEMAS if schema.added is None][-1]
+"""The newest that is LiteLLM's own migrations and nothing else."""
 
 
 def add_litellm_template(cluster: Cluster, schema: LiteLLMSchema = NEWEST) -> str:

@@ -74,6 +74,7 @@ def _key(installation: Installation) -> str:
         *sorted(extension.glob("litellm_spend*")),
         *(Path(module.__file__ or "") for module in (clusters, litellm_schema)),
         Path(__file__),
+        *NEWEST.added_files(),
     ]
     digest = hashlib.sha256(f"{server_user().name} {NEWEST}".encode())
     for file in files:

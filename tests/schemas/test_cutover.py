@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from psycopg.types.json import Json
 
+from conftest import discard, new_database
 from harness.catalogue import differences, tables_of
+from harness.cluster import Cluster
 from harness.database import Database, Record
-from harness.litellm_schema import NEWEST
+from harness.litellm_schema import NEWEST_WHEEL
 from harness.postgres import PROJECT, bindir
 from harness.records import assert_counted, spend_records
 
@@ -47,9 +49,9 @@ def run(block: str, database: Database, schema: str, folder: Path) -> str:
     """A block of the document, beside the unpacked package, and what it printed."""
     package = folder / "litellm_proxy_extras"
     package.mkdir(exist_ok=True)
-    NEWEST.migration_files()
+    NEWEST_WHEEL.migration_files()
     if not (package / "migrations").exists():
-        (package / "migrations").symlink_to(NEWEST.folder)
+        (package / "migrations").symlink_to(NEWEST_WHEEL.folder)
     environment = {
         **os.environ,
         "PATH": f"{bindir()}:{os.environ['PATH']}",
@@ -89,14 +91,16 @@ def recording(database: Database) -> Iterator[tuple[list[Record], set[int]]]:
 
 @pytest.mark.parametrize("schema", ["public", "gateway"])
 def test_a_proxy_can_take_over_what_create_tables_made(
-    database: Database, empty_database: Database, schema: str, tmp_path: Path
+    cluster: Cluster, empty_database: Database, schema: str, tmp_path: Path
 ) -> None:
+    migrated = new_database(cluster, schema=NEWEST_WHEEL)
     made_by_create_tables(empty_database, schema)
     views = empty_database.query(VIEWS, schema)
     with recording(empty_database) as (meanwhile, seen):
         assert run(MIGRATE, empty_database, schema, tmp_path) == "ready for the proxy\n"
     empty_database.wait_folded()
-    assert differences(tables_of(database), tables_of(empty_database, schema)) == []
+    assert differences(tables_of(migrated), tables_of(empty_database, schema)) == []
+    discard(migrated)
     assert empty_database.query(VIEWS, schema) == views
     # Nobody saw it half done: between two migrations a fold would find an older unique key.
     assert len(seen) <= 2 and meanwhile

@@ -15,6 +15,7 @@ NEW_IN = {
     "1.90.0": [("LiteLLM_DailyAgentSpend", "agent_id"), ("LiteLLM_DailyUserSpend", "endpoint")],
     "1.100.0": [("LiteLLM_BudgetWindowSpend", "spend"), ("LiteLLM_SpendLogs", "created_at")],
     "1.109.1": [("LiteLLM_DailyModelUsage", "spend"), ("LiteLLM_VerificationToken", "total_spend")],
+    "1.110.2": [("LiteLLM_SpendLogDelivery", "state")],
 }
 
 

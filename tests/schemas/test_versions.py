@@ -31,6 +31,7 @@ LACKING = {
     "1.90.0": _SINCE_1_100 | _SINCE_1_109,
     "1.100.0": _SINCE_1_109,
     "1.109.1": set(),
+    "1.110.2": set(),
 }
 """The tables that a version does not have yet."""
 

@@ -27,6 +27,7 @@ class Sdk:
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
         self.version = interpreter.version
+        self.is_1_79 = interpreter.version.startswith("1.79.")
 
     def run(self, script: str, *arguments: str, url: str | None) -> Run:
         """Runs a program of this folder."""

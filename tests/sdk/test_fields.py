@@ -12,13 +12,12 @@ from harness.postgres import PROJECT
 from .driving import Sdk
 
 GOLDENS = PROJECT / "tests" / "goldens" / "cases.jsonl"
-# LiteLLM 1.79 has neither this figure nor a column for it.
-HAS_SAVINGS = "1.109"
 
 
 @pytest.fixture(scope="module")
 def has_savings(litellm: Sdk) -> bool:
-    return litellm.version.startswith(HAS_SAVINGS)
+    """LiteLLM 1.79 has neither this figure nor a column for it."""
+    return not litellm.is_1_79
 
 
 def test_a_call_through_a_router_says_who_and_how(database: Database, litellm: Sdk, has_savings: bool) -> None:

@@ -62,7 +62,7 @@ def test_each_identity_is_charged(charged: Database, litellm: Sdk) -> None:
     assert charged.query('SELECT organization_id, spend FROM "LiteLLM_DailyOrganizationSpend"') == [("org-1", COST)]
     assert charged.query('SELECT project_id, spend FROM "LiteLLM_ProjectTable"') == [("project-1", COST)]
     # LiteLLM 1.79 knows no access groups of models.
-    group = COST if litellm.version.startswith("1.109") else 0
+    group = 0 if litellm.is_1_79 else COST
     assert charged.query('SELECT access_group_name, spend FROM "LiteLLM_ModelAccessGroupBudgetTable"') == [
         ("group-1", group)
     ]
