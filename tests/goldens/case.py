@@ -54,22 +54,22 @@ class Golden:
         return [[record] for record in records] if self.name in FLUSHED_APART else [records]
 
 
-def _read() -> dict[str, Golden]:
-    cases = {}
-    for line in (FOLDER / "cases.jsonl").read_text().splitlines():
-        raw = json.loads(line)
-        requests = [
-            Request(each["standard_logging_object"], each["kwargs_subset"], each["spend_log_payloads"])
-            for each in raw["requests"]
-        ]
-        cases[raw["name"]] = Golden(
-            raw["name"], raw["extra_seed"] or "", requests, raw["db_entity_changes"], raw["db_rows"]
-        )
-    return cases
+def _read(raw: dict[str, Any]) -> Golden:
+    requests = [
+        Request(each["standard_logging_object"], each["kwargs_subset"], each["spend_log_payloads"])
+        for each in raw["requests"]
+    ]
+    return Golden(raw["name"], raw["extra_seed"] or "", requests, raw["db_entity_changes"], raw["db_rows"])
 
 
-_CASES = _read()
+_RAW = {line["name"]: line for line in map(json.loads, (FOLDER / "cases.jsonl").read_text().splitlines())}
+_CASES = {name: _read(line) for name, line in _RAW.items()}
 NAMES = list(_CASES)
+
+
+def raw(name: str) -> dict[str, Any]:
+    """A case as cases.jsonl has it."""
+    return _RAW[name]
 
 
 def golden(name: str) -> Golden:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+import versions
 from conftest import Interpreters, discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database
 
 from .case import FOLDER, MADE_BY
+from .litellm_ledger import SCRIPT, Ledger
 from .runner import Way, by_caller, by_worker
 from .shapes import Record, Shape, Source, records
 from .site import Site
@@ -53,6 +55,13 @@ def callback_records(interpreters: Interpreters) -> dict[str, list[Record]]:
     with (FOLDER / "cases.jsonl").open() as cases:
         ran = interpreters(MADE_BY).run(FOLDER / "callback_records.py", url=None, stdin=cases)
     return json.loads(ran.stdout)
+
+
+@pytest.fixture(scope="session")
+def ledger(interpreters: Interpreters, caller_site: Site) -> Iterator[Ledger]:
+    """The newest LiteLLM's, in the database where nobody folds but the caller."""
+    with interpreters(versions.LITELLM[-1]).start(SCRIPT, url=caller_site.database.url) as program:
+        yield Ledger(program)
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ KEPT_MEMBERS = {
 }
 # LiteLLM stores these values where nothing was said; here nothing is stored then, which reads the same.
 SAID_BY_DEFAULT = {"billed_retry_attempt": False, "litellm_roi_estimator": False}
+# What LiteLLM with a ledger still counts from a queue or from its log rows.
+OUTSIDE_LEDGER = ("LiteLLM_DailyRequestErrors", "LiteLLM_DailyToolSpend", "LiteLLM_SpendLogToolIndex")
 _TIMES = ("startTime", "endTime", "completionStartTime")
 _DOCUMENTS = ("messages", "response", "proxy_server_request", "request_tags")
 _INT4 = ("prompt_tokens", "completion_tokens", "total_tokens", "request_duration_ms")
@@ -48,6 +50,14 @@ def of_litellm(case: Golden, before: State) -> State:
     for table in ROWS:
         for row in case.rows.get(table, []):
             state[table][key_of(table, row)] = SHOWN[table](row) if table in SHOWN else row
+    return state
+
+
+def of_ledger(case: Golden, before: State, charged: State) -> State:
+    """The result of LiteLLM's ledger, which `charged` is, with the tables that it leaves to other writers."""
+    state = {**copy.deepcopy(charged), **{table: of_litellm(case, before)[table] for table in OUTSIDE_LEDGER}}
+    for row in state["LiteLLM_SpendLogs"].values():
+        row["metadata"] = _kept_metadata(row["metadata"])
     return state
 
 

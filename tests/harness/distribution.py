@@ -43,6 +43,7 @@ FIRST = (
     "secrets/test_secrets_of_the_sdk.py",
     "server/test_standby.py",
     "goldens/test_callback_records.py",
+    "goldens/test_litellm_ledger.py",
     "chaos/test_chaos.py",
     "server/test_ledger_rotation.py",
     "schemas/test_versions.py",
