@@ -54,7 +54,8 @@ class Golden:
         return [[record] for record in records] if self.name in FLUSHED_APART else [records]
 
 
-def _read(raw: dict[str, Any]) -> Golden:
+def read(raw: dict[str, Any]) -> Golden:
+    """A case in the form of cases.jsonl."""
     requests = [
         Request(each["standard_logging_object"], each["kwargs_subset"], each["spend_log_payloads"])
         for each in raw["requests"]
@@ -63,13 +64,13 @@ def _read(raw: dict[str, Any]) -> Golden:
 
 
 _RAW = {line["name"]: line for line in map(json.loads, (FOLDER / "cases.jsonl").read_text().splitlines())}
-_CASES = {name: _read(line) for name, line in _RAW.items()}
+_CASES = {name: read(line) for name, line in _RAW.items()}
 NAMES = list(_CASES)
 
 
 def raw(name: str) -> dict[str, Any]:
-    """A case as cases.jsonl has it."""
-    return _RAW[name]
+    """A case as cases.jsonl has it, the caller's own."""
+    return copy.deepcopy(_RAW[name])
 
 
 def golden(name: str) -> Golden:

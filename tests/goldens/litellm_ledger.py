@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import Any
 
 from harness.program import Program
 
-from .case import FLUSHED_APART, FOLDER, Golden, raw
+from .case import FLUSHED_APART, FOLDER, Golden
 from .expectation import of_ledger
 from .expected import Expected
 from .rules import each_string_tag_once
@@ -33,16 +34,16 @@ class Ledger:
     def __init__(self, program: Program) -> None:
         self._program = program
 
-    def charge(self, name: str) -> None:
-        """Charge the case's requests, which are flushed as they were when the case was made."""
-        requests = raw(name)["requests"]
-        case = {
+    def charge(self, case: dict[str, Any]) -> None:
+        """Charge the requests of a case in the form of cases.jsonl, flushed as they were when it was made."""
+        name, requests = case["name"], case["requests"]
+        line = {
             "batches": [[request] for request in requests] if name in FLUSHED_APART else [requests],
             "stores_prompts": name in WITH_PROMPTS,
             "max_budget": 100.0 if name in WITH_PROXY_BUDGET else 0.0,
             "time_zone": TIME_ZONES.get(name, "UTC"),
         }
-        self._program.stdin.write(json.dumps(case) + "\n")
+        self._program.stdin.write(json.dumps(line) + "\n")
         answer = self._program.stdout.readline()
         assert answer == CHARGED, f"{name}: {answer}{self._program.log()}"
 

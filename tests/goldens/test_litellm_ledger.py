@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from .case import NAMES, golden
+from .case import NAMES, golden, raw
 from .expectation import of_ledger, of_litellm, without_defaults
 from .litellm_ledger import KEPT_BY_THE_LEDGER, Ledger, expectation_beside
 from .runner import assert_same, by_caller, record_and_fold
@@ -21,7 +21,7 @@ def test_a_case_leaves_what_litellms_ledger_leaves(
 ) -> None:
     case = golden(golden_name)
     before = caller_site.seed(case)
-    ledger.charge(golden_name)
+    ledger.charge(raw(golden_name))
     charged = caller_site.read()
     caller_site.seed(case)
     record_and_fold(caller_site.database, case, records(case, shape), by_caller)
@@ -33,6 +33,6 @@ def test_a_case_leaves_what_litellms_ledger_leaves(
 def test_the_ledger_charges_what_the_queues_charged(caller_site: Site, ledger: Ledger, golden_name: str) -> None:
     case = golden(golden_name)
     before = caller_site.seed(case)
-    ledger.charge(golden_name)
+    ledger.charge(raw(golden_name))
     charged = of_ledger(case, before, caller_site.read())
     assert bool(differences(of_litellm(case, before), charged)) == (golden_name in KEPT_BY_THE_LEDGER)

@@ -1,0 +1,132 @@
+"""Rules that came with LiteLLM's ledger, at their bounds: its own projector and the fold on the same request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .case import raw, read
+from .expected import LOGS, stored_id
+from .litellm_ledger import Ledger
+from .runner import by_caller, record_and_fold
+from .shapes import Shape, records
+from .site import Site
+from .state import DAILY, State, differences
+
+SHAPE = Shape.STANDARD_LOGGING
+# The most that the ledger adds to a counter at once, and the longest text of a key, in bytes.
+MOST, LONGEST = 2**40, 2000
+TAGS = "LiteLLM_DailyTagSpend"
+# Changes a request of a case, which is in the form of cases.jsonl.
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def site(caller_site: Site) -> Iterator[Site]:
+    """Where the fold creates no more than LiteLLM does."""
+    caller_site.database.execute("SET litellm_spend.create_missing = 'end_user'")
+    yield caller_site
+    caller_site.database.execute("RESET litellm_spend.create_missing")
+
+
+def both(site: Site, ledger: Ledger, change: Change, *, seed: str = "") -> tuple[State, State]:
+    """What the ledger and the fold make of a request with every identity, as it was changed."""
+    case = raw("basic_full_identity")
+    [request] = case["requests"]
+    tag(request, "tag1")
+    change(request)
+    case["extra_seed"] = seed
+    site.seed(read(case))
+    ledger.charge(case)
+    charged = site.read()
+    site.seed(read(case))
+    record_and_fold(site.database, read(case), records(read(case), SHAPE), by_caller)
+    return charged, site.read()
+
+
+def tag(request: dict[str, Any], *tags: Any) -> None:
+    request["kwargs_subset"]["litellm_params"]["metadata"]["tags"] = list(tags)
+    request["standard_logging_object"]["request_tags"] = list(tags)
+
+
+def daily_and_entities(state: State) -> State:
+    return {table: rows for table, rows in state.items() if table != LOGS}
+
+
+def without_row(state: State, table: str, entity: str) -> State:
+    return {**state, table: {key: row for key, row in state[table].items() if key[0] != entity}}
+
+
+def entities_of(state: State, table: str) -> set[Any]:
+    return {key[0] for key in state[table]}
+
+
+@pytest.mark.parametrize("tokens", [MOST, MOST + 1, 2**50])
+def test_a_counter_is_capped_as_the_ledger_caps_it(site: Site, ledger: Ledger, tokens: int) -> None:
+    def change(request: dict[str, Any]) -> None:
+        payload = request["standard_logging_object"]
+        usage = {"prompt_tokens": tokens, "completion_tokens": -tokens, "total_tokens": 0}
+        payload |= usage
+        payload["response"]["usage"] |= usage
+        payload["metadata"]["usage_object"] |= usage
+
+    charged, folded = both(site, ledger, change)
+    assert differences(daily_and_entities(charged), daily_and_entities(folded)) == []
+    [row] = folded["LiteLLM_DailyUserSpend"].values()
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (MOST, -MOST)
+
+
+@pytest.mark.parametrize("length", [LONGEST, LONGEST + 1])
+def test_a_tag_that_the_ledger_leaves_out_is_charged_under_its_cut_name(
+    site: Site, ledger: Ledger, length: int
+) -> None:
+    long = "x" * length
+    charged, folded = both(site, ledger, lambda request: tag(request, long, "tag1"))
+    assert entities_of(charged, TAGS) == ({long, "tag1"} if length <= LONGEST else {"tag1"})
+    assert entities_of(folded, TAGS) == {stored_id(long), "tag1"}
+    others = [
+        without_row(daily_and_entities(charged), TAGS, long),
+        without_row(daily_and_entities(folded), TAGS, stored_id(long)),
+    ]
+    assert differences(*others) == []
+
+
+def test_a_request_whose_model_is_too_long_for_the_ledger_is_in_every_daily_table(site: Site, ledger: Ledger) -> None:
+    """The ledger charges the entities alone: each daily row has the model in its key."""
+
+    def change(request: dict[str, Any]) -> None:
+        request["standard_logging_object"]["model"] = request["kwargs_subset"]["model"] = "m" * (LONGEST + 1)
+
+    charged, folded = both(site, ledger, change)
+    assert [table for table in DAILY if charged[table]] == []
+    assert [table for table in DAILY if folded[table]] == list(DAILY)
+    keys = [state["LiteLLM_VerificationToken"] for state in (charged, folded)]
+    assert keys[0] == keys[1]
+
+
+def test_an_empty_tag_has_a_daily_row_and_is_charged_to_no_tag(site: Site, ledger: Ledger) -> None:
+    seed = """INSERT INTO "LiteLLM_TagTable" (tag_name) VALUES ('');"""
+    charged, folded = both(site, ledger, lambda request: tag(request, "", "tag1"), seed=seed)
+    assert entities_of(charged, TAGS) == {"", "tag1"}
+    assert charged["LiteLLM_TagTable"]["",]["spend"] == 0
+    assert differences(daily_and_entities(charged), daily_and_entities(folded)) == []
+
+
+@pytest.mark.parametrize("organization", [None, "org1", "nobody's"])
+def test_the_daily_organization_is_the_one_that_is_charged(
+    site: Site, ledger: Ledger, organization: str | None
+) -> None:
+    def change(request: dict[str, Any]) -> None:
+        for metadata in (
+            request["kwargs_subset"]["litellm_params"]["metadata"],
+            request["standard_logging_object"]["metadata"],
+        ):
+            metadata["user_api_key_org_id"] = organization
+        for row in request["spend_log_payloads"]:
+            row["organization_id"] = organization or ""
+
+    charged, folded = both(site, ledger, change)
+    assert entities_of(charged, "LiteLLM_DailyOrganizationSpend") == ({organization} if organization else set())
+    assert differences(daily_and_entities(charged), daily_and_entities(folded)) == []
