@@ -30,6 +30,19 @@ EXECUTED = json.dumps([{"name": "fetch", "arguments": {}}, {"name": None}, {"nam
 RESPONSES = {
     "chat completion": ({"choices": choices("search", "read", "search")}, ["search", "read"]),
     "every choice of a chat completion": ({"choices": [*choices("search"), *choices("read")]}, ["search", "read"]),
+    "tools that the provider ran": (
+        {
+            "choices": [
+                {
+                    "message": {
+                        "tool_calls": [chat_call("read")],
+                        "provider_specific_fields": {"server_tool_calls": [chat_call("web_search")], "citations": None},
+                    }
+                }
+            ]
+        },
+        ["web_search", "read"],
+    ),
     "responses API": (
         {"output": [{"type": "function_call", "name": "look"}, {"type": "message", "name": "no"}]},
         ["look"],

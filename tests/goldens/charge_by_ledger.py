@@ -20,8 +20,6 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "harness"))
-
 import litellm
 from litellm.accounting.worker import flush_accounting_deliveries
 from litellm.litellm_core_utils.core_helpers import finite_cost
@@ -30,7 +28,10 @@ from litellm.proxy.db.db_spend_update_writer import DBSpendUpdateWriter
 from litellm.proxy.hooks.proxy_track_cost_callback import _should_track_cost_callback
 from litellm.proxy.spend_tracking import spend_tracking_utils
 from litellm.proxy.utils import PrismaClient, ProxyUpdateSpend
-from prisma_engine import Client, stand_for_prisma
+
+sys.path.append(str(Path(__file__).parents[1]))
+from harness.prisma import Client
+from harness.prisma_errors import ErringEngine, install
 
 # The proxy's general_settings.
 SETTINGS: dict[str, Any] = {}
@@ -41,8 +42,7 @@ class Proxy(Client):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.writer_db = self.db
-        self.tx = self.db.tx
+        self.db = self.writer_db = ErringEngine(self.db._connection)
         self.spend_log_transactions: list[dict[str, Any]] = []
         self._spend_log_transactions_lock = asyncio.Lock()
 
@@ -152,7 +152,7 @@ async def main() -> None:
     # LiteLLM prints to the standard output too.
     answers, sys.stdout = sys.stdout, sys.stderr
     client = Proxy(os.environ["DATABASE_URL"])
-    stand_for_prisma()
+    install()
     run_as_proxy(client)
     number_deliveries()
     writer, alerts = DBSpendUpdateWriter(), Alerts()

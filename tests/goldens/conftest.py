@@ -13,7 +13,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 
 from .case import FOLDER, MADE_BY
-from .litellm_ledger import SCRIPT, Ledger
+from .litellm_ledger import SCRIPT, LiteLLMLedger
 from .runner import Way, by_caller, by_worker
 from .shapes import Record, Shape, Source, records
 from .site import Site
@@ -58,10 +58,10 @@ def callback_records(interpreters: Interpreters) -> dict[str, list[Record]]:
 
 
 @pytest.fixture(scope="session")
-def ledger(interpreters: Interpreters, caller_site: Site) -> Iterator[Ledger]:
+def litellm_ledger(interpreters: Interpreters, caller_site: Site) -> Iterator[LiteLLMLedger]:
     """The newest LiteLLM's, in the database where nobody folds but the caller."""
     with interpreters(versions.LITELLM[-1]).start(SCRIPT, url=caller_site.database.url) as program:
-        yield Ledger(program)
+        yield LiteLLMLedger(program)
 
 
 @pytest.fixture

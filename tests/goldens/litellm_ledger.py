@@ -28,7 +28,7 @@ TIME_ZONES = {"naive_local_time_la": "America/Los_Angeles"}
 CHARGED = "charged\n"
 
 
-class Ledger:
+class LiteLLMLedger:
     """LiteLLM's own writer and projector, in a program that runs `charge_by_ledger.py`."""
 
     def __init__(self, program: Program) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from .case import raw, read
 from .expected import LOGS, stored_id
-from .litellm_ledger import Ledger
+from .litellm_ledger import LiteLLMLedger
 from .runner import by_caller, record_and_fold
 from .shapes import Shape, records
 from .site import Site
@@ -31,7 +31,7 @@ def site(caller_site: Site) -> Iterator[Site]:
     caller_site.database.execute("RESET litellm_spend.create_missing")
 
 
-def both(site: Site, ledger: Ledger, change: Change, *, seed: str = "") -> tuple[State, State]:
+def both(site: Site, litellm_ledger: LiteLLMLedger, change: Change, *, seed: str = "") -> tuple[State, State]:
     """What the ledger and the fold make of a request with every identity, as it was changed."""
     case = raw("basic_full_identity")
     [request] = case["requests"]
@@ -39,7 +39,7 @@ def both(site: Site, ledger: Ledger, change: Change, *, seed: str = "") -> tuple
     change(request)
     case["extra_seed"] = seed
     site.seed(read(case))
-    ledger.charge(case)
+    litellm_ledger.charge(case)
     charged = site.read()
     site.seed(read(case))
     record_and_fold(site.database, read(case), records(read(case), SHAPE), by_caller)
@@ -64,7 +64,7 @@ def entities_of(state: State, table: str) -> set[Any]:
 
 
 @pytest.mark.parametrize("tokens", [MOST, MOST + 1, 2**50])
-def test_a_counter_is_capped_as_the_ledger_caps_it(site: Site, ledger: Ledger, tokens: int) -> None:
+def test_a_counter_is_capped_as_the_ledger_caps_it(site: Site, litellm_ledger: LiteLLMLedger, tokens: int) -> None:
     def change(request: dict[str, Any]) -> None:
         payload = request["standard_logging_object"]
         usage = {"prompt_tokens": tokens, "completion_tokens": -tokens, "total_tokens": 0}
@@ -72,7 +72,7 @@ def test_a_counter_is_capped_as_the_ledger_caps_it(site: Site, ledger: Ledger, t
         payload["response"]["usage"] |= usage
         payload["metadata"]["usage_object"] |= usage
 
-    charged, folded = both(site, ledger, change)
+    charged, folded = both(site, litellm_ledger, change)
     assert differences(daily_and_entities(charged), daily_and_entities(folded)) == []
     [row] = folded["LiteLLM_DailyUserSpend"].values()
     assert (row["prompt_tokens"], row["completion_tokens"]) == (MOST, -MOST)
@@ -80,10 +80,10 @@ def test_a_counter_is_capped_as_the_ledger_caps_it(site: Site, ledger: Ledger, t
 
 @pytest.mark.parametrize("length", [LONGEST, LONGEST + 1])
 def test_a_tag_that_the_ledger_leaves_out_is_charged_under_its_cut_name(
-    site: Site, ledger: Ledger, length: int
+    site: Site, litellm_ledger: LiteLLMLedger, length: int
 ) -> None:
     long = "x" * length
-    charged, folded = both(site, ledger, lambda request: tag(request, long, "tag1"))
+    charged, folded = both(site, litellm_ledger, lambda request: tag(request, long, "tag1"))
     assert entities_of(charged, TAGS) == ({long, "tag1"} if length <= LONGEST else {"tag1"})
     assert entities_of(folded, TAGS) == {stored_id(long), "tag1"}
     others = [
@@ -93,22 +93,24 @@ def test_a_tag_that_the_ledger_leaves_out_is_charged_under_its_cut_name(
     assert differences(*others) == []
 
 
-def test_a_request_whose_model_is_too_long_for_the_ledger_is_in_every_daily_table(site: Site, ledger: Ledger) -> None:
+def test_a_request_whose_model_is_too_long_for_the_ledger_is_in_every_daily_table(
+    site: Site, litellm_ledger: LiteLLMLedger
+) -> None:
     """The ledger charges the entities alone: each daily row has the model in its key."""
 
     def change(request: dict[str, Any]) -> None:
         request["standard_logging_object"]["model"] = request["kwargs_subset"]["model"] = "m" * (LONGEST + 1)
 
-    charged, folded = both(site, ledger, change)
+    charged, folded = both(site, litellm_ledger, change)
     assert [table for table in DAILY if charged[table]] == []
     assert [table for table in DAILY if folded[table]] == list(DAILY)
     keys = [state["LiteLLM_VerificationToken"] for state in (charged, folded)]
     assert keys[0] == keys[1]
 
 
-def test_an_empty_tag_has_a_daily_row_and_is_charged_to_no_tag(site: Site, ledger: Ledger) -> None:
+def test_an_empty_tag_has_a_daily_row_and_is_charged_to_no_tag(site: Site, litellm_ledger: LiteLLMLedger) -> None:
     seed = """INSERT INTO "LiteLLM_TagTable" (tag_name) VALUES ('');"""
-    charged, folded = both(site, ledger, lambda request: tag(request, "", "tag1"), seed=seed)
+    charged, folded = both(site, litellm_ledger, lambda request: tag(request, "", "tag1"), seed=seed)
     assert entities_of(charged, TAGS) == {"", "tag1"}
     assert charged["LiteLLM_TagTable"]["",]["spend"] == 0
     assert differences(daily_and_entities(charged), daily_and_entities(folded)) == []
@@ -116,7 +118,7 @@ def test_an_empty_tag_has_a_daily_row_and_is_charged_to_no_tag(site: Site, ledge
 
 @pytest.mark.parametrize("organization", [None, "org1", "nobody's"])
 def test_the_daily_organization_is_the_one_that_is_charged(
-    site: Site, ledger: Ledger, organization: str | None
+    site: Site, litellm_ledger: LiteLLMLedger, organization: str | None
 ) -> None:
     def change(request: dict[str, Any]) -> None:
         for metadata in (
@@ -127,6 +129,6 @@ def test_the_daily_organization_is_the_one_that_is_charged(
         for row in request["spend_log_payloads"]:
             row["organization_id"] = organization or ""
 
-    charged, folded = both(site, ledger, change)
+    charged, folded = both(site, litellm_ledger, change)
     assert entities_of(charged, "LiteLLM_DailyOrganizationSpend") == ({organization} if organization else set())
     assert differences(daily_and_entities(charged), daily_and_entities(folded)) == []

@@ -13,15 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "harness"))
-
 from litellm.proxy.management_endpoints.common_daily_activity import (
     daily_activity_repository,
     daily_activity_scope,
     get_daily_activity,
     get_daily_activity_aggregated,
 )
-from prisma_engine import Client
+
+sys.path.append(str(Path(__file__).parents[1]))
+from harness.prisma import Client
 
 PAGE_SIZE = 100
 

@@ -32,7 +32,11 @@ def _names(response: Any) -> list[Any]:
         # To ask a chat completion for what it does not have takes longer than all the rest.
         names: list[Any] = []
         for choice in choices:
-            if calls := get(get(choice, "message"), "tool_calls"):
+            message = get(choice, "message")
+            # What the provider ran itself, such as a web search: LiteLLM 1.110 keeps it apart.
+            if fields := get(message, "provider_specific_fields"):
+                names += _chat_names(get(fields, "server_tool_calls"))
+            if calls := get(message, "tool_calls"):
                 names += _chat_names(calls)
         return names
     output = _items(get(response, "output"))

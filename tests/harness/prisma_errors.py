@@ -1,0 +1,65 @@
+"""Prisma's errors, which LiteLLM's code asks for by name when a statement fails. Runs in LiteLLM's interpreter."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import psycopg
+
+from .prisma import Engine
+
+# What Postgres refuses in a row itself, which Prisma calls a DataError.
+ROW_IS_REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+
+
+class PrismaError(Exception):
+    code = None
+
+
+class DataError(PrismaError):
+    """The only one that is ever raised here."""
+
+
+class Errors(ModuleType):
+    """A module with an error of every name."""
+
+    PrismaError, DataError = PrismaError, DataError
+
+    def __getattr__(self, name: str) -> type[PrismaError]:
+        if not name.endswith("Error"):
+            raise AttributeError(name)
+        error = type(name, (PrismaError,), {})
+        setattr(self, name, error)
+        return error
+
+
+def install() -> None:
+    """Make `import prisma` find the errors: LiteLLM's proxy needs the package, the SDK does not."""
+    errors, engine, prisma = Errors("prisma.errors"), ModuleType("prisma.engine"), ModuleType("prisma")
+    prisma.errors, prisma.engine, engine.errors = errors, engine, errors
+    for name, module in {"": prisma, ".errors": errors, ".engine": engine, ".engine.errors": errors}.items():
+        sys.modules[f"prisma{name}"] = module
+
+
+class ErringEngine(Engine):
+    """An engine whose statements fail as Prisma's do."""
+
+    async def query_raw(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        with as_prisma_errors():
+            return await super().query_raw(query, *values)
+
+    async def execute_raw(self, query: str, *values: Any) -> int:
+        with as_prisma_errors():
+            return await super().execute_raw(query, *values)
+
+
+@contextmanager
+def as_prisma_errors() -> Iterator[None]:
+    try:
+        yield
+    except ROW_IS_REFUSED as error:
+        raise DataError(str(error)) from error
