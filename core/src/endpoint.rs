@@ -1,6 +1,6 @@
 //! The endpoint that LiteLLM's daily tables show for a call type. LiteLLM maps async names only; a
 //! sync call type is mapped like its async twin (a deliberate difference). Source: the values of
-//! `ROUTE_ENDPOINT_MAPPING` in LiteLLM 1.109.1.
+//! `ROUTE_ENDPOINT_MAPPING` in LiteLLM, the same in 1.109 and 1.110.
 
 /// The endpoint of `call_type`, or `""` where LiteLLM knows none.
 pub fn of_call_type(call_type: &str) -> &'static str {

@@ -20,7 +20,7 @@ def named(document: str) -> list[tuple[str, str | None]]:
     return found
 
 
-@pytest.mark.parametrize("document", ["security.md", "invariants.md"])
+@pytest.mark.parametrize("document", ["security.md", "invariants.md", "litellm.md"])
 def test_each_test_that_is_named_is_there(document: str) -> None:
     tests = named(document)
     assert tests
@@ -31,3 +31,11 @@ def test_each_test_that_is_named_is_there(document: str) -> None:
         or (function and not re.search(rf"^def {function}\b", path.read_text(), re.MULTILINE))
     ]
     assert missing == []
+
+
+def test_each_rule_that_litellm_changed_names_its_test() -> None:
+    """The last table of litellm.md, in its last column."""
+    *_, table = (PROJECT / "docs" / "litellm.md").read_text().split("\n## ")
+    _, _, *rules = [line for line in table.splitlines() if line.startswith("|")]
+    assert rules
+    assert [rule for rule in rules if not NAMED.search(rule.rsplit(" | ", 1)[1])] == []
