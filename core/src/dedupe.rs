@@ -75,6 +75,11 @@ impl<'a> Groups<'a> {
         let mut by_id: HashMap<Text<'a>, usize> = HashMap::new();
         let mut duplicates = 0;
         for record in records {
+            if record.is_batch_cost() && record.spend <= 0.0 {
+                // LiteLLM records no such poll either. It would hold the id of the poll that tells the cost.
+                duplicates += 1;
+                continue;
+            }
             let Some(at) = by_id.get(&record.request_id) else {
                 by_id.insert(record.request_id.clone(), groups.len());
                 groups.push(Group::new(record));

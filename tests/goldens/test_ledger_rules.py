@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,6 +39,10 @@ def both(site: Site, litellm_ledger: LiteLLMLedger, change: Change, *, seed: str
     tag(request, "tag1")
     change(request)
     case["extra_seed"] = seed
+    return both_of(site, litellm_ledger, case)
+
+
+def both_of(site: Site, litellm_ledger: LiteLLMLedger, case: dict[str, Any]) -> tuple[State, State]:
     site.seed(read(case))
     litellm_ledger.charge(case)
     charged = site.read()
@@ -132,3 +137,40 @@ def test_the_daily_organization_is_the_one_that_is_charged(
     charged, folded = both(site, litellm_ledger, change)
     assert entities_of(charged, "LiteLLM_DailyOrganizationSpend") == ({organization} if organization else set())
     assert differences(daily_and_entities(charged), daily_and_entities(folded)) == []
+
+
+def polls(*costs: float) -> dict[str, Any]:
+    """Polls of one finished batch, each as a call of its own, that tell these costs."""
+    case = raw("basic_full_identity")
+    [request] = case["requests"]
+    tag(request, "tag1")
+    case["requests"] = [copy.deepcopy(request) for _ in costs]
+    for number, (poll, cost) in enumerate(zip(case["requests"], costs, strict=True)):
+        for told in (poll["standard_logging_object"], poll["kwargs_subset"]):
+            told |= {"call_type": "aretrieve_batch", "litellm_call_id": f"poll-{number}", "response_cost": cost}
+        poll["standard_logging_object"] |= {"id": "batch"}
+        poll["standard_logging_object"]["response"] |= {"id": "batch"}
+    return case
+
+
+@pytest.mark.parametrize("costs", [(0.5, 0.5, 0.5), (0.0, 0.5, 0.0, 0.5), (0.0, 0.0)])
+def test_a_batch_is_charged_once_and_a_poll_that_costs_nothing_not_at_all(
+    site: Site, litellm_ledger: LiteLLMLedger, costs: tuple[float, ...]
+) -> None:
+    charged, folded = both_of(site, litellm_ledger, polls(*costs))
+    assert charged[LOGS].keys() == folded[LOGS].keys() == ({("batch_batch_cost",)} if any(costs) else set())
+    assert differences(daily_and_entities(charged), daily_and_entities(folded)) == []
+
+
+@pytest.mark.parametrize("logged", ["on", "off"])
+def test_a_cost_counts_once_after_a_poll_that_told_none(site: Site, logged: str) -> None:
+    """Whatever remembers the requests of earlier folds: the log, or where it is off the ledger of hashes."""
+    case = polls(0.0, 0.5, 0.0, 0.5)
+    site.seed(read(case))
+    site.database.execute(f"SET litellm_spend.write_spend_logs = {logged}")
+    for record in records(read(case), SHAPE):
+        site.database.record([record])
+        by_caller(site.database, 1)
+    site.database.execute("RESET litellm_spend.write_spend_logs")
+    [row] = site.read()["LiteLLM_DailyUserSpend"].values()
+    assert (row["spend"], row["api_requests"]) == (0.5, 1)

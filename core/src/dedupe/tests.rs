@@ -177,3 +177,12 @@ fn a_batch_whose_row_charged_nothing_is_charged_once_beside_it() {
     assert_eq!(decided(vec![batch_cost(1, 0.5)], &polled), (vec![beside.to_owned()], 0));
     assert_eq!(decided(vec![batch_cost(2, 0.5)], &polled), (vec![beside.to_owned()], 0), "the same id again");
 }
+
+#[test]
+fn a_poll_that_costs_nothing_keeps_no_cost_from_being_counted() {
+    let polls = |costs: &[f64]| (1..).zip(costs).map(|(call, cost)| batch_cost(call, *cost)).collect();
+    let once = vec!["b_batch_cost".to_owned()];
+    assert_eq!(decided(polls(&[0.0, 0.5, 0.0]), &Known::default()), (once.clone(), 2));
+    assert_eq!(decided(polls(&[0.5, 0.0, 0.5]), &Known::default()), (once, 2));
+    assert_eq!(decided(polls(&[0.0]), &Known::default()), (vec![], 1), "nothing is remembered of it");
+}
