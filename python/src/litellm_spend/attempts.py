@@ -43,10 +43,15 @@ class _Call:
     """When the last attempt failed."""
     charged: Amounts = field(default_factory=Amounts)
     """What was sent of the call before it ended."""
-    succeeded: bool = False
+    success: float | None = None
+    """The start of the attempt that succeeded."""
 
     def waits(self) -> bool:
         return self.held is not None or bool(self.costly)
+
+    def has(self, attempt: str, record: Record) -> bool:
+        """Whether an attempt is of this call: seen at its start, or older than the attempt that succeeded."""
+        return attempt in self.attempts or (self.success is not None and _start_of(record) < self.success)
 
 
 class RouterAttempts:
@@ -78,7 +83,7 @@ class RouterAttempts:
         with self._lock:
             call = self._calls.get(trace)
             ready = []
-            if call is None or attempt not in call.attempts:
+            if call is None or not call.has(attempt, record):
                 ready = self._start(trace, attempt, is_first(kwargs))
                 call = self._calls[trace]
             if record.get("status") == "failure":
@@ -119,10 +124,10 @@ class RouterAttempts:
         return _supersede(call)
 
     def _fail(self, call: _Call, attempt: str, record: Record) -> list[Record]:
-        if call.succeeded or attempt != call.attempts[-1]:
+        if call.success is not None or attempt != call.attempts[-1]:
             # LiteLLM reports from several threads, and this report comes late.
             late = mark(_under_its_own_id(record) if attempt == call.attempts[-1] else record)
-            if call.succeeded:
+            if call.success is not None:
                 return [free(late)]
             return self._wait(call, late) if costs(late) else [late]
         # What is still held would have been marked by the start of an attempt with another id.
@@ -143,7 +148,7 @@ class RouterAttempts:
         if alone and len(call.attempts) == 1 and not call.waits():
             del self._calls[trace]
         ready = [*_supersede(call), *call.costly]
-        call.succeeded, call.costly = True, []
+        call.success, call.costly = _start_of(record), []
         call.charged.take_off(record)
         return [*map(free, ready), record]
 
@@ -188,6 +193,10 @@ class RouterAttempts:
     def _pass_on(self, ready: list[Record]) -> None:
         for record in ready:
             self._send(record)
+
+
+def _start_of(record: Record) -> float:
+    return record.get("startTime") or 0.0
 
 
 def _supersede(call: _Call) -> list[Record]:
