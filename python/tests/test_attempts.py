@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -213,6 +214,17 @@ def test_calls_outside_a_router_are_passed_on_at_once(events: Events) -> None:
     events.attempts.started(kwargs)
     events.attempts.finished(kwargs, events.record("plain", 0, FAILURE))
     assert events.sent == [("plain", False)]
+
+
+def test_attempts_that_share_id_and_start_are_told_apart_by_when_they_were_sent(events: Events) -> None:
+    """LiteLLM's proxy logs all attempts of a request with one object."""
+    for number in range(3):
+        sent = datetime.fromtimestamp(100 + number, timezone.utc)
+        kwargs = events.kwargs("a", number) | {"litellm_call_id": "mine", "api_call_start_time": sent}
+        events.attempts.finished(kwargs, events.record("mine", 0, FAILURE) | {"response_cost": 2.0})
+    events.attempts.release()
+    assert events.ids == ["mine_attempt100.0", "mine_attempt101.0", "mine"]
+    assert events.costs == [2.0, 2.0, 2.0]
 
 
 # Failed attempts with a cost.

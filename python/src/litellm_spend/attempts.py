@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .amounts import Amounts, Record, costs, free
-from .router import call_of, is_first
+from .router import call_of, is_first, sent_at
 
 # A Router waits for a provider's Retry-After of up to 60 s before it tries again, else up to 8 s.
 HOLD_SECONDS: Final = 75.0
@@ -37,6 +37,8 @@ class _Call:
     """The ids of the attempts seen, in the order of their start."""
     held: Record | None = None
     """The attempt that failed last, as long as no other has started."""
+    sent: float = 0.0
+    """When that attempt was sent, which tells it from others where all share one id and one start."""
     costly: list[Record] = field(default_factory=list)
     """Failed attempts with a cost that another followed."""
     since: float = field(default_factory=time.monotonic)
@@ -87,7 +89,7 @@ class RouterAttempts:
                 ready = self._start(trace, attempt, is_first(kwargs))
                 call = self._calls[trace]
             if record.get("status") == "failure":
-                ready += self._fail(call, attempt, record)
+                ready += self._fail(call, attempt, record, sent_at(kwargs) or _start_of(record))
             else:
                 ready += self._succeed(trace, call, record, alone=is_first(kwargs))
         self._pass_on(ready)
@@ -123,18 +125,18 @@ class RouterAttempts:
         call.attempts.append(attempt)
         return _supersede(call)
 
-    def _fail(self, call: _Call, attempt: str, record: Record) -> list[Record]:
+    def _fail(self, call: _Call, attempt: str, record: Record, sent: float) -> list[Record]:
         if call.success is not None or attempt != call.attempts[-1]:
             # LiteLLM reports from several threads, and this report comes late.
-            late = mark(_under_its_own_id(record) if attempt == call.attempts[-1] else record)
+            late = mark(_under_its_own_id(record, sent) if attempt == call.attempts[-1] else record)
             if call.success is not None:
                 return [free(late)]
             return self._wait(call, late) if costs(late) else [late]
         # What is still held would have been marked by the start of an attempt with another id.
         if call.held is not None:
-            _under_its_own_id(call.held)
+            _under_its_own_id(call.held, call.sent)
         ready = _supersede(call)
-        call.held = record
+        call.held, call.sent = record, sent
         self._wait(call)
         return ready
 
@@ -220,9 +222,9 @@ def _end(call: _Call) -> list[Record]:
     return ready
 
 
-def _under_its_own_id(record: Record) -> Record:
+def _under_its_own_id(record: Record, sent: float) -> Record:
     """A failure's id is its call's, which attempts share if the caller gave it: it is left to the last of them."""
-    record["id"] = record["litellm_call_id"] = f"{record.get('litellm_call_id')}_attempt{record.get('startTime')}"
+    record["id"] = record["litellm_call_id"] = f"{record.get('litellm_call_id')}_attempt{sent}"
     return record
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 
@@ -26,6 +27,12 @@ def is_first(kwargs: Mapping[str, Any]) -> bool:
         if any(counters) or (counters == [None, None] and metadata.get("previous_models")):
             return False
     return True
+
+
+def sent_at(kwargs: Mapping[str, Any]) -> float | None:
+    """When an attempt was sent to the provider, in epoch seconds: LiteLLM's proxy gives all attempts one start."""
+    sent = kwargs.get("api_call_start_time")
+    return sent.timestamp() if isinstance(sent, datetime) else None
 
 
 def _metadata(kwargs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
