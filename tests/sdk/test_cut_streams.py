@@ -97,3 +97,42 @@ def test_what_failed_calls_cost_is_charged_as_by_the_proxy(
     errors = """SELECT count(*) FROM "LiteLLM_DailyRequestErrors" """
     assert (database.value(errors) > 0) == records_failures
     assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 0
+
+
+CALLS_OF_ONE_ID = """
+import provider
+litellm.callbacks = [SpendLogger()]
+model = {"model": "anthropic/claude-sonnet-4-5", "api_base": provider.start(), "api_key": "sk-none"}
+group = [{"model_name": "group", "litellm_params": model} for _ in range(2)]
+router = litellm.Router(group, retry_after=0, disable_cooldowns=True, num_retries=1)
+
+async def ask(*answers):
+    messages = provider.ask(answers=answers)
+    try:
+        stream = await router.aanthropic_messages(
+            model="group", messages=messages, max_tokens=99, stream=True, litellm_trace_id="session",
+            litellm_metadata={"user_api_key_user_id": "user"},
+        )
+        async for _ in stream:
+            pass
+    except Exception as error:
+        say(failed=type(error).__name__)
+
+async def main():
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+    await ask("cut")
+    await asyncio.to_thread(wait_until, lambda: litellm.callbacks[0].stats().held == 1, "the cut stream is held")
+    await ask("failed", "whole")
+    await asyncio.wait_for(GLOBAL_LOGGING_WORKER.flush(), 60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_cut_stream_is_charged_though_a_later_call_with_its_id_recovers(database: Database, litellm: Sdk) -> None:
+    if litellm.is_1_79:
+        pytest.skip("LiteLLM 1.79 gives no failure a cost")
+    ran = litellm.run_code(CALLS_OF_ONE_ID, url=database.url)
+    assert len(ran.reported) == 1, "the second call succeeds"
+    assert user_spend(database) == pytest.approx({"user": CUT + WHOLE}, rel=TOLERANCE)
+    assert database.query(COUNTS) == [("user", 1, 1, 0)]
