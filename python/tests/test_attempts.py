@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from litellm_spend import attempts
 from litellm_spend.attempts import RouterAttempts
+from litellm_spend.router import is_attempt, is_first
 
 FAILURE, SUCCESS = "failure", "success"
 
@@ -22,10 +24,12 @@ class Events:
         self.sent: list[tuple[str, bool]] = []
         self.ids: list[str] = []
         self.counters = counters
+        self.costs: list[float] = []
         self.attempts = RouterAttempts(self._send, hold_seconds)
 
     def _send(self, record: dict[str, Any]) -> None:
         self.ids.append(record["id"])
+        self.costs.append(record.get("response_cost", 0))
         if record["status"] == FAILURE:
             assert record["id"] == record["litellm_call_id"], "the server takes a failure's call id for its id"
         marked = record.get("metadata", {}).get("billed_retry_attempt", False)
@@ -46,8 +50,11 @@ class Events:
     def start(self, call: str, number: int) -> None:
         self.attempts.started(self.kwargs(call, number))
 
-    def finish(self, call: str, number: int, status: str) -> None:
-        self.attempts.finished(self.kwargs(call, number), self.record(f"{call}{number}", number, status))
+    def finish(self, call: str, number: int, status: str, cost: float = 0.0) -> None:
+        record = self.record(f"{call}{number}", number, status)
+        if cost:
+            record |= {"response_cost": cost, "prompt_tokens": int(10 * cost), "metadata": {"usage_object": {}}}
+        self.attempts.finished(self.kwargs(call, number), record)
 
     def record(self, call_id: str, number: int, status: str) -> dict[str, Any]:
         id_ = call_id if status == FAILURE else "chatcmpl-1"
@@ -209,6 +216,112 @@ def test_calls_outside_a_router_are_passed_on_at_once(events: Events) -> None:
     assert events.sent == [("plain", False)]
 
 
+def test_attempts_that_share_id_and_start_are_told_apart_by_when_they_were_sent(events: Events) -> None:
+    """LiteLLM's proxy logs all attempts of a request with one object."""
+    for number in range(3):
+        sent = datetime.fromtimestamp(100 + number, timezone.utc)
+        kwargs = events.kwargs("a", number) | {"litellm_call_id": "mine", "api_call_start_time": sent}
+        events.attempts.finished(kwargs, events.record("mine", 0, FAILURE) | {"response_cost": 2.0})
+    events.attempts.release()
+    assert events.ids == ["mine_attempt100.0", "mine_attempt101.0", "mine"]
+    assert events.costs == [2.0, 2.0, 2.0]
+
+
+# Failed attempts with a cost.
+
+
+def test_a_call_that_succeeds_costs_what_its_success_says(events: Events) -> None:
+    events.start("a", 0)
+    events.finish("a", 0, FAILURE, 2.0)
+    events.start("a", 1)
+    events.finish("a", 1, FAILURE)
+    assert events.sent == [] and events.attempts.held() == 1
+    events.start("a", 2)
+    assert events.sent == [("a1", True)]
+    events.finish("a", 2, SUCCESS, 5.0)
+    assert events.sent == [("a1", True), ("a0", True), ("a2", False)]
+    assert events.costs == [0, 0, 5.0] and events.attempts.held() == 0
+
+
+def test_a_call_that_fails_costs_what_all_its_attempts_cost(events: Events) -> None:
+    for number, cost in enumerate([2.0, 0.0, 3.0]):
+        events.start("a", number)
+        events.finish("a", number, FAILURE, cost)
+    assert events.sent == [("a1", True)]
+    events.attempts.release()
+    assert events.sent == [("a1", True), ("a0", True), ("a2", False)]
+    assert events.costs == [0.0, 2.0, 3.0] and events.attempts.held() == 0
+
+
+def test_another_call_with_the_same_id_charges_the_one_before(events: Events) -> None:
+    events.start("session", 0)
+    events.finish("session", 0, FAILURE, 2.0)
+    kwargs = events.kwargs("session", 0) | {"litellm_call_id": "next"}
+    events.attempts.finished(kwargs, events.record("next", 1, SUCCESS) | {"response_cost": 5.0})
+    assert events.sent == [("session0", False), ("next", False)] and events.costs == [2.0, 5.0]
+
+
+def test_a_cost_that_was_sent_before_the_success_is_left_out_of_it(clock: Clock) -> None:
+    """A continued stream may run for longer than an attempt is held."""
+    events = Events(hold_seconds=60.0)
+    events.start("a", 0)
+    events.finish("a", 0, FAILURE, 2.0)
+    events.start("a", 1)
+    clock.advance(61)
+    assert events.sent == [("a0", True)] and events.attempts.held() == 0
+    record = events.record("a1", 1, SUCCESS) | {"response_cost": 5.0, "prompt_tokens": 50, "completion_tokens": 7}
+    events.attempts.finished(events.kwargs("a", 1), record)
+    assert events.costs == [2.0, 3.0]
+    assert (record["prompt_tokens"], record["completion_tokens"]) == (30, 7)
+
+
+def test_what_is_sent_at_close_is_left_out_of_a_later_success(events: Events) -> None:
+    events.start("a", 0)
+    events.finish("a", 0, FAILURE, 2.0)
+    events.attempts.release()
+    events.finish("a", 1, SUCCESS, 1.5)
+    assert events.costs == [2.0, 0]
+
+
+def test_a_failure_that_is_reported_after_its_calls_success_costs_nothing(events: Events) -> None:
+    """Only failures with a cost are of interest: LiteLLM reports no start of the first attempt."""
+    events.finish("a", 1, SUCCESS, 5.0)
+    events.finish("a", 0, FAILURE, 2.0)
+    assert events.sent == [("a1", False), ("a0", True)] and events.costs == [5.0, 0]
+
+
+def test_a_failure_that_is_reported_late_waits_for_the_end_of_its_call(events: Events) -> None:
+    events.start("a", 0)
+    events.start("a", 1)
+    events.finish("a", 0, FAILURE, 2.0)
+    assert events.sent == [] and events.attempts.held() == 1
+    events.finish("a", 1, FAILURE, 3.0)
+    events.attempts.release()
+    assert events.sent == [("a0", True), ("a1", False)] and events.costs == [2.0, 3.0]
+
+
+def test_what_is_pushed_out_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "_CALLS", 1)
+    events = Events()
+    events.finish("a", 0, FAILURE, 2.0)
+    events.start("b", 0)
+    assert events.sent == [("a0", False)] and events.costs == [2.0]
+
+
+def test_starts_and_successes_concern_attempts_if_others_came_before(events: Events) -> None:
+    first, second = events.kwargs("a", 0), events.kwargs("a", 1)
+    assert not events.attempts.concerns(first) and events.attempts.concerns(second)
+    events.finish("a", 0, FAILURE, 2.0)
+    assert events.attempts.concerns(first)
+    assert not events.attempts.concerns(second | {"litellm_trace_id": None})
+
+
+def test_a_router_may_list_attempts_in_either_metadata() -> None:
+    """LiteLLM 1.79's fallbacks do, where the application gives `litellm_metadata`."""
+    request = {"litellm_trace_id": "a", "metadata": {"previous_models": [{}]}}
+    assert not is_first(request | {"litellm_metadata": {"model_group": "second"}})
+
+
 def test_memory_is_bounded_and_what_is_pushed_out_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "_CALLS", 10)
     events = Events()
@@ -220,6 +333,6 @@ def test_memory_is_bounded_and_what_is_pushed_out_counts(monkeypatch: pytest.Mon
 
 def test_only_a_routers_call_is_an_attempt() -> None:
     kwargs = Events().kwargs("call", 0)
-    assert attempts.is_attempt(kwargs)
-    assert not attempts.is_attempt(kwargs | {"litellm_trace_id": None})
-    assert not attempts.is_attempt(kwargs | {"litellm_params": {"metadata": {"tags": ["a"]}}})
+    assert is_attempt(kwargs)
+    assert not is_attempt(kwargs | {"litellm_trace_id": None})
+    assert not is_attempt(kwargs | {"litellm_params": {"metadata": {"tags": ["a"]}}})

@@ -2,9 +2,10 @@
 
 The message is JSON: `fail` (how often to fail before it answers; for ever by default if `status` is given),
 `status` (of those failures), `seconds` (to take for an answer), `tool` (a tool to call), `cached` (cached
-tokens of the prompt). It speaks OpenAI's chat completions and responses, and Anthropic's messages.
-A batch or response is asked for by an id of your choice: it is in progress at first, and later done, unless
-it is a response whose id does not begin with `background`.
+tokens of the prompt). With `answers` it streams, one answer for each time it is asked and the last one ever after:
+`whole`, `cut` or `ended` after so many `words`, or `failed`. It speaks OpenAI's chat completions and responses, and
+Anthropic's messages. A batch or response is asked for by an id of your choice: it is in progress at first, and later
+done, unless it is a response whose id does not begin with `background`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import streams
 
 PROMPT_TOKENS, COMPLETION_TOKENS = 2000, 10
 
@@ -29,6 +32,11 @@ def start() -> str:
 def ask(**wish: Any) -> list[dict[str, str]]:
     """The messages that ask the provider for this."""
     return [{"role": "user", "content": json.dumps(wish)}]
+
+
+def requests_of(user: str) -> int:
+    """How often the user of a wish has asked."""
+    return sum(number for text, number in _requests.items() if f'"user": {json.dumps(user)}' in text)
 
 
 _requests: Counter[str] = Counter()
@@ -46,7 +54,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(wish.get("status", 500), {"error": {"message": "no", "type": "error", "code": None}})
             return
         time.sleep(wish.get("seconds", 0))
-        if self.path.endswith("/responses"):
+        if "answers" in wish:
+            self._stream(wish, wish["answers"][: _requests[text]][-1])
+        elif self.path.endswith("/responses"):
             self._answer(200, response(wish))
         elif self.path.endswith("/messages"):
             self._answer(200, message(wish))
@@ -69,6 +79,19 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def _stream(self, wish: dict[str, Any], answer: str) -> None:
+        if answer == "failed":
+            self._answer(500, {"error": {"message": "no", "type": "error", "code": None}})
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        if answer == "cut":
+            # More than is sent: the connection ends before the answer does.
+            self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        for event in streams.events(self.path, wish.get("words", 10), is_whole=answer == "whole"):
+            self.wfile.write(event)
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -1,9 +1,15 @@
-"""Which failed attempt of a Router's call was its last: the others are no requests of their own.
+"""Which failed attempt of a Router's call was its last, and which of them are charged.
 
 A Router tries a call again, in one model group and then in the next, and LiteLLM reports each failed
 attempt; no report says whether another attempt follows. So a Router's failed attempt is held until
 another attempt of the call starts, and then gets LiteLLM's mark `billed_retry_attempt`, for which the
 server counts no request; or until none has started for longer than a Router waits: it was the last.
+
+LiteLLM gives some failed attempts a cost, such as a stream that the provider cut. A call that succeeds costs
+what its success says, as in LiteLLM's proxy: where another deployment continued the stream, that includes the
+failed attempts. A call that fails costs what all its attempts cost. So an attempt with a cost waits for the end
+of its call. A cost that was sent before the call's success, because the wait was over, is left out of the success.
+
 Attempts of a call share the `litellm_trace_id` that the Router gives it. Where callers give several
 calls one id of their own, a call's first attempt tells them apart, unless they run at the same time.
 """
@@ -17,7 +23,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-Record = dict[str, Any]
+from .amounts import Amounts, Record, costs, free
+from .router import call_of, is_first, sent_at
 
 # A Router waits for a provider's Retry-After of up to 60 s before it tries again, else up to 8 s.
 HOLD_SECONDS: Final = 75.0
@@ -29,9 +36,24 @@ class _Call:
     attempts: list[str]
     """The ids of the attempts seen, in the order of their start."""
     held: Record | None = None
+    """The attempt that failed last, as long as no other has started."""
+    sent: float = 0.0
+    """When that attempt was sent, which tells it from others where all share one id and one start."""
+    costly: list[Record] = field(default_factory=list)
+    """Failed attempts with a cost that another followed."""
     since: float = field(default_factory=time.monotonic)
-    """When the attempt failed that is held."""
-    succeeded: bool = False
+    """When the last attempt failed."""
+    charged: Amounts = field(default_factory=Amounts)
+    """What was sent of the call before it ended."""
+    success: float | None = None
+    """The start of the attempt that succeeded."""
+
+    def waits(self) -> bool:
+        return self.held is not None or bool(self.costly)
+
+    def has(self, attempt: str, record: Record) -> bool:
+        """Whether an attempt is of this call: seen at its start, or older than the attempt that succeeded."""
+        return attempt in self.attempts or (self.success is not None and _start_of(record) < self.success)
 
 
 class RouterAttempts:
@@ -46,33 +68,36 @@ class RouterAttempts:
 
     def started(self, kwargs: Mapping[str, Any]) -> None:
         """An attempt starts, or is seen for the first time: the one before it was not the last."""
-        metadata = _router_metadata(kwargs)
-        trace = _trace(kwargs)
-        if metadata is None or trace is None:
+        trace = call_of(kwargs)
+        if trace is None:
             return
         with self._lock:
-            ready = self._start(trace, str(kwargs.get("litellm_call_id")), _is_first(metadata))
+            ready = self._start(trace, str(kwargs.get("litellm_call_id")), is_first(kwargs))
         self._pass_on(ready)
 
     def finished(self, kwargs: Mapping[str, Any], record: Record) -> None:
         """A call or an attempt ended with `record`."""
-        trace = _trace(kwargs)
-        metadata = _router_metadata(kwargs)
-        if metadata is None or trace is None:
+        trace = call_of(kwargs)
+        if trace is None:
             self._send(record)
             return
         attempt = str(kwargs.get("litellm_call_id"))
         with self._lock:
             call = self._calls.get(trace)
             ready = []
-            if call is None or attempt not in call.attempts:
-                ready = self._start(trace, attempt, _is_first(metadata))
+            if call is None or not call.has(attempt, record):
+                ready = self._start(trace, attempt, is_first(kwargs))
                 call = self._calls[trace]
             if record.get("status") == "failure":
-                ready += self._fail(call, attempt, record)
+                ready += self._fail(call, attempt, record, sent_at(kwargs) or _start_of(record))
             else:
-                ready += self._succeed(trace, call, record)
+                ready += self._succeed(trace, call, record, alone=is_first(kwargs))
         self._pass_on(ready)
+
+    def concerns(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether a start or a success may bear on failed attempts, where only those with a cost are of interest."""
+        trace = call_of(kwargs)
+        return trace is not None and (trace in self._calls or not is_first(kwargs))
 
     def release(self) -> None:
         """Sends all that is held: no further attempt is expected."""
@@ -82,51 +107,66 @@ class RouterAttempts:
 
     def held(self) -> int:
         with self._lock:
-            return sum(call.held is not None for call in self._calls.values())
+            return sum(call.waits() for call in self._calls.values())
 
     # With the lock held; what they return is ready to be sent.
 
-    def _start(self, trace: str, attempt: str, is_first: bool) -> list[Record]:
+    def _start(self, trace: str, attempt: str, first: bool) -> list[Record]:
         call = self._calls.get(trace)
         if call is None:
             self._calls[trace] = _Call([attempt])
             return self._make_room()
         if attempt == call.attempts[-1]:
             return []
-        if is_first:
+        if first:
             # Another call with the same id: the earlier one has failed for good.
             self._calls[trace] = _Call([attempt])
-            return [call.held] if call.held else []
+            return _end(call)
         call.attempts.append(attempt)
-        return _mark(call)
+        return _supersede(call)
 
-    def _fail(self, call: _Call, attempt: str, record: Record) -> list[Record]:
-        if call.succeeded or attempt != call.attempts[-1]:
+    def _fail(self, call: _Call, attempt: str, record: Record, sent: float) -> list[Record]:
+        if call.success is not None or attempt != call.attempts[-1]:
             # LiteLLM reports from several threads, and this report comes late.
-            return [_marked(_under_its_own_id(record) if attempt == call.attempts[-1] else record)]
+            late = mark(_under_its_own_id(record, sent) if attempt == call.attempts[-1] else record)
+            if call.success is not None:
+                return [free(late)]
+            return self._wait(call, late) if costs(late) else [late]
         # What is still held would have been marked by the start of an attempt with another id.
-        ready = [_under_its_own_id(earlier) for earlier in _mark(call)]
-        call.held, call.since = record, time.monotonic()
-        self._set_timer(self._hold_seconds)
+        if call.held is not None:
+            _under_its_own_id(call.held, call.sent)
+        ready = _supersede(call)
+        call.held, call.sent = record, sent
+        self._wait(call)
         return ready
 
-    def _succeed(self, trace: str, call: _Call, record: Record) -> list[Record]:
-        if len(call.attempts) == 1 and call.held is None:
+    def _wait(self, call: _Call, *costly: Record) -> list[Record]:
+        call.costly += costly
+        call.since = time.monotonic()
+        self._set_timer(self._hold_seconds)
+        return []
+
+    def _succeed(self, trace: str, call: _Call, record: Record, *, alone: bool) -> list[Record]:
+        if alone and len(call.attempts) == 1 and not call.waits():
             del self._calls[trace]
-        call.succeeded = True
-        return [*_mark(call), record]
+        ready = [*_supersede(call), *call.costly]
+        call.success, call.costly = _start_of(record), []
+        call.charged.take_off(record)
+        return [*map(free, ready), record]
 
     def _make_room(self) -> list[Record]:
         if len(self._calls) <= _CALLS:
             return []
         _, oldest = self._calls.popitem(last=False)
-        return [oldest.held] if oldest.held else []
+        return _end(oldest)
 
     def _let_go(self, until: float) -> Iterator[Record]:
         for trace, call in list(self._calls.items()):
-            if call.held is not None and call.since <= until:
-                del self._calls[trace]
-                yield call.held
+            if call.waits() and call.since <= until:
+                ready = _end(call)
+                if not call.charged:
+                    del self._calls[trace]
+                yield from ready
 
     # The timer runs only while something is held.
 
@@ -147,7 +187,7 @@ class RouterAttempts:
         with self._lock:
             self._timer = None
             ready = list(self._let_go(now - self._hold_seconds))
-            held_since = [call.since for call in self._calls.values() if call.held is not None]
+            held_since = [call.since for call in self._calls.values() if call.waits()]
             if held_since:
                 self._set_timer(max(0.0, min(held_since) + self._hold_seconds - now))
         self._pass_on(ready)
@@ -157,47 +197,38 @@ class RouterAttempts:
             self._send(record)
 
 
-def is_attempt(kwargs: Mapping[str, Any]) -> bool:
-    """Whether a Router made the call: the others are passed on as they come."""
-    return _router_metadata(kwargs) is not None and _trace(kwargs) is not None
+def _start_of(record: Record) -> float:
+    return record.get("startTime") or 0.0
 
 
-def _mark(call: _Call) -> list[Record]:
-    """Takes what the call holds and marks it as an attempt that another followed."""
+def _supersede(call: _Call) -> list[Record]:
+    """Takes the held attempt, which another followed: one with a cost waits for the end of the call."""
     record, call.held = call.held, None
-    return [] if record is None else [_marked(record)]
+    if record is None:
+        return []
+    mark(record)
+    if not costs(record):
+        return [record]
+    call.costly.append(record)
+    return []
 
 
-def _under_its_own_id(record: Record) -> Record:
+def _end(call: _Call) -> list[Record]:
+    """Takes all that waits: as far as can be told, the call has failed."""
+    ready = [*call.costly, *([call.held] if call.held else [])]
+    call.costly, call.held = [], None
+    for record in ready:
+        call.charged.add(record)
+    return ready
+
+
+def _under_its_own_id(record: Record, sent: float) -> Record:
     """A failure's id is its call's, which attempts share if the caller gave it: it is left to the last of them."""
-    record["id"] = record["litellm_call_id"] = f"{record.get('litellm_call_id')}_attempt{record.get('startTime')}"
+    record["id"] = record["litellm_call_id"] = f"{record.get('litellm_call_id')}_attempt{sent}"
     return record
 
 
-def _marked(record: Record) -> Record:
+def mark(record: Record) -> Record:
+    """Makes the server count no request for a record, only its spend and tokens."""
     record.setdefault("metadata", {})["billed_retry_attempt"] = True
     return record
-
-
-def _router_metadata(kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The metadata that a Router writes into the request; None outside a Router."""
-    for source in (kwargs.get("litellm_params"), kwargs):
-        if isinstance(source, Mapping):
-            for name in ("metadata", "litellm_metadata"):
-                metadata = source.get(name)
-                if isinstance(metadata, Mapping) and metadata.get("model_group"):
-                    return metadata
-    return None
-
-
-def _trace(kwargs: Mapping[str, Any]) -> str | None:
-    trace = kwargs.get("litellm_trace_id") or (kwargs.get("litellm_params") or {}).get("litellm_trace_id")
-    return trace if isinstance(trace, str) else None
-
-
-def _is_first(metadata: Mapping[str, Any]) -> bool:
-    """Whether an attempt is its call's first; LiteLLM 1.79 has no counters, but lists the attempts before."""
-    counters = [metadata.get("attempted_retries"), metadata.get("attempted_fallbacks")]
-    if counters == [None, None]:
-        return not metadata.get("previous_models")
-    return not any(counters)

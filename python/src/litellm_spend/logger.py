@@ -13,10 +13,12 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from . import attempts, habits, health, lifecycle, twin
+from .amounts import costs
 from .capture import freeze, shape, take
 from .encode import encode
 from .outbox import Outbox, Record, Stats
 from .prices import UnpricedCalls
+from .router import is_attempt
 from .seen import Seen
 from .sender import Sender
 
@@ -32,8 +34,9 @@ class SpendLogger(CustomLogger):
     `database_url`: where; DATABASE_URL, read at first use, if None. LiteLLM's own URL will do.
     `batch_size`: records in one call to the server, at most. `flush_interval`: seconds that a record
     waits for others. `max_queue`: records kept while the server is away; more are dropped, and counted.
-    `record_failures`: also record failed calls. A Router's failed attempts are recorded too, but its
-    call counts as one failed request at most, and as none if an attempt succeeds; see `attempts`.
+    `record_failures`: also record failed calls that cost nothing, and count all as requests. A Router's
+    failed attempts are recorded too, but its call counts as one failed request at most, and as none if an
+    attempt succeeds; see `attempts`. What a failed call cost is recorded in any case.
 
     Its hooks never raise and never wait: a background thread talks to the server.
     """
@@ -56,7 +59,7 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(max_queue, batch_size)
         self._sender = Sender(database_url, self._outbox, flush_interval)
         self._seen = Seen()
-        self._attempts = attempts.RouterAttempts(self._send, attempts.HOLD_SECONDS)
+        self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
         self._twin = twin.SpendLoggerTwin(self, self.target, self._receive)
         self._complaint = threading.Lock()
@@ -82,12 +85,10 @@ class SpendLogger(CustomLogger):
         self._receive(kwargs, response_obj)
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        if self.record_failures:
-            self._receive(kwargs, response_obj)
+        self._receive_failure(kwargs, response_obj)
 
     async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        if self.record_failures:
-            self._receive(kwargs, response_obj)
+        self._receive_failure(kwargs, response_obj)
 
     # For the application.
 
@@ -138,9 +139,18 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(self._outbox.max_queue, self._outbox.batch_size)
         self._sender = self._sender.copy_for_child(self._outbox)
         self._seen = Seen()
-        self._attempts = attempts.RouterAttempts(self._send, attempts.HOLD_SECONDS)
+        self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
         self._complaint = threading.Lock()
+
+    def _receive_failure(self, kwargs: Mapping[str, Any], response: Any) -> None:
+        try:
+            wanted = self.record_failures or costs(kwargs.get("standard_logging_object") or {})
+        except Exception as error:
+            self._complain(f"a failure could not be recorded: {type(error).__name__}")
+            return
+        if wanted:
+            self._receive(kwargs, response)
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
         try:
@@ -150,13 +160,14 @@ class SpendLogger(CustomLogger):
             taken = take(kwargs, response)
             if taken is None:
                 return
-            if payload.get("response_cost") and not (self.record_failures and attempts.is_attempt(kwargs)):
+            has_attempts = self._has_attempts(kwargs, payload)
+            if payload.get("response_cost") and not has_attempts:
                 # Where the sender is behind, this thread is, for once, the one that has time to write.
                 self._put(encode(shape(*taken)) if self._outbox.is_behind() else freeze(taken))
             else:
                 record = shape(*taken)
                 self._look_at_price(record, kwargs, response)
-                if self.record_failures:
+                if has_attempts:
                     self._attempts.finished(kwargs, record)
                 else:
                     self._send(record)
@@ -179,10 +190,24 @@ class SpendLogger(CustomLogger):
         try:
             if twin.LITELLM_IS_OLD:
                 self._seen.started(kwargs)
-            if self.record_failures:
+            if self.record_failures or self._attempts.concerns(kwargs):
                 self._attempts.started(kwargs)
         except Exception as error:
             self._complain(f"the start of a call was not looked at: {type(error).__name__}")
+
+    def _has_attempts(self, kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
+        """Whether it depends on a call's other attempts how it counts."""
+        if payload.get("status") == "failure":
+            return True
+        return is_attempt(kwargs) if self.record_failures else self._attempts.concerns(kwargs)
+
+    def _send_outcome(self, record: dict[str, Any]) -> None:
+        """Sends what it is known how to count; of a failure that nobody asked for, its cost alone counts."""
+        if record.get("status") == "failure" and not self.record_failures:
+            if not costs(record):
+                return
+            attempts.mark(record)
+        self._send(record)
 
     def _send(self, record: dict[str, Any]) -> None:
         self._put(encode(record))

@@ -1,0 +1,47 @@
+"""Cost and tokens of records: what a call's failed attempts and its success must not both have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+Record = dict[str, Any]
+
+_AMOUNTS: Final = ("response_cost", "prompt_tokens", "completion_tokens", "total_tokens")
+
+
+class Amounts:
+    """The sums of some records."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._sums)
+
+    def add(self, record: Record) -> None:
+        """Adds a record, if it has a cost."""
+        if costs(record):
+            for name in _AMOUNTS:
+                self._sums[name] = self._sums.get(name, 0) + (record.get(name) or 0)
+
+    def take_off(self, record: Record) -> None:
+        """Takes the sums off a record that includes them; what is left is not negative."""
+        for name, amount in self._sums.items():
+            record[name] = max(0, (record.get(name) or 0) - amount)
+        self._sums = {}
+
+
+def costs(record: Mapping[str, Any]) -> bool:
+    """Whether a failure has a cost. LiteLLM's proxy charges no negative one for a failure."""
+    cost = record.get("response_cost")
+    return isinstance(cost, (int, float)) and cost > 0
+
+
+def free(record: Record) -> Record:
+    """Takes cost and tokens out of a record whose cost another record has."""
+    if costs(record):
+        record.update(dict.fromkeys(_AMOUNTS, 0))
+        record.pop("cost_breakdown", None)
+        (record.get("metadata") or {}).pop("usage_object", None)
+    return record
