@@ -102,6 +102,36 @@ def test_a_failure_that_is_reported_with_two_starts_counts_once(database: Databa
     assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == 2
 
 
+# What LiteLLM's proxy does where a guardrail refuses a request that no provider was asked
+# (`_handle_logging_proxy_only_error` of its utils.py).
+REFUSAL = """
+from datetime import datetime
+
+async def refuse():
+    request = {"model": "gpt-4o", "messages": [{"role": "user", "content": "a"}], "litellm_call_id": "job-7"}
+    rules = litellm.utils.Rules()
+    call, _ = litellm.utils.function_setup("acompletion", rules_obj=rules, start_time=datetime.now(), **request)
+    call.update_environment_variables(model="gpt-4o", user="user-0", optional_params={}, litellm_params={})
+    call.pre_call(input=request["messages"], api_key="")
+    error = ValueError("refused")
+    await call.async_failure_handler(error, "")
+    late = threading.Thread(target=call.failure_handler, args=(error, ""))
+    late.start()
+    late.join()
+
+asyncio.run(refuse())
+"""
+
+
+def test_a_refusal_that_the_proxy_reports_on_two_threads_counts_once(database: Database, litellm: Sdk) -> None:
+    sdk = litellm.run_code(PROVIDER + WITNESS + REFUSAL + TELL, url=database.url).sdk
+    assert sdk["reports"] == 2
+    database.wait_folded()
+    assert [(id_, status) for id_, _, status in database.query(ROWS)] == [("job-7", "failure")]
+    assert database.status()["duplicates"] == 0, "the callback sent one record"
+    assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == 1
+
+
 STREAM = """
 try:
     for _ in litellm.responses(model="openai/gpt-4o", input="a long story", stream=True, user="user-0", **api):
@@ -119,6 +149,7 @@ def test_a_streams_failure_that_is_reported_twice_counts_once(database: Database
     assert sdk["reports"] == 2 * expected
     database.wait_folded()
     assert database.value("""SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE status = 'failure'""") == expected
+    assert database.status()["duplicates"] == 0, "the callback sent one record"
 
 
 POLLS = """
