@@ -3,7 +3,8 @@
 -- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
 -- failed: a fold that is held tries again and again.
 --   request_hash  first 16 bytes of the sha256 of the request id under which the record was counted
---   call_hash     first 8 bytes of the sha256 of its litellm_call_id; NULL if it had none
+--   call_hash     first 8 bytes of the sha256 of its litellm_call_id, and of its start where the id is that call id;
+--                 NULL if it had none
 CREATE TABLE litellm_spend.ledger_0 (
     request_hash uuid PRIMARY KEY,
     call_hash    bigint

@@ -1,14 +1,14 @@
 //! Which records of a batch count (invariant 3). A request id counts once; a known id that comes with
 //! another `litellm_call_id` is another request of a provider that reuses ids, and counts under
-//! `id#litellm_call_id`. Two steps, because only a memory outside (the log table, the ledger) knows the
-//! ids of earlier batches.
+//! `id#litellm_call_id`. Where the id is the call id, another start is another request of an application that
+//! reuses call ids, and counts under `id#milliseconds`. Two steps, because only a memory outside (the log table,
+//! the ledger) knows the ids of earlier batches.
 
 use std::borrow::Cow;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::ledger::call_hash;
-use crate::record::{self, SpendRecord};
+use crate::record::{self, Holder, SpendRecord};
 
 type Text<'a> = Cow<'a, str>;
 
@@ -19,16 +19,25 @@ pub struct Known(HashMap<String, Holders>);
 /// Who holds an id.
 #[derive(Debug, Default, Clone)]
 struct Holders {
-    /// Hashes of call ids: none if it is not known whose the id is, several if memories differ.
-    calls: Vec<i64>,
+    /// Hashes of holders: none if it is not known whose the id is, several if memories differ.
+    hashes: Vec<i64>,
+    /// Of those, the ones of log rows, which LiteLLM's proxy may have written.
+    logged: Vec<i64>,
     /// Whether the cost of a batch was charged under it.
     is_charged_batch: bool,
 }
 
 impl Known {
-    /// Notes that an id is remembered, and the hash of the call id that holds it.
-    pub fn add(&mut self, request_id: &str, call: Option<i64>) {
-        self.0.entry(request_id.to_owned()).or_default().calls.extend(call);
+    /// Notes that an id is remembered, and the hash of its holder.
+    pub fn add(&mut self, request_id: &str, holder: Option<i64>) {
+        self.0.entry(request_id.to_owned()).or_default().hashes.extend(holder);
+    }
+
+    /// Notes that the log has a row of this id, and its holder.
+    pub fn add_logged(&mut self, request_id: &str, holder: Option<Holder>) {
+        let holder = holder.map(|holder| holder.hash());
+        self.add(request_id, holder);
+        self.0.entry(request_id.to_owned()).or_default().logged.extend(holder);
     }
 
     /// Notes that the cost of a batch was charged under this id.
@@ -52,10 +61,10 @@ pub struct Groups<'a> {
 #[derive(Debug)]
 struct Group<'a> {
     first: SpendRecord<'a>,
-    /// Records with the same id, a call id of their own, and none of them alike.
+    /// Records with the same id, a holder of their own, and none of them alike.
     reused: Vec<SpendRecord<'a>>,
-    /// The call ids of all of them.
-    calls: HashSet<Text<'a>>,
+    /// The holders of all of them.
+    holders: HashSet<Holder<'a>>,
 }
 
 /// What the second step found.
@@ -109,16 +118,16 @@ impl<'a> Groups<'a> {
                     holders.clone()
                 }
                 None => {
-                    let calls = group.first.holder().map(|holder| call_hash(holder)).into_iter().collect();
+                    let hashes = group.first.holder().map(|holder| holder.hash()).into_iter().collect();
                     resolved.counted.push(group.first);
-                    Holders { calls, is_charged_batch: false }
+                    Holders { hashes, ..Holders::default() }
                 }
             };
             for record in contenders {
                 if holders.include(&record) {
                     resolved.duplicates += 1;
                 } else {
-                    resolved.renamed.push(under_its_call_id(record));
+                    resolved.renamed.push(under_its_holder(record));
                 }
             }
         }
@@ -127,29 +136,31 @@ impl<'a> Groups<'a> {
 }
 
 impl Holders {
-    /// Whether `record` repeats a request that holds its id: a call id is equal, or one side is unknown. A
+    /// Whether `record` repeats a request that holds its id: the holder is equal, or one side is unknown. A
     /// batch was charged, or there is nothing to charge (LiteLLM's `_claim_batch_cost_spend_log`).
     fn include(&self, record: &SpendRecord) -> bool {
         if record.is_batch_cost() && (self.is_charged_batch || record.spend <= 0.0) {
             return true;
         }
-        match record.holder() {
-            Some(holder) if !self.calls.is_empty() => self.calls.contains(&call_hash(holder)),
-            _ => true,
-        }
+        let Some(holder) = record.holder() else { return true };
+        let holds = |hashes: &[i64], holder: Option<i64>| holder.is_some_and(|hash| hashes.contains(&hash));
+        self.hashes.is_empty()
+            || holds(&self.hashes, Some(holder.hash()))
+            || holds(&self.hashes, holder.hash_without_start())
+            || holds(&self.logged, record.holder_in_proxys_row().map(|holder| holder.hash()))
     }
 }
 
 impl<'a> Group<'a> {
     fn new(first: SpendRecord<'a>) -> Self {
-        let calls = first.holder().into_iter().cloned().collect();
-        Group { first, reused: Vec::new(), calls }
+        let holders = first.holder().into_iter().collect();
+        Group { first, reused: Vec::new(), holders }
     }
 
-    /// Takes a record of this id; false if it repeats one: a call id is equal, or one side is unknown.
+    /// Takes a record of this id; false if it repeats one: the holder is equal, or one side is unknown.
     fn takes(&mut self, record: SpendRecord<'a>) -> bool {
         let is_new = match record.holder() {
-            Some(holder) if !self.calls.is_empty() => self.calls.insert(holder.clone()),
+            Some(holder) if !self.holders.is_empty() => self.holders.insert(holder),
             _ => false,
         };
         if is_new {
@@ -159,9 +170,9 @@ impl<'a> Group<'a> {
     }
 }
 
-fn under_its_call_id(mut record: SpendRecord) -> SpendRecord {
-    let holder = record.holder().map(AsRef::as_ref).unwrap_or_default();
-    record.request_id = record::fit_id(Cow::Owned(format!("{}#{holder}", record.request_id)));
+fn under_its_holder(mut record: SpendRecord) -> SpendRecord {
+    let suffix = record.holder().map(|holder| holder.suffix()).unwrap_or_default();
+    record.request_id = record::fit_id(Cow::Owned(format!("{}#{suffix}", record.request_id)));
     record
 }
 

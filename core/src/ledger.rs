@@ -14,6 +14,11 @@ pub fn call_hash(call_id: &str) -> i64 {
     i64::from_be_bytes(first_bytes(call_id))
 }
 
+/// The same of a call id and a start, in milliseconds since 1970. No id holds the NUL between them.
+pub fn started_hash(call_id: &str, start: i64) -> i64 {
+    i64::from_be_bytes(first_bytes(&format!("{call_id}\0{start}")))
+}
+
 /// What a request adds, by exclusive or, to the fingerprint of a set of requests: the same set has the
 /// same fingerprint, in whatever order it was counted.
 pub fn fingerprint(request_id: &str) -> i64 {

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Span, Timestamp};
 use crate::json::Json;
 
 /// Microseconds since 1970-01-01 00:00 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(i64);
 
 /// Why a value is no point in time.
@@ -28,6 +28,8 @@ const EARLIEST: i64 = -62_135_596_800_000_000;
 const LATEST: i64 = 253_402_300_799_999_999;
 
 const DAY: i64 = 86_400_000_000;
+/// 2000-01-01 00:00 UTC.
+const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 /// A UTC day within the years 1 to 9999; shown as `YYYY-MM-DD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,9 +87,22 @@ impl Moment {
         self.utc_day().to_string()
     }
 
-    /// To the nearest millisecond, as LiteLLM's columns of type timestamp(3) keep it.
+    /// To the nearest millisecond, as LiteLLM's columns of type timestamp(3) keep it. Postgres rounds a half away
+    /// from its epoch, 2000-01-01.
     pub fn rounded_to_millis(self) -> Moment {
-        Moment(self.0.saturating_add(500).div_euclid(1000).saturating_mul(1000).min(LATEST))
+        let since = self.0.saturating_sub(POSTGRES_EPOCH);
+        let rounded = since.saturating_add(500 * since.signum()) / 1000 * 1000;
+        Moment(rounded.saturating_add(POSTGRES_EPOCH).min(LATEST))
+    }
+
+    /// To the millisecond before.
+    pub fn cut_to_millis(self) -> Moment {
+        Moment(self.millis().saturating_mul(1000))
+    }
+
+    /// Whole milliseconds since 1970-01-01 00:00 UTC.
+    pub fn millis(self) -> i64 {
+        self.0.div_euclid(1000)
     }
 
     /// One microsecond earlier.
@@ -149,7 +164,9 @@ mod tests {
     #[test]
     fn a_log_row_keeps_milliseconds() {
         let rounded = |micros| Moment::from_micros(micros).unwrap().rounded_to_millis().micros();
-        assert_eq!([rounded(1_499), rounded(1_500), rounded(-1_400), rounded(LATEST)], [1_000, 2_000, -1_000, LATEST]);
+        let near = [1_773_500_966_535_499, 1_773_500_966_535_500, 946_684_799_999_500, -1_400, LATEST];
+        let kept = [1_773_500_966_535_000, 1_773_500_966_536_000, 946_684_799_999_000, -1_000, LATEST];
+        assert_eq!(near.map(rounded), kept);
     }
 
     #[test]

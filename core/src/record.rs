@@ -11,9 +11,11 @@ use crate::moment::Moment;
 use crate::sanitise::is_failure;
 
 mod attributes;
+mod holder;
 mod metadata;
 mod reader;
 
+pub use holder::Holder;
 use reader::Reader;
 
 type Text<'a> = Cow<'a, str>;
@@ -120,10 +122,22 @@ impl<'a> SpendRecord<'a> {
         self.call_type == BATCH_COST && !self.is_failure
     }
 
-    /// What tells a repetition of this request from another request with its id: the call id. A batch costs
-    /// once, whichever call told of it.
-    pub fn holder(&self) -> Option<&Text<'a>> {
-        if self.is_batch_cost() { Some(&self.request_id) } else { self.litellm_call_id.as_ref() }
+    /// What tells a repetition of this request from another request with its id; `None` without a call id. A
+    /// batch costs once, whichever call told of it.
+    pub fn holder(&self) -> Option<Holder<'a>> {
+        self.held_from(self.start)
+    }
+
+    /// The same where LiteLLM's proxy wrote the log row: Prisma cuts a start to milliseconds that Postgres rounds.
+    pub fn holder_in_proxys_row(&self) -> Option<Holder<'a>> {
+        self.held_from(self.start.cut_to_millis())
+    }
+
+    fn held_from(&self, start: Moment) -> Option<Holder<'a>> {
+        if self.is_batch_cost() {
+            return Some(Holder::of_call(self.request_id.clone()));
+        }
+        Some(Holder::of(&self.request_id, self.litellm_call_id.clone()?, start))
     }
 
     /// Reads a sanitised document.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from litellm_spend import seen
+from litellm_spend.capture import spend_record
 from litellm_spend.seen import Seen
 
 
@@ -27,6 +29,41 @@ def test_calls_retries_and_failures_are_told_apart() -> None:
     assert first_time(events, "call-2")
     assert first_time(events, status="failure")
     assert first_time(events, startTime=1.5)
+
+
+BEGAN = datetime(2026, 3, 1, 12)
+
+
+def failure(start: datetime, sent: datetime | None = None, began: datetime = BEGAN) -> dict[str, Any]:
+    """A report of a failed call, whose object of LiteLLM's began at `began`."""
+    payload = {"id": "call-1", "status": "failure", "call_type": "aspeech", "startTime": start.timestamp()}
+    return {
+        "standard_logging_object": payload,
+        "litellm_call_id": "call-1",
+        "start_time": began,
+        "api_call_start_time": sent,
+    }
+
+
+def new(events: Seen, report: dict[str, Any]) -> bool:
+    return events.first_time(report["standard_logging_object"], report)
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["outer first", "outer last"])
+def test_a_failure_that_is_reported_with_two_starts_is_one_with_one_start(order: int) -> None:
+    events = Seen()
+    reports = [failure(BEGAN), failure(BEGAN + timedelta(milliseconds=3))][::order]
+    assert [new(events, report) for report in reports] == [True, False]
+    assert {(spend_record(report) or {})["startTime"] for report in reports} == {BEGAN.timestamp()}
+
+
+def test_failed_calls_that_share_an_id_and_attempts_that_share_an_object_are_told_apart() -> None:
+    events = Seen()
+    later = BEGAN + timedelta(seconds=1)
+    assert new(events, failure(BEGAN, sent=BEGAN))
+    assert new(events, failure(BEGAN, sent=later))
+    assert new(events, failure(later, sent=later, began=later))
+    assert not new(events, failure(later, sent=later, began=later))
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["completion first", "completion last"])

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use litellm_spend_core::dedupe::Known;
-use litellm_spend_core::ledger::{call_hash, request_hash};
+use litellm_spend_core::ledger::request_hash;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::datum::Uuid;
 use pgrx::spi::SpiClient;
@@ -88,7 +88,7 @@ impl Ledger {
         );
         let mut entries: Vec<(Uuid, Value)> = records
             .iter()
-            .map(|record| (hashed(record), record.holder().map_or(Value::Null, |call| Value::Count(call_hash(call)))))
+            .map(|record| (hashed(record), record.holder().map_or(Value::Null, |holder| Value::Count(holder.hash()))))
             .collect();
         // In the order of the index, whose pages are then visited once.
         entries.sort_unstable_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));

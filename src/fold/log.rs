@@ -1,11 +1,12 @@
 //! LiteLLM's SpendLogs: a row for each request, and thereby a memory of request ids, for rows of the
 //! proxy as well as for our own. It is read also where `litellm_spend.write_spend_logs` is off.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use litellm_spend_core::dedupe::Known;
-use litellm_spend_core::ledger::call_hash;
-use litellm_spend_core::record::{BATCH_COST, SpendRecord};
+use litellm_spend_core::record::{BATCH_COST, Holder, SpendRecord};
+use pgrx::datum::Timestamp;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 
 use super::rows::{self, Rows};
@@ -78,8 +79,8 @@ impl<'t> LogTable<'t> {
             "metadata ->> 'litellm_call_id'"
         };
         let query = format!(
-            "SELECT request_id, {call_id}, call_type = '{BATCH_COST}' AND spend > 0 FROM {}
-             WHERE request_id = ANY ($1)",
+            r#"SELECT request_id, {call_id}, call_type = '{BATCH_COST}' AND spend > 0, "startTime"::pg_catalog.timestamp
+             FROM {} WHERE request_id = ANY ($1)"#,
             self.table.name
         );
         let ids = |records: &[&SpendRecord]| -> Vec<String> {
@@ -104,8 +105,10 @@ impl<'t> LogTable<'t> {
 fn add_found(rows: SpiTupleTable, known: &mut Known) -> Result<()> {
     for row in rows {
         if let Some(id) = row.get::<String>(1)? {
-            let call: Option<String> = row.get(2)?;
-            known.add(&id, call.as_deref().filter(|call| !call.is_empty()).map(call_hash));
+            let call = row.get::<String>(2)?.filter(|call| !call.is_empty());
+            let start = row.get::<Timestamp>(4)?.map(|start| moment(start.into()));
+            // A row whose start is not known holds its id for each.
+            known.add_logged(&id, call.zip(start).map(|(call, start)| Holder::of(&id, Cow::Owned(call), start)));
             if row.get(3)? == Some(true) {
                 known.add_charged_batch(&id);
             }

@@ -34,7 +34,7 @@ pub fn admit<'a>(client: &mut SpiClient, targets: &Targets, groups: Groups<'a>) 
     let first = groups.resolve(&known);
     let reused = Groups::new(first.renamed);
     let known = memory.claim(client, reused.candidates())?;
-    // A record under its own call id meets only itself.
+    // A record under an id that names its call or its start meets only itself.
     let second = reused.resolve(&known);
     let reused_ids = second.counted.len();
     let mut counted = first.counted;

@@ -8,6 +8,8 @@ from typing import Any
 from .database import Database, Record
 
 DAY = "2026-03-01"
+NOON = 1_772_366_400_000
+"""Of that day, in milliseconds since 1970."""
 
 
 def spend_record(**fields: Any) -> Record:
@@ -37,6 +39,17 @@ def spend_record(**fields: Any) -> Record:
 def spend_records(count: int, prefix: str = "r", **fields: Any) -> list[Record]:
     """`count` records with the ids prefix-0, prefix-1, ..."""
     return [spend_record(request_id=f"{prefix}-{index}", **fields) for index in range(count)]
+
+
+def unnamed(milliseconds: int, spend: float = 0.25, call_id: str = "job-7", **fields: Any) -> Record:
+    """A request that the provider gave no id, so long after noon."""
+    start = f"{DAY}T12:00:{milliseconds // 1000:02}.{milliseconds % 1000:03}Z"
+    return spend_record(request_id=call_id, litellm_call_id=call_id, startTime=start, spend=spend, **fields)
+
+
+def logged(record: Record, milliseconds: int) -> Record:
+    """The record under the id of its log row, where another request was first."""
+    return {**record, "request_id": f"{record['request_id']}#{NOON + milliseconds}"}
 
 
 _LOGS = 'SELECT count(*), coalesce(sum(spend), 0) FROM "LiteLLM_SpendLogs"'

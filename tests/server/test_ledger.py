@@ -9,13 +9,20 @@ import pytest
 from conftest import discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database, Record
-from harness.records import assert_counted, counted, spend_record, spend_records, totals
+from harness.records import assert_counted, counted, spend_record, spend_records, totals, unnamed
 from harness.remembering import SUPPRESS_LOG_ROWS, configure, send, write_proxy_row
 from harness.waiting import wait_until
 
 ENTRIES = "SELECT count(*) FROM litellm_spend.ledger"
 DUPLICATES = "SELECT duplicates FROM litellm_spend.status"
 REUSED = "SELECT reused_ids FROM litellm_spend.status"
+
+# What the ledger held of a request before starts told requests apart: the hashes of its id and its call id.
+OLD_ENTRY = """
+    INSERT INTO litellm_spend.ledger_0 (request_hash, call_hash)
+    SELECT substring(encode(sha256(id::bytea), 'hex') FOR 32)::uuid,
+           ('x' || substring(encode(sha256(id::bytea), 'hex') FOR 16))::bit(64)::bigint
+    FROM (VALUES (%s)) AS v (id)"""
 
 Configure = Callable[..., Database]
 
@@ -98,6 +105,26 @@ def test_a_call_counts_once_though_the_ledger_and_the_log_know_another_one_of_it
     write_proxy_row(database, proxys)
     send(database, ours, proxys)
     assert_sums(database, [ours])
+    assert database.value(DUPLICATES) == 2
+
+
+def test_requests_under_one_call_id_are_known_each(configured: Configure) -> None:
+    database = configured(write_spend_logs="off")
+    first, second = unnamed(0), unnamed(1000, 0.5)
+    send(database, first)
+    send(database, second, first)
+    send(database, second)
+    assert totals(database)["daily user"] == (2, 0.75)
+    assert database.value(DUPLICATES) == 2
+
+
+def test_a_record_that_is_sent_again_after_an_upgrade_is_a_duplicate(configured: Configure) -> None:
+    database = configured(write_spend_logs="off")
+    # So that a fold has made its row of the rotation.
+    send(database, spend_record())
+    database.execute(OLD_ENTRY, "job-7")
+    send(database, unnamed(0), unnamed(1000))
+    assert totals(database)["daily user"] == (1, 0.25)
     assert database.value(DUPLICATES) == 2
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from harness.database import Database
-from harness.records import DAY, assert_counted, counted, spend_record, spend_records
+from harness.records import DAY, assert_counted, counted, logged, spend_record, spend_records, unnamed
 from harness.remembering import SUPPRESS_LOG_ROWS, send, write_proxy_row
 from harness.waiting import wait_until
 
@@ -47,6 +47,14 @@ def test_a_known_id_with_another_call_id_is_logged_under_both(partitioned: Datab
     send(partitioned, first)
     send(partitioned, second, first)
     assert_counted(partitioned, [first, {**second, "request_id": f"reused#{second['litellm_call_id']}"}])
+
+
+def test_requests_under_one_call_id_are_logged_each(partitioned: Database) -> None:
+    first, second = unnamed(0), unnamed(1000, 0.5)
+    send(partitioned, first)
+    send(partitioned, second, first)
+    send(partitioned, second)
+    assert_counted(partitioned, [first, logged(second, 1000)])
 
 
 def test_a_request_that_the_proxy_logged_within_a_day_counts_nowhere_again(partitioned: Database) -> None:

@@ -4,18 +4,28 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::json::Json;
-use crate::ledger::request_hash;
+use crate::ledger::{call_hash, request_hash};
+use crate::moment::Moment;
 
-fn record(id: u8, call: Option<u8>) -> SpendRecord<'static> {
-    let call = call.map_or(String::new(), |call| format!(r#""litellm_call_id":"c{call}","#));
-    let text = format!(r#"{{{call}"request_id":"r{id}","spend":1,"startTime":0}}"#);
+fn request(id: &str, call: Option<&str>, start: f64) -> SpendRecord<'static> {
+    let call = call.map_or(String::new(), |call| format!(r#""litellm_call_id":"{call}","#));
+    let text = format!(r#"{{{call}"request_id":"{id}","spend":1,"startTime":{start}}}"#);
     SpendRecord::decode(&Json::from_text(&text).unwrap().into_owned()).unwrap()
 }
 
-/// What a fold remembers with: ids and call ids as text (the log table) or as hashes (the ledger).
+fn record(id: u8, call: Option<u8>) -> SpendRecord<'static> {
+    request(&format!("r{id}"), call.map(|call| format!("c{call}")).as_deref(), 0.0)
+}
+
+/// A request that is named by its call id.
+fn unnamed(call: &str, start: f64) -> SpendRecord<'static> {
+    request(call, Some(call), start)
+}
+
+/// What a fold remembers with: ids, call ids and starts (the log table), or hashes (the ledger).
 #[derive(Default)]
 struct Memory {
-    log: HashMap<String, Option<String>>,
+    log: HashMap<String, (Option<String>, Moment)>,
     ledger: HashMap<[u8; 16], Option<i64>>,
 }
 
@@ -23,11 +33,11 @@ impl Memory {
     fn find(&self, groups: &Groups) -> Known {
         let mut known = Known::default();
         for id in groups.candidates().map(|record| record.request_id.as_ref()) {
-            if let Some(call) = self.log.get(id) {
-                known.add(id, call.as_deref().map(call_hash));
+            if let Some((call, start)) = self.log.get(id) {
+                known.add_logged(id, call.clone().map(|call| Holder::of(id, Cow::Owned(call), *start)));
             }
-            if let Some(call) = self.ledger.get(&request_hash(id)) {
-                known.add(id, *call);
+            if let Some(holder) = self.ledger.get(&request_hash(id)) {
+                known.add(id, *holder);
             }
         }
         known
@@ -35,12 +45,12 @@ impl Memory {
 
     fn remember(&mut self, records: &[SpendRecord], uses: Uses) {
         for record in records {
-            let call = record.litellm_call_id.as_deref();
             if uses.log {
-                self.log.insert(record.request_id.to_string(), call.map(str::to_owned));
+                let call = record.litellm_call_id.as_deref().map(str::to_owned);
+                self.log.insert(record.request_id.to_string(), (call, record.start.rounded_to_millis()));
             }
             if uses.ledger {
-                self.ledger.insert(request_hash(&record.request_id), call.map(call_hash));
+                self.ledger.insert(request_hash(&record.request_id), record.holder().map(|holder| holder.hash()));
             }
         }
     }
@@ -118,22 +128,61 @@ fn a_call_that_only_one_of_two_memories_knows_is_a_duplicate() {
     assert_eq!(of(Some(3)).renamed[0].request_id, "r1#c3");
 }
 
+#[test]
+fn requests_under_one_call_id_count_each_and_a_repetition_of_each_is_a_duplicate() {
+    let (first, second, third) = (|| unnamed("c", 1.0), || unnamed("c", 2.0), || unnamed("c", 3.0));
+    let (counted, duplicates) =
+        fold(vec![vec![first(), second(), first()], vec![third(), second(), first()], vec![third()]]);
+    assert_eq!((counted, duplicates), (vec!["c".into(), "c#2000".into(), "c#3000".into()], 4));
+}
+
+#[test]
+fn what_was_remembered_by_its_call_id_alone_is_a_duplicate_whenever_it_started() {
+    let mut known = Known::default();
+    known.add("c", Some(call_hash("c")));
+    assert_eq!(Groups::new([unnamed("c", 1.0), unnamed("c", 2.0)]).resolve(&known).duplicates, 2);
+}
+
+#[test]
+fn a_row_of_the_proxy_has_its_start_cut_and_a_row_of_a_fold_has_it_rounded() {
+    let logged_at = |micros| {
+        let mut known = Known::default();
+        known.add_logged("c", Some(Holder::of("c", Cow::Borrowed("c"), Moment::from_micros(micros).unwrap())));
+        Groups::new([unnamed("c", 1_773_500_966.535_897)]).resolve(&known).duplicates
+    };
+    let ends = [534_000, 535_000, 536_000, 537_000];
+    assert_eq!(ends.map(|end| logged_at(1_773_500_966_000_000 + end)), [0, 1, 1, 0]);
+}
+
+#[test]
+fn a_row_without_a_call_id_holds_its_id_for_every_start() {
+    let mut known = Known::default();
+    known.add_logged("c", None);
+    assert_eq!(Groups::new([unnamed("c", 1.0), unnamed("c", 2.0)]).resolve(&known).duplicates, 2);
+}
+
+const IDS: [&str; 5] = ["r0", "r1", "c0", "c1", "c0_background_cost"];
+const CALLS: [&str; 4] = ["c0", "c1", "c2", "c0_background_cost"];
+
 proptest! {
     #[test]
     fn each_call_counts_once_for_any_split_order_and_memory(
-        calls in proptest::collection::vec((0u8..4, 0u8..4), 1..40),
+        calls in proptest::collection::vec((0..IDS.len(), 0..CALLS.len(), 0u8..3), 1..40),
         cuts in proptest::collection::vec(any::<bool>(), 40),
         uses in proptest::collection::vec(uses(), 41),
     ) {
+        let calls: Vec<_> = calls.into_iter().map(|(id, call, start)| (IDS[id], CALLS[call], start)).collect();
         let mut batches = vec![Vec::new()];
-        for ((id, call), cut) in calls.iter().zip(&cuts) {
-            batches.last_mut().unwrap().push(record(*id, Some(*call)));
+        for ((id, call, start), cut) in calls.iter().zip(&cuts) {
+            batches.last_mut().unwrap().push(request(id, Some(call), f64::from(*start) / 1000.0));
             if *cut {
                 batches.push(Vec::new());
             }
         }
         let (counted, duplicates) = fold_into(batches.into_iter().zip(uses).collect());
-        let distinct: BTreeSet<_> = calls.iter().collect();
+        let is_told_by_start = |id: &str, call: &str| id == call && id != "c0_background_cost";
+        let distinct: BTreeSet<_> =
+            calls.iter().map(|(id, call, start)| (id, call, is_told_by_start(id, call).then_some(start))).collect();
         prop_assert_eq!(counted.len(), distinct.len());
         prop_assert_eq!(counted.iter().collect::<BTreeSet<_>>().len(), distinct.len());
         prop_assert_eq!(duplicates, calls.len() - distinct.len());
@@ -164,7 +213,7 @@ fn a_batch_costs_once_whichever_call_retrieves_it() {
     logged.add_charged_batch("b_batch_cost");
     assert_eq!(decided(both(), &logged), (vec![], 2));
     let mut in_ledger = Known::default();
-    in_ledger.add("b_batch_cost", batch_cost(1, 0.5).holder().map(|holder| call_hash(holder)));
+    in_ledger.add("b_batch_cost", batch_cost(1, 0.5).holder().map(|holder| holder.hash()));
     assert_eq!(decided(both(), &in_ledger), (vec![], 2));
 }
 

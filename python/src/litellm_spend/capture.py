@@ -23,6 +23,7 @@ from .encode import encode
 from .fields import HIDDEN, RECORD, REQUEST, REQUEST_METADATA
 from .retrievals import RETRIEVALS, id_of_cost, is_replay, tells_nothing
 from .savings import prompt_caching_savings
+from .seen import start_of
 from .selection import SCALARS, Selection, is_scalar
 from .tools import called_tools
 
@@ -61,6 +62,8 @@ def take(kwargs: Mapping[str, Any], response: Any) -> tuple[Any, ...] | None:
     if not _is_mapping(payload) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
         return None
     answer = payload.get("response") if response is None else response
+    if payload.get("status") == "failure":
+        payload = {**payload, "startTime": start_of(payload, kwargs)}
     work, replay = None, False
     if payload.get("call_type") in RETRIEVALS:
         if tells_nothing(payload, answer):

@@ -1,5 +1,10 @@
 """Which events were already captured: LiteLLM delivers some twice, on two threads. Bounded memory.
 
+Both reports of a success have the same start. Those of a failure may not: where an async function calls a sync
+one that fails at once (`aspeech` and `speech`, say), LiteLLM reports the failure with the start of either. The
+object that LiteLLM logs a call with began once, so a failure is known by that start, and recorded with it: its
+proxy logs a failure so too. Attempts that share this object are told apart by when each was sent.
+
 LiteLLM 1.79 also reports a Responses call that it serves by a chat completion twice: once as either, on
 two threads, in any order. Both reports have the call's id and its full cost; the completion's alone knows
 the provider and the caller's `user`, so it is the one that counts.
@@ -9,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 # Twice LiteLLM's 10,000 pending events; two generations of both sets take some 8 MB.
@@ -30,19 +36,33 @@ class Seen:
         """Whether this event is new.
 
         A call is known by its litellm_call_id; status and start tell a retry from the first attempt,
-        and one call from another where the caller gives several calls one id. The payload's own id
-        is of no use: a cache hit gets a new one each time it is built.
+        and one call from another where the caller gives several calls one id, as the server does. The
+        payload's own id is of no use: a cache hit gets a new one each time it is built.
         """
         call_id = kwargs.get("litellm_call_id") or payload.get("litellm_call_id") or payload.get("id")
         call_type = payload.get("call_type")
         self._note_chat(call_type, call_id)  # a provider of the application's own has no start
         if call_type in _SERVED_BY_CHAT and not payload.get("custom_llm_provider") and call_id in self._chats:
             return False
-        return self._events.add((call_id, payload.get("status"), payload.get("startTime")))
+        return self._events.add((call_id, payload.get("status"), start_of(payload, kwargs), _sent_at(payload, kwargs)))
 
     def _note_chat(self, call_type: Any, call_id: Any) -> None:
         if call_type in _CHAT:
             self._chats.add(call_id)
+
+
+def start_of(payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Any:
+    """When a call started, the same in each report of it; in epoch seconds."""
+    logged_from = kwargs.get("start_time")
+    if payload.get("status") == "failure" and isinstance(logged_from, datetime):
+        return logged_from.timestamp()
+    return payload.get("startTime")
+
+
+def _sent_at(payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> datetime | None:
+    """When a failed attempt was sent to the provider; None of a success, and if it was not."""
+    sent = kwargs.get("api_call_start_time")
+    return sent if payload.get("status") == "failure" and isinstance(sent, datetime) else None
 
 
 class _Recent:

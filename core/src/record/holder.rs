@@ -1,0 +1,87 @@
+//! Who holds a request id: what tells a repetition of a request from another request with its id (invariant 3).
+//! LiteLLM names a request by its call id where the provider gives no id (embeddings, images, speech,
+//! transcription, failures). An application may use one call id for several requests, so the start tells these
+//! apart.
+
+use super::Text;
+use crate::ledger::{call_hash, started_hash};
+use crate::moment::Moment;
+
+/// Ends of ids that are made for a cost and not for a call: such a cost counts once, whenever it was asked for.
+const MADE_FOR_A_COST: [&str; 4] = ["_batch_cost", "_background_cost", "_video_cost", "_guardrail_cost"];
+/// The callback gives each failed attempt of a Router an id of its own: the call's, this and the attempt's start.
+const ATTEMPT: &str = "_attempt";
+
+/// The holder of a request id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Holder<'a> {
+    call_id: Text<'a>,
+    /// Set where the request id is the call id.
+    start: Option<Moment>,
+}
+
+impl<'a> Holder<'a> {
+    /// Of a request of this id, call and start.
+    pub fn of(request_id: &str, call_id: Text<'a>, start: Moment) -> Self {
+        let is_calls_own = request_id == call_id && !is_made(request_id);
+        Holder { call_id, start: is_calls_own.then_some(start).map(Moment::rounded_to_millis) }
+    }
+
+    /// By its call alone.
+    pub fn of_call(call_id: Text<'a>) -> Self {
+        Holder { call_id, start: None }
+    }
+
+    /// As the ledger keeps it.
+    pub fn hash(&self) -> i64 {
+        self.start.map_or_else(|| call_hash(&self.call_id), |start| started_hash(&self.call_id, start.millis()))
+    }
+
+    /// As entries of the ledger keep it that were made before the start told requests apart.
+    pub fn hash_without_start(&self) -> Option<i64> {
+        self.start.map(|_| call_hash(&self.call_id))
+    }
+
+    /// What is added to the request id if another request holds that.
+    pub fn suffix(&self) -> String {
+        self.start.map_or_else(|| self.call_id.to_string(), |start| start.millis().to_string())
+    }
+}
+
+fn is_made(id: &str) -> bool {
+    let is_attempt = || {
+        id.rsplit_once(ATTEMPT)
+            .is_some_and(|(_, start)| !start.is_empty() && start.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+    };
+    MADE_FOR_A_COST.iter().any(|end| id.ends_with(end)) || is_attempt()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn holder<'a>(request_id: &str, call_id: &'a str, micros: i64) -> Holder<'a> {
+        Holder::of(request_id, Cow::Borrowed(call_id), Moment::from_micros(micros).unwrap())
+    }
+
+    #[test]
+    fn the_start_tells_requests_apart_that_are_named_by_their_call_id() {
+        assert_ne!(holder("c", "c", 1_000), holder("c", "c", 2_000));
+        assert_ne!(holder("c", "c", 1_000).hash(), holder("c", "c", 2_000).hash());
+        assert_eq!(holder("c", "c", 1_773_500_966_535_897).suffix(), "1773500966536");
+        assert_eq!(holder("r", "c", 1_000), holder("r", "c", 2_000), "a provider's id");
+        assert_eq!(holder("r", "c", 1_000).suffix(), "c");
+    }
+
+    #[test]
+    fn an_id_that_was_made_is_held_by_its_call_alone() {
+        for id in ["b_batch_cost", "r_background_cost", "v_video_cost", "c_guardrail_cost", "c_attempt1773500966.535"] {
+            assert_eq!(holder(id, id, 1_000), holder(id, id, 2_000), "{id}");
+        }
+        for id in ["c_attempt", "c_attemptive", "batch_cost_2"] {
+            assert_ne!(holder(id, id, 1_000), holder(id, id, 2_000), "{id}");
+        }
+    }
+}
