@@ -21,8 +21,8 @@ pub struct Known(HashMap<String, Holders>);
 struct Holders {
     /// Hashes of call ids: none if it is not known whose the id is, several if memories differ.
     calls: Vec<i64>,
-    /// Whether the cost of a batch was charged under it.
-    is_charged_batch: bool,
+    /// Whether the cost of work in the background was charged under it.
+    is_charged_work: bool,
 }
 
 impl Known {
@@ -31,9 +31,9 @@ impl Known {
         self.0.entry(request_id.to_owned()).or_default().calls.extend(call);
     }
 
-    /// Notes that the cost of a batch was charged under this id.
-    pub fn add_charged_batch(&mut self, request_id: &str) {
-        self.0.entry(request_id.to_owned()).or_default().is_charged_batch = true;
+    /// Notes that the cost of work in the background was charged under this id.
+    pub fn add_charged_work(&mut self, request_id: &str) {
+        self.0.entry(request_id.to_owned()).or_default().is_charged_work = true;
     }
 
     pub fn holds(&self, request_id: &str) -> bool {
@@ -106,7 +106,7 @@ impl<'a> Groups<'a> {
                 None => {
                     let calls = group.first.holder().map(|holder| call_hash(holder)).into_iter().collect();
                     resolved.counted.push(group.first);
-                    Holders { calls, is_charged_batch: false }
+                    Holders { calls, is_charged_work: false }
                 }
             };
             for record in contenders {
@@ -122,10 +122,10 @@ impl<'a> Groups<'a> {
 }
 
 impl Holders {
-    /// Whether `record` repeats a request that holds its id: a call id is equal, or one side is unknown. A
-    /// batch was charged, or there is nothing to charge (LiteLLM's `_claim_batch_cost_spend_log`).
+    /// Whether `record` repeats a request that holds its id: a call id is equal, or one side is unknown.
+    /// Work in the background was charged, or there is nothing to charge (LiteLLM's `_claim_settle_once_cost_row`).
     fn include(&self, record: &SpendRecord) -> bool {
-        if record.is_batch_cost() && (self.is_charged_batch || record.spend <= 0.0) {
+        if record.is_cost_of_work() && (self.is_charged_work || record.spend <= 0.0) {
             return true;
         }
         match record.holder() {

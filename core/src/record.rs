@@ -11,6 +11,7 @@ use crate::moment::Moment;
 use crate::sanitise::is_failure;
 
 mod attributes;
+pub mod background;
 mod metadata;
 mod reader;
 
@@ -115,15 +116,15 @@ pub fn fit_id(id: Text<'_>) -> Text<'_> {
 }
 
 impl<'a> SpendRecord<'a> {
-    /// Whether it tells what a batch cost, which every retrieval of that batch does.
-    pub fn is_batch_cost(&self) -> bool {
-        self.call_type == BATCH_COST && !self.is_failure
+    /// Whether it tells what work in the background cost, which every retrieval of that work does.
+    pub fn is_cost_of_work(&self) -> bool {
+        !self.is_failure && background::is_cost(&self.call_type, &self.request_id)
     }
 
-    /// What tells a repetition of this request from another request with its id: the call id. A batch costs
-    /// once, whichever call told of it.
+    /// What tells a repetition of this request from another request with its id: the call id. Work in the
+    /// background costs once, whichever call told of it.
     pub fn holder(&self) -> Option<&Text<'a>> {
-        if self.is_batch_cost() { Some(&self.request_id) } else { self.litellm_call_id.as_ref() }
+        if self.is_cost_of_work() { Some(&self.request_id) } else { self.litellm_call_id.as_ref() }
     }
 
     /// Reads a sanitised document.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use litellm_spend_core::dedupe::Known;
 use litellm_spend_core::ledger::call_hash;
-use litellm_spend_core::record::{BATCH_COST, SpendRecord};
+use litellm_spend_core::record::{SpendRecord, background};
 use pgrx::spi::{SpiClient, SpiTupleTable};
 
 use super::rows::{self, Rows};
@@ -78,7 +78,7 @@ impl<'t> LogTable<'t> {
             "metadata ->> 'litellm_call_id'"
         };
         let query = format!(
-            "SELECT request_id, {call_id}, call_type = '{BATCH_COST}' AND spend > 0 FROM {}
+            "SELECT request_id, {call_id}, CASE WHEN spend > 0 THEN call_type END FROM {}
              WHERE request_id = ANY ($1)",
             self.table.name
         );
@@ -106,8 +106,8 @@ fn add_found(rows: SpiTupleTable, known: &mut Known) -> Result<()> {
         if let Some(id) = row.get::<String>(1)? {
             let call: Option<String> = row.get(2)?;
             known.add(&id, call.as_deref().filter(|call| !call.is_empty()).map(call_hash));
-            if row.get(3)? == Some(true) {
-                known.add_charged_batch(&id);
+            if row.get::<String>(3)?.is_some_and(|call_type| background::is_cost(&call_type, &id)) {
+                known.add_charged_work(&id);
             }
         }
     }
