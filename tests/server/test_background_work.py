@@ -9,6 +9,7 @@ import pytest
 
 from harness.database import Database, Record
 from harness.records import DAY, spend_record, totals
+from harness.remembering import configure, send
 
 
 def payload(call: int, id_: str, call_type: str, **fields: Any) -> Record:
@@ -48,6 +49,14 @@ def test_payloads_of_another_logger_charge_work_in_the_background_once(
         if call % 3 == 0:
             database.wait_folded()
     assert charged(database) == [(f"work{suffix}", 0.25)]
+
+
+def test_without_a_log_the_ledger_knows_work_in_the_background_by_its_id(database: Database) -> None:
+    configure(database, write_spend_logs="off")
+    for call, call_type in enumerate(("aresponses", "aget_responses", "aget_responses")):
+        send(database, payload(call, "resp_1_background_cost", call_type))
+    assert totals(database)["user"] == (None, 0.25)
+    assert totals(database)["logs"] == (0, 0.0)
 
 
 def test_each_poll_of_a_video_pays_for_its_own_guardrails(database: Database) -> None:
