@@ -23,8 +23,8 @@ struct Holders {
     hashes: Vec<i64>,
     /// Of those, the ones of log rows, which LiteLLM's proxy may have written.
     logged: Vec<i64>,
-    /// Whether the cost of a batch was charged under it.
-    is_charged_batch: bool,
+    /// Whether the cost of work in the background was charged under it.
+    is_charged_work: bool,
 }
 
 impl Known {
@@ -40,9 +40,9 @@ impl Known {
         self.0.entry(request_id.to_owned()).or_default().logged.extend(holder);
     }
 
-    /// Notes that the cost of a batch was charged under this id.
-    pub fn add_charged_batch(&mut self, request_id: &str) {
-        self.0.entry(request_id.to_owned()).or_default().is_charged_batch = true;
+    /// Notes that the cost of work in the background was charged under this id.
+    pub fn add_charged_work(&mut self, request_id: &str) {
+        self.0.entry(request_id.to_owned()).or_default().is_charged_work = true;
     }
 
     pub fn holds(&self, request_id: &str) -> bool {
@@ -84,7 +84,7 @@ impl<'a> Groups<'a> {
         let mut by_id: HashMap<Text<'a>, usize> = HashMap::new();
         let mut duplicates = 0;
         for record in records {
-            if record.is_batch_cost() && record.spend <= 0.0 {
+            if record.is_cost_of_work() && record.spend <= 0.0 {
                 // LiteLLM records no such poll either. It would hold the id of the poll that tells the cost.
                 duplicates += 1;
                 continue;
@@ -136,10 +136,10 @@ impl<'a> Groups<'a> {
 }
 
 impl Holders {
-    /// Whether `record` repeats a request that holds its id: the holder is equal, or one side is unknown. A
-    /// batch was charged, or there is nothing to charge (LiteLLM's `_claim_batch_cost_spend_log`).
+    /// Whether `record` repeats a request that holds its id: the holder is equal, or one side is unknown.
+    /// Work in the background was charged, or there is nothing to charge (LiteLLM's `_claim_settle_once_cost_row`).
     fn include(&self, record: &SpendRecord) -> bool {
-        if record.is_batch_cost() && (self.is_charged_batch || record.spend <= 0.0) {
+        if record.is_cost_of_work() && (self.is_charged_work || record.spend <= 0.0) {
             return true;
         }
         let Some(holder) = record.holder() else { return true };

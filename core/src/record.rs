@@ -11,6 +11,7 @@ use crate::moment::Moment;
 use crate::sanitise::is_failure;
 
 mod attributes;
+pub mod background;
 mod holder;
 mod metadata;
 mod reader;
@@ -117,13 +118,13 @@ pub fn fit_id(id: Text<'_>) -> Text<'_> {
 }
 
 impl<'a> SpendRecord<'a> {
-    /// Whether it tells what a batch cost, which every retrieval of that batch does.
-    pub fn is_batch_cost(&self) -> bool {
-        self.call_type == BATCH_COST && !self.is_failure
+    /// Whether it tells what work in the background cost, which every retrieval of that work does.
+    pub fn is_cost_of_work(&self) -> bool {
+        !self.is_failure && background::is_cost(&self.call_type, &self.request_id)
     }
 
-    /// What tells a repetition of this request from another request with its id; `None` without a call id. A
-    /// batch costs once, whichever call told of it.
+    /// What tells a repetition of this request from another request with its id; `None` without a call id. Work in
+    /// the background costs once, whichever call told of it.
     pub fn holder(&self) -> Option<Holder<'a>> {
         self.held_from(self.start)
     }
@@ -134,7 +135,7 @@ impl<'a> SpendRecord<'a> {
     }
 
     fn held_from(&self, start: Moment) -> Option<Holder<'a>> {
-        if self.is_batch_cost() {
+        if self.is_cost_of_work() {
             return Some(Holder::of_call(self.request_id.clone()));
         }
         Some(Holder::of(&self.request_id, self.litellm_call_id.clone()?, start))

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use litellm_spend_core::dedupe::Known;
-use litellm_spend_core::record::{BATCH_COST, Holder, SpendRecord};
+use litellm_spend_core::record::{Holder, SpendRecord, background};
 use pgrx::datum::Timestamp;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 
@@ -79,7 +79,7 @@ impl<'t> LogTable<'t> {
             "metadata ->> 'litellm_call_id'"
         };
         let query = format!(
-            r#"SELECT request_id, {call_id}, call_type = '{BATCH_COST}' AND spend > 0, "startTime"::pg_catalog.timestamp
+            r#"SELECT request_id, {call_id}, CASE WHEN spend > 0 THEN call_type END, "startTime"::pg_catalog.timestamp
              FROM {} WHERE request_id = ANY ($1)"#,
             self.table.name
         );
@@ -109,8 +109,8 @@ fn add_found(rows: SpiTupleTable, known: &mut Known) -> Result<()> {
             let start = row.get::<Timestamp>(4)?.map(|start| moment(start.into()));
             // A row whose start is not known holds its id for each.
             known.add_logged(&id, call.zip(start).map(|(call, start)| Holder::of(&id, Cow::Owned(call), start)));
-            if row.get(3)? == Some(true) {
-                known.add_charged_batch(&id);
+            if row.get::<String>(3)?.is_some_and(|call_type| background::is_cost(&call_type, &id)) {
+                known.add_charged_work(&id);
             }
         }
     }

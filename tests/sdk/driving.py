@@ -37,9 +37,9 @@ class Sdk:
         """Runs code that begins where every application does: LiteLLM, logging, a call to make."""
         return self.interpreter.run(UNNAMED, *arguments, url=url, code=PREAMBLE + code, **variables)
 
-    def start_code(self, code: str, *, url: str | None) -> AbstractContextManager[Program]:
+    def start_code(self, code: str, *arguments: str, url: str | None) -> AbstractContextManager[Program]:
         """Starts such code, to talk with it while it runs."""
-        return self.interpreter.start(UNNAMED, url=url, code=PREAMBLE + code)
+        return self.interpreter.start(UNNAMED, *arguments, url=url, code=PREAMBLE + code)
 
     def run_scenario(self, database: Database, scenario: str, number: int = 1, registration: str = "object") -> Run:
         return self.run("scenarios.py", scenario, registration, str(number), url=database.url)

@@ -4,8 +4,10 @@ The message is JSON: `fail` (how often to fail before it answers; for ever by de
 `status` (of those failures), `seconds` (to take for an answer), `tool` (a tool to call), `cached` (cached
 tokens of the prompt). With `answers` it streams, one answer for each time it is asked and the last one ever after:
 `whole`, `cut` or `ended` after so many `words`, or `failed`. It speaks OpenAI's chat completions and responses, and
-Anthropic's messages. A batch or response is asked for by an id of your choice: it is in progress at first, and later
-done, unless it is a response whose id does not begin with `background`.
+Anthropic's messages. A batch, a response or a video is asked for by an id of your choice: it is in progress at first,
+and later done, unless it is a response whose id does not begin with `background`. A response is made in the
+background, as a stream, under the id that the message's `background` gives. Work that counts no tokens it does
+without a message.
 """
 
 from __future__ import annotations
@@ -44,7 +46,15 @@ _requests: Counter[str] = Counter()
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.endswith("/cancel"):
+            self.path = self.path.removesuffix("/cancel")
+            self.do_GET()
+            return
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if answer := WITHOUT_TOKENS.get(self.path.rsplit("/", 1)[1]):
+            self._answer(200, answer)
+            return
+        body = json.loads(sent)
         text = body.get("input") or body["messages"]
         while not isinstance(text, str):
             text = text[0].get("content") or text[0]["text"]
@@ -56,6 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(wish.get("seconds", 0))
         if "answers" in wish:
             self._stream(wish, wish["answers"][: _requests[text]][-1])
+        elif "background" in wish:
+            self._send_events(background_events(wish["background"]))
         elif self.path.endswith("/responses"):
             self._answer(200, response(wish))
         elif self.path.endswith("/messages"):
@@ -68,7 +80,9 @@ class Handler(BaseHTTPRequestHandler):
         _requests[id_] += 1
         done = _requests[id_] > 1
         if kind == "responses":
-            self._answer(200, stored_response(in_background=id_.startswith("background"), done=done))
+            self._answer(200, stored_response(id_, done=done))
+        elif kind == "videos":
+            self._answer(200, video(id_, done=done))
         else:
             self._answer(200, batch(id_, done=done) if kind == "batches" else batch_line())
 
@@ -93,8 +107,37 @@ class Handler(BaseHTTPRequestHandler):
         for event in streams.events(self.path, wish.get("words", 10), is_whole=answer == "whole"):
             self.wfile.write(event)
 
+    def _send_events(self, events: list[dict[str, Any]]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for event in events:
+            self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+
     def log_message(self, *_: Any) -> None:
         pass
+
+
+WITHOUT_TOKENS: dict[str, dict[str, Any]] = {
+    "generations": {"created": 1, "data": [{"b64_json": "aGk="}]},
+    "transcriptions": {"text": "not much"},
+    "speech": {"sound": "of JSON"},
+    "rerank": {"id": "rerank_1", "results": [{"index": 0, "relevance_score": 0.5}]},
+    "ocr": {
+        "model": "house-ocr",
+        "pages": [{"index": 0, "markdown": "not much", "images": [], "dimensions": None}],
+        "usage_info": {"pages_processed": 1, "doc_size_bytes": 1},
+    },
+    "files": {
+        "id": "file-1",
+        "object": "file",
+        "bytes": 2,
+        "created_at": 1,
+        "filename": "lines.jsonl",
+        "purpose": "batch",
+        "status": "processed",
+    },
+}
 
 
 def chat_completion(wish: dict[str, Any]) -> dict[str, Any]:
@@ -140,11 +183,26 @@ def response(wish: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def stored_response(*, in_background: bool, done: bool) -> dict[str, Any]:
-    if not in_background:
-        return response({}) | {"background": False}
+def stored_response(id_: str, *, done: bool) -> dict[str, Any]:
+    if not id_.startswith("background"):
+        return response({}) | {"id": id_, "background": False}
     unfinished = {} if done else {"status": "in_progress", "usage": None}
-    return response({}) | {"background": True} | unfinished
+    return response({}) | {"id": id_, "background": True} | unfinished
+
+
+def background_events(id_: str) -> list[dict[str, Any]]:
+    kinds = [("response.created", False), ("response.completed", True)]
+    return [
+        {"type": kind, "sequence_number": number, "response": stored_response(id_, done=done)}
+        for number, (kind, done) in enumerate(kinds)
+    ]
+
+
+def video(id_: str, *, done: bool) -> dict[str, Any]:
+    """One whose provider tells the tokens when it is done, at the price of a model that LiteLLM knows."""
+    usage = chat_completion({})["usage"] if done else None
+    status = "completed" if done else "in_progress"
+    return {"id": id_, "object": "video", "created_at": 1, "model": "gpt-4o", "status": status, "usage": usage}
 
 
 def message(wish: dict[str, Any]) -> dict[str, Any]:

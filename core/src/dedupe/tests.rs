@@ -210,7 +210,7 @@ fn a_batch_costs_once_whichever_call_retrieves_it() {
     assert_eq!(decided(both(), &Known::default()), (vec!["b_batch_cost".to_owned()], 1));
     let mut logged = Known::default();
     logged.add("b_batch_cost", Some(call_hash("c0")));
-    logged.add_charged_batch("b_batch_cost");
+    logged.add_charged_work("b_batch_cost");
     assert_eq!(decided(both(), &logged), (vec![], 2));
     let mut in_ledger = Known::default();
     in_ledger.add("b_batch_cost", batch_cost(1, 0.5).holder().map(|holder| holder.hash()));
@@ -234,4 +234,31 @@ fn a_poll_that_costs_nothing_keeps_no_cost_from_being_counted() {
     assert_eq!(decided(polls(&[0.0, 0.5, 0.0]), &Known::default()), (once.clone(), 2));
     assert_eq!(decided(polls(&[0.5, 0.0, 0.5]), &Known::default()), (once, 2));
     assert_eq!(decided(polls(&[0.0]), &Known::default()), (vec![], 1), "nothing is remembered of it");
+}
+
+fn background_cost(id: &str, call: &str, call_type: &str) -> SpendRecord<'static> {
+    let text = format!(
+        r#"{{"request_id":"{id}","litellm_call_id":"{call}","call_type":"{call_type}","spend":1,"startTime":0}}"#
+    );
+    SpendRecord::decode(&Json::from_text(&text).unwrap().into_owned()).unwrap()
+}
+
+#[test]
+fn work_in_the_background_costs_once_whichever_call_tells_of_it() {
+    for (id, call_type) in
+        [("r_background_cost", "aget_responses"), ("r_background_cost", "aresponses"), ("v_video_cost", "video_status")]
+    {
+        let both = || vec![background_cost(id, "c1", call_type), background_cost(id, id, call_type)];
+        assert_eq!(decided(both(), &Known::default()), (vec![id.to_owned()], 1), "{call_type}");
+        let mut logged_by_a_proxy = Known::default();
+        logged_by_a_proxy.add(id, Some(call_hash("c0")));
+        logged_by_a_proxy.add_charged_work(id);
+        assert_eq!(decided(both(), &logged_by_a_proxy), (vec![], 2), "{call_type}");
+    }
+    let others =
+        vec![background_cost("r_background_cost", "c1", "acompletion"), background_cost("r", "c1", "aresponses")];
+    let again =
+        vec![background_cost("r_background_cost", "c2", "acompletion"), background_cost("r", "c2", "aresponses")];
+    let (counted, duplicates) = decided([others, again].concat(), &Known::default());
+    assert_eq!((counted.len(), duplicates), (4, 0), "an id that a caller or a provider chose is no such cost");
 }

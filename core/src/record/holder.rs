@@ -3,12 +3,10 @@
 //! transcription, failures). An application may use one call id for several requests, so the start tells these
 //! apart.
 
-use super::Text;
+use super::{Text, background};
 use crate::ledger::{call_hash, started_hash};
 use crate::moment::Moment;
 
-/// Ends of ids that are made for a cost and not for a call: such a cost counts once, whenever it was asked for.
-const MADE_FOR_A_COST: [&str; 4] = ["_batch_cost", "_background_cost", "_video_cost", "_guardrail_cost"];
 /// The callback gives each failed attempt of a Router an id of its own: the call's, this and the attempt's start.
 const ATTEMPT: &str = "_attempt";
 
@@ -53,7 +51,7 @@ fn is_made(id: &str) -> bool {
         id.rsplit_once(ATTEMPT)
             .is_some_and(|(_, start)| !start.is_empty() && start.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
     };
-    MADE_FOR_A_COST.iter().any(|end| id.ends_with(end)) || is_attempt()
+    background::SUFFIXES.iter().any(|end| id.ends_with(end)) || is_attempt()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{BATCH_COST, CallOrigin, Savings, Text};
+use super::{BATCH_COST, CallOrigin, Savings, Text, background};
 use crate::api_key::{self, sha256_hex};
 use crate::error::RecordError;
 use crate::json::Json;
@@ -14,7 +14,6 @@ use crate::moment::Moment;
 /// provider and a tool name in one entry of at most 2,704 bytes.
 pub(super) const LONGEST_ID: usize = 1024;
 const LONGEST_NAME: usize = 512;
-const BATCH_COST_SUFFIX: &str = "_batch_cost";
 const BATCH_CALLS: [&str; 4] = ["create_batch", "acreate_batch", "retrieve_batch", BATCH_COST];
 pub(super) const LONGEST_DETAIL: usize = 256;
 
@@ -72,21 +71,22 @@ impl<'j, 'a> Reader<'j, 'a> {
     /// LiteLLM names a failed request by its call id, every other one by the provider's id, with a suffix for
     /// the cost of what began as another request.
     pub(super) fn request_id(&self, is_failure: bool) -> Result<Text<'a>, RecordError> {
-        let keys: &[&str] =
-            if self.is_standard_logging && is_failure { &["litellm_call_id", "id"] } else { &["request_id", "id"] };
+        let suffix = self.id_suffix(is_failure);
+        let is_named_by_call = self.is_standard_logging && (is_failure || suffix == background::GUARDRAIL);
+        let keys: &[&str] = if is_named_by_call { &["litellm_call_id", "id"] } else { &["request_id", "id"] };
         let id = self.first_id(keys, &[]).ok_or(RecordError::Missing { key: "request_id", what: "request id" })?;
-        let suffix = self.id_suffix();
         Ok(if id.ends_with(suffix) { id } else { fit(Cow::Owned(format!("{id}{suffix}")), LONGEST_ID) })
     }
 
-    fn id_suffix(&self) -> &'static str {
-        let call_type = self.given("call_type").and_then(Json::as_str).unwrap_or_default();
-        match call_type {
-            _ if !self.is_standard_logging => "",
-            BATCH_COST => BATCH_COST_SUFFIX,
-            "get_responses" | "aget_responses" if self.origin() == CallOrigin::CostPoll => "_background_cost",
-            _ => "",
+    fn id_suffix(&self, is_failure: bool) -> &'static str {
+        if !self.is_standard_logging {
+            return "";
         }
+        let call_type = self.given("call_type").and_then(Json::as_str).unwrap_or_default();
+        let cost = if is_failure { 0.0 } else { self.spend(is_failure).unwrap_or_default() };
+        let guardrails = self.given("cost_breakdown").and_then(|parts| parts.given("guardrail_cost"));
+        let guardrails = guardrails.and_then(Json::as_f64).unwrap_or_default();
+        background::suffix(call_type, cost, guardrails, self.origin() == CallOrigin::CostPoll)
     }
 
     pub(super) fn time(&self, key: &'static str) -> Result<Option<Moment>, RecordError> {
@@ -210,7 +210,7 @@ impl<'j, 'a> Reader<'j, 'a> {
     pub(super) fn session_id(&self, request_id: &str) -> Option<Text<'a>> {
         let call_type = self.given("call_type").and_then(Json::as_str).unwrap_or_default();
         if self.is_standard_logging && BATCH_CALLS.contains(&call_type) {
-            let batch = request_id.strip_suffix(BATCH_COST_SUFFIX).unwrap_or(request_id);
+            let batch = request_id.strip_suffix(background::BATCH).unwrap_or(request_id);
             return Some(Cow::Owned(batch.to_owned()));
         }
         let keys = ["session_id", "trace_id"];

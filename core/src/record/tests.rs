@@ -140,6 +140,28 @@ fn the_cost_of_what_began_as_another_request_has_an_id_of_its_own() {
 }
 
 #[test]
+fn what_a_read_of_a_response_or_a_poll_of_a_video_costs_is_the_cost_of_that_work() {
+    let id = |call_type: &str, cost: f64, members: &str| {
+        let text = format!(
+            r#"{{"id":"r","litellm_call_id":"c","call_type":"{call_type}","response_cost":{cost},{START}{members}}}"#
+        );
+        decode(Box::leak(text.into_boxed_str())).unwrap().request_id.into_owned()
+    };
+    for read in ["get_responses", "aget_responses", "cancel_responses", "acancel_responses"] {
+        assert_eq!(id(read, 1.0, ""), "r_background_cost");
+        assert_eq!(id(read, 0.0, ""), "r", "made in the foreground, or not done");
+        assert_eq!(id(read, 0.0, r#","internal_call_origin":"background_response_cost_poll""#), "r_background_cost");
+        assert_eq!(id(read, 1.0, r#","status":"failure""#), "c");
+    }
+    for poll in ["video_status", "avideo_status"] {
+        assert_eq!(id(poll, 1.0, ""), "r_video_cost");
+        assert_eq!(id(poll, 1.0, r#","cost_breakdown":{"guardrail_cost":0.1}"#), "r_video_cost");
+        assert_eq!(id(poll, 1.0, r#","cost_breakdown":{"guardrail_cost":1}"#), "c_guardrail_cost");
+        assert_eq!(id(poll, 0.0, ""), "r", "not done");
+    }
+}
+
+#[test]
 fn the_session_is_the_callers_else_the_trace_and_of_a_batch_the_batch() {
     let session = |members: &str| standard(members).session_id.unwrap().into_owned();
     assert_eq!(session(r#","trace_id":"t""#), "t");

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from .encode import encode
 from .fields import HIDDEN, RECORD, REQUEST, REQUEST_METADATA
-from .retrievals import RETRIEVALS, id_of_cost, is_replay, tells_nothing
+from .retrievals import IN_BACKGROUND, id_of_cost, is_replay, tells_nothing
 from .savings import prompt_caching_savings
 from .seen import start_of
 from .selection import SCALARS, Selection, is_scalar
@@ -64,14 +64,15 @@ def take(kwargs: Mapping[str, Any], response: Any) -> tuple[Any, ...] | None:
     answer = payload.get("response") if response is None else response
     if payload.get("status") == "failure":
         payload = {**payload, "startTime": start_of(payload, kwargs)}
-    work, replay = None, False
-    if payload.get("call_type") in RETRIEVALS:
-        if tells_nothing(payload, answer):
-            return None
-        work, replay = id_of_cost(payload, answer), is_replay(payload, answer)
     hidden = _mapping(payload.get("hidden_params"))
     params = _mapping(kwargs.get("litellm_params"))
     request, key = _take_request(params)
+    work, replay = None, False
+    if payload.get("call_type") in IN_BACKGROUND:
+        if tells_nothing(payload, answer):
+            return None
+        work = id_of_cost(payload, kwargs, answer, request.get("internal_call_origin"))
+        replay = work is None and is_replay(payload, kwargs, answer)
     if isinstance(hashed := _mapping(payload.get("metadata")).get("user_api_key_hash"), str) and hashed:
         key = hashed
     # A record without these two is better than none.

@@ -181,7 +181,7 @@ class SpendLogger(CustomLogger):
         try:
             if twin.LITELLM_IS_OLD:
                 habits.restore_lost_cost(record, kwargs, response)
-            self._unpriced.look_at(record)
+            self._unpriced.look_at(record, kwargs)
         except Exception as error:
             log.debug("the price of a call was not looked at: %s", type(error).__name__)
 

@@ -8,16 +8,47 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from .tools import get
+
 log = logging.getLogger("litellm_spend")
 
 # Names of models are the application's: what is remembered of them is bounded.
 _MODELS: Final = 500
 _LONGEST_NAME: Final = 200
 _TOKEN_RATES: Final = ("input_cost_per_token", "output_cost_per_token")
+# A price is a number, or tiers of prices of some depth.
+_DEEPEST_PRICE: Final = 6
+# Calls of a model that cost though they may count no tokens. LiteLLM's other calls without tokens cost nothing: they
+# read, list, delete, upload, or start work that is charged later.
+_WORK: Final = (
+    "completion",
+    "text_completion",
+    "anthropic_messages",
+    "responses",
+    "compact_responses",
+    "embedding",
+    "rerank",
+    "ocr",
+    "moderation",
+    "decisions",
+    "transcription",
+    "speech",
+    "image_generation",
+    "image_edit",
+    "image_variation",
+    "create_video",
+    "video_generation",
+    "video_remix",
+    "video_edit",
+    "video_extension",
+)
+_COSTS_WITHOUT_TOKENS: Final = frozenset((*_WORK, *(f"a{call_type}" for call_type in _WORK)))
+# Of a search provider if it names a model, else of the caller's own files.
+_SEARCHES: Final = frozenset(("search", "asearch"))
 
 
 class UnpricedCalls:
-    """Counts successful calls with tokens whose model LiteLLM has no price for; one warning a model."""
+    """Counts successful calls that LiteLLM has no price for; one warning a model."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,37 +59,80 @@ class UnpricedCalls:
     def count(self) -> int:
         return self._count
 
-    def look_at(self, record: Mapping[str, Any]) -> None:
-        if record.get("response_cost") or not record.get("total_tokens") or record.get("status") != "success":
+    def look_at(self, record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> None:
+        """`record`: of a finished call; `kwargs`: LiteLLM's event of it."""
+        if not _is_unpriced(record, kwargs):
             return
-        if record.get("cache_hit") is True or _is_free(record):
-            return
-        model = str(record.get("model"))[:_LONGEST_NAME]
+        model = str(record.get("model") or record.get("call_type"))[:_LONGEST_NAME]
         with self._lock:
             self._count += 1
             if model in self._warned or len(self._warned) >= _MODELS:
                 return
             self._warned.add(model)
         log.warning(
-            "LiteLLM has no price for calls of the model %r: they are recorded with their tokens and a spend of 0. "
+            "LiteLLM has no price for calls of the model %r: they are recorded with a spend of 0. "
             "Register its price with litellm.register_model, a price of 0 if it is free",
             model,
         )
 
 
-def _is_free(record: Mapping[str, Any]) -> bool:
-    """Whether LiteLLM's price map says that the model's tokens cost nothing."""
-    price_map = getattr(sys.modules.get("litellm"), "model_cost", None)
-    if not isinstance(price_map, Mapping):
+def _is_unpriced(record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call that cost nothing should have cost, by LiteLLM's own rules."""
+    if record.get("response_cost") or record.get("status") != "success" or record.get("cache_hit") is True:
         return False
-    for name in _names(record):
-        entry = price_map.get(name)
-        if not isinstance(entry, Mapping):
-            continue
-        rates = [rate for key in _TOKEN_RATES if (rate := entry.get(key)) is not None]
-        if rates:
-            return not any(rates)
-    return False
+    has_tokens = bool(record.get("total_tokens"))
+    if not has_tokens and not _costs_without_tokens(record):
+        return False
+    if get(get(record.get("metadata"), "usage_object"), "cost") == 0:
+        return False  # the provider says so
+    rates = next(filter(None, (_rates(price, has_tokens) for price in _prices(record, kwargs))), None)
+    if not rates:
+        return True
+    if not any(rates):
+        return False
+    # It has a price: LiteLLM could not apply it, or there was nothing to apply it to.
+    failure = get(kwargs.get("standard_logging_object"), "response_cost_failure_debug_info")
+    return has_tokens or bool(failure)
+
+
+def _costs_without_tokens(record: Mapping[str, Any]) -> bool:
+    call_type = record.get("call_type")
+    return call_type in _COSTS_WITHOUT_TOKENS or (call_type in _SEARCHES and bool(record.get("model")))
+
+
+def _prices(record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Iterator[Any]:
+    """Where LiteLLM looks for the price of a call: the call's own, its deployment's, then the price map's."""
+    params = kwargs.get("litellm_params")
+    yield params
+    yield get(params, "model_info")
+    yield get(get(params, "metadata"), "model_info")
+    yield get(get(params, "litellm_metadata"), "model_info")
+    price_map = getattr(sys.modules.get("litellm"), "model_cost", None)
+    if isinstance(price_map, Mapping):
+        yield from map(price_map.get, _names(record))
+
+
+def _rates(price: Any, has_tokens: bool) -> list[float]:
+    """The numbers of a price; where tokens were counted only those of tokens, if it has them."""
+    if not isinstance(price, Mapping):
+        return []
+    of_tokens = [price.get(key) for key in _TOKEN_RATES] if has_tokens else []
+    return list(_numbers(of_tokens)) or list(_numbers(_rate_values(price)))
+
+
+def _numbers(price: Any, depth: int = _DEEPEST_PRICE) -> Iterator[float]:
+    if isinstance(price, (int, float)) and not isinstance(price, bool):
+        yield price
+    elif depth and isinstance(price, (list, tuple)):
+        for part in price:
+            yield from _numbers(part, depth - 1)
+    elif depth and isinstance(price, Mapping):
+        # Where a tier names its rates, its bounds are no price.
+        yield from _numbers(_rate_values(price) or list(price.values()), depth - 1)
+
+
+def _rate_values(price: Mapping[Any, Any]) -> list[Any]:
+    return [value for key, value in price.items() if isinstance(key, str) and ("cost" in key or "pricing" in key)]
 
 
 def _names(record: Mapping[str, Any]) -> Iterator[Any]:

@@ -1,13 +1,15 @@
-"""What a provider works off in the background costs once, however often it is retrieved: a batch, or a response.
+"""What a provider works off in the background costs once, however often it is asked for: a batch, a response, a video.
 
-LiteLLM reports each retrieval as a call, with the whole price once that is final, and with none before.
-Its proxy logs the price under one id; so does this. Source: get_spend_logs_id of
-spend_tracking_utils.py, batch_cost_is_final of batch_utils.py, is_unbilled_non_inference_call of
-internal_call_metadata.py.
+LiteLLM reports each retrieval as a call, with the whole price once that is final, and with none before. A response
+whose creation was streamed to its end, or was done at once, has its price in that event already. Each of these events
+gets the one id under which LiteLLM's proxy logs the price. Source: get_spend_logs_id of spend_tracking_utils.py,
+batch_utils.py, is_unbilled_non_inference_call of internal_call_metadata.py.
 """
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,10 +18,16 @@ from .tools import get
 # LiteLLM prices it only on the event loop, in the handler of its async event.
 PRICED_BY_ASYNC_EVENT: Final = frozenset(("aretrieve_batch",))
 _BATCHES: Final = PRICED_BY_ASYNC_EVENT | {"retrieve_batch"}
-_RESPONSES: Final = frozenset(("get_responses", "aget_responses"))
+_READS: Final = frozenset(("get_responses", "aget_responses", "cancel_responses", "acancel_responses"))
+_RESPONSES: Final = _READS | {"responses", "aresponses"}
+_VIDEOS: Final = frozenset(("video_status", "avideo_status"))
 # No other call type means anything here.
-RETRIEVALS: Final = _BATCHES | _RESPONSES
-_UNFINISHED: Final = frozenset(("validating", "in_progress", "finalizing", "cancelling"))
+IN_BACKGROUND: Final = _BATCHES | _RESPONSES | _VIDEOS
+_UNFINISHED: Final = frozenset(("validating", "queued", "in_progress", "finalizing", "cancelling"))
+# The call in which LiteLLM's proxy tells the price of a response that it follows, under the id that the proxy logs.
+_COST_POLL: Final = "background_response_cost_poll"
+# LiteLLM's ids of responses and videos are base64 of such text.
+_RESPONSE_ID: Final = re.compile(r"litellm:custom_llm_provider:([^;]*);model_id:[^;]*;response_id:(.*)", re.DOTALL)
 
 
 def tells_nothing(payload: Mapping[str, Any], answer: Any) -> bool:
@@ -35,22 +43,86 @@ def tells_nothing(payload: Mapping[str, Any], answer: Any) -> bool:
     return not (payload.get("response_cost") or get(payload.get("hidden_params"), "batch_models"))
 
 
-def id_of_cost(payload: Mapping[str, Any], answer: Any) -> str | None:
-    """The id that every retrieval of the same work has, so that the server counts one; None for another call."""
+def id_of_cost(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any, origin: Any) -> str | None:
+    """The id that every event with the price of the same work has, so that the server counts one.
+
+    None for an event that is a request like any other. `kwargs`: LiteLLM's event; `origin`: what LiteLLM itself
+    made the call for, if it did.
+    """
     if _is_success(payload, _BATCHES):
         return f"{payload.get('id')}_batch_cost"
-    if _is_success(payload, _RESPONSES) and payload.get("response_cost") and not is_replay(payload, answer):
+    if not payload.get("response_cost"):
+        return None
+    if _is_success(payload, _READS) and origin == _COST_POLL:
         return f"{payload.get('id')}_background_cost"
+    if _is_success(payload, _RESPONSES) and _is_finished_in_background(answer):
+        return f"{_response_id(payload)}_background_cost"
+    if _is_success(payload, _VIDEOS):
+        return _id_of_video_cost(payload, kwargs, answer)
     return None
 
 
-def is_replay(payload: Mapping[str, Any], answer: Any) -> bool:
-    """Whether a response was retrieved that was not made in the background, and priced when it was made.
+def is_replay(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any) -> bool:
+    """Whether a retrieval's price is told elsewhere: when the work was made, or when it is finished.
 
-    LiteLLM 1.79 prices it again.
+    LiteLLM 1.79 prices a response again that it reads.
     """
-    return _is_success(payload, _RESPONSES) and get(answer, "background") is not True
+    if _is_success(payload, _READS):
+        return not _is_finished_in_background(answer)
+    return _is_success(payload, _VIDEOS) and _video_status(kwargs, answer) in _UNFINISHED
 
 
 def _is_success(payload: Mapping[str, Any], call_types: frozenset[str]) -> bool:
     return payload.get("call_type") in call_types and payload.get("status") == "success"
+
+
+def _is_finished_in_background(answer: Any) -> bool:
+    """Of a response, or of the last event of its stream."""
+    answer = get(answer, "response") or answer
+    return get(answer, "background") is True and get(answer, "status") not in _UNFINISHED
+
+
+def _response_id(payload: Mapping[str, Any]) -> str:
+    """LiteLLM's id of a response, as a call without a Router gives it.
+
+    A Router's ids also name the deployment, those of the same response read without it do not, and LiteLLM 1.79's
+    cancellation gives the provider's own id.
+    """
+    id_ = str(payload.get("id"))
+    provider = payload.get("custom_llm_provider")
+    if found := _RESPONSE_ID.fullmatch(_decoded(id_, "resp_")):
+        provider, id_ = found.groups()
+    return _encoded(f"litellm:custom_llm_provider:{provider};model_id:None;response_id:{id_}", "resp_")
+
+
+def _id_of_video_cost(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any) -> str | None:
+    """A video is charged by the first poll that has its price; what guardrails cost, by each poll that has nothing
+    else to charge. The video is the one that the caller named, because that id tells who made it."""
+    guardrails = get(payload.get("cost_breakdown"), "guardrail_cost") or 0.0
+    if payload["response_cost"] <= guardrails:
+        return f"{kwargs.get('litellm_call_id')}_guardrail_cost"
+    if _video_status(kwargs, answer) in _UNFINISHED:
+        return None
+    id_ = str(get(kwargs.get("litellm_params"), "video_id") or payload.get("id"))
+    if ";" in (named := _decoded(id_, "video_")):
+        id_ = _encoded(named, "video_")  # a caller may have left out the padding
+    return f"{id_}_video_cost"
+
+
+def _video_status(kwargs: Mapping[str, Any], answer: Any) -> Any:
+    """From the event, where LiteLLM keeps it (1.110): a redacted answer has none."""
+    return kwargs.get("polled_video_status") or get(answer, "status")
+
+
+def _decoded(id_: str, prefix: str) -> str:
+    """The text of an id that LiteLLM made; empty if it is a provider's own."""
+    if not id_.startswith(prefix):
+        return ""
+    try:
+        return base64.b64decode(id_.removeprefix(prefix) + "==").decode()
+    except ValueError:
+        return ""
+
+
+def _encoded(text: str, prefix: str) -> str:
+    return prefix + base64.b64encode(text.encode()).decode()
