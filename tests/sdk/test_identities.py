@@ -42,6 +42,26 @@ async def respond():
 
 asyncio.run(respond())
 """
+ODD_IDS = """
+import uuid
+from enum import Enum
+
+class Team(Enum):
+    RED = uuid.UUID(int=2)
+
+class Odd(uuid.UUID):
+    def __str__(self):
+        raise RuntimeError("needle")
+
+litellm.callbacks = [logger := SpendLogger()]
+one = uuid.UUID(int=1)
+call(user=one, metadata={"team_id": Team.RED, "tags": [one, 5, "plain"], "user_api_key_org_id": b"org", "agent_id": 6})
+call(user=42, metadata={"user_api_key_team_id": 43, "user_api_key_project_id": one, "user_api_key_end_user_id": 44})
+call(user="user", metadata={"user_api_key_user_id": Odd(int=3)}, litellm_call_id=one, litellm_session_id=one)
+call(user={"needle": 1}, metadata={"team_id": True, "tags": [{"needle": 1}, "plain"]})
+wait_until(lambda: logger.stats().captured == 4, "the events came")
+say(unusable_ids=logger.stats().unusable_ids, flushed=logger.flush())
+"""
 # What a call of 2000 and 10 tokens costs: gpt-4o's 2.5e-6 and 1e-5 a token.
 COST = pytest.approx(2000 * 2.5e-6 + 10 * 1e-5, rel=1e-9)
 
@@ -94,3 +114,33 @@ def test_a_tool_and_an_internal_call_are_known_as_such(charged: Database) -> Non
         ("internal", "shadow_eval_judge")
     ]
     assert charged.value("""SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE metadata::text LIKE '%needle%'""") == 0
+
+
+def test_ids_that_are_no_strings_are_charged_as_their_text(database: Database, litellm: Sdk) -> None:
+    one, two, three = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2, 3))
+    database.execute(
+        """INSERT INTO "LiteLLM_ProjectTable" (project_id, created_by, updated_by)
+                        VALUES (%s, 'test', 'test')""",
+        one,
+    )
+    run = litellm.run_code(ODD_IDS, url=database.url)
+    assert run.sdk == {"unusable_ids": 3, "flushed": True}
+    database.wait_folded()
+
+    def charged(table: str, column: str) -> list[str]:
+        return [name for (name,) in database.query(f'SELECT {column} FROM "{table}" WHERE spend > 0 ORDER BY 1')]
+
+    assert charged("LiteLLM_UserTable", "user_id") == [one, three, "42"]
+    assert charged("LiteLLM_TeamTable", "team_id") == [two, "43"]
+    assert charged("LiteLLM_TagTable", "tag_name") == [one, "5", "plain"]
+    assert charged("LiteLLM_OrganizationTable", "organization_id") == ["org"]
+    assert charged("LiteLLM_ProjectTable", "project_id") == [one]
+    assert charged("LiteLLM_EndUserTable", "user_id") == ["44"]
+    assert database.query(
+        """SELECT session_id, metadata ->> 'litellm_call_id' FROM "LiteLLM_SpendLogs"
+                             WHERE "user" = %s""",
+        three,
+    ) == [(one, one)]
+    assert database.query("""SELECT agent_id FROM "LiteLLM_SpendLogs" WHERE "user" = %s""", one) == [("6",)]
+    [line] = [line for line in run.log_lines() if "WARNING" in line]
+    assert "which is no id" in line and "needle" not in line

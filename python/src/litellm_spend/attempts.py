@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from .ids import text_of
+
 Record = dict[str, Any]
 
 # A Router waits for a provider's Retry-After of up to 60 s before it tries again, else up to 8 s.
@@ -192,7 +194,7 @@ def _router_metadata(kwargs: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _trace(kwargs: Mapping[str, Any]) -> str | None:
     trace = kwargs.get("litellm_trace_id") or (kwargs.get("litellm_params") or {}).get("litellm_trace_id")
-    return trace if isinstance(trace, str) else None
+    return text_of(trace)
 
 
 def _is_first(metadata: Mapping[str, Any]) -> bool:

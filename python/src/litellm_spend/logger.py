@@ -15,6 +15,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from . import attempts, habits, health, lifecycle, twin
 from .capture import freeze, shape, take
 from .encode import encode
+from .ids import UnusableIds
 from .outbox import Outbox, Record, Stats
 from .prices import UnpricedCalls
 from .seen import Seen
@@ -58,6 +59,7 @@ class SpendLogger(CustomLogger):
         self._seen = Seen()
         self._attempts = attempts.RouterAttempts(self._send, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
+        self._unusable_ids = UnusableIds()
         self._twin = twin.SpendLoggerTwin(self, self.target, self._receive)
         self._complaint = threading.Lock()
         self._complained_at = float("-inf")
@@ -115,7 +117,12 @@ class SpendLogger(CustomLogger):
 
     def stats(self) -> Stats:
         """What became of the records so far."""
-        return dataclasses.replace(self._outbox.stats(), unpriced=self._unpriced.count, held=self._attempts.held())
+        return dataclasses.replace(
+            self._outbox.stats(),
+            unpriced=self._unpriced.count,
+            held=self._attempts.held(),
+            unusable_ids=self._unusable_ids.count,
+        )
 
     # For `lifecycle` and registration by name.
 
@@ -140,6 +147,7 @@ class SpendLogger(CustomLogger):
         self._seen = Seen()
         self._attempts = attempts.RouterAttempts(self._send, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
+        self._unusable_ids = UnusableIds()
         self._complaint = threading.Lock()
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
@@ -147,7 +155,7 @@ class SpendLogger(CustomLogger):
             payload = kwargs.get("standard_logging_object")
             if not payload or not self._seen.first_time(payload, kwargs):
                 return
-            taken = take(kwargs, response)
+            taken = take(kwargs, response, self._unusable_ids.refuse)
             if taken is None:
                 return
             if payload.get("response_cost") and not (self.record_failures and attempts.is_attempt(kwargs)):
