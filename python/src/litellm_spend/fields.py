@@ -119,7 +119,7 @@ _COST_BREAKDOWN: Final = Counts.fromkeys(
 
 _MCP_TOOL_CALL: Final[Fields] = dict.fromkeys(("name", "namespaced_tool_name", "mcp_server_name"))
 
-_METADATA: Final[Fields] = {
+METADATA: Final[Fields] = {
     **dict.fromkeys(
         (
             "user_api_key_alias",
@@ -168,7 +168,7 @@ RECORD: Final[Fields] = {
             "user_agent",
         )
     ),
-    "metadata": _METADATA,
+    "metadata": METADATA,
     "cost_breakdown": _COST_BREAKDOWN,
     # What kind of error it was, and of whom; the message and the traceback may quote the prompt.
     "error_information": dict.fromkeys(

@@ -13,6 +13,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from . import attempts, habits, health, lifecycle, twin
+from .callers import CallersMetadata
 from .capture import freeze, shape, take
 from .encode import encode
 from .ids import UnusableIds
@@ -60,6 +61,7 @@ class SpendLogger(CustomLogger):
         self._attempts = attempts.RouterAttempts(self._send, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
         self._unusable_ids = UnusableIds()
+        self._callers = CallersMetadata()
         self._twin = twin.SpendLoggerTwin(self, self.target, self._receive)
         self._complaint = threading.Lock()
         self._complained_at = float("-inf")
@@ -76,6 +78,10 @@ class SpendLogger(CustomLogger):
 
     async def async_pre_call_deployment_hook(self, kwargs: Any, call_type: Any) -> None:
         self._before_call(kwargs)
+        try:
+            self._callers.started(kwargs, call_type)
+        except Exception as error:
+            self._complain(f"the metadata of a call was not looked at: {type(error).__name__}")
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self._receive(kwargs, response_obj)
@@ -148,6 +154,7 @@ class SpendLogger(CustomLogger):
         self._attempts = attempts.RouterAttempts(self._send, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
         self._unusable_ids = UnusableIds()
+        self._callers = CallersMetadata()
         self._complaint = threading.Lock()
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
@@ -155,6 +162,7 @@ class SpendLogger(CustomLogger):
             payload = kwargs.get("standard_logging_object")
             if not payload or not self._seen.first_time(payload, kwargs):
                 return
+            kwargs = self._callers.added_to(kwargs)
             taken = take(kwargs, response, self._unusable_ids.refuse)
             if taken is None:
                 return
