@@ -1,6 +1,7 @@
 //! Who is charged, where a record names a key but not its user: the key's own row says
 //! (LiteLLM's proxy_track_cost_callback.py). What LiteLLM's proxy said stays; what only the caller
-//! claimed (`user=`, `metadata.team_id`) gives way to the key's row.
+//! claimed (`user=`, `metadata.team_id`) gives way to the key's row. Where neither names an organization,
+//! the charged team's is charged.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -28,7 +29,7 @@ pub struct KeyIdentity {
     pub alias: Option<String>,
     pub user_id: Option<String>,
     pub team_id: Option<String>,
-    /// The key's own organization, else its team's.
+    /// The key's own organization, not its team's.
     pub organization_id: Option<String>,
     pub project_id: Option<String>,
 }
@@ -82,6 +83,22 @@ impl<'a> SpendRecord<'a> {
             && let Some(identity) = keys.active.get(self.charged_key().as_ref())
         {
             self.adopt(identity);
+        }
+    }
+
+    /// The team whose organization is charged, because nothing else names one; asked after `resolve`.
+    pub fn team_to_ask(&self) -> Option<&str> {
+        let is_open = self.organization_id.is_empty()
+            && self.metadata.given(ORGANIZATION).is_none()
+            && !IDENTITY_IS_OLDER.contains(&self.call_type.as_ref());
+        (is_open && !self.team_id.is_empty()).then_some(self.team_id.as_ref())
+    }
+
+    /// Charges the organization of the record's team, by the organizations of teams.
+    pub fn adopt_organization(&mut self, organizations: &HashMap<String, String>) {
+        if let Some(organization) = self.team_to_ask().and_then(|team| organizations.get(team)) {
+            self.organization_id = Cow::Owned(organization.clone());
+            self.describe(ORGANIZATION, organization);
         }
     }
 
@@ -185,6 +202,33 @@ mod tests {
     fn what_the_caller_claims_gives_way_to_the_keys_row() {
         let record = resolved(r#","user":"claimed","metadata":{"team_id":"claimed"}"#);
         assert_eq!(names(&record), ["u", "t", "o", "p"]);
+    }
+
+    #[test]
+    fn the_organization_is_the_charged_teams_unless_the_record_or_its_key_names_one() {
+        let organizations = ["t", "mine"].map(|team| (team.to_owned(), format!("of-{team}")));
+        let organization = |rest: &str, of_key: Option<&str>| {
+            let mut keys = keys();
+            keys.active.values_mut().for_each(|key| key.organization_id = of_key.map(str::to_owned));
+            let mut record = record(rest);
+            record.resolve(&keys);
+            record.adopt_organization(&HashMap::from(organizations.clone()));
+            let described = record.metadata.get(ORGANIZATION).and_then(Json::as_str).unwrap_or_default();
+            assert_eq!(described, record.organization_id);
+            record.organization_id.into_owned()
+        };
+        assert_eq!(organization("", None), "of-t");
+        assert_eq!(organization("", Some("o")), "o");
+        let mine = r#","metadata":{"user_api_key_team_id":"mine"}"#;
+        assert_eq!(organization(mine, None), "of-mine", "and not that of the team of the key");
+        assert_eq!(organization(mine, Some("o")), "o");
+        assert_eq!(organization(r#","user_api_key":"","metadata":{"team_id":"mine"}"#, None), "of-mine");
+        assert_eq!(organization(r#","metadata":{"user_api_key_alias":"a","team_id":"mine"}"#, None), "of-mine");
+        assert_eq!(organization(r#","metadata":{"user_api_key_org_id":"other"}"#, None), "other");
+        assert_eq!(organization(r#","metadata":{"user_api_key_org_id":""}"#, Some("o")), "");
+        assert_eq!(organization(r#","team_id":"mine","user":"u","organization_id":"","metadata":{}"#, None), "of-mine");
+        assert_eq!(organization(r#","team_id":"mine","call_type":"aretrieve_batch""#, None), "");
+        assert_eq!(organization(r#","team_id":"unknown""#, None), "");
     }
 
     #[test]

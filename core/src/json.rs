@@ -8,13 +8,18 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// A JSON value. Numbers are `Int` when they are whole and fit, else the nearest `Float`.
+use crate::jsonb;
+
+/// A JSON value. Numbers are `Int` when they are whole and fit, `Float` when its text is the number's, else `Numeric`.
+/// JSON text has no `Numeric`: there the nearest `Float` stands for it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json<'a> {
     Null,
     Bool(bool),
     Int(i64),
     Float(f64),
+    /// PostgreSQL's numeric as jsonb holds it, its header included; not zero.
+    Numeric(Cow<'a, [u8]>),
     Str(Cow<'a, str>),
     Array(Vec<Json<'a>>),
     /// Members in the order they were read; a later duplicate key wins, as in jsonb.
@@ -47,6 +52,7 @@ impl<'a> Json<'a> {
         match self {
             Json::Int(i) => Some(*i as f64),
             Json::Float(f) if f.is_finite() => Some(*f),
+            Json::Numeric(numeric) => jsonb::float_of(numeric).filter(|float| float.is_finite()),
             _ => None,
         }
     }
@@ -55,7 +61,7 @@ impl<'a> Json<'a> {
     pub fn as_i64_clamped(&self) -> Option<i64> {
         match self {
             Json::Int(i) => Some(*i),
-            Json::Float(f) if f.is_finite() => Some(*f as i64),
+            Json::Float(_) | Json::Numeric(_) => self.as_f64().map(|float| float as i64),
             _ => None,
         }
     }
@@ -67,6 +73,7 @@ impl<'a> Json<'a> {
             Json::Bool(b) => *b,
             Json::Int(i) => *i != 0,
             Json::Float(f) => *f != 0.0,
+            Json::Numeric(_) => true,
             Json::Str(s) => !s.is_empty(),
             Json::Array(items) => !items.is_empty(),
             Json::Object(members) => !members.is_empty(),
@@ -78,7 +85,7 @@ impl<'a> Json<'a> {
         match self {
             Json::Null => "null",
             Json::Bool(_) => "boolean",
-            Json::Int(_) | Json::Float(_) => "number",
+            Json::Int(_) | Json::Float(_) | Json::Numeric(_) => "number",
             Json::Str(_) => "string",
             Json::Array(_) => "array",
             Json::Object(_) => "object",
@@ -92,6 +99,7 @@ impl<'a> Json<'a> {
             Json::Bool(b) => Json::Bool(b),
             Json::Int(i) => Json::Int(i),
             Json::Float(f) => Json::Float(f),
+            Json::Numeric(numeric) => Json::Numeric(Cow::Owned(numeric.into_owned())),
             Json::Str(s) => Json::Str(Cow::Owned(s.into_owned())),
             Json::Array(items) => Json::Array(items.into_iter().map(Json::into_owned).collect()),
             Json::Object(members) => {
@@ -108,7 +116,7 @@ impl<'a> Json<'a> {
         serde_json::from_str(text)
     }
 
-    /// The document as compact JSON text; non-finite numbers become null.
+    /// The document as compact JSON text; non-finite numbers become null, and a `Numeric` the nearest float.
     pub fn to_text(&self) -> String {
         // Writing to a String cannot fail, and every key is a string.
         serde_json::to_string(self).unwrap_or_default()
@@ -179,6 +187,7 @@ impl Serialize for Json<'_> {
             Json::Bool(b) => serializer.serialize_bool(*b),
             Json::Int(i) => serializer.serialize_i64(*i),
             Json::Float(f) => serializer.serialize_f64(*f),
+            Json::Numeric(_) => self.as_f64().serialize(serializer),
             Json::Str(s) => serializer.serialize_str(s),
             Json::Array(items) => {
                 let mut seq = serializer.serialize_seq(Some(items.len()))?;

@@ -11,6 +11,7 @@ mod numeric;
 mod write;
 
 pub use element::{Element, Elements, elements};
+pub use numeric::{float_of, text_of};
 pub use write::{append, write};
 
 /// The bytes are not a jsonb container.
@@ -33,9 +34,11 @@ const ENTRY_TRUE: u32 = 0x3000_0000;
 const ENTRY_NULL: u32 = 0x4000_0000;
 const ENTRY_CONTAINER: u32 = 0x5000_0000;
 
-/// Nesting beyond this is read as null: no field of LiteLLM is that deep, and recursion must end
+/// Nesting beyond this is read as `TOO_DEEP`: no field of LiteLLM is that deep, and recursion must end
 /// before the stack does.
 const DEEPEST: usize = 100;
+/// What stands for an object or an array that is nested too deep.
+const TOO_DEEP: &str = "<cut: more than 100 levels>";
 
 /// Whether a container is an object.
 ///
@@ -55,7 +58,7 @@ pub fn read(container: &[u8]) -> Result<Json<'_>, DamagedJsonb> {
 
 fn read_at_depth(container: &[u8], depth: usize) -> Result<Json<'_>, DamagedJsonb> {
     if depth > DEEPEST {
-        return Ok(Json::Null);
+        return Ok(Json::Str(Cow::Borrowed(TOO_DEEP)));
     }
     let header = word(container, 0)?;
     let count = (header & COUNT_MASK) as usize;

@@ -18,7 +18,7 @@ import pytest
 
 from litellm_spend import capture
 from litellm_spend.capture import freeze, shape, spend_record, stored_key, take, write
-from litellm_spend.encode import encode
+from litellm_spend.encode import TOO_DEEP, TOO_LARGE, TOO_MANY, encode
 
 NEEDLES = [f"needle-{number}" for number in range(16)]
 
@@ -244,16 +244,62 @@ def test_what_jsonb_refuses_is_cleaned() -> None:
         "set": {1},
         "object": SimpleNamespace(secret="needle"),
         ("a", 1): "key",
-        "huge": 10**6000,
+        "huge": 10**140_000,
         "k\0ey": 1,
     }
     text = encode(captured(event(id="chat\0cmpl", metadata={"spend_logs_metadata": odd})))
     assert "\\u0000" not in text and "needle" not in text and "NaN" not in text and "Infinity" not in text
     kept = json.loads(text)["metadata"]["spend_logs_metadata"]
     assert (kept["nul"], kept["emoji"], kept["half"]) == ("ab", "\U0001f600", "x\ufffdy")
-    assert (kept["nan"], kept["inf"], kept["decimal"], kept["huge"]) == (None, None, 1.5, None)
+    assert (kept["nan"], kept["inf"], kept["decimal"], kept["huge"]) == (None, None, 1.5, TOO_LARGE)
     assert kept["object"] == "<SimpleNamespace>" and kept["key"] == 1
     assert json.loads(text)["id"] == "chatcmpl"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (2**64 - 1, "18446744073709551615"),
+        (-(10**5000), "-1" + "0" * 5000),
+        (10**131_072 - 1, "9" * 131_072),
+        (Decimal("0.12345678901234567890123"), "0.12345678901234567890123"),
+        (Decimal("-1E+400"), "-1E+400"),
+        (Decimal("1e-16383"), "1E-16383"),
+    ],
+    ids=lambda value: f"{value:.20}" if isinstance(value, str) else type(value).__name__,
+)
+def test_a_number_of_the_users_own_data_stays_exact(number: Any, text: str) -> None:
+    written = write(freeze(take(event(metadata={"spend_logs_metadata": {"n": number, "nul": "\0" + "1"}}), None)))
+    assert f'"spend_logs_metadata":{{"n":{text},"nul":"1"}}' in written
+
+
+BEYOND = [10**131_072, Decimal("1e131072"), Decimal("1e-16384"), Decimal("1e999999999")]
+
+
+@pytest.mark.parametrize("number", BEYOND, ids=["int", "e131072", "e-16384", "e999999999"])
+def test_a_number_beyond_postgres_is_marked(number: Any) -> None:
+    own = captured(event(metadata={"spend_logs_metadata": [number, float("nan"), Decimal("inf")]}))
+    assert own["metadata"]["spend_logs_metadata"] == [TOO_LARGE, None, None]
+
+
+def test_many_long_numbers_are_cut_to_a_size() -> None:
+    own = captured(event(metadata={"spend_logs_metadata": [10**100_000] * 100}))["metadata"]["spend_logs_metadata"]
+    assert own == [10**100_000, 10**100_000, TOO_MANY]
+
+
+def test_what_is_cut_bears_a_mark_and_one_warning_tells_of_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm_spend.encode._is_warned", False)
+    deep: Any = 1
+    for _ in range(65):
+        deep = [deep]
+    for own in ({"deep": deep}, list(range(10_001)), [dict.fromkeys(map(str, range(20_000))), 1]):
+        text = encode(captured(event(metadata={"spend_logs_metadata": own})))
+        assert (TOO_DEEP in text) != (TOO_MANY in text)
+    assert text.endswith(f'"<cut>":"{TOO_MANY}"}}]}},"request_tags":["a","b"],"user":"user-1"}}')
+    [line] = [record.getMessage() for record in caplog.records]
+    assert TOO_DEEP in line
 
 
 def rich_event() -> dict[str, Any]:

@@ -1,5 +1,5 @@
-//! Reads the rows of a batch's keys, once for all of them: who is charged where a record names only its
-//! key, and which key took the place of one that is in its grace period.
+//! Reads the rows of a batch's keys and teams, once for all of them: who is charged where a record names only its
+//! key, which key took the place of one that is in its grace period, and the organizations of teams.
 
 use std::collections::HashMap;
 
@@ -14,13 +14,15 @@ use super::targets::{Role, Target, Targets};
 use super::{owner, plans};
 use crate::error::Result;
 
-/// Fills in what the rows of the keys know.
+/// Fills in what the rows of the keys and of the teams know.
 pub fn resolve(client: &mut SpiClient, targets: &Targets, records: &mut [SpendRecord]) -> Result<()> {
-    let Some(table) = targets.get(Role::Entity(EntityKind::Key)) else { return Ok(()) };
-    let keys = read_keys(client, targets, table, records)?;
-    for record in records {
-        record.resolve(&keys);
+    if let Some(table) = targets.get(Role::Entity(EntityKind::Key)) {
+        let keys = read_keys(client, targets, table, records)?;
+        records.iter_mut().for_each(|record| record.resolve(&keys));
     }
+    let teams = distinct(records.iter().filter_map(SpendRecord::team_to_ask));
+    let organizations = read_organizations(client, targets, &teams)?;
+    records.iter_mut().for_each(|record| record.adopt_organization(&organizations));
     Ok(())
 }
 
@@ -30,12 +32,12 @@ fn read_keys(client: &mut SpiClient, targets: &Targets, table: &Target, records:
     if named.is_empty() {
         return Ok(keys);
     }
-    keys.active = read_active(client, targets, table, &named)?;
+    keys.active = read_active(client, table, &named)?;
     if let Some(deprecated) = targets.get(Role::DeprecatedKeys) {
         let unknown: Vec<&str> = named.into_iter().filter(|key| !keys.active.contains_key(*key)).collect();
         keys.deprecated = read_deprecated(client, deprecated, &unknown)?;
         let replaced_by = distinct(keys.deprecated.values().map(|key| key.active_key.as_str()));
-        keys.active.extend(read_active(client, targets, table, &replaced_by)?);
+        keys.active.extend(read_active(client, table, &replaced_by)?);
     }
     Ok(keys)
 }
@@ -47,13 +49,7 @@ fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names
 }
 
-/// The rows of keys; a key without an organization belongs to its team's.
-fn read_active(
-    client: &mut SpiClient,
-    targets: &Targets,
-    table: &Target,
-    keys: &[&str],
-) -> Result<HashMap<String, KeyIdentity>> {
+fn read_active(client: &mut SpiClient, table: &Target, keys: &[&str]) -> Result<HashMap<String, KeyIdentity>> {
     let mut found = HashMap::new();
     if keys.is_empty() {
         return Ok(found);
@@ -76,40 +72,29 @@ fn read_active(
         }
         Ok(())
     })?;
-    add_organizations_of_teams(client, targets, &mut found)?;
     Ok(found)
 }
 
-fn add_organizations_of_teams(
-    client: &mut SpiClient,
-    targets: &Targets,
-    keys: &mut HashMap<String, KeyIdentity>,
-) -> Result<()> {
-    let Some(teams) = targets.get(Role::Entity(EntityKind::Team)) else { return Ok(()) };
-    let lacking = |key: &&KeyIdentity| key.organization_id.as_deref().unwrap_or_default().is_empty();
-    let named: Vec<String> = keys.values().filter(lacking).filter_map(|key| key.team_id.clone()).collect();
-    if named.is_empty() || !teams.table.has("organization_id") {
-        return Ok(());
+/// The organizations of those of these teams that have one.
+fn read_organizations(client: &mut SpiClient, targets: &Targets, teams: &[&str]) -> Result<HashMap<String, String>> {
+    let mut organizations = HashMap::new();
+    let Some(table) = targets.get(Role::Entity(EntityKind::Team)) else { return Ok(organizations) };
+    if teams.is_empty() || !table.table.has("organization_id") {
+        return Ok(organizations);
     }
     let query = format!(
-        "SELECT team_id, organization_id FROM {} WHERE team_id = ANY ($1) AND organization_id IS NOT NULL",
-        teams.table.name
+        "SELECT team_id, organization_id FROM {} WHERE team_id = ANY ($1) AND organization_id <> ''",
+        table.table.name
     );
-    let mut organizations = HashMap::new();
-    owner::act_as(client, teams.table.owner, |client| {
-        for row in plans::run(client, &query, &[named.into()])? {
+    owner::act_as(client, table.table.owner, |client| {
+        for row in plans::run(client, &query, &[teams.to_vec().into()])? {
             if let (Some(team), Some(organization)) = (row.get::<String>(1)?, row.get::<String>(2)?) {
                 organizations.insert(team, organization);
             }
         }
         Ok(())
     })?;
-    for key in keys.values_mut() {
-        if lacking(&&*key) {
-            key.organization_id = key.team_id.as_ref().and_then(|team| organizations.get(team).cloned());
-        }
-    }
-    Ok(())
+    Ok(organizations)
 }
 
 fn read_deprecated(client: &mut SpiClient, target: &Target, keys: &[&str]) -> Result<HashMap<String, DeprecatedKey>> {

@@ -32,6 +32,22 @@ def created(expected: Expected) -> None:
                     expected.state["LiteLLM_BudgetTable"]["litellm_spend",] = unlimited
 
 
+# Of the teams in seed.sql.
+ORGANIZATION_OF_TEAM = {"team1": "org1"}
+
+
+@rule("a team brings its organization where the record names none")
+def organization_of_team(expected: Expected) -> None:
+    for log in expected.logs:
+        organization = ORGANIZATION_OF_TEAM[log["team_id"]]
+        metadata = {**log["metadata"], "user_api_key_org_id": organization}
+        expected.put(LOGS, {**log, "organization_id": organization, "metadata": metadata})
+        add_daily_row(expected, "LiteLLM_DailyOrganizationSpend", organization)
+        expected.charge("LiteLLM_OrganizationTable", organization, log["spend"])
+        if (member := (organization, log["user"])) in expected.before["LiteLLM_OrganizationMembership"]:
+            expected.state["LiteLLM_OrganizationMembership"][member]["spend"] += log["spend"]
+
+
 @rule("a success without any identity is recorded: the SDK user wants the spend")
 def recorded_without_identity(expected: Expected) -> None:
     twin = golden(TWIN_OF_UNTRACKED)

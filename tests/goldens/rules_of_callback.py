@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .expected import LOGS, Expected, rule
+from .expected import LOGS, Expected, add_daily_row, rule
 from .shapes import Shape
 
 
@@ -17,10 +17,25 @@ def no_prompts(expected: Expected) -> None:
     expected.rewrite(LOGS, lambda row: {**row, "messages": {}, "response": {}, "proxy_server_request": {}})
 
 
-@rule("the callback sends no null among the tags", Shape.CALLBACK)
-def no_null_tags(expected: Expected) -> None:
-    expected.rewrite(LOGS, lambda row: {**row, "request_tags": [tag for tag in row["request_tags"] if tag is not None]})
+@rule("the callback sends the text of a number among the tags, and neither null nor a boolean", Shape.CALLBACK)
+def tags_are_text(expected: Expected) -> None:
+    for request in expected.case.requests:
+        for tag in request.payload["request_tags"]:
+            if _is_number(tag):
+                add_daily_row(expected, "LiteLLM_DailyTagSpend", str(tag), request_id=request.payload["id"])
+                expected.charge("LiteLLM_TagTable", str(tag), request.payload["response_cost"])
+    expected.rewrite(
+        LOGS,
+        lambda row: {
+            **row,
+            "request_tags": [str(tag) for tag in row["request_tags"] if isinstance(tag, str) or _is_number(tag)],
+        },
+    )
+
+
+def _is_number(tag: object) -> bool:
+    return isinstance(tag, (int, float)) and not isinstance(tag, bool)
 
 
 # What holds for each record of the callback, whatever the case.
-OF_THE_CALLBACK = (real_api_base, no_prompts, no_null_tags)
+OF_THE_CALLBACK = (real_api_base, no_prompts, tags_are_text)

@@ -71,11 +71,15 @@ Rows = dict[Key, dict[str, Total]]
 
 
 def identity_of(call: Call) -> Identity:
-    """Who is charged: what LiteLLM says; where it names no user, what the key's row says; then the caller's claim."""
+    """Who is charged: what LiteLLM says; where it names no user, what the key's row says; then the caller's claim.
+
+    Where none of them names an organization, it is the team's.
+    """
     said = call.said
     if call.key_hash and not said.user:
         said = said.filled_from(world.resolved(call.key_hash))
-    return said.filled_from(call.claimed)
+    identity = said.filled_from(call.claimed)
+    return identity.filled_from(Identity(organization=world.TEAM_ORGANIZATIONS.get(identity.team or "")))
 
 
 def daily_numbers(call: Call) -> dict[str, float]:

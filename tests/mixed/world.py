@@ -74,10 +74,9 @@ def in_each_scale(rows: Mapping[Name, Amount]) -> dict[Name, Amount]:
     return {scale.named(name): scale.amount(amount) for scale in SCALES for name, amount in rows.items()}
 
 
-# A key of a team has its team's organization where it has none itself.
 KEYS = [
     Key(_sha256("full"), Identity("keyed-user", "team-0", "org-0", "project-0")),
-    Key(_sha256("team's organization"), Identity("user-1", "team-1", "org-1")),
+    Key(_sha256("team's organization"), Identity("user-1", "team-1")),
     Key(_sha256("no owner"), Identity()),
     Key("sk-sent-as-it-is", Identity("user-2", "team-2")),
     Key(_sha256("nobody knows"), None),
@@ -121,9 +120,8 @@ WINDOWS = {("key", scale.key(KEYS[0]).hash): ["30d", "90d"] for scale in SCALES}
 
 
 def resolved(key_hash: str) -> Identity:
-    """What the row of a key says, with its team's organization where it has none."""
-    row = next((key.row for key in KEYS_WITH_ROW if key.hash == key_hash), None) or Identity()
-    return row.filled_from(Identity(organization=TEAM_ORGANIZATIONS.get(row.team or "")))
+    """What the row of a key says."""
+    return next((key.row for key in KEYS_WITH_ROW if key.hash == key_hash), None) or Identity()
 
 
 def build(database: Database) -> None:
@@ -182,7 +180,7 @@ def _rows() -> dict[str, list[dict]]:
                 "token": key.hash,
                 "user_id": key.row.user,
                 "team_id": key.row.team,
-                "organization_id": key.row.organization if key.row.team not in TEAM_ORGANIZATIONS else None,
+                "organization_id": key.row.organization,
                 "project_id": key.row.project,
                 "spend": KEY_ROWS[key.hash][0],
                 "total_spend": KEY_ROWS[key.hash][1],

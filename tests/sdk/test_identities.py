@@ -42,6 +42,56 @@ async def respond():
 
 asyncio.run(respond())
 """
+ODD_IDS = """
+import uuid
+from enum import Enum
+
+class Team(Enum):
+    RED = uuid.UUID(int=2)
+
+class Odd(uuid.UUID):
+    def __str__(self):
+        raise RuntimeError("needle")
+
+litellm.callbacks = [logger := SpendLogger()]
+one = uuid.UUID(int=1)
+call(user=one, metadata={"team_id": Team.RED, "tags": [one, 5, "plain"], "user_api_key_org_id": b"org", "agent_id": 6})
+call(user=42, metadata={"user_api_key_team_id": 43, "user_api_key_project_id": one, "user_api_key_end_user_id": 44})
+call(user="user", metadata={"user_api_key_user_id": Odd(int=3)}, litellm_call_id=one, litellm_session_id=one)
+call(user={"needle": 1}, metadata={"team_id": True, "tags": [{"needle": 1}, "plain"]})
+wait_until(lambda: logger.stats().captured == 4, "the events came")
+say(unusable_ids=logger.stats().unusable_ids, flushed=logger.flush())
+"""
+DROPPED_METADATA = """
+import provider
+
+litellm.callbacks = [logger := SpendLogger()]
+api = {"api_base": provider.start(), "api_key": "sk-none"}
+wish = provider.ask(tool="search")
+
+def who(name, **more):
+    return {"team_id": f"team-{name}", "tags": [f"tag-{name}"], "spend_logs_metadata": {"own": name}, **more}
+
+async def main():
+    claude = {"model": "anthropic/claude-sonnet-4-5", **api}
+    ask = {"input": wish[0]["content"], **claude}
+    messages = {"messages": wish, "max_tokens": 9, **claude}
+    await litellm.aresponses(metadata=who("responses"), **ask)
+    await litellm.anthropic.messages.acreate(metadata=who("messages"), **messages)
+    await litellm.anthropic.messages.acreate(metadata=who("uid", user_id="u-1"), **messages)
+    # What the client of a proxy writes into the request is no identity.
+    await litellm.anthropic.messages.acreate(
+        metadata=who("body", user_id="u-1"), litellm_metadata={"user_api_key_team_id": "team-proxy"}, **messages
+    )
+    await litellm.aresponses(metadata=who("first"), litellm_call_id="reused", **ask)
+    while logger.stats().captured < 5:
+        await asyncio.sleep(0.01)
+    await litellm.aresponses(litellm_call_id="reused", **ask)
+
+asyncio.run(main())
+wait_until(lambda: logger.stats().captured == 6, "the events came")
+say(flushed=logger.flush())
+"""
 # What a call of 2000 and 10 tokens costs: gpt-4o's 2.5e-6 and 1e-5 a token.
 COST = pytest.approx(2000 * 2.5e-6 + 10 * 1e-5, rel=1e-9)
 
@@ -94,3 +144,49 @@ def test_a_tool_and_an_internal_call_are_known_as_such(charged: Database) -> Non
         ("internal", "shadow_eval_judge")
     ]
     assert charged.value("""SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE metadata::text LIKE '%needle%'""") == 0
+
+
+def test_ids_that_are_no_strings_are_charged_as_their_text(database: Database, litellm: Sdk) -> None:
+    one, two, three = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2, 3))
+    database.execute(
+        """INSERT INTO "LiteLLM_ProjectTable" (project_id, created_by, updated_by)
+                        VALUES (%s, 'test', 'test')""",
+        one,
+    )
+    run = litellm.run_code(ODD_IDS, url=database.url)
+    assert run.sdk == {"unusable_ids": 3, "flushed": True}
+    database.wait_folded()
+
+    def charged(table: str, column: str) -> list[str]:
+        return [name for (name,) in database.query(f'SELECT {column} FROM "{table}" WHERE spend > 0 ORDER BY 1')]
+
+    assert charged("LiteLLM_UserTable", "user_id") == [one, three, "42"]
+    assert charged("LiteLLM_TeamTable", "team_id") == [two, "43"]
+    assert charged("LiteLLM_TagTable", "tag_name") == [one, "5", "plain"]
+    assert charged("LiteLLM_OrganizationTable", "organization_id") == ["org"]
+    assert charged("LiteLLM_ProjectTable", "project_id") == [one]
+    assert charged("LiteLLM_EndUserTable", "user_id") == ["44"]
+    assert database.query(
+        """SELECT session_id, metadata ->> 'litellm_call_id' FROM "LiteLLM_SpendLogs"
+                             WHERE "user" = %s""",
+        three,
+    ) == [(one, one)]
+    assert database.query("""SELECT agent_id FROM "LiteLLM_SpendLogs" WHERE "user" = %s""", one) == [("6",)]
+    [line] = [line for line in run.log_lines() if "WARNING" in line]
+    assert "which is no id" in line and "needle" not in line
+
+
+def test_the_metadata_that_litellm_drops_names_team_and_tags(database: Database, litellm: Sdk) -> None:
+    run = litellm.run_code(DROPPED_METADATA, url=database.url)
+    assert run.sdk == {"flushed": True}
+    database.wait_folded()
+    assert database.query("""SELECT team_id, request_tags ->> 0, metadata -> 'spend_logs_metadata' ->> 'own'
+                             FROM "LiteLLM_SpendLogs" WHERE spend > 0 ORDER BY "startTime" """) == [
+        ("team-responses", "tag-responses", "responses"),
+        ("team-messages", "tag-messages", "messages"),
+        ("team-uid", "tag-uid", "uid"),
+        ("team-proxy", None, None),
+        ("team-first", "tag-first", "first"),
+        ("", None, None),
+    ]
+    assert run.log_lines() == []

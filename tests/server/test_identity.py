@@ -159,3 +159,51 @@ def test_the_key_is_asked_when_the_batch_is_folded(shared_database: Database) ->
         make_key(shared_database, "young")
     shared_database.wait_folded()
     assert shared_database.query(LOG, record["request_id"]) == [("user-young", "team-young", "org-of-team", "young")]
+
+
+def charged_organization(database: Database, record: Record) -> list[tuple[str | None, ...]]:
+    """That of the log row, in its column and in its metadata."""
+    query = (
+        """SELECT organization_id, metadata->>'user_api_key_org_id' FROM "LiteLLM_SpendLogs" WHERE request_id = %s"""
+    )
+    return database.query(query, record["request_id"])
+
+
+def test_a_team_brings_its_organization_where_nothing_else_names_one(shared_database: Database) -> None:
+    make_key(shared_database, "teamed")
+    shared_database.execute(
+        """INSERT INTO "LiteLLM_OrganizationTable"
+               (organization_id, organization_alias, budget_id, created_by, updated_by)
+           VALUES ('org-of-other', '', 'b', '', '');
+           INSERT INTO "LiteLLM_TeamTable" (team_id, organization_id) VALUES ('team-of-other', 'org-of-other')"""
+    )
+    of_team = spend_record(user="u", team_id="team-of-other", metadata={})
+    of_key = key_only("teamed") | {"team_id": "team-of-other"}
+    shared_database.record(of_team)
+    shared_database.record(of_key)
+    shared_database.wait_folded()
+    for record in (of_team, of_key):
+        assert charged_organization(shared_database, record) == [("org-of-other", "org-of-other")]
+    assert spend_of(shared_database, "OrganizationTable", "organization_id", "org-of-other") == 0.5
+    daily = 'SELECT sum(spend) FROM "LiteLLM_DailyOrganizationSpend" WHERE organization_id = %s'
+    assert shared_database.value(daily, "org-of-other") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("said", {"metadata": {"user_api_key_org_id": ""}}),
+        ("batch", {"call_type": "aretrieve_batch"}),
+        ("batch-of-the-enum", {"call_type": "CallTypes.aretrieve_batch"}),
+    ],
+)
+def test_a_record_that_says_it_has_no_organization_or_is_of_a_batch_charges_none(
+    shared_database: Database, name: str, changes: Record
+) -> None:
+    make_key(shared_database, name)
+    record = spend_record(user="u", team_id=f"team-{name}") | changes
+    shared_database.record(record)
+    shared_database.wait_folded()
+    [(organization, _)] = charged_organization(shared_database, record)
+    assert not organization
+    assert spend_of(shared_database, "TeamTable", "team_id", f"team-{name}") == 0.25

@@ -1,5 +1,6 @@
 //! Numbers as jsonb stores them: PostgreSQL's numeric (utils/adt/numeric.c).
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
@@ -21,15 +22,68 @@ const SHORT_SCALES: RangeInclusive<u16> = 0..=63;
 const VARLENA_HEADER: usize = 4;
 /// With the long header and as many base-10000 digits as a `u64` has wherever in the last of them it ends.
 const LARGEST_NUMERIC: usize = VARLENA_HEADER + 4 + 2 * 6;
+/// As many as hold the 17 decimal digits that a float's text has at most.
+const MOST_DIGITS_OF_FLOAT: usize = 6;
 /// More than the longest text of a float, `-2.2250738585072014e-308`.
 const LONGEST_FLOAT: usize = 32;
 
-/// Reads a numeric.
+/// Reads a numeric. One that is neither an integer of 64 bits nor the text of a float stays what it is.
 pub(super) fn read(datum: &[u8]) -> Result<Json<'_>, DamagedJsonb> {
-    Ok(match parts(datum)? {
-        Some((is_negative, weight, digits)) => number_from_digits(is_negative, weight, digits),
-        None => Json::Null,
+    let Some((is_negative, weight, digits)) = parts(datum)? else { return Ok(Json::Null) };
+    let exact = || Json::Numeric(Cow::Borrowed(datum));
+    if digits.len() > MOST_DIGITS_OF_FLOAT {
+        return Ok(exact());
+    }
+    Ok(match number_from_digits(is_negative, weight, digits.clone()) {
+        Json::Float(float) if !is_text_of(float, is_negative, weight, digits) => exact(),
+        number => number,
     })
+}
+
+/// Whether the float is written with just these digits.
+fn is_text_of(float: f64, is_negative: bool, weight: i32, digits: impl ExactSizeIterator<Item = u16>) -> bool {
+    // Any decimal of 15 digits is the text of its float.
+    if digits.len() <= 3 && float.is_normal() {
+        return true;
+    }
+    let mut written = Vec::with_capacity(LARGEST_NUMERIC);
+    if write_float(float, &mut written).is_none() {
+        return false;
+    }
+    let Ok(Some(of_float)) = parts(&written) else { return false };
+    (of_float.0, of_float.1) == (is_negative, weight) && of_float.2.eq(digits)
+}
+
+/// The nearest float of a numeric; infinite where it is beyond all, `None` where it is damaged.
+pub fn float_of(datum: &[u8]) -> Option<f64> {
+    let (is_negative, weight, digits) = parts(datum).ok()??;
+    match number_from_digits(is_negative, weight, digits) {
+        Json::Int(number) => Some(number as f64),
+        Json::Float(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// A numeric as a decimal without exponent and without zeros at its end; `None` where it is damaged.
+pub fn text_of(datum: &[u8]) -> Option<String> {
+    let (is_negative, weight, digits) = parts(datum).ok()??;
+    let mut text = String::new();
+    for digit in digits {
+        let _ = write!(text, "{digit:04}");
+    }
+    let whole = 4 * (weight + 1);
+    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
+    if whole < 0 {
+        text.insert_str(0, &zeros(-whole));
+    }
+    let point = usize::try_from(whole).unwrap_or(0);
+    if text.len() < point {
+        text.push_str(&"0".repeat(point - text.len()));
+    }
+    let (whole, fraction) = text.split_at(point);
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    let (sign, whole) = (if is_negative { "-" } else { "" }, if whole.is_empty() { "0" } else { whole });
+    Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
 /// A numeric's sign, weight and base-10000 digits, the first of them worth `10000^weight`; `None` for NaN and
@@ -288,6 +342,39 @@ mod tests {
             (2.2250738585072014e-308, &[0x0144, 0xFFB3, 2, 2_250, 7_385, 8_507, 2_014]),
         ] {
             assert_eq!(written(|buffer| write_float(number, buffer).unwrap()), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_float_is_the_text_of_stays_what_it_is() {
+        let datum = |negative: bool, weight: i16, digits: &[u16]| -> Vec<u8> {
+            let sign = if negative { NUMERIC_NEGATIVE } else { 0 };
+            let halves = [sign, weight as u16].into_iter().chain(digits.iter().copied());
+            let body: Vec<u8> = halves.flat_map(u16::to_ne_bytes).collect();
+            let total = (VARLENA_HEADER + body.len()) as u32;
+            let header = if cfg!(target_endian = "little") { total << 2 } else { total };
+            [header.to_ne_bytes().to_vec(), body].concat()
+        };
+        for (negative, weight, digits, text, float) in [
+            (false, 4, &[1844, 6744, 737, 955, 1615][..], "18446744073709551615", 18446744073709551615.0),
+            (true, 5, &[12, 3456, 7890, 1234, 5678, 9012], "-1234567890123456789012", -1234567890123456789012.0),
+            (false, -1, &[1234, 5678, 9012, 3456, 7890], "0.1234567890123456789", 0.123_456_789_012_345_68),
+            (false, 0, &[3, 1, 0, 0, 0, 0, 5], "3.000100000000000000000005", 3.0001),
+            (false, 100, &[1], &format!("1{}", "0".repeat(400)), f64::INFINITY),
+            (false, -81, &[12, 3456], &format!("0.{}123456", "0".repeat(322)), 1.23456e-323),
+        ] {
+            let datum = datum(negative, weight, digits);
+            assert_eq!(read(&datum), Ok(Json::Numeric(Cow::Borrowed(&datum))), "{text}");
+            assert_eq!(text_of(&datum).as_deref(), Some(text));
+            assert_eq!(float_of(&datum), Some(float));
+        }
+        for (weight, digits, number) in [
+            (-2, &[9750, 0, 0, 1][..], Json::Float(9.750_000_000_000_001e-5)),
+            (0, &[0, 1000], Json::Float(0.1)),
+            (4, &[922, 3372, 368, 5477, 5807], Json::Int(i64::MAX)),
+            (77, &[1, 7_976, 9_313, 4_862, 3_157], Json::Float(f64::MAX)),
+        ] {
+            assert_eq!(read(&datum(false, weight, digits)), Ok(number));
         }
     }
 

@@ -128,6 +128,11 @@ impl Writer<'_> {
                 numeric::write_float(*number, self.buffer)?;
                 ENTRY_NUMERIC
             }
+            Json::Numeric(numeric) => {
+                self.align();
+                self.buffer.extend_from_slice(numeric);
+                ENTRY_NUMERIC
+            }
             Json::Str(text) => {
                 self.text(text)?;
                 ENTRY_STRING

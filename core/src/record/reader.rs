@@ -8,6 +8,7 @@ use super::{BATCH_COST, CallOrigin, Savings, Text, background};
 use crate::api_key::{self, sha256_hex};
 use crate::error::RecordError;
 use crate::json::Json;
+use crate::jsonb;
 use crate::moment::Moment;
 
 /// Longest id in bytes: the unique index of a daily table must hold an id, a key hash, a model, a
@@ -255,6 +256,7 @@ pub(super) fn text_of<'a>(json: &Json<'a>) -> Option<Text<'a>> {
         Json::Str(text) => Some(text.clone()),
         Json::Int(number) => Some(Cow::Owned(number.to_string())),
         Json::Float(number) => Some(Cow::Owned(number.to_string())),
+        Json::Numeric(number) => jsonb::text_of(number).map(Cow::Owned),
         _ => None,
     }
 }

@@ -16,22 +16,28 @@ import logging
 import marshal
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any, Final
 
 from .encode import encode
-from .fields import HIDDEN, RECORD, REQUEST, REQUEST_METADATA
+from .fields import HIDDEN, ID, RECORD, REQUEST, REQUEST_METADATA
+from .ids import TEXT, Refuse, UnusableIds, id_of, plain, text_of
 from .retrievals import IN_BACKGROUND, id_of_cost, is_replay, tells_nothing
 from .savings import prompt_caching_savings
 from .seen import start_of
-from .selection import SCALARS, Selection, is_scalar
+from .selection import Selection
 from .tools import called_tools
 
 log = logging.getLogger("litellm_spend")
 
 _PAYLOAD: Final = Selection(RECORD)
 _HIDDEN: Final = Selection(HIDDEN)
+_OF_CALL: Final = ("litellm_call_id", "user", "agent_id", "user_api_key_end_user_id", "preset_cache_key", "api_base")
 _REQUEST: Final = REQUEST | REQUEST_METADATA
+_NAMES_OF_REQUEST: Final = frozenset(_REQUEST)
+# Where no logger counts them.
+_refuse: Final = UnusableIds().refuse
 _EMPTY: Final[dict[str, Any]] = {}
 _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
 _USER_AND_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
@@ -53,10 +59,11 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     return None if taken is None else shape(*taken)
 
 
-def take(kwargs: Mapping[str, Any], response: Any) -> tuple[Any, ...] | None:
+def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> tuple[Any, ...] | None:
     """All that the record of a finished call needs, as the arguments of `shape`; None as for `spend_record`.
 
-    Final: what the application or LiteLLM does afterwards with its objects changes nothing.
+    `refuse` is told of each field with an id that has no text. What the application or LiteLLM does afterwards with
+    its objects changes nothing.
     """
     payload = kwargs.get("standard_logging_object")
     if not _is_mapping(payload) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
@@ -66,15 +73,26 @@ def take(kwargs: Mapping[str, Any], response: Any) -> tuple[Any, ...] | None:
         payload = {**payload, "startTime": start_of(payload, kwargs)}
     hidden = _mapping(payload.get("hidden_params"))
     params = _mapping(kwargs.get("litellm_params"))
-    request, key = _take_request(params)
+    unusable: dict[str, Any] = {}
+    note = unusable.setdefault
+    request, key = _take_request(params, note)
     work, replay = None, False
     if payload.get("call_type") in IN_BACKGROUND:
         if tells_nothing(payload, answer):
             return None
         work = id_of_cost(payload, kwargs, answer, request.get("internal_call_origin"))
         replay = work is None and is_replay(payload, kwargs, answer)
-    if isinstance(hashed := _mapping(payload.get("metadata")).get("user_api_key_hash"), str) and hashed:
-        key = hashed
+    key = text_of(_mapping(payload.get("metadata")).get("user_api_key_hash")) or key
+    of_call: Iterable[Any] = (
+        kwargs.get("litellm_call_id"),
+        kwargs.get("user"),
+        kwargs.get("agent_id"),
+        params.get("user_api_key_end_user_id"),
+        params.get("preset_cache_key"),
+        hidden.get("api_base"),
+    )
+    if not TEXT.issuperset(map(type, of_call)):
+        of_call = map(id_of, _OF_CALL, of_call, repeat(note))
     # A record without these two is better than none.
     tools, savings = None, None
     try:
@@ -82,18 +100,13 @@ def take(kwargs: Mapping[str, Any], response: Any) -> tuple[Any, ...] | None:
     except Exception as error:
         log.debug("the names of called tools could not be read: %s", type(error).__name__)
     try:
-        savings = prompt_caching_savings(payload)
+        savings = plain(prompt_caching_savings(payload))
     except Exception as error:
         log.debug("what a prompt cache saved could not be read: %s", type(error).__name__)
-    return (
-        _PAYLOAD.take(payload),
-        _HIDDEN.take(hidden),
-        kwargs.get("litellm_call_id"),
-        kwargs.get("user"),
-        kwargs.get("agent_id"),
-        params.get("user_api_key_end_user_id"),
-        params.get("preset_cache_key"),
-        hidden.get("api_base"),
+    taken = (
+        _PAYLOAD.take(payload, note),
+        _HIDDEN.take(hidden, note),
+        *of_call,
         request,
         work,
         replay,
@@ -102,12 +115,15 @@ def take(kwargs: Mapping[str, Any], response: Any) -> tuple[Any, ...] | None:
         tools,
         savings,
     )
+    for name, value in unusable.items():
+        refuse(name, value)
+    return taken
 
 
 def freeze(taken: tuple[Any, ...]) -> bytes | str:
     """What was taken, in the form in which it waits: small, and nothing to Python's garbage collector.
 
-    `write` makes the text of it. What `marshal` refuses, a subclass of a string or a number, is written at once.
+    `write` makes the text of it. What `marshal` refuses, a number of the user's own data, is written at once.
     """
     try:
         return marshal.dumps(taken)
@@ -123,12 +139,12 @@ def write(frozen: bytes | str) -> str:
 def shape(
     payload: list[Any],
     hidden: list[Any],
-    call_id: Any,
-    user: Any,
-    agent: Any,
-    end_user: Any,
-    cache_key: Any,
-    api_base: Any,
+    call_id: str | None,
+    user: str | None,
+    agent: str | None,
+    end_user: str | None,
+    cache_key: str | None,
+    api_base: str | None,
     request: dict[str, Any],
     work: str | None,
     replay: bool,
@@ -140,7 +156,7 @@ def shape(
     """The record made of what `take` took."""
     record = _PAYLOAD.shape(payload)
     metadata = record.setdefault("metadata", {})
-    if isinstance(call_id, str):
+    if call_id is not None:
         record.setdefault("litellm_call_id", call_id)  # LiteLLM 1.79's payload lacks it
     if work:
         record["id"] = record["litellm_call_id"] = work
@@ -150,19 +166,19 @@ def shape(
     if record.get("cache_hit") is True:
         record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
     metadata.update(_HIDDEN.shape(hidden))
-    if not record.get("api_base") and is_scalar(api_base):
+    if not record.get("api_base") and api_base is not None:
         record["api_base"] = api_base
     if isinstance(address := record.get("api_base"), str):
         record["api_base"] = _bare_url(address)
-    if isinstance(user, str) and not metadata.get("user_api_key_user_id"):
+    if user is not None and not metadata.get("user_api_key_user_id"):
         record["user"] = user
-    if is_scalar(agent):
+    if agent is not None:
         record["agent_id"] = agent
     for name, value in request.items():
         (record if name in REQUEST else metadata).setdefault(name, value)
-    if is_scalar(end_user):
+    if end_user is not None:
         metadata["user_api_key_end_user_id"] = end_user
-    if isinstance(cache_key, str):
+    if cache_key is not None:
         record.setdefault("cache_key", cache_key)
     if not end_users_are_tracked:
         record.pop("end_user", None)
@@ -184,18 +200,20 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if _is_mapping(value) else _EMPTY
 
 
-def _take_request(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def _take_request(params: Mapping[str, Any], refuse: Refuse) -> tuple[dict[str, Any], str]:
     """What only the request's own metadata holds, and its key. Of two sources the first that has a value counts."""
     found: dict[str, Any] = {}
     key = ""
     # `metadata=` before `litellm_metadata=`, as in LiteLLM's own payload.
     for source in (params.get("metadata"), params.get("litellm_metadata")):
         if source and _is_mapping(source):
-            for name in _REQUEST.intersection(source):
-                if isinstance(value := source.get(name), SCALARS):
+            for name in _NAMES_OF_REQUEST.intersection(source):
+                value = source.get(name)
+                value = id_of(name, value, refuse) if _REQUEST[name] is ID else plain(value)
+                if value is not None:
                     found.setdefault(name, value)
-            if not key and isinstance(value := source.get("user_api_key"), str):
-                key = value
+            if not key:
+                key = id_of("user_api_key", source.get("user_api_key"), refuse) or ""
     return found, key
 
 

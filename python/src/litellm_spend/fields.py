@@ -2,8 +2,8 @@
 
 A key that is not here is never sent, so no prompt, response, header, credential or traceback can be.
 The server keeps a list of its own and drops what it does not know; this one spares the network.
-`None` means a string, number or boolean; `LIST` a list of those; a dict an object with these members;
-`ANY` the user's own data, of a bounded size.
+`None` means a string, number or boolean; `LIST` a list of those; `ID` what `ids` makes text of, and `IDS` a list of
+these; a dict an object with these members; `ANY` the user's own data, of a bounded size.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 LIST: Final = "list"
+ID: Final = "id"
+IDS: Final = "ids"
 ANY: Final = "any"
 Fields = dict[str, Any]
 
@@ -117,7 +119,7 @@ _COST_BREAKDOWN: Final = Counts.fromkeys(
 
 _MCP_TOOL_CALL: Final[Fields] = dict.fromkeys(("name", "namespaced_tool_name", "mcp_server_name"))
 
-_METADATA: Final[Fields] = {
+METADATA: Final[Fields] = {
     **dict.fromkeys(
         (
             "user_api_key_alias",
@@ -132,12 +134,10 @@ _METADATA: Final[Fields] = {
             "user_api_key_end_user_id",
             "team_id",
             "team_alias",
-            "requester_ip_address",
-            "user_agent",
-            "cold_storage_object_key",
-            "used_client_oauth_token",
-        )
+        ),
+        ID,
     ),
+    **dict.fromkeys(("requester_ip_address", "user_agent", "cold_storage_object_key", "used_client_oauth_token")),
     "usage_object": _USAGE,
     "mcp_tool_call_metadata": _MCP_TOOL_CALL,
     "applied_guardrails": LIST,
@@ -146,12 +146,9 @@ _METADATA: Final[Fields] = {
 
 # LiteLLM's `StandardLoggingPayload` (litellm/types/utils.py).
 RECORD: Final[Fields] = {
+    **dict.fromkeys(("id", "litellm_call_id", "trace_id", "session_id", "model_id", "end_user"), ID),
     **dict.fromkeys(
         (
-            "id",
-            "litellm_call_id",
-            "trace_id",
-            "session_id",
             "call_type",
             "status",
             "startTime",
@@ -162,18 +159,16 @@ RECORD: Final[Fields] = {
             "prompt_tokens",
             "completion_tokens",
             "model",
-            "model_id",
             "model_group",
             "custom_llm_provider",
             "api_base",
             "cache_hit",
             "cache_key",
-            "end_user",
             "requester_ip_address",
             "user_agent",
         )
     ),
-    "metadata": _METADATA,
+    "metadata": METADATA,
     "cost_breakdown": _COST_BREAKDOWN,
     # What kind of error it was, and of whom; the message and the traceback may quote the prompt.
     "error_information": dict.fromkeys(
@@ -193,8 +188,8 @@ RECORD: Final[Fields] = {
     ),
     # The name only: the price map's entry beside it has up to 10 kB.
     "model_map_information": dict.fromkeys(("model_map_key",)),
-    "request_tags": LIST,
-    "request_model_access_groups": LIST,
+    "request_tags": IDS,
+    "request_model_access_groups": IDS,
 }
 
 # Of the payload's `hidden_params`, what LiteLLM's proxy puts into the log row's metadata.
@@ -207,25 +202,33 @@ HIDDEN: Final[Fields] = {
 
 # What only the request's own metadata holds (or holds in every version of LiteLLM: 1.79's payload lacks
 # projects and the caller's team): for the record, and for the `metadata` in it.
-REQUEST: Final = frozenset(
-    ("agent_id", "billing_agent_id", "project_id", "internal_call_origin"),
-)
-REQUEST_METADATA: Final = frozenset(
-    (
-        "billed_retry_attempt",
-        "attempted_retries",
-        "max_retries",
-        "attempted_fallbacks",
-        "original_model_group",
-        "user_api_key_org_alias",
-        "user_api_key_project_id",
-        "user_api_key_project_alias",
-        "user_api_key_end_user_id",
-        "team_id",
-        "team_alias",
-        "actor_agent_id",
-        "target_agent_id",
-        "agent_execution_mode",
-        "verified_human_user_id",
-    )
-)
+REQUEST: Final[Fields] = {
+    **dict.fromkeys(("agent_id", "billing_agent_id", "project_id"), ID),
+    "internal_call_origin": None,
+}
+REQUEST_METADATA: Final[Fields] = {
+    **dict.fromkeys(
+        (
+            "billed_retry_attempt",
+            "attempted_retries",
+            "max_retries",
+            "attempted_fallbacks",
+            "original_model_group",
+            "agent_execution_mode",
+        )
+    ),
+    **dict.fromkeys(
+        (
+            "user_api_key_org_alias",
+            "user_api_key_project_id",
+            "user_api_key_project_alias",
+            "user_api_key_end_user_id",
+            "team_id",
+            "team_alias",
+            "actor_agent_id",
+            "target_agent_id",
+            "verified_human_user_id",
+        ),
+        ID,
+    ),
+}

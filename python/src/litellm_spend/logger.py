@@ -14,8 +14,10 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from . import attempts, habits, health, lifecycle, twin
 from .amounts import costs
+from .callers import CallersMetadata
 from .capture import freeze, shape, take
 from .encode import encode
+from .ids import UnusableIds
 from .outbox import Outbox, Record, Stats
 from .prices import UnpricedCalls
 from .router import is_attempt
@@ -61,6 +63,8 @@ class SpendLogger(CustomLogger):
         self._seen = Seen()
         self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
+        self._unusable_ids = UnusableIds()
+        self._callers = CallersMetadata()
         self._twin = twin.SpendLoggerTwin(self, self.target, self._receive)
         self._complaint = threading.Lock()
         self._complained_at = float("-inf")
@@ -77,6 +81,10 @@ class SpendLogger(CustomLogger):
 
     async def async_pre_call_deployment_hook(self, kwargs: Any, call_type: Any) -> None:
         self._before_call(kwargs)
+        try:
+            self._callers.started(kwargs, call_type)
+        except Exception as error:
+            self._complain(f"the metadata of a call was not looked at: {type(error).__name__}")
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self._receive(kwargs, response_obj)
@@ -116,7 +124,12 @@ class SpendLogger(CustomLogger):
 
     def stats(self) -> Stats:
         """What became of the records so far."""
-        return dataclasses.replace(self._outbox.stats(), unpriced=self._unpriced.count, held=self._attempts.held())
+        return dataclasses.replace(
+            self._outbox.stats(),
+            unpriced=self._unpriced.count,
+            held=self._attempts.held(),
+            unusable_ids=self._unusable_ids.count,
+        )
 
     # For `lifecycle` and registration by name.
 
@@ -141,6 +154,8 @@ class SpendLogger(CustomLogger):
         self._seen = Seen()
         self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
+        self._unusable_ids = UnusableIds()
+        self._callers = CallersMetadata()
         self._complaint = threading.Lock()
 
     def _receive_failure(self, kwargs: Mapping[str, Any], response: Any) -> None:
@@ -157,7 +172,8 @@ class SpendLogger(CustomLogger):
             payload = kwargs.get("standard_logging_object")
             if not payload or not self._seen.first_time(payload, kwargs):
                 return
-            taken = take(kwargs, response)
+            kwargs = self._callers.added_to(kwargs)
+            taken = take(kwargs, response, self._unusable_ids.refuse)
             if taken is None:
                 return
             has_attempts = self._has_attempts(kwargs, payload)

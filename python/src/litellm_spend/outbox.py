@@ -42,6 +42,8 @@ class Stats:
     """Calls with tokens that cost 0 because LiteLLM has no price for their model."""
     held: int = 0
     """A Router's failed attempts that wait to be followed by another one; not yet in `captured`."""
+    unusable_ids: int = 0
+    """Ids of users, teams, tags and the like that are no string, number, UUID or Enum, so that nobody is charged."""
 
 
 class Outbox:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from .ids import text_of
+
 
 def is_attempt(kwargs: Mapping[str, Any]) -> bool:
     """Whether a Router made the call: the others are passed on as they come."""
@@ -17,7 +19,7 @@ def call_of(kwargs: Mapping[str, Any]) -> str | None:
     if not any(metadata.get("model_group") for metadata in _metadata(kwargs)):
         return None
     trace = kwargs.get("litellm_trace_id") or (kwargs.get("litellm_params") or {}).get("litellm_trace_id")
-    return trace if isinstance(trace, str) else None
+    return text_of(trace)
 
 
 def is_first(kwargs: Mapping[str, Any]) -> bool:

@@ -1,44 +1,52 @@
 """The members of a mapping that are on the allow list, in two steps: to take them, and to shape them.
 
-Taking is what the thread that calls LiteLLM waits for: a call into C or two for a mapping. Names, types and
-nesting are left to the shaping, on another thread; it drops a value that is no string, number or boolean.
+Taking is what the thread that calls LiteLLM waits for: a call into C or two for a mapping of exact types. It drops a
+value that is no string, number or boolean. Names and nesting are left to the shaping, on another thread.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 from typing import Any, Final
 
 from .encode import cut
-from .fields import ANY, LIST, Counts, Fields
+from .fields import ANY, ID, IDS, LIST, Counts, Fields
+from .ids import PLAIN, TEXT, Refuse, id_of, plain
 
-SCALARS: Final = (str, int, float, bool)
-# The exact types first: they are nearly all that is seen.
-_EXACT: Final = frozenset(SCALARS)
+_PLAIN_OR_NESTED: Final = PLAIN | {dict, list, tuple}
+_ONLY_TEXT: Final = frozenset((str,))
 
 
 class Selection:
     """A mapping that may hold a prompt beside the members on the list, so only those are taken."""
 
     def __init__(self, fields: Fields) -> None:
+        ids = [name for name, rule in fields.items() if rule is ID]
         scalars = [name for name, rule in fields.items() if rule is None]
-        others = [name for name, rule in fields.items() if rule is not None]
-        self._names = (*scalars, *others)
-        self._others = [(place, *_steps(fields[name])) for place, name in enumerate(others, len(scalars))]
+        others = [name for name, rule in fields.items() if rule is not None and rule is not ID]
+        self._names = (*ids, *scalars, *others)
+        self._ids = len(ids)
+        self._scalars = slice(len(ids), len(ids) + len(scalars))
+        self._others = [(place, *_steps(name, fields[name])) for place, name in enumerate(others, self._scalars.stop)]
 
-    def take(self, source: Any) -> list[Any] | None:
+    def take(self, source: Any, refuse: Refuse) -> list[Any] | None:
         """The members in the list's order, None for each that is missing; None if `source` is no mapping."""
         if type(source) is not dict and not isinstance(source, Mapping):
             return None
         taken = list(map(source.get, self._names))
+        if self._ids and not TEXT.issuperset(map(type, taken[: self._ids])):
+            taken[: self._ids] = map(id_of, self._names, taken[: self._ids], repeat(refuse))
+        if not PLAIN.issuperset(map(type, taken[self._scalars])):
+            taken[self._scalars] = map(plain, taken[self._scalars])
         for place, take, _ in self._others:
             if taken[place] is not None:
-                taken[place] = take(taken[place])
+                taken[place] = take(taken[place], refuse)
         return taken
 
     def shape(self, taken: list[Any]) -> dict[str, Any]:
         """The mapping with the members that are there."""
-        shaped = _scalars(zip(self._names, taken, strict=True))
+        shaped = _scalars(zip(self._names, taken[: self._scalars.stop], strict=False))
         for place, _, shape in self._others:
             if taken[place] is not None:
                 shaped[self._names[place]] = shape(taken[place])
@@ -52,14 +60,18 @@ class Copy:
         self._names = fields.keys()
         self._members = [(name, Copy(rule)) for name, rule in fields.items() if rule is not None]
 
-    def take(self, source: Any) -> dict[str, Any] | None:
+    def take(self, source: Any, refuse: Refuse) -> dict[str, Any] | None:
         """A copy; None if `source` is no mapping."""
         if type(source) is not dict and not isinstance(source, Mapping):
             return None
         taken = dict(source)
         for name, member in self._members:
             if taken.get(name) is not None:
-                taken[name] = member.take(taken[name])
+                taken[name] = member.take(taken[name], refuse)
+        if not _PLAIN_OR_NESTED.issuperset(map(type, taken.values())):
+            for name in self._names & taken.keys():
+                if type(taken[name]) not in _PLAIN_OR_NESTED:
+                    taken[name] = plain(taken[name])
         return taken
 
     def shape(self, taken: dict[str, Any]) -> dict[str, Any]:
@@ -71,34 +83,34 @@ class Copy:
         return shaped
 
 
-def is_scalar(value: Any) -> bool:
-    return isinstance(value, SCALARS)
-
-
 def _scalars(members: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in members
-        if value is not None and (type(value) in _EXACT or isinstance(value, SCALARS))
-    }
+    return {name: value for name, value in members if value is not None and type(value) in PLAIN}
 
 
-def _steps(rule: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def _steps(name: str, rule: Any) -> tuple[Callable[[Any, Refuse], Any], Callable[[Any], Any]]:
     """How a member of this rule is taken and shaped."""
     if rule is LIST:
-        return _copy_list, _shape_list
+        return _copy_list, _as_taken
+    if rule is IDS:
+        return lambda value, refuse: _copy_ids(name, value, refuse), _as_taken
     if rule is ANY:
-        return cut, _as_taken
+        return lambda value, _: cut(value), _as_taken
     member = Copy(rule) if isinstance(rule, Counts) else Selection(rule)
     return member.take, member.shape
 
 
-def _copy_list(value: Any) -> list[Any] | None:
-    return list(value) if isinstance(value, (list, tuple)) else None
+def _copy_list(value: Any, _: Refuse) -> list[Any] | None:
+    if not isinstance(value, (list, tuple)):
+        return None
+    return [item for item in map(plain, value) if item is not None]
 
 
-def _shape_list(taken: list[Any]) -> list[Any]:
-    return [item for item in taken if isinstance(item, SCALARS)]
+def _copy_ids(name: str, value: Any, refuse: Refuse) -> list[Any] | None:
+    if not isinstance(value, (list, tuple)):
+        return None
+    if _ONLY_TEXT.issuperset(map(type, value)):
+        return list(value)
+    return [text for item in value if (text := id_of(name, item, refuse)) is not None]
 
 
 def _as_taken(value: Any) -> Any:

@@ -1,0 +1,81 @@
+"""The caller's `metadata=` of calls that LiteLLM does not pass it on with: remembered from their start to their end.
+
+LiteLLM drops it where it serves a Responses call by a chat completion, and keeps only Anthropic's own `user_id` of
+it where Anthropic's messages have one; 1.79 drops it for all of these. Its hook before an async call still has all
+of it; sync calls have no such hook. `litellm_metadata=` always arrives, and where it is given nothing is remembered:
+a proxy puts there what it knows of a request, whose own `metadata` anybody may have written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .fields import METADATA, REQUEST, REQUEST_METADATA
+
+_CALLS: Final = 10_000
+_DROPPED_BY: Final = frozenset(("aresponses", "anthropic_messages"))
+# What ends such a call; LiteLLM 1.79 reports the chat completion that served it.
+_ENDED_BY: Final = _DROPPED_BY | {"acompletion"}
+_NAMES: Final = frozenset((*METADATA, *REQUEST, *REQUEST_METADATA, "user_api_key")) - {"usage_object"}
+
+
+class CallersMetadata:
+    """By call id, of the last 10,000 calls that have any.
+
+    Where two calls run at the same time with one id, the first loses it: that is better than to charge the other's.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def started(self, kwargs: Mapping[str, Any], call_type: Any) -> None:
+        """An async call starts with these arguments."""
+        call_id, metadata = kwargs.get("litellm_call_id"), kwargs.get("metadata")
+        if getattr(call_type, "value", call_type) not in _DROPPED_BY:
+            if metadata:
+                self._forget(call_id)  # another call with its id, and not the one that serves it
+            return
+        remembered: dict[str, Any] = {}
+        if isinstance(metadata, Mapping) and not (kwargs.get("litellm_metadata") or kwargs.get("proxy_server_request")):
+            remembered = {name: metadata[name] for name in _NAMES.intersection(metadata)}
+            if isinstance(tags := metadata.get("tags"), list):
+                remembered["tags"] = list(tags)
+        with self._lock:
+            self._calls.pop(call_id, None)  # type: ignore[arg-type]
+            if remembered:
+                self._calls[call_id] = remembered  # type: ignore[index]
+                if len(self._calls) > _CALLS:
+                    self._calls.popitem(last=False)
+
+    def added_to(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The event of a call that ended, with what LiteLLM left out of it; once a call."""
+        if not self._calls or kwargs.get("call_type") not in _ENDED_BY:
+            return kwargs
+        remembered = self._forget(kwargs.get("litellm_call_id"))
+        if not remembered:
+            return kwargs
+        tags = remembered.pop("tags", [])
+        payload, params = kwargs["standard_logging_object"], kwargs.get("litellm_params") or {}
+        sent = payload.get("request_tags") or []
+        return {
+            **kwargs,
+            "litellm_params": {**params, "metadata": _over(remembered, params.get("metadata"))},
+            "standard_logging_object": {
+                **payload,
+                "metadata": _over(remembered, payload.get("metadata")),
+                "request_tags": [*tags, *(tag for tag in sent if tag not in tags)],
+            },
+        }
+
+    def _forget(self, call_id: Any) -> dict[str, Any] | None:
+        with self._lock:
+            return self._calls.pop(call_id, None)
+
+
+def _over(remembered: dict[str, Any], given: Any) -> dict[str, Any]:
+    given = given if isinstance(given, Mapping) else {}
+    return {**remembered, **{name: value for name, value in given.items() if value is not None}}

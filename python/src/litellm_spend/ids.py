@@ -1,0 +1,119 @@
+"""Ids and other scalars as Python's own types: applications name a user or a team by UUID, number or Enum as well.
+
+What waits for the sender is marshalled, and `marshal` takes a foreign number for a buffer of bytes. So nothing but
+the exact types leaves here. The methods are those of the built-in types: an application's subclass may print
+anything, or raise.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from enum import Enum
+from numbers import Integral, Real
+from typing import Any, Final
+from uuid import UUID
+
+log = logging.getLogger("litellm_spend")
+
+Scalar = str | int | float | bool
+Refuse = Callable[[str, Any], None]
+"""Told the field and the value of an id that is none."""
+
+# Exact types: they are nearly all that is seen.
+TEXT: Final = frozenset((str, type(None)))
+PLAIN: Final = TEXT | {int, float, bool}
+# A whole number beyond is one of several that a float stands for.
+_WHOLE: Final = 2.0**53
+
+
+def plain(value: Any) -> Scalar | None:
+    """The string, number or boolean that `value` is, of the exact type; None if it is none. Never raises."""
+    if type(value) in PLAIN:
+        return value
+    try:
+        return _plain(value)
+    except Exception:
+        return None
+
+
+def text_of(value: Any) -> str | None:
+    """The text of an id: a string, a number, a UUID, an Enum of these, or bytes of UTF-8; else None. Never raises."""
+    if type(value) is str:
+        return value
+    try:
+        return _text(value)
+    except Exception:
+        return None
+
+
+def id_of(name: str, value: Any, refuse: Refuse) -> str | None:
+    """The text of an id; what has none is refused."""
+    if value is None or type(value) is str:
+        return value
+    text = text_of(value)
+    if text is None:
+        refuse(name, value)
+    return text
+
+
+def _plain(value: Any) -> Scalar | None:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, (Real, Decimal)):
+        return float(value)
+    if isinstance(value, Enum):
+        return plain(value.value)
+    return _text(value)
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, UUID):
+        return UUID.__str__(value)
+    if isinstance(value, Decimal):
+        return Decimal.__str__(value) if value.is_finite() else None
+    if isinstance(value, Enum) and not isinstance(value, (int, float)):
+        return text_of(value.value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode()
+    number = plain(value) if isinstance(value, Real) else None
+    if type(number) is float:
+        # A column of numbers that has a gap holds floats.
+        number = int(number) if number.is_integer() and abs(number) < _WHOLE else number
+        return repr(number) if number - number == 0 else None
+    return repr(number) if type(number) is int else None
+
+
+class UnusableIds:
+    """Counts ids that have no text. One warning for the process, of the first, names the field and the type."""
+
+    _warning: Final = threading.Lock()
+    _is_warned = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def refuse(self, name: str, value: Any) -> None:
+        with self._lock:
+            self.count += 1
+        with UnusableIds._warning:
+            if UnusableIds._is_warned:
+                return
+            UnusableIds._is_warned = True
+        log.warning(
+            "%s is a %s, which is no id: nobody is charged by it. Pass a string, a number, a UUID or an Enum of these; "
+            "stats().unusable_ids counts such ids",
+            name,
+            type(value).__name__,
+        )

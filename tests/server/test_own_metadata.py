@@ -1,0 +1,62 @@
+"""spend_logs_metadata, the caller's own: it reaches the log row as it was sent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.database import Database
+from harness.records import spend_record
+
+LOGGED = """SELECT (metadata -> 'spend_logs_metadata')::jsonb::text FROM "LiteLLM_SpendLogs" WHERE request_id = %s"""
+
+
+def logged(database: Database, own: str) -> str:
+    """The JSON text of what the log row has of it. The record passes as text: Python reads such numbers its own way."""
+    record = spend_record()
+    database.execute(
+        """SELECT litellm_record_spend(jsonb_set(%s::jsonb, '{metadata,spend_logs_metadata}', %s::jsonb))""",
+        json.dumps(record | {"metadata": {}}),
+        own,
+    )
+    database.wait_folded()
+    return database.value(LOGGED, record["request_id"])
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "18446744073709551615",
+        "-1234567890123456789012",
+        "0.12345678901234567890123",
+        "-0.1",
+        "0.00000000000000000000000000000001",
+        "1" + "0" * 400,
+        "0." + "0" * 400 + "1",
+        "9" * 131072,
+        "0." + "9" * 16383,
+        "9007199254740993",
+        "1.7976931348623157",
+    ],
+    ids=lambda number: number[:30],
+)
+def test_a_number_comes_back_as_it_was_sent(shared_database: Database, number: str) -> None:
+    own = f'{{"number": {number}, "list": [{number}, "x", {number}]}}'
+    assert shared_database.value("SELECT %s::jsonb = %s::jsonb", logged(shared_database, own), own)
+
+
+def test_an_id_that_is_a_number_of_many_digits_is_its_text(shared_database: Database) -> None:
+    record = spend_record(user=2**64 + 1, team_id=2**70)
+    shared_database.record(record)
+    shared_database.wait_folded()
+    query = 'SELECT "user", team_id FROM "LiteLLM_SpendLogs" WHERE request_id = %s'
+    assert shared_database.query(query, record["request_id"]) == [(str(2**64 + 1), str(2**70))]
+
+
+def test_nesting_beyond_the_limit_is_marked_in_its_place(shared_database: Database) -> None:
+    # The record and its metadata are the first two levels of 100.
+    kept = "[" * 98 + "1" + "]" * 98
+    assert json.loads(logged(shared_database, kept)) == json.loads(kept)
+    cut = logged(shared_database, "[" * 120 + "1" + "]" * 120)
+    assert cut == "[" * 99 + '"<cut: more than 100 levels>"' + "]" * 99
