@@ -10,15 +10,18 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
-from engine import Client
 from litellm.proxy.management_endpoints.common_daily_activity import (
     daily_activity_repository,
     daily_activity_scope,
     get_daily_activity,
     get_daily_activity_aggregated,
 )
+
+sys.path.append(str(Path(__file__).parents[1]))
+from harness.prisma import Client
 
 PAGE_SIZE = 100
 

@@ -1,0 +1,177 @@
+"""What LiteLLM's code needs of Prisma's client, on psycopg: the engine that Prisma downloads is not needed.
+
+It runs LiteLLM's SQL as it is, and translates the few calls that Prisma would turn into SQL. Runs in LiteLLM's
+interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+COMPARISONS = {"gte": ">= {}", "lte": "<= {}", "in": "= ANY({}::text[])"}
+COLUMNS = """SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    WHERE c.relkind IN ('r', 'p') AND c.relname ^@ 'LiteLLM_' AND a.attnum > 0 AND NOT a.attisdropped"""
+
+
+class Client:
+    """Stands where LiteLLM has its PrismaClient."""
+
+    def __init__(self, url: str) -> None:
+        connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.RawCursor)
+        # A time without offset is of UTC for Prisma.
+        connection.execute("SET TimeZone = 'UTC'")
+        self.db = self.writer_db = Engine(connection)
+
+    def tx(self, **options: Any) -> Any:
+        return self.db.tx(**options)
+
+
+class Engine:
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        self._columns: dict[str, set[str]] = {}
+        for row in connection.execute(COLUMNS):
+            self._columns.setdefault(row["relname"], set()).add(row["attname"])
+        self._tables = {name.lower(): name for name in self._columns}
+
+    def __getattr__(self, name: str) -> Table:
+        """`litellm_usertable` is "LiteLLM_UserTable"."""
+        if name not in self._tables:
+            raise AttributeError(name)
+        table = self._tables[name]
+        return Table(self._connection, table, self._columns[table])
+
+    async def query_raw(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        return self._connection.execute(query, as_lists(values)).fetchall()
+
+    async def execute_raw(self, query: str, *values: Any) -> int:
+        return self._connection.execute(query, as_lists(values)).rowcount
+
+    @asynccontextmanager
+    async def tx(self, **_: Any) -> AsyncIterator[Engine]:
+        with self._connection.transaction():
+            yield self
+
+    @asynccontextmanager
+    async def batch_(self) -> AsyncIterator[Batch]:
+        batch = Batch(self)
+        yield batch
+        batch.run()
+
+
+class Batch:
+    """Statements that are run one after the other when LiteLLM has named them all."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._statements: list[Callable[[], Any]] = []
+
+    def __getattr__(self, name: str) -> SimpleNamespace:
+        table: Table = getattr(self._engine, name)
+
+        def later(write: Callable[..., Any]) -> Callable[..., None]:
+            return lambda **arguments: self._statements.append(lambda: write(**arguments))
+
+        return SimpleNamespace(update_many=later(table.update), upsert=later(table.insert_or_update))
+
+    def execute_raw(self, query: str, *values: Any) -> None:
+        self._statements.append(lambda: self._engine._connection.execute(query, as_lists(values)))
+
+    def run(self) -> None:
+        for statement in self._statements:
+            statement()
+
+
+class Table:
+    def __init__(self, connection: psycopg.Connection, name: str, columns: set[str]) -> None:
+        self._connection = connection
+        self._name = name
+        # Prisma sets it with every write.
+        self._stamp = ["updated_at"] if "updated_at" in columns else []
+
+    async def count(self, *, where: Mapping[str, Any]) -> int:
+        values: list[Any] = []
+        query = f'SELECT count(*) FROM "{self._name}" WHERE {condition(where, values)}'
+        return self._connection.execute(query, values).fetchone()["count"]
+
+    async def find_many(
+        self,
+        *,
+        where: Mapping[str, Any],
+        skip: int = 0,
+        take: int | None = None,
+        order: Sequence[Mapping[str, str]] = (),
+    ) -> list[SimpleNamespace]:
+        values: list[Any] = []
+        query = f'SELECT * FROM "{self._name}" WHERE {condition(where, values)}'
+        if order:
+            query += " ORDER BY " + ", ".join(f'"{name}" {how}' for part in order for name, how in part.items())
+        query += f" OFFSET {skip}" + (f" LIMIT {take}" if take is not None else "")
+        return [SimpleNamespace(**row) for row in self._connection.execute(query, values)]
+
+    async def upsert(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        self.insert_or_update(where=where, data=data)
+
+    def update(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        values: list[Any] = []
+        query = f'UPDATE "{self._name}" AS t SET {self._assignments(data, values)}'
+        self._connection.execute(f"{query} WHERE {condition(where, values)}", values)
+
+    def insert_or_update(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        """What Prisma makes of an upsert by one unique key."""
+        created = data["create"]
+        values = list(created.values())
+        columns = [*created, *self._stamp]
+        new = [f"${number}" for number in range(1, len(values) + 1)] + ["now() AT TIME ZONE 'UTC'"] * len(self._stamp)
+        # The key of several columns has one name for all of them.
+        key = next((list(value) for value in where.values() if isinstance(value, Mapping)), list(where))
+        query = f'INSERT INTO "{self._name}" AS t ({quoted(columns)}) VALUES ({", ".join(new)})'
+        query += f" ON CONFLICT ({quoted(key)}) DO UPDATE SET {self._assignments(data['update'], values)}"
+        self._connection.execute(query, values)
+
+    def _assignments(self, data: Mapping[str, Any], values: list[Any]) -> str:
+        parts = [f"{name} = now() AT TIME ZONE 'UTC'" for name in self._stamp]
+        for name, value in data.items():
+            is_sum = isinstance(value, Mapping)
+            values.append(value["increment"] if is_sum else value)
+            parts.append(f'"{name}" = ' + (f't."{name}" + ' if is_sum else "") + f"${len(values)}")
+        return ", ".join(parts)
+
+
+def as_lists(values: Sequence[Any]) -> list[Any]:
+    """An array may be a tuple for Prisma; for psycopg that is a row."""
+    return [list(value) if isinstance(value, tuple) else value for value in values]
+
+
+def quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def condition(where: Mapping[str, Any], values: list[Any]) -> str:
+    """Prisma's filter as SQL; its values are appended to `values`, which are $1, $2, ..."""
+
+    def parameter(value: Any) -> str:
+        values.append(value)
+        return f"${len(values)}"
+
+    parts = []
+    for name, wanted in where.items():
+        if name in ("AND", "OR"):
+            parts.append("(" + f" {name} ".join(condition(each, values) for each in wanted) + ")")
+        elif wanted is None:
+            parts.append(f'"{name}" IS NULL')
+        elif isinstance(wanted, Mapping):
+            if "not" in wanted:
+                parts.append(f"NOT ({condition({name: wanted['not']}, values)})")
+            parts += [
+                f'"{name}" {COMPARISONS[how].format(parameter(value))}' for how, value in wanted.items() if how != "not"
+            ]
+        else:
+            parts.append(f'"{name}" = {parameter(wanted)}')
+    return " AND ".join(parts) or "TRUE"
