@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from harness.database import Database
-from harness.projector import Ledger, deliveries, proxy_request
 from harness.records import DAY, spend_record
-from harness.waiting import wait_until
 
 # A window of seven days that holds DAY: 2026-02-26 to 2026-03-05.
 WEEK = {"budget_duration": "7d", "reset_at": "2026-03-05T00:00:00Z"}
@@ -21,18 +19,6 @@ WINDOWS = """SELECT window_duration, window_start, spend FROM "LiteLLM_BudgetWin
     WHERE entity_type = %s AND entity_id = %s ORDER BY 1"""
 LOG = """INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, spend, "startTime", "endTime")
     VALUES (%s, '', %s, %s, %s, %s)"""
-
-
-DELIVERY = """INSERT INTO "LiteLLM_SpendLogDelivery" (delivery_id, request_id, state, accounting_payload, is_batch)
-    VALUES (gen_random_uuid(), %s, %s::text::"AccountingDeliveryState", '{}', false)"""
-FOLD_WAITS = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = 'litellm_spend fold'"
-LOCKED_MEANWHILE = """SELECT DISTINCT c.relname::text, l.mode
-    FROM pg_stat_activity AS a JOIN pg_locks AS l USING (pid) JOIN pg_class AS c ON c.oid = l.relation
-    WHERE a.wait_event_type = 'Lock' AND a.query = 'litellm_spend fold' AND c.relname ^@ 'LiteLLM_' AND c.relkind = 'r'
-"""
-OPEN_WINDOW = """INSERT INTO "LiteLLM_BudgetWindowSpend"
-        (entity_type, entity_id, window_duration, window_start, spend, updated_at)
-    VALUES ('key', %s, '7d', %s, 100, now())"""
 
 
 def make_key(database: Database, name: str, *windows: dict[str, str]) -> str:
@@ -170,100 +156,16 @@ def test_a_row_that_another_writer_opens_meanwhile_is_only_added_to(shared_datab
     key = make_key(shared_database, "raced", WEEK)
     shared_database.execute(LOG, "raced-within", key, 100.0, "2026-02-27", "2026-02-27")
     with shared_database.connect(autocommit=False) as proxy:
-        proxy.execute(OPEN_WINDOW, (key, WEEK_START))
+        proxy.execute(
+            """INSERT INTO "LiteLLM_BudgetWindowSpend"
+                   (entity_type, entity_id, window_duration, window_start, spend, updated_at)
+               VALUES ('key', %s, '7d', %s, 100, now())""",
+            (key, WEEK_START),
+        )
         shared_database.record(spend_record(api_key=key, spend=1.0))
-        shared_database.wait_for(FOLD_WAITS, True)
+        shared_database.wait_for(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query = 'litellm_spend fold'",
+            True,
+        )
     shared_database.wait_folded()
     assert windows_of(shared_database, key) == [("7d", WEEK_START, 101.0)]
-
-
-@pytest.mark.parametrize(
-    ("states", "total"),
-    [
-        (["pending"], 0.25),
-        (["parked"], 0.25),
-        (["applied"], 5.25),
-        # Requests of one id: LiteLLM leaves the row out until all of them are charged.
-        (["applied", "pending"], 0.25),
-        ([], 5.25),
-    ],
-    ids=["pending", "parked", "applied", "applied and pending", "of another writer"],
-)
-def test_a_new_row_begins_without_what_litellm_has_not_charged_yet(
-    shared_database: Database, states: list[str], total: float
-) -> None:
-    name = f"delivered {states}"
-    key = make_key(shared_database, name, WEEK)
-    shared_database.execute(LOG, name, key, 5.0, "2026-02-27", "2026-02-27")
-    for state in states:
-        shared_database.execute(DELIVERY, name, state)
-    spend(shared_database, key, 0.25)
-    assert windows_of(shared_database, key) == [("7d", WEEK_START, total)]
-
-
-def of_proxy(key: str, *, names_window: bool = True) -> dict[str, Any]:
-    """A request of 5 dollars, which LiteLLM's projector adds to the key's window if it knew of it."""
-    window = {"entity_type": "key", "entity_id": key, "window_duration": "7d", "window_start": WEEK_START.isoformat()}
-    windows = [window] if names_window else []
-    return proxy_request(api_key=key, spend=5.0, windows=windows, model="of the proxy", user="proxy", request_tags=[])
-
-
-def test_litellms_projector_adds_to_the_row_what_its_beginning_left_out(database: Database, ledger: Ledger) -> None:
-    key = make_key(database, "projected", WEEK)
-    ledger.log(of_proxy(key), of_proxy(key))
-    ledger.project(batch_size=1)
-    database.execute('DELETE FROM "LiteLLM_BudgetWindowSpend"')
-    spend(database, key, 0.25)
-    assert windows_of(database, key) == [("7d", WEEK_START, 5.25)]
-    assert ledger.project()["applied"] == 1
-    assert windows_of(database, key) == [("7d", WEEK_START, 10.25)]
-
-
-@pytest.mark.parametrize("names_window", [True, False])
-def test_a_new_row_waits_for_the_projector_that_charges_its_requests(
-    database: Database, ledger: Ledger, names_window: bool
-) -> None:
-    key = make_key(database, "charging", WEEK)
-    ledger.log(of_proxy(key, names_window=names_window))
-    with ledger.projecting() as claimed:
-        assert claimed == 1
-        database.record(spend_record(api_key=key, end_user="e"))
-        seen: list[set[tuple]] = []
-        wait_until(lambda: seen.append(set(database.query(LOCKED_MEANWHILE))) or seen[-1], what="the fold to wait")
-        # Nothing that the projector could need.
-        assert seen[-1] == {
-            ("LiteLLM_SpendLogDelivery", "AccessShareLock"),
-            ("LiteLLM_SpendLogDelivery", "RowShareLock"),
-        }
-    database.wait_folded()
-    assert windows_of(database, key) == [("7d", WEEK_START, 5.25)]
-
-
-def test_the_projector_skips_what_a_new_row_leaves_out(database: Database, ledger: Ledger) -> None:
-    # Long enough for a fold to wait for a row.
-    database.execute(f"ALTER DATABASE \"{database.name}\" SET deadlock_timeout = '60 s'")
-    key = make_key(database, "skipped", WEEK)
-    ledger.log(of_proxy(key), proxy_request(request_id="of no window", user="bob", model="other"))
-    with database.connect(autocommit=False) as other:
-        other.execute(OPEN_WINDOW, (key, WEEK_START))
-        database.record(spend_record(api_key=key, team_id="", request_tags=[]))
-        database.wait_for(FOLD_WAITS, True)
-        assert ledger.project()["applied"] == 1
-        assert ("of no window", "applied") in deliveries(database)
-    database.wait_folded()
-    assert ledger.project()["applied"] == 1
-    assert windows_of(database, key) == [("7d", WEEK_START, 105.25)]
-
-
-def test_a_fold_that_gave_way_adds_the_log_up_anew(database: Database, ledger: Ledger) -> None:
-    key = make_key(database, "anew", WEEK)
-    ledger.log(of_proxy(key, names_window=False))
-    with database.connect(autocommit=False) as other:
-        other.execute(OPEN_WINDOW, (key, WEEK_START))
-        database.record(spend_record(api_key=key, team_id="", request_tags=[]))
-        database.wait_for(FOLD_WAITS, True)
-        # Once the fold has let go of the delivery.
-        wait_until(lambda: ledger.project()["applied"] == 1, what="the projector to charge the request")
-        other.rollback()
-    database.wait_folded()
-    assert windows_of(database, key) == [("7d", WEEK_START, 5.25)]
