@@ -134,11 +134,8 @@ impl Targets {
 type LockMode<'m> = &'m dyn Fn(Role) -> Option<u32>;
 
 fn mode_of_fold(role: Role) -> Option<u32> {
-    match role {
-        Role::Deliveries => None,
-        Role::DeprecatedKeys => Some(pg_sys::AccessShareLock),
-        _ => Some(pg_sys::RowExclusiveLock),
-    }
+    let is_read = matches!(role, Role::DeprecatedKeys | Role::Deliveries);
+    Some(if is_read { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock })
 }
 
 /// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.

@@ -147,16 +147,20 @@ def test_a_fold_that_waits_for_the_projector_leaves_it_no_more_of_its_requests(
     assert window_of(database, key) == [(WEEK_START, 5.25)]
 
 
-def test_a_fold_that_gave_way_adds_the_log_up_anew(database: Database, ledger: Ledger) -> None:
+def test_a_fold_that_failed_adds_the_log_up_anew(database: Database, ledger: Ledger) -> None:
+    """It held the deliveries no longer than its transaction lasted."""
+    database.execute(
+        """CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'not now'; END $$;
+           CREATE TRIGGER refuse BEFORE INSERT ON "LiteLLM_BudgetWindowSpend"
+               FOR EACH ROW EXECUTE FUNCTION public.refuse()"""
+    )
     key = make_key(database, "anew")
     ledger.log(of_proxy(key, names_window=False))
-    with database.connect(autocommit=False) as other:
-        other.execute(OPEN_WINDOW, (key, WEEK_START))
-        database.record(spend_record(api_key=key, team_id="", request_tags=[]))
-        database.wait_for(FOLD_WAITS, True)
-        # Once the fold has let go of the delivery.
-        wait_until(lambda: ledger.project()["applied"] == 1, what="the projector to charge the request")
-        other.rollback()
+    database.record(spend_record(api_key=key))
+    database.wait_for("SELECT last_error ~ 'not now' FROM litellm_spend.status", True)
+    wait_until(lambda: ledger.project()["applied"] == 1, what="the projector to charge the request")
+    database.execute('DROP TRIGGER refuse ON "LiteLLM_BudgetWindowSpend"')
     database.wait_folded()
     assert window_of(database, key) == [(WEEK_START, 5.25)]
 

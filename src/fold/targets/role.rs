@@ -16,7 +16,7 @@ pub enum Role {
     Budget,
     /// Read only: which key replaced another.
     DeprecatedKeys,
-    /// Read, and locked against its projector: which log rows LiteLLM has not charged yet.
+    /// LiteLLM's ledger since 1.110: the requests that it has logged, and whether it has charged them.
     Deliveries,
     Daily(DailyKind),
     ModelUsage,
