@@ -172,13 +172,14 @@ def test_new_rows_are_exact_beside_a_projector_that_charges_the_same_keys(databa
 
     def charge() -> None:
         try:
-            for at in range(0, len(keys), 3):
-                ledger.log(*[of_proxy(key) for key in keys[at : at + 3]], of_proxy(random.choice(keys)))
+            for _ in range(0, len(keys), 3):
+                ledger.log(of_proxy(random.choice(keys)))
                 ledger.project(batch_size=3)
         except BaseException as error:
             failures.append(error)
         over.set()
 
+    ledger.log(*[of_proxy(key) for key in keys])
     charging = threading.Thread(target=charge)
     charging.start()
     while not over.is_set():
