@@ -42,6 +42,12 @@ def make_key(database: Database, name: str) -> str:
     return key
 
 
+def be_patient(database: Database) -> None:
+    """Have a fold wait for a row for seconds, to look at it meanwhile: half of this setting, or `lock_timeout`."""
+    database.execute(f"ALTER DATABASE \"{database.name}\" SET deadlock_timeout = '60 s'")
+    database.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
+
+
 def window_of(database: Database, key: str) -> list[tuple]:
     return database.query('SELECT window_start, spend FROM "LiteLLM_BudgetWindowSpend" WHERE entity_id = %s', key)
 
@@ -98,15 +104,15 @@ def test_litellms_projector_adds_to_the_row_what_its_beginning_left_out(database
 def test_a_new_row_waits_for_the_projector_that_charges_its_requests(
     database: Database, ledger: Ledger, names_window: bool
 ) -> None:
+    be_patient(database)
     key = make_key(database, "charging")
     ledger.log(of_proxy(key, names_window=names_window))
     with ledger.projecting() as claimed:
         assert claimed == 1
         database.record(spend_record(api_key=key, end_user="e"))
-        seen: list[set[tuple]] = []
-        wait_until(lambda: seen.append(set(database.query(LOCKED_MEANWHILE))) or seen[-1], what="the fold to wait")
+        database.wait_for(f"SELECT ({FOLD_WAITS}) AND EXISTS ({LOCKED_MEANWHILE} AND l.mode = 'RowShareLock')", True)
         # Nothing that the projector could need.
-        assert seen[-1] == {
+        assert set(database.query(LOCKED_MEANWHILE)) == {
             ("LiteLLM_SpendLogDelivery", "AccessShareLock"),
             ("LiteLLM_SpendLogDelivery", "RowShareLock"),
         }
@@ -115,8 +121,7 @@ def test_a_new_row_waits_for_the_projector_that_charges_its_requests(
 
 
 def test_the_projector_skips_what_a_new_row_leaves_out(database: Database, ledger: Ledger) -> None:
-    # Long enough for a fold to wait for a row.
-    database.execute(f"ALTER DATABASE \"{database.name}\" SET deadlock_timeout = '60 s'")
+    be_patient(database)
     key = make_key(database, "skipped")
     ledger.log(of_proxy(key), proxy_request(request_id="of no window", user="bob", model="other"))
     with database.connect(autocommit=False) as other:
@@ -134,7 +139,7 @@ def test_a_fold_that_waits_for_the_projector_leaves_it_no_more_of_its_requests(
     database: Database, ledger: Ledger
 ) -> None:
     """It would wait for one transaction of the projector after the other."""
-    database.execute(f"ALTER DATABASE \"{database.name}\" SET deadlock_timeout = '60 s'")
+    be_patient(database)
     key = make_key(database, "claimed")
     ledger.log({**of_proxy(key), "delivery_id": "a"}, {**of_proxy(key), "delivery_id": "b"})
     with ledger.projecting(batch_size=1):
