@@ -21,6 +21,7 @@ mod count;
 mod counted_days;
 mod cursor;
 mod daily;
+mod deliveries;
 mod entities;
 pub mod fuse;
 mod guard;

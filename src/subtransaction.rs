@@ -28,7 +28,8 @@ pub fn begun() -> usize {
     if transaction == this_transaction() { begun } else { 0 }
 }
 
-fn this_transaction() -> u64 {
+/// The id of the transaction that runs now, whatever its subtransactions; 0 if it has none yet.
+pub fn this_transaction() -> u64 {
     // SAFETY: reads this transaction's own id.
     unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value
 }

@@ -19,6 +19,8 @@ from harness.database import Database
 from harness.interpreter import Interpreter
 from harness.litellm_schema import NEWEST, LiteLLMSchema, add_litellm_template
 from harness.postgres import PROJECT, make_tool
+from harness.projector import VERSION as LEDGER_VERSION
+from harness.projector import Ledger, ledger
 from harness.template import LITELLM, OWN_SCHEMA
 from harness.waiting import interrupt_on_sigterm
 
@@ -178,6 +180,13 @@ def interpreters(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.
         yield functools.cache(
             lambda version: stack.enter_context(Interpreter(litellm_python(version), version, folder))
         )
+
+
+@pytest.fixture(name="ledger")
+def ledger_fixture(interpreters: Interpreters, database: Database) -> Iterator[Ledger]:
+    """The ledger of a LiteLLM proxy on `database`."""
+    with ledger(interpreters(LEDGER_VERSION), database) as of_litellm:
+        yield of_litellm
 
 
 @pytest.fixture(scope="session", params=versions.LITELLM, ids=lambda version: f"litellm-{version}")

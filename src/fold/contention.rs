@@ -73,7 +73,7 @@ pub fn keys_of(role: Role, target: &Target, totals: &Totals, windows: &Windows) 
         Role::ToolSpend => upsert::keys(&columns, &rollups::tool_spend_values(&totals.tool_spend())),
         Role::RequestErrors => upsert::keys(&columns, &rollups::request_errors_values(&totals.request_errors())),
         Role::WindowSpend => windows.keys(),
-        Role::Log | Role::ToolIndex | Role::Budget | Role::DeprecatedKeys => Vec::new(),
+        Role::Log | Role::ToolIndex | Role::Budget | Role::DeprecatedKeys | Role::Deliveries => Vec::new(),
     };
     parts.into_iter().map(|parts| Key { role, parts }).collect()
 }

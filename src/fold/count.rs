@@ -152,7 +152,9 @@ impl Count {
                 rollups::write_tool_spend(client, target, &totals.tool_spend())
             }
             Role::RequestErrors => rollups::write_request_errors(client, target, &totals.request_errors()),
-            Role::Log | Role::ToolIndex | Role::ToolSpend | Role::Budget | Role::DeprecatedKeys => Ok(()),
+            Role::Log | Role::ToolIndex | Role::ToolSpend | Role::Budget | Role::DeprecatedKeys | Role::Deliveries => {
+                Ok(())
+            }
         }
     }
 }

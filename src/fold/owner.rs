@@ -4,7 +4,8 @@
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use crate::error::Result;
+use super::targets::Table;
+use crate::error::{Error, Result};
 
 /// Runs `body` as `owner`. Deferred constraint triggers are made to fire at the statement that queues them:
 /// at commit, before Postgres 18, they would run as the session's role, and a restricted context refuses
@@ -32,4 +33,19 @@ pub fn act_as<R>(
         pg_sys::SetUserIdAndSecContext(user, context);
     }
     result
+}
+
+/// Checks that the owner of one table may read the other, whose rows a statement reads with that owner's power: a
+/// column's type may bring code of its table's owner with it, which must not run with the power of the fold.
+pub fn must_read(reader: &Table, table: &Table) -> Result<()> {
+    // SAFETY: looks up the privileges of a table that is locked.
+    let outcome = unsafe { pg_sys::pg_class_aclcheck(table.oid, reader.owner, pg_sys::ACL_SELECT.into()) };
+    if outcome == pg_sys::AclResult::ACLCHECK_OK {
+        return Ok(());
+    }
+    Err(Error::refused(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("the owner of {} may not read {}", reader.name, table.name),
+        "GRANT SELECT on it to the owner of the log, with whose power both are read.",
+    ))
 }

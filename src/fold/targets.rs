@@ -9,6 +9,7 @@ use litellm_spend_core::daily::{DailyKind, DailyShape};
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier};
 
+use super::deliveries;
 use crate::error::{Error, Result};
 
 mod cache;
@@ -133,7 +134,8 @@ impl Targets {
 type LockMode<'m> = &'m dyn Fn(Role) -> Option<u32>;
 
 fn mode_of_fold(role: Role) -> Option<u32> {
-    Some(if role == Role::DeprecatedKeys { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock })
+    let is_read = matches!(role, Role::DeprecatedKeys | Role::Deliveries);
+    Some(if is_read { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock })
 }
 
 /// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.
@@ -147,6 +149,9 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     let Some(table) = table else {
         return Finding::Skipped(false, "the schema has no such table");
     };
+    if role == Role::Deliveries {
+        return deliveries_finding(table);
+    }
     if !table.is_table && !role.is_target() {
         return Finding::Skipped(true, "it is not a table");
     }
@@ -176,6 +181,15 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
                 RESTORE_HINT,
             ),
         },
+    }
+}
+
+/// What is said of log rows must be understood: to take no notice of it would count requests twice.
+fn deliveries_finding(table: Table) -> Finding {
+    let not_a_table = (!table.is_table).then(|| format!("{} is not a table", table.name));
+    match not_a_table.or_else(|| deliveries::obstacle(&table)) {
+        Some(obstacle) => Finding::Held(obstacle, deliveries::SHAPE_HINT),
+        None => Finding::Found(Target { table, key: None }),
     }
 }
 

@@ -9,8 +9,8 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::cursor::Cursor;
-use super::targets::{Role, Table, Targets};
-use super::{log, version};
+use super::targets::{Role, Targets};
+use super::{deliveries, log, owner, version};
 use crate::error::{Error, Result};
 use crate::jsonb::Jsonb;
 use crate::{extension, session, subtransaction};
@@ -57,7 +57,7 @@ fn verify(
 
 /// Sets the numbers that `verify` lists to what the log says, and returns them as they were; only returns
 /// them unless `dry_run` is false. Refuses a day whose log is not just what folds have counted. No fold
-/// runs until the transaction ends.
+/// runs until the transaction ends, and LiteLLM's projector leaves the requests of these days alone.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -89,6 +89,9 @@ fn rebuild(
         Spi::connect_mut(|client| {
             // From here on no fold changes what is compared.
             Cursor::lock(client)?;
+            if purpose == Purpose::Rebuild {
+                lock_deliveries(&days)?;
+            }
             compare(client, days, purpose)
         })
     })?;
@@ -102,17 +105,27 @@ enum Purpose {
     Rebuild,
 }
 
+/// Locks what LiteLLM has logged on these days and has yet to charge, before any row that its projector may hold.
+fn lock_deliveries(days: &std::ops::RangeInclusive<i32>) -> Result<()> {
+    let (_, first) = day_of(*days.start())?;
+    let (_, last) = day_of(*days.end())?;
+    let condition = "l.\"startTime\" BETWEEN $1 AND $2 + interval '1 day'";
+    deliveries::lock(condition, &[log::timestamp(first).into(), log::timestamp(last).into()])?;
+    Ok(())
+}
+
 /// What was found of one day.
 struct Compared {
     rows: Vec<Row>,
     doubtful: u64,
     unreadable: u64,
+    not_charged: i64,
 }
 
 /// Goes through the days one by one: no more than one is in memory, and unless it is repaired, its locks are given
 /// back before the next one, so that a migration waits for one day at most.
 fn compare(client: &mut SpiClient, days: std::ops::RangeInclusive<i32>, purpose: Purpose) -> Result<Vec<Row>> {
-    let (mut rows, mut doubtful, mut unreadable) = (Vec::new(), 0, 0);
+    let (mut rows, mut doubtful, mut unreadable, mut not_charged) = (Vec::new(), 0, 0, 0);
     for number in days {
         let compared = match purpose {
             Purpose::Rebuild => compare_day(client, number, purpose)?,
@@ -123,11 +136,19 @@ fn compare(client: &mut SpiClient, days: std::ops::RangeInclusive<i32>, purpose:
         rows.extend(compared.rows);
         doubtful += compared.doubtful;
         unreadable += compared.unreadable;
+        not_charged += compared.not_charged;
     }
     if doubtful > 0 || unreadable > 0 {
         notice!(
             "the log does not tell all of {doubtful} requests (logged at exactly midnight, or with a number cut to \
              its column): their daily rows were not compared; {unreadable} log rows could not be read"
+        );
+    }
+    if not_charged > 0 {
+        notice!(
+            "{not_charged} log rows were left out, because LiteLLM's proxy has logged them and not charged them yet: \
+             their deliveries in \"{}\" are pending or parked",
+            deliveries::TABLE
         );
     }
     Ok(rows)
@@ -146,11 +167,16 @@ fn compare_day(client: &mut SpiClient, number: i32, purpose: Purpose) -> Result<
     };
     let tables = derivable::tables(&targets, log);
     for table in &tables {
-        must_be_readable(&table.target.table, log)?;
+        owner::must_read(log, &table.target.table)?;
     }
     let (date, midnight) = day_of(number)?;
     let day = day::read(client, &targets, log, &tables, midnight)?;
-    let mut compared = Compared { rows: Vec::new(), doubtful: day.doubtful_rows, unreadable: day.unreadable_rows };
+    let mut compared = Compared {
+        rows: Vec::new(),
+        doubtful: day.doubtful_rows,
+        unreadable: day.unreadable_rows,
+        not_charged: day.not_charged,
+    };
     let differences: Vec<(&derivable::Derivable, Vec<Difference>)> = tables
         .iter()
         .zip(&day.stored)
@@ -172,21 +198,6 @@ fn compare_day(client: &mut SpiClient, number: i32, purpose: Purpose) -> Result<
         }
     }
     Ok(compared)
-}
-
-/// One statement reads all tables, with the power of the log's owner: a column's type may bring code of its
-/// table's owner with it, which must not run with that of the caller.
-fn must_be_readable(table: &Table, log: &Table) -> Result<()> {
-    // SAFETY: looks up the privileges of a table that is locked.
-    let outcome = unsafe { pg_sys::pg_class_aclcheck(table.oid, log.owner, pg_sys::ACL_SELECT.into()) };
-    if outcome == pg_sys::AclResult::ACLCHECK_OK {
-        return Ok(());
-    }
-    Err(Error::refused(
-        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("the owner of {} may not read {}", log.name, table.name),
-        "GRANT SELECT on it to the owner of the log, with whose power both are read.",
-    ))
 }
 
 fn row(date: Date, table: &derivable::Derivable, found: &Difference) -> Result<Row> {

@@ -96,7 +96,8 @@ def test_a_fold_that_adds_up_the_log_for_a_budget_window_locks_no_other_target(p
            WHERE l.pid = %s AND l.granted AND c.relkind IN ('r', 'p') AND c.relname LIKE 'LiteLLM%%'""",
         folder,
     )
-    assert {name for (name,) in locked} <= {"LiteLLM_SpendLogs", f"LiteLLM_SpendLogs_{DAY}"}
+    read = {"LiteLLM_SpendLogs", f"LiteLLM_SpendLogs_{DAY}", "LiteLLM_SpendLogDelivery"}
+    assert {name for (name,) in locked} <= read
     # A migration comes and goes.
     lock(patient, "LiteLLM_VerificationToken").close()
     lock(patient, "LiteLLM_BudgetWindowSpend").close()

@@ -48,6 +48,11 @@ const PECULIARITIES: &str = "SELECT c.oid, 'row security is forced on its owner'
     WHERE t.tgrelid = ANY ($1) AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3
     ORDER BY 1, 2";
 
+const LABELS: &str = "SELECT a.attrelid, a.attname::pg_catalog.text, pg_catalog.array_agg(e.enumlabel::pg_catalog.text)
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_enum e ON e.enumtypid = a.atttypid
+    WHERE a.attrelid = ANY ($1) AND NOT a.attisdropped
+    GROUP BY a.attrelid, a.attname";
+
 /// Disabled ones too: Postgres refuses ON CONFLICT all the same.
 const RULES: &str = "SELECT r.ev_class, r.rulename::pg_catalog.text, r.ev_type = '4'
     FROM pg_catalog.pg_rewrite r WHERE r.ev_class = ANY ($1) AND r.ev_type <> '1' ORDER BY r.rulename";
@@ -72,7 +77,7 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
             .zip(types)
             .zip(defaults.into_iter().zip(nullable).zip(generated))
             .map(|((name, type_name), ((has_default, is_nullable), is_generated))| {
-                (name, Column { type_name, has_default, is_nullable, is_generated })
+                (name, Column { type_name, labels: Vec::new(), has_default, is_nullable, is_generated })
             })
             .collect();
         let table = Table {
@@ -92,6 +97,7 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
     }
     let mut by_oid: HashMap<pg_sys::Oid, &mut Table> = tables.values_mut().map(|table| (table.oid, table)).collect();
     read_unique_keys(client, &mut by_oid)?;
+    read_labels(client, &mut by_oid)?;
     read_rules(client, &mut by_oid)?;
     read_peculiarities(client, &mut by_oid)?;
     Ok(tables)
@@ -113,6 +119,18 @@ fn read_unique_keys(client: &SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut T
             let of_table: Vec<&str> = table.columns.keys().map(String::as_str).collect();
             let key = UniqueKey::new(columns, definitions, &of_table);
             table.unique_keys.push(key);
+        }
+    }
+    Ok(())
+}
+
+fn read_labels(client: &SpiClient, tables: &mut HashMap<pg_sys::Oid, &mut Table>) -> Result<()> {
+    let oids: Vec<pg_sys::Oid> = tables.keys().copied().collect();
+    for row in client.select(LABELS, None, &[oids.into()])? {
+        if let (Some(oid), Some(name)) = (row.get::<pg_sys::Oid>(1)?, row.get::<String>(2)?)
+            && let Some(column) = tables.get_mut(&oid).and_then(|table| table.columns.get_mut(&name))
+        {
+            column.labels = row.get(3)?.unwrap_or_default();
         }
     }
     Ok(())

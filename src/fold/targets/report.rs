@@ -13,7 +13,7 @@ use crate::{session, settings, tables};
 
 type Row = (String, bool, &'static str, Vec<String>, Vec<String>, Option<String>);
 
-/// Each table that a fold writes, in its order: whether it is there, what is done with it, the columns
+/// Each table that a fold writes, in its order, and any other that holds it up: whether it is there, what is done with it, the columns
 /// that are written, those that this version of the extension does not know, and why it is not written
 /// or what about it may change a write.
 #[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
@@ -38,7 +38,8 @@ fn list_targets() -> std::result::Result<
 fn rows() -> Result<Vec<Row>> {
     let schema = settings::target_schema();
     let findings = cache::look_at(&schema, || Spi::connect(|client| examine(client, &schema)))?;
-    Ok(findings.into_iter().filter(|(role, _)| role.is_target()).map(|(role, finding)| row(role, finding)).collect())
+    let is_listed = |(role, finding): &(Role, Finding)| role.is_target() || matches!(finding, Finding::Held(..));
+    Ok(findings.into_iter().filter(is_listed).map(|(role, finding)| row(role, finding)).collect())
 }
 
 fn row(role: Role, finding: Finding) -> Row {

@@ -5,7 +5,7 @@ use litellm_spend_core::daily::DailyKind;
 use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::{budget_window, model_usage, request_errors, tool_spend};
 
-use crate::fold::{budget, daily, entities, log, rollups, tool_index, windows};
+use crate::fold::{budget, daily, deliveries, entities, log, rollups, tool_index, windows};
 
 /// A table's part in a fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub enum Role {
     Budget,
     /// Read only: which key replaced another.
     DeprecatedKeys,
+    /// LiteLLM's ledger since 1.110: the requests that it has logged, and whether it has charged them.
+    Deliveries,
     Daily(DailyKind),
     ModelUsage,
     ToolSpend,
@@ -32,7 +34,7 @@ impl Role {
             .chain(EntityKind::ALL.map(Role::Entity))
             .chain(DailyKind::ALL.map(Role::Daily))
             .chain([Role::WindowSpend, Role::ToolSpend, Role::ModelUsage, Role::RequestErrors])
-            .chain([Role::Budget, Role::DeprecatedKeys])
+            .chain([Role::Budget, Role::DeprecatedKeys, Role::Deliveries])
     }
 
     /// LiteLLM's table.
@@ -42,6 +44,7 @@ impl Role {
             Role::Entity(kind) => kind.table(),
             Role::Budget => budget::TABLE,
             Role::DeprecatedKeys => "LiteLLM_DeprecatedVerificationToken",
+            Role::Deliveries => deliveries::TABLE,
             Role::Daily(kind) => kind.table(),
             Role::ModelUsage => model_usage::TABLE,
             Role::ToolSpend => tool_spend::TABLE,
@@ -53,7 +56,7 @@ impl Role {
 
     /// Whether a fold writes spend to it.
     pub fn is_target(self) -> bool {
-        !matches!(self, Role::Budget | Role::DeprecatedKeys)
+        !matches!(self, Role::Budget | Role::DeprecatedKeys | Role::Deliveries)
     }
 
     /// Whether a fold may delete rows of it: old ones with NULL in their key.
@@ -72,7 +75,7 @@ impl Role {
             Role::Log => log::COLUMNS.to_vec(),
             Role::Entity(kind) => entities::columns(kind),
             Role::Budget => budget::COLUMNS.to_vec(),
-            Role::DeprecatedKeys => Vec::new(),
+            Role::DeprecatedKeys | Role::Deliveries => Vec::new(),
             Role::Daily(kind) => daily::columns(kind),
             Role::ModelUsage => rollups::MODEL_USAGE_COLUMNS.to_vec(),
             Role::ToolSpend => rollups::TOOL_SPEND_COLUMNS.to_vec(),
@@ -86,7 +89,7 @@ impl Role {
     /// has in it, and those that only some have. `None` where a fold needs no key.
     pub fn key(self) -> Option<(&'static [&'static str], &'static [&'static str])> {
         match self {
-            Role::Log | Role::Budget | Role::DeprecatedKeys | Role::ToolIndex => None,
+            Role::Log | Role::Budget | Role::DeprecatedKeys | Role::Deliveries | Role::ToolIndex => None,
             Role::Entity(kind) => Some((kind.key_columns(), &[])),
             Role::Daily(kind) => Some((daily::required_key(kind), &daily::OPTIONAL_KEY)),
             Role::ModelUsage => Some((&rollups::MODEL_USAGE_KEY, &[])),

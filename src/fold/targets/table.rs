@@ -31,6 +31,8 @@ pub struct Table {
 pub struct Column {
     /// As `format_type` names it, without a modifier.
     pub type_name: String,
+    /// The values of an enum.
+    pub labels: Vec<String>,
     /// A default, an identity or a generated value.
     pub has_default: bool,
     pub is_nullable: bool,

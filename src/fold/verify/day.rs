@@ -1,5 +1,5 @@
 //! One UTC day of the log and of the tables by day, read by one statement and so at one snapshot: a fold
-//! that commits meanwhile is in both or in neither.
+//! that commits meanwhile is in both or in neither, and so is what LiteLLM's projector charges.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,8 +17,8 @@ use super::sums::{self, Key, Numbers, Sums};
 use crate::error::Result;
 use crate::fold::counted_days::Requests;
 use crate::fold::log::timestamp;
-use crate::fold::owner;
 use crate::fold::targets::{Table, Targets};
+use crate::fold::{deliveries, owner};
 use crate::jsonb::Jsonb;
 use crate::settings;
 
@@ -53,6 +53,9 @@ const LOGGED: [&str; 22] = [
 /// Of these, the ones that may be too narrow for what was counted.
 const NARROW: [&str; 3] = ["prompt_tokens", "completion_tokens", "request_duration_ms"];
 
+/// The row that counts what is left out, where others have the number of their table.
+const NOT_CHARGED: i32 = -1;
+
 /// What was read of a day.
 pub struct Day {
     /// What the log adds up to.
@@ -64,6 +67,8 @@ pub struct Day {
     /// How many those are, and how many rows no request can be read from.
     pub doubtful_rows: u64,
     pub unreadable_rows: u64,
+    /// Its log rows that LiteLLM has not charged yet, and that are left out of all else.
+    pub not_charged: i64,
     /// The requests that the log shows on this day.
     pub requests: Requests,
     /// The stored rows of each table.
@@ -78,7 +83,7 @@ pub fn read(
     tables: &[Derivable],
     midnight: Moment,
 ) -> Result<Day> {
-    let mut statement = log_query(log);
+    let mut statement = log_query(log, &deliveries::not_charged(targets, log)?);
     for (at, table) in tables.iter().enumerate() {
         statement.push_str(&stored_query(at, table));
     }
@@ -93,9 +98,10 @@ pub fn read(
                 return Ok(day);
             }
             for row in chunk {
-                match row.get::<i32>(1)?.and_then(|at| usize::try_from(at).ok()) {
-                    Some(at) => day.add_stored(at, &row)?,
+                match row.get::<i32>(1)? {
                     None => day.add_logged(row.get(2)?, midnight, narrow),
+                    Some(NOT_CHARGED) => day.not_charged = row.get(6)?.unwrap_or(0),
+                    Some(at) => day.add_stored(at, &row)?,
                 }
             }
             pgrx::check_for_interrupts!();
@@ -112,15 +118,16 @@ impl Day {
             doubtful: totals(),
             doubtful_rows: 0,
             unreadable_rows: 0,
+            not_charged: 0,
             requests: Requests::default(),
             stored: vec![Sums::new(); tables],
         }
     }
 
-    fn add_stored(&mut self, at: usize, row: &SpiHeapTupleData) -> Result<()> {
+    fn add_stored(&mut self, at: i32, row: &SpiHeapTupleData) -> Result<()> {
         let key: Key = row.get(3)?.unwrap_or_default();
         let numbers = Numbers { counts: row.get(4)?.unwrap_or_default(), dollars: row.get(5)?.unwrap_or_default() };
-        if let Some(stored) = self.stored.get_mut(at) {
+        if let Some(stored) = usize::try_from(at).ok().and_then(|at| self.stored.get_mut(at)) {
             stored.insert(key, numbers);
         }
         Ok(())
@@ -170,8 +177,9 @@ fn is_cut(record: &SpendRecord, narrow: [bool; 3]) -> bool {
     numbers.into_iter().zip(narrow).any(|(number, narrow)| narrow && is_limit(number))
 }
 
-/// The log's rows as spend records; both midnights of the day belong to it.
-fn log_query(log: &Table) -> String {
+/// The log's rows as spend records; both midnights of the day belong to it. And how many rows are left out, of which
+/// `not_charged` holds.
+fn log_query(log: &Table, not_charged: &str) -> String {
     let members: Vec<String> = LOGGED
         .iter()
         .filter(|name| log.has(name))
@@ -179,10 +187,12 @@ fn log_query(log: &Table) -> String {
         .collect();
     format!(
         "SELECT NULL::pg_catalog.int4, pg_catalog.jsonb_build_object({}), NULL::pg_catalog.text[],
-                NULL::pg_catalog.int8[], NULL::pg_catalog.float8[]
-         FROM {} AS l WHERE l.\"startTime\" BETWEEN $2 AND $2 + interval '1 day'",
+                NULL::pg_catalog.int8[], NULL::pg_catalog.float8[], NULL::pg_catalog.int8
+         FROM {log} AS l WHERE l.\"startTime\" BETWEEN $2 AND $2 + interval '1 day' AND NOT {not_charged}
+         UNION ALL SELECT {NOT_CHARGED}, NULL, NULL, NULL, NULL, pg_catalog.count(*)
+         FROM {log} AS l WHERE l.\"startTime\" >= $2 AND l.\"startTime\" < $2 + interval '1 day' AND {not_charged}",
         members.join(", "),
-        log.name
+        log = log.name
     )
 }
 
@@ -194,7 +204,7 @@ fn stored_query(at: usize, table: &Derivable) -> String {
     let keys = list(table.keys.iter().map(key).collect());
     format!(
         "\nUNION ALL SELECT {at}, NULL, ARRAY[{keys}]::pg_catalog.text[], ARRAY[{}]::pg_catalog.int8[],
-                ARRAY[{}]::pg_catalog.float8[]
+                ARRAY[{}]::pg_catalog.float8[], NULL
          FROM {} AS t WHERE t.date = $1 GROUP BY {keys}",
         list(table.counts.iter().map(|name| sum(name, "pg_catalog.int8")).collect()),
         list(table.dollars.iter().map(|name| sum(name, "pg_catalog.float8")).collect()),

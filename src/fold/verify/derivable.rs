@@ -28,7 +28,7 @@ pub struct Derivable<'t> {
 
 /// Whether a comparison reads the table of this role.
 pub fn is_read(role: Role) -> bool {
-    matches!(role, Role::Log | Role::Daily(_) | Role::ModelUsage | Role::RequestErrors)
+    matches!(role, Role::Log | Role::Deliveries | Role::Daily(_) | Role::ModelUsage | Role::RequestErrors)
 }
 
 /// The tables that can be compared, in the order in which a fold writes them.

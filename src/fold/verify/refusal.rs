@@ -12,6 +12,7 @@ use crate::fold::counted_days;
 use crate::settings;
 
 const SHARED_HINT: &str = "Another writer, such as a LiteLLM proxy, shares the day; leave it out of the range, for its daily rows cannot be told from the log.";
+const NOT_CHARGED_HINT: &str = "Wait until LiteLLM's projector has applied the deliveries, or settle those that it has parked: a row is left out while a delivery of its request id is pending or parked.";
 const TRIMMED_HINT: &str = "Log rows were deleted, were moved to another table or were not written; leave the day out of the range, for its daily rows are all that is left of it.";
 
 /// Refuses where no log is written.
@@ -39,6 +40,15 @@ pub fn of_day(
         );
     };
     let logged = day.requests;
+    if logged.count < counted.count && day.not_charged > 0 {
+        return refuse(
+            format!(
+                "{date} cannot be rebuilt: its log holds {} of {} requests, and {} more that LiteLLM has not charged yet",
+                logged.count, counted.count, day.not_charged
+            ),
+            NOT_CHARGED_HINT,
+        );
+    }
     if logged.count < counted.count {
         return refuse(
             format!("{date} cannot be rebuilt: its log holds {} of {} requests", logged.count, counted.count),
