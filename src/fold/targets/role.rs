@@ -16,6 +16,8 @@ pub enum Role {
     Budget,
     /// Read only: which key replaced another.
     DeprecatedKeys,
+    /// LiteLLM's ledger since 1.110: the requests that it has logged, and whether it has charged them.
+    Deliveries,
     Daily(DailyKind),
     ModelUsage,
     ToolSpend,
@@ -24,15 +26,43 @@ pub enum Role {
     WindowSpend,
 }
 
-impl Role {
-    /// Every role, in the order in which a fold writes.
-    pub fn all() -> impl Iterator<Item = Role> {
+/// The order in which a fold locks and writes its targets: that of the LiteLLM beside which it runs (invariant 8).
+/// The log comes first, because LiteLLM logs a request before it charges it. LiteLLM adds to the tool tables and to
+/// the request errors in transactions that write nothing else, so their places are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableOrder {
+    /// LiteLLM up to 1.109.
+    Queues,
+    /// LiteLLM since 1.110, whose projector charges all tables in one transaction (accounting/application.py).
+    Ledger,
+}
+
+impl TableOrder {
+    /// The targets in this order.
+    pub fn targets(self) -> impl Iterator<Item = Role> {
+        let (entities, days, rollups) = match self {
+            TableOrder::Queues => {
+                (EntityKind::ALL, DailyKind::ALL, [Role::WindowSpend, Role::ToolSpend, Role::ModelUsage])
+            }
+            TableOrder::Ledger => (
+                EntityKind::LEDGER_ORDER,
+                DailyKind::LEDGER_ORDER,
+                [Role::ModelUsage, Role::WindowSpend, Role::ToolSpend],
+            ),
+        };
         [Role::Log, Role::ToolIndex]
             .into_iter()
-            .chain(EntityKind::ALL.map(Role::Entity))
-            .chain(DailyKind::ALL.map(Role::Daily))
-            .chain([Role::WindowSpend, Role::ToolSpend, Role::ModelUsage, Role::RequestErrors])
-            .chain([Role::Budget, Role::DeprecatedKeys])
+            .chain(entities.map(Role::Entity))
+            .chain(days.map(Role::Daily))
+            .chain(rollups)
+            .chain([Role::RequestErrors])
+    }
+}
+
+impl Role {
+    /// Every role.
+    pub fn all() -> impl Iterator<Item = Role> {
+        TableOrder::Queues.targets().chain([Role::Budget, Role::DeprecatedKeys, Role::Deliveries])
     }
 
     /// LiteLLM's table.
@@ -42,6 +72,7 @@ impl Role {
             Role::Entity(kind) => kind.table(),
             Role::Budget => budget::TABLE,
             Role::DeprecatedKeys => "LiteLLM_DeprecatedVerificationToken",
+            Role::Deliveries => "LiteLLM_SpendLogDelivery",
             Role::Daily(kind) => kind.table(),
             Role::ModelUsage => model_usage::TABLE,
             Role::ToolSpend => tool_spend::TABLE,
@@ -53,7 +84,7 @@ impl Role {
 
     /// Whether a fold writes spend to it.
     pub fn is_target(self) -> bool {
-        !matches!(self, Role::Budget | Role::DeprecatedKeys)
+        !matches!(self, Role::Budget | Role::DeprecatedKeys | Role::Deliveries)
     }
 
     /// Whether a fold may delete rows of it: old ones with NULL in their key.
@@ -72,7 +103,7 @@ impl Role {
             Role::Log => log::COLUMNS.to_vec(),
             Role::Entity(kind) => entities::columns(kind),
             Role::Budget => budget::COLUMNS.to_vec(),
-            Role::DeprecatedKeys => Vec::new(),
+            Role::DeprecatedKeys | Role::Deliveries => Vec::new(),
             Role::Daily(kind) => daily::columns(kind),
             Role::ModelUsage => rollups::MODEL_USAGE_COLUMNS.to_vec(),
             Role::ToolSpend => rollups::TOOL_SPEND_COLUMNS.to_vec(),
@@ -86,7 +117,7 @@ impl Role {
     /// has in it, and those that only some have. `None` where a fold needs no key.
     pub fn key(self) -> Option<(&'static [&'static str], &'static [&'static str])> {
         match self {
-            Role::Log | Role::Budget | Role::DeprecatedKeys | Role::ToolIndex => None,
+            Role::Log | Role::Budget | Role::DeprecatedKeys | Role::Deliveries | Role::ToolIndex => None,
             Role::Entity(kind) => Some((kind.key_columns(), &[])),
             Role::Daily(kind) => Some((daily::required_key(kind), &daily::OPTIONAL_KEY)),
             Role::ModelUsage => Some((&rollups::MODEL_USAGE_KEY, &[])),
