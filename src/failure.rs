@@ -30,6 +30,11 @@ impl Failure {
         self.blame() == Blame::Lock
     }
 
+    /// Whether it was in a circle of sessions that wait for each other's locks.
+    pub fn is_deadlock(&self) -> bool {
+        self.code == PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED
+    }
+
     /// Whether there is no partition for a row, which violates a check that has no name.
     pub fn is_missing_partition(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_CHECK_VIOLATION && !self.names_constraint

@@ -10,7 +10,7 @@ use std::time::Duration;
 use batches::{Outcome, Source};
 
 use crate::error::Result;
-use crate::{extension, plans, session, settings, subtransaction};
+use crate::{deadlock_watch, extension, plans, session, settings, subtransaction};
 
 pub mod adoption;
 mod batch;
@@ -42,6 +42,7 @@ mod relation;
 mod rollups;
 mod room;
 mod rotation;
+mod row_waits;
 mod rows;
 mod saturation;
 mod targets;
@@ -152,6 +153,7 @@ pub fn retry_postponed(exists: bool, patience: Patience) -> Result<Option<Folded
         return Ok(None);
     }
     version::check()?;
+    let _watch = deadlock_watch::watch();
     if windows::log_sums_are_lacking() {
         Spi::connect_mut(cursor::Cursor::lock)?;
         windows::read_log_sums()?;

@@ -6,6 +6,7 @@
 
 use pgrx::prelude::*;
 
+mod deadlock_watch;
 mod error;
 mod extension;
 mod failpoint;

@@ -21,7 +21,9 @@ const PINS: &[(&str, &str)] = &[
     // An error that is caught, as that of one bad record, would end the process.
     ("exit_on_error", "off"),
     // A fold that closes a circle of locks is the one to notice it, and gives way.
-    ("deadlock_timeout", "100ms"),
+    ("deadlock_timeout", "1ms"),
+    // With so short a time each wait would be logged; `status` tells of those that matter.
+    ("log_lock_waits", "off"),
     // Staging segments are never analysed, and a scan of consumed rows is what the index avoids.
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
@@ -77,6 +79,18 @@ pub fn waiting_at_most<R>(wait: Duration, body: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Runs `body`, which waits half as long again for each lock: three quarters of `deadlock_timeout` at most.
+pub fn waiting_longer<R>(body: impl FnOnce() -> R) -> R {
+    let longest = longest_lock_wait();
+    waiting_at_most(longest + longest / 2, body)
+}
+
+/// How long this session waits for a lock, under `pinned`.
+pub fn longest_lock_wait() -> Duration {
+    // SAFETY: reads a setting.
+    Duration::from_millis(u64::try_from(unsafe { pg_sys::LockTimeout }).unwrap_or(1))
+}
+
 /// Sleeps, and serves a cancel or a shutdown after it.
 pub fn sleep(duration: Duration) {
     // SAFETY: sleeps; interrupts are served at a safe place.
@@ -88,8 +102,16 @@ pub fn sleep(duration: Duration) {
 /// `deadlock_timeout` later: the fold has given way by then, and nobody but a fold dies of it.
 fn longest_row_wait() -> Duration {
     // SAFETY: reads a setting.
-    let until_others_look = u64::try_from(unsafe { pg_sys::DeadlockTimeout }).unwrap_or(0);
+    let of_session = u64::try_from(unsafe { pg_sys::DeadlockTimeout }).unwrap_or(0);
+    let until_others_look = deadlock_timeout_of_others().map_or(of_session, |others| others.min(of_session));
     settings::lock_timeout().min(Duration::from_millis((until_others_look / 2).max(1)))
+}
+
+/// The `deadlock_timeout` in milliseconds that sessions begin with, whatever this one has set since.
+fn deadlock_timeout_of_others() -> Option<u64> {
+    // SAFETY: reads a setting that everybody may see, as text that lives until the next such call.
+    let text = unsafe { std::ffi::CStr::from_ptr(pg_sys::GetConfigOptionResetString(c"deadlock_timeout".as_ptr())) };
+    text.to_str().ok()?.parse().ok()
 }
 
 /// Makes every later transaction of a worker READ COMMITTED and read-write, and that of the superuser as whom

@@ -252,7 +252,7 @@ pub fn define() {
     );
     define_int(
         c"litellm_spend.lock_timeout",
-        c"How long a fold waits for a table that another session has locked; for a row half of deadlock_timeout at most.",
+        c"How long a fold waits for a table that another session has locked; for rows half of deadlock_timeout, or three quarters where other sessions lock them again and again.",
         &LOCK_TIMEOUT,
         (100, 60_000),
         GucFlags::UNIT_MS,

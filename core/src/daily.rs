@@ -11,7 +11,7 @@ use crate::names::{Name, Names};
 use crate::record::{CallOrigin, SpendRecord};
 use crate::sum::Sum;
 
-/// A daily table that the fold writes; the order is that in which LiteLLM writes them.
+/// A daily table that the fold writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DailyKind {
     User,
@@ -23,6 +23,7 @@ pub enum DailyKind {
 }
 
 impl DailyKind {
+    /// All of them, in the order in which LiteLLM up to 1.109 writes them.
     pub const ALL: [DailyKind; 6] = [
         DailyKind::User,
         DailyKind::Team,
@@ -30,6 +31,17 @@ impl DailyKind {
         DailyKind::EndUser,
         DailyKind::Agent,
         DailyKind::Tag,
+    ];
+
+    /// All of them, in the order in which LiteLLM since 1.110 writes them: that of the tables' names
+    /// (accounting/application.py).
+    pub const LEDGER_ORDER: [DailyKind; 6] = [
+        DailyKind::Agent,
+        DailyKind::EndUser,
+        DailyKind::Organization,
+        DailyKind::Tag,
+        DailyKind::Team,
+        DailyKind::User,
     ];
 
     /// LiteLLM's table.

@@ -1,5 +1,5 @@
-//! The entities that carry a running `spend`, in the order in which LiteLLM locks their tables
-//! (db_spend_update_writer.py), and the spend that a batch adds to each.
+//! The entities that carry a running `spend`, the orders in which LiteLLM locks their tables, and the spend that a
+//! batch adds to each.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::names::{Name, Names};
 use crate::record::SpendRecord;
 use crate::sum::Sum;
 
-/// A kind of entity; the order is LiteLLM's table order (invariant 8).
+/// A kind of entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityKind {
     User,
@@ -27,6 +27,7 @@ pub enum EntityKind {
 }
 
 impl EntityKind {
+    /// All kinds, in the order in which LiteLLM up to 1.109 locks their tables (invariant 8).
     pub const ALL: [EntityKind; 11] = [
         EntityKind::User,
         EntityKind::EndUser,
@@ -35,6 +36,21 @@ impl EntityKind {
         EntityKind::TeamMember,
         EntityKind::Organization,
         EntityKind::OrganizationMember,
+        EntityKind::Project,
+        EntityKind::Tag,
+        EntityKind::ModelAccessGroup,
+        EntityKind::Agent,
+    ];
+
+    /// All kinds, in the order in which LiteLLM since 1.110 locks their tables (db_spend_update_writer.py).
+    pub const LEDGER_ORDER: [EntityKind; 11] = [
+        EntityKind::Organization,
+        EntityKind::OrganizationMember,
+        EntityKind::Team,
+        EntityKind::User,
+        EntityKind::EndUser,
+        EntityKind::TeamMember,
+        EntityKind::Key,
         EntityKind::Project,
         EntityKind::Tag,
         EntityKind::ModelAccessGroup,
@@ -150,5 +166,19 @@ impl EntityTotals {
         if !group.is_empty() && !user.is_empty() {
             self.by_kind[kind as usize].entry((group, user)).or_default().add(spend);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn both_orders_name_each_kind_once() {
+        let all = BTreeSet::from(EntityKind::ALL);
+        assert_eq!(all.len(), EntityKind::ALL.len());
+        assert_eq!(all, BTreeSet::from(EntityKind::LEDGER_ORDER));
     }
 }

@@ -23,16 +23,21 @@ use super::targets::Targets;
 use super::{Tally, contention, held, isolation, postponed, windows};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::{session, settings, subtransaction};
+use crate::{deadlock_watch, session, settings, subtransaction};
 
 /// How long a fold waits for each lock while it narrows down which record needs one that somebody holds.
 const SHORT_WAIT: Duration = Duration::from_millis(50);
+
+/// A fold that has met rows which others lock again and again waits longer for them, so many times in succession.
+const MOST_BUSY: usize = 5;
 
 thread_local! {
     /// How many rows the next fold of this process may read.
     static LIMIT: Cell<usize> = const { Cell::new(usize::MAX) };
     /// Whether that is for a lock which no row of the last fold explains.
     static SEEKS_LOCK: Cell<bool> = const { Cell::new(false) };
+    /// How many folds in succession have met rows that other sessions lock again and again.
+    static BUSY: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Where rows come from.
@@ -54,11 +59,14 @@ pub enum Outcome {
 pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
     windows::read_log_sums()?;
     let targets = Spi::connect_mut(Targets::lock)?;
+    let _watch = deadlock_watch::watch();
     let limit = LIMIT.get();
     let mut attempt = Attempt::new(source, targets);
     let outcome = subtransaction::attempt(|| {
         if SEEKS_LOCK.get() {
             session::waiting_at_most(SHORT_WAIT, || attempt.run(limit, patience))
+        } else if BUSY.get() > 0 {
+            session::waiting_longer(|| attempt.run(limit, patience))
         } else {
             attempt.run(limit, patience)
         }
@@ -66,6 +74,7 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
     match outcome {
         Ok(()) => {
             LIMIT.set(limit.saturating_mul(2));
+            BUSY.set(0);
             SEEKS_LOCK.set(SEEKS_LOCK.get() && limit < settings::batch_rows());
             Ok(Outcome::Counted(attempt.consumed, attempt.tally))
         }
@@ -82,6 +91,11 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
 pub fn read_one_by_one() {
     LIMIT.set(1);
     SEEKS_LOCK.set(true);
+}
+
+/// Has the next folds wait longer for rows that other sessions lock again and again.
+pub fn wait_longer() {
+    BUSY.set(BUSY.get().max(1));
 }
 
 /// How many rows the next fold may read.
@@ -183,9 +197,20 @@ impl<'s> Attempt<'s> {
     }
 
     fn learn_what_is_held(self, failure: Failure) -> Result<Outcome> {
-        let is_new = held::add(&self.targets, contention::held(&self.targets, &self.count.keys())?)?;
-        if is_new {
+        let look = contention::held(&self.targets, &self.count.keys())?;
+        if held::add(&self.targets, look.held)? {
             SEEKS_LOCK.set(false);
+            return Ok(Outcome::TryAgain);
+        }
+        let is_busy = !look.busy.is_empty();
+        if (is_busy || failure.is_deadlock()) && BUSY.get() < MOST_BUSY {
+            BUSY.set(BUSY.get() + 1);
+            return Ok(Outcome::TryAgain);
+        }
+        // The records that need none of them are not to wait any longer.
+        if is_busy && held::add(&self.targets, look.busy)? {
+            SEEKS_LOCK.set(false);
+            BUSY.set(0);
             return Ok(Outcome::TryAgain);
         }
         if self.narrow() {

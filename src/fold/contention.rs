@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::{session, subtransaction};
 
+mod lockers;
+
 /// How long a fold waits for one row that others lock again and again, and for all of these rows together. A look
 /// that waits for nobody would miss such a row for ever.
 pub const WAIT_FOR_ONE: Duration = Duration::from_millis(100);
@@ -86,21 +88,33 @@ pub fn keys(targets: &Targets, totals: &Totals, windows: &Windows) -> Vec<Key> {
         .collect()
 }
 
-/// Those of `keys` that other sessions hold. A row that is not there is not among them.
-pub fn held(targets: &Targets, keys: &[Key]) -> Result<Vec<Key>> {
+/// What a look at rows has found.
+#[derive(Default)]
+pub struct Look {
+    /// Those that other sessions hold. A row that is not there is not among them.
+    pub held: Vec<Key>,
+    /// Others, which one session after the other locks: who waits gets them.
+    pub busy: Vec<Key>,
+}
+
+/// Looks which of `keys` other sessions hold.
+pub fn held(targets: &Targets, keys: &[Key]) -> Result<Look> {
     if keys.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Look::default());
     }
     let missed = looked_at(|| missed(targets, keys))?;
+    let (missed, busy) = lockers::divide(targets, missed)?;
+    let mut look = Look { held: Vec::new(), busy };
     let deadline = Instant::now() + WAIT_FOR_ALL;
-    let mut held = Vec::new();
     for (at, key) in missed.into_iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now()).min(WAIT_FOR_ONE);
         if at >= MOST_AWAITED || left.is_zero() || !comes_free(targets, &key, left)? {
-            held.push(key);
+            look.held.push(key);
+        } else {
+            look.busy.push(key);
         }
     }
-    Ok(held)
+    Ok(look)
 }
 
 /// Runs a look and takes its locks back.
@@ -258,7 +272,7 @@ pub fn held_by_creation(
     write: impl Fn(Role) -> Result<()>,
 ) -> Result<Vec<Key>> {
     let keys = |role| targets.get(role).map_or_else(Vec::new, |target| keys_of(role, target, totals, windows));
-    let roles: Vec<Role> = Role::all().filter(|role| role.is_target() && !keys(*role).is_empty()).collect();
+    let roles: Vec<Role> = targets.order().targets().filter(|role| !keys(*role).is_empty()).collect();
     let all = || roles.iter().try_for_each(|role| write(*role));
     if subtransaction::rehearse(|| session::waiting_at_most(WAIT_FOR_ONE, all)).is_ok() {
         return Ok(Vec::new());

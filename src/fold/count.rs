@@ -16,6 +16,7 @@ use pgrx::spi::SpiClient;
 use super::batch::Row;
 use super::contention::{self, Key};
 use super::counted_days::CountedDays;
+use super::row_waits::RowWaits;
 use super::targets::{Role, Targets};
 use super::windows::{self, Windows};
 use super::{Tally, daily, entities, held, identity, members, memory, rollups, tool_index};
@@ -122,15 +123,14 @@ impl Count {
     /// Writes what is counted to every target but the log, in LiteLLM's order of tables (invariant 8).
     pub fn write(&self, client: &mut SpiClient) -> Result<()> {
         windows::require_log_sums()?;
+        let mut waits = RowWaits::begin();
         let members = self.totals.entities(EntityKind::TeamMember);
-        let new_members = members::lock_rosters(client, &self.targets, &members)?;
-        for role in Role::all() {
-            match role {
-                Role::Entity(EntityKind::TeamMember) => {
-                    members::write(client, &self.targets, &members, &new_members)?;
-                }
-                role => self.write_target(client, role)?,
-            }
+        let new_members = waits.within(client, |client| members::lock_rosters(client, &self.targets, &members))?;
+        for role in self.targets.order().targets() {
+            waits.within(client, |client| match role {
+                Role::Entity(EntityKind::TeamMember) => members::write(client, &self.targets, &members, &new_members),
+                role => self.write_target(client, role),
+            })?;
         }
         self.days.write(client)
     }

@@ -16,7 +16,7 @@ use pgrx::spi::SpiClient;
 use super::contention::{self, Key};
 use super::targets::{Role, Targets};
 use super::windows::Windows;
-use super::{entities, members};
+use super::{batches, entities, members};
 use crate::error::{Error, Result};
 
 /// The longest pause between two looks: a held record counts so soon after its row is free.
@@ -92,7 +92,11 @@ pub fn make_due() {
 /// only the insert of it can tell.
 pub fn look_again(targets: &Targets) -> Result<bool> {
     let keys: Vec<Key> = HELD.with_borrow(|held| held.keys.iter().cloned().collect());
-    let still: HashSet<Key> = contention::held(targets, &keys)?.into_iter().collect();
+    let look = contention::held(targets, &keys)?;
+    if !look.busy.is_empty() {
+        batches::wait_longer();
+    }
+    let still: HashSet<Key> = look.held.into_iter().collect();
     let came_free = still.len() < keys.len();
     HELD.with_borrow_mut(|held| held.look_at = None);
     set(targets, still)?;

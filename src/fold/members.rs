@@ -1,7 +1,8 @@
 //! Team memberships: LiteLLM makes the row of a member who is on the team's roster, under an advisory
 //! lock of the team, and no other. Its team endpoints take that lock before they touch rows of teams and
-//! users, so the fold takes it before it locks any row (invariant 8). Only teams with a row to make are
-//! locked, so that a batch of many teams does not fill the lock table.
+//! users, and its projector before it charges them, so the fold takes it before it locks any row (invariant 8).
+//! Only teams with a row to make are locked, so that a batch of many teams does not fill the lock table. LiteLLM's
+//! projector locks every team that it charges; some of the same locks in the same order close no circle.
 
 use std::collections::HashSet;
 

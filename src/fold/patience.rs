@@ -29,14 +29,12 @@ thread_local! {
     static ROWS_OF_WORKER: Cell<usize> = const { Cell::new(FIRST) };
 }
 
-/// Whether any session waits for a row that this transaction, or a part of it, has written.
+/// Whether any session waits for a lock of this one: of a row, a team or a table.
 const SOMEBODY_WAITS: &str = "
     SELECT EXISTS (
-        SELECT FROM pg_catalog.pg_locks AS mine
-        JOIN pg_catalog.pg_locks AS waiting
-            ON waiting.locktype = mine.locktype AND waiting.transactionid = mine.transactionid
-        WHERE mine.locktype = 'transactionid' AND mine.pid = pg_catalog.pg_backend_pid() AND mine.granted
-          AND NOT waiting.granted)";
+        SELECT FROM pg_catalog.pg_locks AS waiting
+        WHERE NOT waiting.granted
+          AND pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(waiting.pid)))";
 
 /// How long those may wait who want a row of the fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +90,8 @@ impl Patience {
     }
 }
 
-fn somebody_waits(client: &mut SpiClient) -> Result<bool> {
+/// Whether any session waits for this one.
+pub fn somebody_waits(client: &mut SpiClient) -> Result<bool> {
     let found: Option<bool> = plans::run(client, SOMEBODY_WAITS, &[])?.first().get(1)?;
     Ok(found == Some(true))
 }

@@ -104,7 +104,7 @@ pub fn learn_what_is_held(after: Position, rows: usize) -> Result<()> {
         count.sum_up(client, &batch.rows)?;
         Ok::<_, Error>(batch)
     })?;
-    held::add(&targets, contention::held(&targets, &held::unknown(count.keys()))?)?;
+    held::add(&targets, contention::held(&targets, &held::unknown(count.keys()))?.held)?;
     // A row that another session is creating cannot be seen, so the first records that seem free are tried.
     for _ in 0..MOST_TRIED {
         let Some(row) = isolation::first_free(&targets, &batch.rows)? else { break };

@@ -20,7 +20,7 @@ mod role;
 mod table;
 
 pub use keys::Key;
-pub use role::Role;
+pub use role::{Role, TableOrder};
 pub use table::Table;
 
 const RESTORE_HINT: &str =
@@ -94,6 +94,11 @@ impl Targets {
         self.found.get(&role)
     }
 
+    /// The order in which the fold locks and writes them: LiteLLM's ledger tells which LiteLLM runs beside it.
+    pub fn order(&self) -> TableOrder {
+        if self.found.contains_key(&Role::Deliveries) { TableOrder::Ledger } else { TableOrder::Queues }
+    }
+
     pub fn daily_shape(&self, kind: DailyKind) -> Option<DailyShape> {
         self.get(Role::Daily(kind)).map(Target::daily_shape)
     }
@@ -124,7 +129,8 @@ impl Targets {
         Ok(Targets { found })
     }
 
-    /// The tables for which `mode_of` names a lock, in the order in which a fold writes them.
+    /// The tables for which `mode_of` names a lock. Their order does not matter, because nobody waits for one of these
+    /// locks while holding another.
     fn locks<'t>(&'t self, mode_of: LockMode<'t>) -> impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)> {
         Role::all().filter_map(move |role| Some((&self.get(role)?.table, mode_of(role)? as pg_sys::LOCKMODE)))
     }

@@ -26,15 +26,43 @@ pub enum Role {
     WindowSpend,
 }
 
-impl Role {
-    /// Every role, in the order in which a fold writes.
-    pub fn all() -> impl Iterator<Item = Role> {
+/// The order in which a fold locks and writes its targets: that of the LiteLLM beside which it runs (invariant 8).
+/// The log comes first, because LiteLLM logs a request before it charges it. LiteLLM adds to the tool tables and to
+/// the request errors in transactions that write nothing else, so their places are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableOrder {
+    /// LiteLLM up to 1.109.
+    Queues,
+    /// LiteLLM since 1.110, whose projector charges all tables in one transaction (accounting/application.py).
+    Ledger,
+}
+
+impl TableOrder {
+    /// The targets in this order.
+    pub fn targets(self) -> impl Iterator<Item = Role> {
+        let (entities, days, rollups) = match self {
+            TableOrder::Queues => {
+                (EntityKind::ALL, DailyKind::ALL, [Role::WindowSpend, Role::ToolSpend, Role::ModelUsage])
+            }
+            TableOrder::Ledger => (
+                EntityKind::LEDGER_ORDER,
+                DailyKind::LEDGER_ORDER,
+                [Role::ModelUsage, Role::WindowSpend, Role::ToolSpend],
+            ),
+        };
         [Role::Log, Role::ToolIndex]
             .into_iter()
-            .chain(EntityKind::ALL.map(Role::Entity))
-            .chain(DailyKind::ALL.map(Role::Daily))
-            .chain([Role::WindowSpend, Role::ToolSpend, Role::ModelUsage, Role::RequestErrors])
-            .chain([Role::Budget, Role::DeprecatedKeys, Role::Deliveries])
+            .chain(entities.map(Role::Entity))
+            .chain(days.map(Role::Daily))
+            .chain(rollups)
+            .chain([Role::RequestErrors])
+    }
+}
+
+impl Role {
+    /// Every role.
+    pub fn all() -> impl Iterator<Item = Role> {
+        TableOrder::Queues.targets().chain([Role::Budget, Role::DeprecatedKeys, Role::Deliveries])
     }
 
     /// LiteLLM's table.
