@@ -8,7 +8,7 @@ import pytest
 
 from harness.postgres import PROJECT
 
-NAMED = re.compile(r"`(?P<file>[a-z]+/test_\w+\.py)(?:::(?P<test>test_\w+))?|`…::(?P<again>test_\w+)")
+NAMED = re.compile(r"`(?P<file>(?:python/tests|[a-z]+)/test_\w+\.py)(?:::(?P<test>test_\w+))?|`…::(?P<again>test_\w+)")
 
 
 def named(document: str) -> list[tuple[str, str | None]]:
@@ -27,7 +27,7 @@ def test_each_test_that_is_named_is_there(document: str) -> None:
     missing = [
         (file, function)
         for file, function in tests
-        if not (path := PROJECT / "tests" / file).exists()
+        if not (path := PROJECT / file if file.startswith("python/") else PROJECT / "tests" / file).exists()
         or (function and not re.search(rf"^def {function}\b", path.read_text(), re.MULTILINE))
     ]
     assert missing == []

@@ -136,3 +136,40 @@ def test_a_cut_stream_is_charged_though_a_later_call_with_its_id_recovers(databa
     assert len(ran.reported) == 1, "the second call succeeds"
     assert user_spend(database) == pytest.approx({"user": CUT + WHOLE}, rel=TOLERANCE)
     assert database.query(COUNTS) == [("user", 1, 1, 0)]
+
+
+ONE_LOGGING_OBJECT = """
+import datetime, uuid
+import provider
+from litellm.utils import Rules, function_setup
+litellm.callbacks = [SpendLogger()]
+model = {"model": "anthropic/claude-sonnet-4-5", "api_base": provider.start(), "api_key": "sk-none"}
+group = [{"model_name": "group", "litellm_params": model} for _ in range(2)]
+router = litellm.Router(group, retry_after=0, disable_cooldowns=True, num_retries=2)
+
+async def main():
+    request = {
+        "model": "group", "messages": provider.ask(answers=["cut"], words=0), "max_tokens": 99, "stream": True,
+        "litellm_call_id": str(uuid.uuid4()), "litellm_metadata": {"user_api_key_user_id": "user"},
+    }
+    logging_object, request = function_setup("aanthropic_messages", Rules(), datetime.datetime.now(), **request)
+    try:
+        stream = await router.aanthropic_messages(**request, litellm_logging_obj=logging_object)
+        async for _ in stream:
+            pass
+    except Exception as error:
+        say(failed=type(error).__name__)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait([task], timeout=1)
+
+asyncio.run(main())
+"""
+
+
+def test_each_attempt_of_a_proxys_request_is_charged(database: Database, litellm: Sdk) -> None:
+    """LiteLLM's proxy logs all attempts of a request with one object, so that they share their id and start."""
+    if litellm.is_1_79:
+        pytest.skip("LiteLLM 1.79 gives no failure a cost")
+    litellm.run_code(ONE_LOGGING_OBJECT, url=database.url)
+    assert user_spend(database) == pytest.approx({"user": 3 * PREFIX}, rel=TOLERANCE)
+    assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 3

@@ -46,6 +46,16 @@ async def main():
 costs = [answer._hidden_params["response_cost"] for answer in (*asyncio.run(main()), litellm.image_generation(**image))]
 say(cost=sum(costs), least=min(costs))
 """
+AT_ONCE = """
+image = {"model": "openai/gpt-image-1", "prompt": "a cat", "user": "user-0", **api}
+
+async def main():
+    answers = await asyncio.gather(*(litellm.aimage_generation(**image) for _ in range(20)))
+    await asyncio.sleep(1)
+    return answers
+
+say(cost=sum(answer._hidden_params["response_cost"] for answer in asyncio.run(main())))
+"""
 ROWS = 'SELECT request_id, spend, status FROM "LiteLLM_SpendLogs" ORDER BY "startTime"'
 
 
@@ -60,6 +70,12 @@ def test_three_images_under_one_call_id_are_charged_each(database: Database, lit
     assert first[0] == "job-7"
     assert [id_ for id_, _ in others] == [expected for _, expected in others]
     assert database.status()["duplicates"] == 0
+
+
+def test_images_that_are_made_at_once_under_one_call_id_are_charged_each(database: Database, litellm: Sdk) -> None:
+    sdk = litellm.run_code(PROVIDER + AT_ONCE, url=database.url).sdk
+    totals = logged(database)
+    assert (totals.requests, totals.spend) == (20, pytest.approx(sdk["cost"], rel=1e-9))
 
 
 # The provider has no speech: `speech` fails within `aspeech`, which tells of the failure once more.

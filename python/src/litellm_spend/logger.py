@@ -23,6 +23,7 @@ from .prices import UnpricedCalls
 from .router import is_attempt
 from .seen import Seen
 from .sender import Sender
+from .starts import Starts
 
 log = logging.getLogger("litellm_spend")
 
@@ -61,6 +62,7 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(max_queue, batch_size)
         self._sender = Sender(database_url, self._outbox, flush_interval)
         self._seen = Seen()
+        self._starts = Starts()
         self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
         self._unusable_ids = UnusableIds()
@@ -152,6 +154,7 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(self._outbox.max_queue, self._outbox.batch_size)
         self._sender = self._sender.copy_for_child(self._outbox)
         self._seen = Seen()
+        self._starts = Starts()
         self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
         self._unpriced = UnpricedCalls()
         self._unusable_ids = UnusableIds()
@@ -172,7 +175,7 @@ class SpendLogger(CustomLogger):
             payload = kwargs.get("standard_logging_object")
             if not payload or not self._seen.first_time(payload, kwargs):
                 return
-            kwargs = self._callers.added_to(kwargs)
+            kwargs = self._starts.apart(self._callers.added_to(kwargs))
             taken = take(kwargs, response, self._unusable_ids.refuse)
             if taken is None:
                 return

@@ -25,8 +25,8 @@ _SERVED_BY_CHAT: Final = frozenset(("responses", "aresponses"))
 
 class Seen:
     def __init__(self) -> None:
-        self._events = _Recent()
-        self._chats = _Recent()
+        self._events = Recent()
+        self._chats = Recent()
 
     def started(self, kwargs: Mapping[str, Any]) -> None:
         """An attempt starts; if it is a chat completion, it may be the one that serves another call."""
@@ -65,7 +65,7 @@ def _sent_at(payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> datetime 
     return sent if payload.get("status") == "failure" and isinstance(sent, datetime) else None
 
 
-class _Recent:
+class Recent:
     """The last keys that were added: a generation of them at least, two at most."""
 
     def __init__(self) -> None:
