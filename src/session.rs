@@ -13,6 +13,8 @@ const PINS: &[(&str, &str)] = &[
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO, YMD"),
     ("IntervalStyle", "postgres"),
+    // The names of types are compared as they are without quotes.
+    ("quote_all_identifiers", "off"),
     ("row_security", "off"),
     ("session_replication_role", "origin"),
     ("default_tablespace", ""),

@@ -31,6 +31,9 @@ const SHORT_WAIT: Duration = Duration::from_millis(50);
 /// A fold that has met rows which others lock again and again waits longer for them, so many times in succession.
 const MOST_BUSY: usize = 5;
 
+/// How long a fold that gives way leaves its rows to others.
+const GIVE_WAY: Duration = Duration::from_millis(20);
+
 thread_local! {
     /// How many rows the next fold of this process may read.
     static LIMIT: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -197,6 +200,9 @@ impl<'s> Attempt<'s> {
     }
 
     fn learn_what_is_held(self, failure: Failure) -> Result<Outcome> {
+        pgrx::debug1!("litellm_spend: a fold gives way to the locks of other sessions (SQLSTATE {})", failure.sqlstate);
+        // Who waited for this fold goes first.
+        session::sleep(GIVE_WAY);
         let look = contention::held(&self.targets, &self.count.keys())?;
         if held::add(&self.targets, look.held)? {
             SEEKS_LOCK.set(false);

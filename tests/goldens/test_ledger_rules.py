@@ -131,8 +131,13 @@ def test_the_daily_organization_is_the_one_that_is_charged(
             request["standard_logging_object"]["metadata"],
         ):
             metadata["user_api_key_org_id"] = organization
+            if organization is None:
+                # Else the team's would be charged here, which LiteLLM's log-in fills in.
+                metadata["user_api_key_team_id"] = None
         for row in request["spend_log_payloads"]:
             row["organization_id"] = organization or ""
+            if organization is None:
+                row["team_id"] = ""
 
     charged, folded = both(site, litellm_ledger, change)
     assert entities_of(charged, "LiteLLM_DailyOrganizationSpend") == ({organization} if organization else set())

@@ -23,13 +23,13 @@ from conftest import Interpreters, Tell, discard, new_database
 from harness.charges import ENTITIES, Request, Row, charges, make_request, model_of, names
 from harness.cluster import Cluster
 from harness.database import Database
-from harness.litellm_schema import SCHEMAS
+from harness.litellm_schema import NEWEST, NEWEST_WHEEL, SCHEMAS
 from harness.postgres import PROJECT
 from harness.program import Program
 from harness.records import spend_record
 
 PROGRAM = PROJECT / "tests" / "harness" / "litellm_writers.py"
-OLD, NEW = "1.109.1", "1.110.2"
+OLD, NEW = NEWEST_WHEEL.litellm, NEWEST.litellm
 RECORDS = 10
 """How many the client records at a time."""
 REQUESTS = 3
@@ -76,6 +76,7 @@ def database_of(cluster: Cluster) -> Iterator[object]:
     def make(version: str) -> Database:
         [schema] = [schema for schema in SCHEMAS if schema.litellm == version]
         made.append(new_database(cluster, schema=schema))
+        made[-1].execute(f"ALTER DATABASE {made[-1].name} SET log_min_messages = debug1")
         return made[-1]
 
     yield make
@@ -111,6 +112,7 @@ def run_beside(
     prefixes = sorted({prefix for group in writers for _, prefix in group.sessions})
     for prefix in prefixes:
         make_entities(database, prefix)
+    gave_way_before = database.cluster.log().count("a fold gives way")
     recorded: Counter[Row] = Counter()
     lags: list[float] = []
     with ExitStack() as stack:
@@ -133,13 +135,15 @@ def run_beside(
         charged.update({tuple(row): spend for row, spend in outcome["charged"]})
         errors.update(outcome["errors"])
     rounds = [rounds for outcome in outcomes for rounds in outcome["rounds"]]
-    gave_way = database.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    gave_way = database.cluster.log().count("a fold gives way") - gave_way_before
+    circles = database.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
     lags.sort()
     tell(
         "beside LiteLLM's writers",
         f"{[f'{len(group.sessions)} of {group.version}: {group.sessions[0][0]}' for group in writers]}, {seconds:g} s: "
         f"{sum(rounds)} rounds, {sum(recorded.values()):g} dollars recorded, errors of LiteLLM {dict(errors)}, "
-        f"{gave_way - errors[DEADLOCK]} deadlocks of the fold, lag p50 {lags[len(lags) // 2]:.3f} s, "
+        f"{gave_way} folds gave way, {circles - errors[DEADLOCK]} of them in a circle, "
+        f"lag p50 {lags[len(lags) // 2]:.3f} s, "
         f"p99 {lags[len(lags) * 99 // 100]:.3f} s, most {lags[-1]:.3f} s",
     )
     assert errors[DEADLOCK] == 0
