@@ -41,6 +41,13 @@ def test_what_litellm_drops_is_added_once_and_only_what_is_on_the_list(call_type
     assert remembered.added_to(kwargs) is kwargs
 
 
+def test_a_completion_that_litellm_calls_sync_and_marks_as_async_ends_the_call() -> None:
+    remembered = CallersMetadata()
+    remembered.started(start(), "anthropic_messages")
+    kwargs = event() | {"call_type": "completion", "litellm_params": {"acompletion": True}}
+    assert remembered.added_to(kwargs)["standard_logging_object"]["request_tags"] == ["tag", "a", "b"]
+
+
 @pytest.mark.parametrize(
     ("call_type", "arguments"),
     [

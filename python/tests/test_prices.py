@@ -18,6 +18,8 @@ PRICE_MAP: dict[str, Any] = {
     "free-tiers": {"tiered_pricing": [{"input_cost_per_token": 0, "range": [0, 256000]}]},
     "provider/free-with-provider": {"input_cost_per_token": 0.0},
     "deployment-1": {"input_cost_per_token": 0},
+    "provider/paid-elsewhere": {"input_cost_per_token": 0},
+    "paid-elsewhere": {"input_cost_per_token": 1e-6},
     "paid-model": {"input_cost_per_token": 1e-6, "output_cost_per_token": 0},
     "paid-seconds": {"input_cost_per_token": 0, "input_cost_per_second": 0.0001},
     "paid-context": {"search_context_cost_per_query": {"search_context_size_low": 0.03}},
@@ -64,6 +66,7 @@ def test_a_call_that_LiteLLM_could_not_price_is_counted(changes: dict[str, Any])
         {"model": "free-tokens"},
         {"model": "free-tiers"},
         {"model": "free-with-provider"},
+        {"model": "paid-elsewhere", "model_map_information": {"model_map_key": "paid-elsewhere"}},
         {"model_id": "deployment-1"},
         {"model_map_information": {"model_map_key": "free-model"}},
         {"metadata": {"usage_object": {"cost": 0}}},
@@ -149,7 +152,7 @@ def test_each_model_is_told_once_and_not_without_end(caplog: pytest.LogCaptureFi
     assert calls.count == 1400
     assert len(caplog.messages) == 500
     assert caplog.messages[0] == (
-        "LiteLLM has no price for calls of the model 'model-0': they are recorded with a spend of 0. "
+        "LiteLLM has no price for calls of the model 'provider/model-0': they are recorded with a spend of 0. "
         "Register its price with litellm.register_model, a price of 0 if it is free"
     )
 

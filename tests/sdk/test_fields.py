@@ -105,7 +105,7 @@ def test_calls_that_LiteLLM_has_no_price_for_are_counted_and_told_once_a_model(
     ran = litellm.run_code(UNPRICED, url=database.url)
     assert ran.sdk == {"unpriced": 3}
     warned = [line for line in ran.log_lines() if "has no price" in line]
-    assert [line.split("'")[1].removeprefix("openai/") for line in warned] == ["own-model", "other-model"]
+    assert [line.split("'")[1] for line in warned] == ["openai/own-model", "openai/other-model"]
     database.wait_folded()
     assert database.value("""SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE spend = 0 AND status = 'success'""") == 8
 
@@ -144,7 +144,8 @@ say(unpriced=logger.stats().unpriced, work=len(work))
 def test_a_call_without_tokens_and_without_a_price_is_told_too(database: Database, litellm: Sdk) -> None:
     ran = litellm.run_code(UNPRICED_WITHOUT_TOKENS, *(["1.79"] if litellm.is_1_79 else []), url=database.url)
     warned = [line.split("'")[1] for line in ran.log_lines() if "has no price" in line]
-    expected = ["house-image", "house-whisper", "house-tts", "house-rerank", "house-ocr"]
+    expected = [f"openai/house-{kind}" for kind in ("image", "whisper", "tts")]
+    expected += ["cohere/house-rerank", "mistral/house-ocr"]
     assert sorted(warned) == sorted(expected[: ran.sdk["work"]])
     assert ran.sdk["unpriced"] == len(warned)
     database.wait_folded()

@@ -79,17 +79,19 @@ async def main():
     await litellm.aresponses(metadata=who("responses"), **ask)
     await litellm.anthropic.messages.acreate(metadata=who("messages"), **messages)
     await litellm.anthropic.messages.acreate(metadata=who("uid", user_id="u-1"), **messages)
+    # LiteLLM serves these by its API of the other provider.
+    await litellm.anthropic.messages.acreate(metadata=who("served"), **{**messages, "model": "openai/gpt-4o"})
     # What the client of a proxy writes into the request is no identity.
     await litellm.anthropic.messages.acreate(
         metadata=who("body", user_id="u-1"), litellm_metadata={"user_api_key_team_id": "team-proxy"}, **messages
     )
     await litellm.aresponses(metadata=who("first"), litellm_call_id="reused", **ask)
-    while logger.stats().captured < 5:
+    while logger.stats().captured < 6:
         await asyncio.sleep(0.01)
     await litellm.aresponses(litellm_call_id="reused", **ask)
 
 asyncio.run(main())
-wait_until(lambda: logger.stats().captured == 6, "the events came")
+wait_until(lambda: logger.stats().captured == 7, "the events came")
 say(flushed=logger.flush())
 """
 # What a call of 2000 and 10 tokens costs: gpt-4o's 2.5e-6 and 1e-5 a token.
@@ -185,6 +187,7 @@ def test_the_metadata_that_litellm_drops_names_team_and_tags(database: Database,
         ("team-responses", "tag-responses", "responses"),
         ("team-messages", "tag-messages", "messages"),
         ("team-uid", "tag-uid", "uid"),
+        ("team-served", "tag-served", "served"),
         ("team-proxy", None, None),
         ("team-first", "tag-first", "first"),
         ("", None, None),

@@ -19,6 +19,8 @@ _CALLS: Final = 10_000
 _DROPPED_BY: Final = frozenset(("aresponses", "anthropic_messages"))
 # What ends such a call; LiteLLM 1.79 reports the chat completion that served it.
 _ENDED_BY: Final = _DROPPED_BY | {"acompletion"}
+# LiteLLM 1.79 calls some of these completions sync, and marks them in `litellm_params`.
+_SYNC_NAME, _ASYNC_MARK = "completion", "acompletion"
 _NAMES: Final = frozenset((*METADATA, *REQUEST, *REQUEST_METADATA, "user_api_key")) - {"usage_object"}
 
 
@@ -53,7 +55,7 @@ class CallersMetadata:
 
     def added_to(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         """The event of a call that ended, with what LiteLLM left out of it; once a call."""
-        if not self._calls or kwargs.get("call_type") not in _ENDED_BY:
+        if not self._calls or not _is_end(kwargs):
             return kwargs
         remembered = self._forget(kwargs.get("litellm_call_id"))
         if not remembered:
@@ -74,6 +76,14 @@ class CallersMetadata:
     def _forget(self, call_id: Any) -> dict[str, Any] | None:
         with self._lock:
             return self._calls.pop(call_id, None)
+
+
+def _is_end(kwargs: Mapping[str, Any]) -> bool:
+    """Whether the event may end a call that is remembered."""
+    call_type = kwargs.get("call_type")
+    if call_type == _SYNC_NAME:
+        return (kwargs.get("litellm_params") or {}).get(_ASYNC_MARK) is True
+    return call_type in _ENDED_BY
 
 
 def _over(remembered: dict[str, Any], given: Any) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class UnpricedCalls:
         """`record`: of a finished call; `kwargs`: LiteLLM's event of it."""
         if not _is_unpriced(record, kwargs):
             return
-        model = str(record.get("model") or record.get("call_type"))[:_LONGEST_NAME]
+        model = _name(record)
         with self._lock:
             self._count += 1
             if model in self._warned or len(self._warned) >= _MODELS:
@@ -136,9 +136,21 @@ def _rate_values(price: Mapping[Any, Any]) -> list[Any]:
 
 
 def _names(record: Mapping[str, Any]) -> Iterator[Any]:
-    """The names under which LiteLLM looks for a price: a deployment's, the map's key, with and without provider."""
+    """The names under which LiteLLM looks for a price: a deployment's, the model's, the map's key.
+
+    That with the provider comes first, as in LiteLLM: one provider's model may be free and its namesake not.
+    """
     model = record.get("model")
     yield record.get("model_id")
+    yield f"{record.get('custom_llm_provider')}/{model}"
     yield (record.get("model_map_information") or {}).get("model_map_key")
     yield model
-    yield f"{record.get('custom_llm_provider')}/{model}"
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    """The name under which a price can be registered for the call: the model's, with its provider."""
+    model = str(record.get("model") or "")
+    provider = record.get("custom_llm_provider")
+    if model and provider and not model.startswith(f"{provider}/"):
+        model = f"{provider}/{model}"
+    return (model or str(record.get("call_type")))[:_LONGEST_NAME]
