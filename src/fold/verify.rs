@@ -146,8 +146,8 @@ fn compare(client: &mut SpiClient, days: std::ops::RangeInclusive<i32>, purpose:
     }
     if not_charged > 0 {
         notice!(
-            "{not_charged} log rows were left out, because LiteLLM's proxy has logged them and not charged them yet: \
-             their deliveries in \"{}\" are pending or parked",
+            "log rows left out, because LiteLLM's proxy has not charged them yet: {not_charged} (their deliveries in \
+             \"{}\" are pending or parked)",
             deliveries::TABLE
         );
     }

@@ -86,7 +86,8 @@ def test_every_place_that_may_name_a_version_is_there() -> None:
         f"| Postgres | {', '.join(MAJORS)} |",
         f"| LiteLLM SDK | {', '.join(versions.LITELLM)} |",
         f"| LiteLLM schema | {', '.join(schema.litellm for schema in SCHEMAS)} "
-        f"(litellm-proxy-extras {', '.join(dict.fromkeys(schema.wheel.version for schema in SCHEMAS))}) |",
+        f"(litellm-proxy-extras {', '.join(dict.fromkeys(schema.wheel.version for schema in SCHEMAS))}; "
+        f"for {', '.join(schema.litellm for schema in SCHEMAS if schema.added)} with what its schema.prisma adds) |",
         f"| Rust | {versions.RUST} with pgrx {versions.PGRX} |",
         f"with Rust {versions.RUST},",
         f"Postgres {MAJORS[0]} to {MAJORS[-1]}, a UTF8 database, "

@@ -63,7 +63,7 @@ def test_verify_compares_what_litellm_has_charged(counted: Database, ledger: Led
     ledger.log(of_proxy(), of_proxy(user="bob"))
     assert verify(counted) == []
     [notice] = notices(counted, VERIFY, DAY, DAY)
-    assert notice.startswith("2 log rows were left out") and "pending or parked" in notice
+    assert notice.startswith("log rows left out") and ": 2 (" in notice and "pending or parked" in notice
     ledger.project()
     assert counted.query(STORED) == [("alice", "gpt-4o-mini", 5.5, 3), ("bob", "gpt-4o-mini", 5.0, 1)]
     assert verify(counted) == []

@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::fold::counted_days;
 use crate::settings;
 
-const SHARED_HINT: &str = "Another writer, such as a LiteLLM proxy, shares the day; leave it out of the range, for its daily rows cannot be told from the log.";
-const NOT_CHARGED_HINT: &str = "Wait until LiteLLM's projector has applied the deliveries, or settle those that it has parked: a row is left out while a delivery of its request id is pending or parked.";
-const TRIMMED_HINT: &str = "Log rows were deleted, were moved to another table or were not written; leave the day out of the range, for its daily rows are all that is left of it.";
+const SHARED_HINT: &str = "Another writer, such as a LiteLLM proxy, shares the day; leave it out of the range, because its daily rows cannot be told from the log.";
+const NOT_CHARGED_HINT: &str = "Wait until LiteLLM's projector has applied the deliveries. Set parked ones back to pending when what their last_error names is fixed. A log row is left out while a delivery of its request id is pending or parked.";
+const TRIMMED_HINT: &str = "Log rows were deleted, were moved to another table or were not written; leave the day out of the range, because its daily rows are all that is left of it.";
 
 /// Refuses where no log is written.
 pub fn of_settings() -> Result<()> {
