@@ -42,7 +42,9 @@ def folded(request: pytest.FixtureRequest) -> Iterator[Database]:
 def records(name: str) -> list[dict]:
     of_team = {HELD: 3, FREE: 20, "without a window": 20}
     return [
-        spend_record(request_id=f"{name} {team} {n}", team_id=team) for team, count in of_team.items() for n in range(count)
+        spend_record(request_id=f"{name} {team} {n}", team_id=team)
+        for team, count in of_team.items()
+        for n in range(count)
     ]
 
 
