@@ -45,7 +45,8 @@ pub fn obstacle(table: &Table) -> Option<String> {
             return Some(format!("{} has a column {name} of another type than LiteLLM's", table.name));
         }
     }
-    None
+    // What has no id cannot be locked.
+    table.is_nullable("delivery_id").then(|| format!("{} lets its column delivery_id be NULL", table.name))
 }
 
 /// A condition for the statements that read the log as `l`: that LiteLLM has not charged the row yet. It is LiteLLM's

@@ -24,7 +24,7 @@ PLANTED = """
         $$ BEGIN RAISE LOG 'planted code ran as <%>', current_user; RETURN 1; END $$;
     CREATE FUNCTION public.quiet(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
         $$ BEGIN RETURN public.climb(); END $$;
-    CREATE TABLE public."LiteLLM_SpendLogDelivery" (delivery_id text, request_id text, state text);
+    CREATE TABLE public."LiteLLM_SpendLogDelivery" (delivery_id text PRIMARY KEY, request_id text, state text);
     CREATE INDEX ON public."LiteLLM_SpendLogDelivery" (request_id, public.quiet(1));
     GRANT SELECT ON public."LiteLLM_SpendLogDelivery" TO PUBLIC"""
 RAN_AS = re.compile(r"planted code ran as <(\w+)>")
