@@ -156,7 +156,9 @@ pub fn retry_postponed(exists: bool, patience: Patience) -> Result<Option<Folded
     let _watch = deadlock_watch::watch();
     if windows::log_sums_are_lacking() {
         Spi::connect_mut(cursor::Cursor::lock)?;
-        windows::read_log_sums()?;
+        let held_deliveries = windows::read_log_sums()?;
+        let targets = Spi::connect_mut(targets::Targets::lock)?;
+        held::add(&targets, held_deliveries)?;
     }
     if held::is_due() && !fuse::is_careful() {
         let targets = Spi::connect_mut(targets::Targets::lock)?;

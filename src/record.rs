@@ -176,7 +176,9 @@ pub fn accept(record: Raw<'_>) -> std::result::Result<Stored<'_>, (RecordError, 
     })?;
     let Sanitised { json, changed } = sanitise(read.json, store_prompts);
     let stored = match container {
-        Some(container) if read.is_whole && !changed => Some(Stored::AsSent(container)),
+        Some(container) if read.is_whole && !changed && holds_no_long_number(container) => {
+            Some(Stored::AsSent(container))
+        }
         _ => Jsonb::from_json(&json).map(Stored::Rewritten),
     };
     match (SpendRecord::decode(&json), stored) {
@@ -187,6 +189,11 @@ pub fn accept(record: Raw<'_>) -> std::result::Result<Stored<'_>, (RecordError, 
             Err((fault_as_sent(record).unwrap_or(error), kept))
         }
     }
+}
+
+/// Whether Postgres can make the document's text whatever is in it: what is stored must not be in the way of a dump.
+fn holds_no_long_number(container: &[u8]) -> bool {
+    jsonb_format::may_hold_long_number(container) == Ok(false)
 }
 
 /// What is wrong with a record before it is sanitised: a value of the wrong type, say, which the sanitiser drops, is

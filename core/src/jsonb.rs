@@ -10,7 +10,7 @@ mod element;
 mod numeric;
 mod write;
 
-pub use element::{Element, Elements, elements};
+pub use element::{Element, Elements, elements, may_hold_long_number};
 pub use numeric::{float_of, text_of};
 pub use write::{append, write};
 
@@ -249,6 +249,22 @@ impl<'a> Child<'a> {
             return Err(DamagedJsonb(self.at));
         };
         Ok(Magnitude { is_negative, weight, first_digit: digits.next().unwrap_or(0) })
+    }
+
+    /// Whether it is or holds a number whose text is much longer than its digits, or is nested too deep to tell.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn may_hold_long_number(&self) -> Result<bool, DamagedJsonb> {
+        self.long_number(0)
+    }
+
+    fn long_number(&self, depth: usize) -> Result<bool, DamagedJsonb> {
+        match self.kind()? {
+            Kind::Numeric => numeric::is_long(self.aligned()),
+            Kind::Container => element::long_number(self.aligned(), depth + 1),
+            Kind::Null | Kind::Bool | Kind::Str => Ok(false),
+        }
     }
 
     fn values(&self, depth: usize) -> Result<usize, DamagedJsonb> {

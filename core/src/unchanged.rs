@@ -79,7 +79,7 @@ impl Walk {
             Rule::Scalars => value.is_array_of_scalars()?,
             Rule::Members(fields) => return self.object(value, fields),
         };
-        if fits { Ok(()) } else { Err(Doubt) }
+        if fits && !value.may_hold_long_number()? { Ok(()) } else { Err(Doubt) }
     }
 
     /// Notes a member that a record must have.

@@ -60,8 +60,9 @@ pub enum Outcome {
 
 /// Counts what a source has, or a part of it.
 pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
-    windows::read_log_sums()?;
+    let held_deliveries = windows::read_log_sums()?;
     let targets = Spi::connect_mut(Targets::lock)?;
+    held::add(&targets, held_deliveries)?;
     let _watch = deadlock_watch::watch();
     let limit = LIMIT.get();
     let mut attempt = Attempt::new(source, targets);

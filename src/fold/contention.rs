@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use litellm_spend_core::aggregate::Totals;
+use litellm_spend_core::budget_window;
 use litellm_spend_core::entity::EntityKind;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
@@ -42,6 +43,20 @@ impl Key {
         Key { role: Role::Entity(EntityKind::TeamMember), parts: vec![team.to_owned()] }
     }
 
+    /// A delivery of LiteLLM's ledger that the budget windows of this key or team need.
+    pub fn of_delivery(delivery: String, holder: EntityKind, id: String) -> Self {
+        Key { role: Role::Deliveries, parts: vec![delivery, budget_window::entity_type(holder).to_owned(), id] }
+    }
+
+    /// Whether it is a row that the budget windows of this key or team need.
+    pub fn is_of_windows_of(&self, holder: EntityKind, id: &str) -> bool {
+        let of = match (self.role, self.parts.as_slice()) {
+            (Role::WindowSpend, [kind, id, _]) | (Role::Deliveries, [_, kind, id]) => (kind, id),
+            _ => return false,
+        };
+        of.0 == budget_window::entity_type(holder) && of.1 == id
+    }
+
     /// The team whose lock it is.
     pub fn team(&self) -> Option<&str> {
         match self.parts.as_slice() {
@@ -56,6 +71,7 @@ fn key_columns(role: Role, target: &Target) -> Vec<String> {
     match role {
         Role::Entity(kind) => kind.key_columns().iter().map(|column| (*column).to_owned()).collect(),
         Role::WindowSpend => super::windows::KEY.iter().map(|column| (*column).to_owned()).collect(),
+        Role::Deliveries => vec!["delivery_id".to_owned()],
         _ => target.key.iter().flat_map(|key| key.columns.clone()).collect(),
     }
 }
@@ -174,7 +190,7 @@ fn join<R>(
         std::iter::once(("n", Type::Count)).chain(columns.iter().map(|column| (column.as_str(), Type::Text))).collect();
     let fill = |rows: &mut rows::Rows| {
         for (n, key) in (0..).zip(keys) {
-            let parts = key.parts.iter().map(|part| Value::Text(part));
+            let parts = key.parts.iter().take(columns.len()).map(|part| Value::Text(part));
             rows.push(&std::iter::once(Value::Count(n)).chain(parts).collect::<Vec<_>>());
         }
     };

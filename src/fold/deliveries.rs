@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, SpiTupleTable};
 
 use super::owner;
 use super::targets::{Role, Table, Targets};
@@ -45,7 +45,8 @@ pub fn obstacle(table: &Table) -> Option<String> {
             return Some(format!("{} has a column {name} of another type than LiteLLM's", table.name));
         }
     }
-    None
+    // What has no id cannot be locked.
+    table.is_nullable("delivery_id").then(|| format!("{} lets its column delivery_id be NULL", table.name))
 }
 
 /// A condition for the statements that read the log as `l`: that LiteLLM has not charged the row yet. It is LiteLLM's
@@ -58,57 +59,120 @@ pub fn not_charged(targets: &Targets, log: &Table) -> Result<String> {
     Ok(format!("EXISTS (SELECT FROM {} AS d WHERE d.request_id = l.request_id AND {IS_OPEN})", deliveries.name))
 }
 
-/// Locks the open deliveries of the log rows `l` for which `condition` holds, until the transaction ends; returns how
-/// many. Waits for the projector, if it is charging some of them, for as long as `litellm_spend.lock_timeout`. The
-/// caller holds no lock of LiteLLM's meanwhile, because the projector may wait for it.
+/// What `lock_free` has locked, and what it has not.
+#[derive(Default)]
+pub struct Locked {
+    pub count: usize,
+    /// Of each log row's name that has open deliveries which another session holds, one of them: (name, delivery).
+    pub held: Vec<(String, String)>,
+}
+
+/// Locks the open deliveries of the log rows `l` for which `condition` holds, until the transaction ends. Waits for
+/// the projector, if it is charging some of them, for as long as `litellm_spend.lock_timeout`. The caller holds no
+/// lock of LiteLLM's meanwhile, because the projector may wait for it.
 ///
 /// # Errors
 /// Another session still holds some: none is locked.
-pub fn lock(condition: &str, arguments: &[DatumWithOid]) -> Result<usize> {
+pub fn lock(condition: &str, arguments: &[DatumWithOid]) -> Result<()> {
     let deadline = Instant::now() + settings::lock_timeout();
     loop {
-        let ids = subtransaction::rehearse(|| Spi::connect_mut(|client| find(client, condition, arguments)));
-        let ids = ids.map_err(Error::Failed)?;
-        if ids.is_empty() {
-            return Ok(0);
+        let ids = find(condition, arguments)?;
+        if ids.is_empty() || lock_all(ids)?.is_some() {
+            return Ok(());
         }
-        match subtransaction::attempt(|| Spi::connect_mut(|client| lock_all(client, ids))) {
-            Ok(locked) => return Ok(locked),
-            Err(failure) if !failure.is_lock() => return Err(Error::Failed(failure.advised())),
-            Err(_) if Instant::now() < deadline => {}
-            Err(_) => return Err(held_by_another()),
+        if Instant::now() >= deadline {
+            return Err(held_by_another());
         }
     }
 }
 
-/// The deliveries to lock, in their order.
-fn find(client: &mut SpiClient, condition: &str, arguments: &[DatumWithOid]) -> Result<Vec<String>> {
+/// The same, but waits only as long as for a row, and leaves out what is held by then. `name` is the column of the
+/// log that tells whose a row is.
+pub fn lock_free<'a>(name: &str, condition: &str, arguments: impl Fn() -> Vec<DatumWithOid<'a>>) -> Result<Locked> {
+    let ids = find(condition, &arguments())?;
+    if ids.is_empty() {
+        return Ok(Locked::default());
+    }
+    if let Some(count) = lock_all(ids.clone())? {
+        return Ok(Locked { count, held: Vec::new() });
+    }
+    let free = subtransaction::attempt(|| Spi::connect_mut(|client| select(client, ids, "SKIP LOCKED")));
+    let free = free.map_err(|failure| Error::Failed(failure.advised()))?;
+    let count = free.len();
+    let held = subtransaction::rehearse(|| {
+        Spi::connect_mut(|client| {
+            let wanted = format!("l.{name}, pg_catalog.min(d.delivery_id::pg_catalog.text)");
+            let mut arguments = arguments();
+            arguments.push(free.into());
+            let condition = format!("{condition} AND d.delivery_id <> ALL (${}) GROUP BY 1", arguments.len());
+            read(client, &wanted, &condition, &arguments, |found| {
+                let pairs = found.map(|row| Ok(row.get(1)?.zip(row.get(2)?)));
+                pairs.filter_map(Result::transpose).collect::<Result<_>>()
+            })
+        })
+    });
+    Ok(Locked { count, held: held.map_err(Error::Failed)? })
+}
+
+/// The deliveries to lock.
+fn find(condition: &str, arguments: &[DatumWithOid]) -> Result<Vec<String>> {
+    let found = subtransaction::rehearse(|| {
+        let wanted = "pg_catalog.array_agg(DISTINCT d.delivery_id::pg_catalog.text)";
+        Spi::connect_mut(|client| {
+            read(client, wanted, condition, arguments, |found| Ok(found.first().get(1)?.unwrap_or_default()))
+        })
+    });
+    found.map_err(Error::Failed)
+}
+
+/// Reads something of the open deliveries `d` of the log rows `l`.
+fn read<R: Default>(
+    client: &mut SpiClient,
+    wanted: &str,
+    condition: &str,
+    arguments: &[DatumWithOid],
+    take: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
     let targets = Targets::lock_to_read(client, |role| matches!(role, Role::Log | Role::Deliveries))?;
     let (Some(log), Some(deliveries)) = (targets.get(Role::Log), targets.get(Role::Deliveries)) else {
-        return Ok(Vec::new());
+        return Ok(R::default());
     };
     owner::must_read(&log.table, &deliveries.table)?;
     let query = format!(
-        "SELECT pg_catalog.array_agg(DISTINCT d.delivery_id::pg_catalog.text)
-         FROM {} AS d JOIN {} AS l USING (request_id) WHERE {IS_OPEN} AND {condition}",
+        "SELECT {wanted} FROM {} AS d JOIN {} AS l USING (request_id) WHERE {IS_OPEN} AND {condition}",
         deliveries.table.name, log.table.name
     );
-    owner::act_as(client, log.table.owner, |client| {
-        Ok(client.update(&query, Some(1), arguments)?.first().get(1)?.unwrap_or_default())
-    })
+    owner::act_as(client, log.table.owner, |client| take(client.update(&query, None, arguments)?))
 }
 
-/// First those that are free, so that the projector can take none of them next; then the others one by one.
-fn lock_all(client: &mut SpiClient, ids: Vec<String>) -> Result<usize> {
+/// Locks these deliveries; `None` if another session holds some. First those that are free, so that the projector can
+/// take none of them next; then the others one by one.
+fn lock_all(ids: Vec<String>) -> Result<Option<usize>> {
+    let locked = subtransaction::attempt(|| {
+        Spi::connect_mut(|client| {
+            select(client, ids.clone(), "SKIP LOCKED")?;
+            Ok(select(client, ids, "")?.len())
+        })
+    });
+    match locked {
+        Ok(count) => Ok(Some(count)),
+        Err(failure) if failure.is_lock() => Ok(None),
+        Err(failure) => Err(Error::Failed(failure.advised())),
+    }
+}
+
+/// Locks and returns those of these deliveries that are open.
+fn select(client: &mut SpiClient, ids: Vec<String>, locking: &str) -> Result<Vec<String>> {
     let targets = Targets::lock_to_read(client, |role| role == Role::Deliveries)?;
-    let Some(deliveries) = targets.get(Role::Deliveries).map(|target| &target.table) else { return Ok(0) };
+    let Some(deliveries) = targets.get(Role::Deliveries).map(|target| &target.table) else { return Ok(Vec::new()) };
     let query = format!(
-        "SELECT FROM {} AS d WHERE d.delivery_id = ANY ($1) AND {IS_OPEN} ORDER BY d.delivery_id FOR SHARE",
+        "SELECT d.delivery_id::pg_catalog.text FROM {} AS d WHERE d.delivery_id = ANY ($1) AND {IS_OPEN}
+         ORDER BY d.delivery_id FOR SHARE {locking}",
         deliveries.name
     );
     owner::act_as(client, deliveries.owner, |client| {
-        client.update(&format!("{query} SKIP LOCKED"), None, &[ids.clone().into()])?;
-        Ok(client.update(&query, None, &[ids.into()])?.len())
+        let found = client.update(&query, None, &[ids.into()])?;
+        Ok(found.filter_map(|row| row.get(1).transpose()).collect::<std::result::Result<_, _>>()?)
     })
 }
 

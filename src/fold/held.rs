@@ -157,7 +157,7 @@ fn needs_row(targets: &Targets, keys: &HashSet<Key>, roles: &HashSet<Role>, reco
     totals.add(record);
     let needs = |role: &Role| match role {
         Role::Log => keys.iter().any(|key| key.role == *role && key.parts == [record.request_id.as_ref()]),
-        Role::WindowSpend => keys.iter().any(|key| key.role == *role && is_window_of(key, record)),
+        Role::WindowSpend | Role::Deliveries => keys.iter().any(|key| key.role == *role && is_of_windows(key, record)),
         role => targets.get(*role).is_some_and(|target| {
             let of_record = contention::keys_of(*role, target, &totals, &Windows::default());
             of_record.iter().any(|key| keys.contains(key))
@@ -166,9 +166,8 @@ fn needs_row(targets: &Targets, keys: &HashSet<Key>, roles: &HashSet<Role>, reco
     roles.iter().any(needs)
 }
 
-fn is_window_of(key: &Key, record: &SpendRecord) -> bool {
-    budget_window::HOLDERS.into_iter().any(|holder| {
-        key.parts[0] == budget_window::entity_type(holder)
-            && budget_window::holder_id(holder, record) == Some(key.parts[1].as_str())
-    })
+fn is_of_windows(key: &Key, record: &SpendRecord) -> bool {
+    budget_window::HOLDERS
+        .into_iter()
+        .any(|holder| budget_window::holder_id(holder, record).is_some_and(|id| key.is_of_windows_of(holder, id)))
 }

@@ -35,17 +35,28 @@ pub fn act_as<R>(
     result
 }
 
-/// Checks that the owner of one table may read the other, whose rows a statement reads with that owner's power: a
-/// column's type may bring code of its table's owner with it, which must not run with the power of the fold.
+/// Checks that one statement may read both tables with the power of the first one's owner: that role may read the
+/// second, and the second one's owner has that role's power anyway. A table brings code of its owner's with it, in its
+/// columns' types or what Postgres evaluates to plan (an expression of an index), and whoever may create a table in
+/// LiteLLM's schema may make one of a name that LiteLLM has not taken yet.
 pub fn must_read(reader: &Table, table: &Table) -> Result<()> {
     // SAFETY: looks up the privileges of a table that is locked.
     let outcome = unsafe { pg_sys::pg_class_aclcheck(table.oid, reader.owner, pg_sys::ACL_SELECT.into()) };
-    if outcome == pg_sys::AclResult::ACLCHECK_OK {
-        return Ok(());
+    if outcome != pg_sys::AclResult::ACLCHECK_OK {
+        return Err(Error::refused(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("the owner of {} may not read {}", reader.name, table.name),
+            "GRANT SELECT on it to the owner of the log, with whose power both are read.",
+        ));
     }
-    Err(Error::refused(
-        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-        format!("the owner of {} may not read {}", reader.name, table.name),
-        "GRANT SELECT on it to the owner of the log, with whose power both are read.",
-    ))
+    // SAFETY: looks up the memberships of a role.
+    if !unsafe { pg_sys::has_privs_of_role(table.owner, reader.owner) } {
+        return Err(Error::refused(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("the owner of {} has not the rights of the owner of {}", table.name, reader.name),
+            "Give both tables one owner, or GRANT the role of the log's owner to the other one: a table may bring code \
+             of its owner's with it, which must not run with another role's rights.",
+        ));
+    }
+    Ok(())
 }

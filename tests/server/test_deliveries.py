@@ -38,9 +38,13 @@ def test_deliveries_as_litellm_makes_them_are_no_target(database: Database) -> N
         (f'ALTER TABLE "{TABLE}" ALTER request_id TYPE integer USING 0', "has a column request_id of another type"),
         (f'ALTER TABLE "{TABLE}" ALTER state DROP DEFAULT, ALTER state TYPE integer USING 0', "state of another type"),
         ("ALTER TYPE \"AccountingDeliveryState\" RENAME VALUE 'parked' TO 'failed'", "state of another type"),
+        (
+            f'ALTER TABLE "{TABLE}" DROP CONSTRAINT "{TABLE}_pkey", ALTER delivery_id DROP NOT NULL',
+            "lets its column delivery_id be NULL",
+        ),
         (f'ALTER TABLE "{TABLE}" RENAME TO kept; CREATE VIEW "{TABLE}" AS SELECT * FROM kept', "is not a table"),
     ],
-    ids=["missing column", "type of the request", "type of the state", "missing state", "view"],
+    ids=["missing column", "type of the request", "type of the state", "missing state", "no id", "view"],
 )
 def test_deliveries_that_cannot_be_understood_hold_the_fold(database: Database, change: str, reason: str) -> None:
     database.execute(change)

@@ -60,3 +60,23 @@ def test_nesting_beyond_the_limit_is_marked_in_its_place(shared_database: Databa
     assert json.loads(logged(shared_database, kept)) == json.loads(kept)
     cut = logged(shared_database, "[" * 120 + "1" + "]" * 120)
     assert cut == "[" * 99 + '"<cut: more than 100 levels>"' + "]" * 99
+
+
+LONG = {"1e131071": None, "-1e5000": None, "1e-16383": 0, "1." + "0" * 16383: 1, "[1e131071]": [None]}
+
+
+@pytest.mark.parametrize("number", LONG, ids=lambda number: number[:10])
+def test_a_number_of_few_digits_and_a_long_text_is_the_nearest_float(shared_database: Database, number: str) -> None:
+    """Postgres cannot make the text of a row that holds thousands of them: no dump and no page of the log gets by."""
+    many = ", ".join(f'"n{at}": {number}' for at in range(2000))
+    shared_database.value(
+        "SELECT litellm_record_spend(jsonb_set(%s::jsonb, '{metadata,spend_logs_metadata}', %s::jsonb), 'reject')",
+        json.dumps(spend_record(request_id=number, startTime=None) | {"metadata": {}}),
+        f"{{{many}}}",
+    )
+    rejected = "SELECT payload::text FROM litellm_spend.rejected WHERE payload ->> 'request_id' = %s"
+    assert len(shared_database.value(rejected, number)) < 60_000
+    own = json.loads(logged(shared_database, f"{{{many}}}"))
+    assert list(own.values()) == [LONG[number]] * 2000
+    staged = "SELECT max(length(payload::text)) FROM litellm_spend.staging WHERE payload::text ~ 'n1999'"
+    assert shared_database.value(staged) < 60_000

@@ -218,6 +218,10 @@ def test_each_table_is_read_and_locked_as_its_owner(owned: Database, ledger: Led
     assert 'may not read public."LiteLLM_SpendLogDelivery"' in str(refusal.value)
     assert (refusal.value.diag.message_hint or "").startswith("GRANT SELECT on it to the owner of the log")
     owned.execute('GRANT SELECT ON "LiteLLM_SpendLogDelivery" TO of_log')
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="has not the rights of the owner of") as refusal:
+        verify(owned)
+    assert (refusal.value.diag.message_hint or "").startswith("Give both tables one owner")
+    owned.execute("GRANT of_log TO of_deliveries")
     ledger.log(of_proxy())
     owned.execute(DAMAGE)
     with open_rebuild(owned) as repaired:
@@ -227,7 +231,7 @@ def test_each_table_is_read_and_locked_as_its_owner(owned: Database, ledger: Led
 
 def test_a_policy_on_the_deliveries_hides_none_of_them(owned: Database, ledger: Ledger) -> None:
     owned.execute(
-        """GRANT SELECT ON "LiteLLM_SpendLogDelivery" TO of_log;
+        """GRANT SELECT ON "LiteLLM_SpendLogDelivery" TO of_log; GRANT of_log TO of_deliveries;
            ALTER TABLE "LiteLLM_SpendLogDelivery" ENABLE ROW LEVEL SECURITY"""
     )
     ledger.log(of_proxy())

@@ -115,6 +115,31 @@ pub(super) fn values(container: &[u8], depth: usize) -> Result<usize, DamagedJso
     Ok(counted)
 }
 
+/// Whether a document holds a number whose text is much longer than its digits, or is nested too deep to tell.
+///
+/// # Errors
+/// It is damaged.
+pub fn may_hold_long_number(container: &[u8]) -> Result<bool, DamagedJsonb> {
+    long_number(container, 0)
+}
+
+pub(super) fn long_number(container: &[u8], depth: usize) -> Result<bool, DamagedJsonb> {
+    if depth > DEEPEST {
+        return Ok(true);
+    }
+    let mut found = false;
+    let mut look = |child: Child| {
+        found = found || child.long_number(depth)?;
+        Ok::<(), DamagedJsonb>(())
+    };
+    if is_object(container)? {
+        each_member(container, |_, value| look(value))?;
+    } else {
+        each_item(container, look)?;
+    }
+    Ok(found)
+}
+
 /// Splits a top-level array into its elements; any other document is its own single element. The
 /// flag tells whether it was an array.
 ///

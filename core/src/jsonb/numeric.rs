@@ -14,7 +14,9 @@ const NUMERIC_SPECIAL: u16 = 0xC000;
 const SHORT_NEGATIVE: u16 = 0x2000;
 const SHORT_WEIGHT_SIGN: u16 = 0x0040;
 const SHORT_WEIGHT_MASK: u16 = 0x003F;
+const SHORT_SCALE_MASK: u16 = 0x1F80;
 const SHORT_SCALE_SHIFT: u32 = 7;
+const LONG_SCALE_MASK: u16 = 0x3FFF;
 /// What the short header has room for.
 const SHORT_WEIGHTS: RangeInclusive<i32> = -64..=63;
 const SHORT_SCALES: RangeInclusive<u16> = 0..=63;
@@ -24,12 +26,19 @@ const VARLENA_HEADER: usize = 4;
 const LARGEST_NUMERIC: usize = VARLENA_HEADER + 4 + 2 * 6;
 /// As many as hold the 17 decimal digits that a float's text has at most.
 const MOST_DIGITS_OF_FLOAT: usize = 6;
+/// Zeros that the text of a number may have beyond its digits; that of a float has 340. 12 bytes may say 1e131071, and
+/// a few thousand such numbers are a row whose text Postgres cannot make, so that no dump and no reader gets by.
+const MOST_ZEROS: i32 = 1_000;
 /// More than the longest text of a float, `-2.2250738585072014e-308`.
 const LONGEST_FLOAT: usize = 32;
 
-/// Reads a numeric. One that is neither an integer of 64 bits nor the text of a float stays what it is.
+/// Reads a numeric. One that is neither an integer of 64 bits nor the text of a float stays what it is, unless its text
+/// is long for nothing: then it is the nearest float.
 pub(super) fn read(datum: &[u8]) -> Result<Json<'_>, DamagedJsonb> {
     let Some((is_negative, weight, digits)) = parts(datum)? else { return Ok(Json::Null) };
+    if is_long(datum)? {
+        return Ok(number_from_digits(is_negative, weight, digits));
+    }
     let exact = || Json::Numeric(Cow::Borrowed(datum));
     if digits.len() > MOST_DIGITS_OF_FLOAT {
         return Ok(exact());
@@ -109,6 +118,19 @@ pub(super) fn parts(datum: &[u8]) -> Result<Parts<impl ExactSizeIterator<Item = 
     };
     let digits = body.get(digits_at..).unwrap_or_default().chunks_exact(2);
     Ok(Some((is_negative, weight, digits.map(|pair| u16::from_ne_bytes([pair[0], pair[1]])))))
+}
+
+/// Whether a number's text is much longer than its digits.
+pub(super) fn is_long(datum: &[u8]) -> Result<bool, DamagedJsonb> {
+    let Some((_, weight, digits)) = parts(datum)? else { return Ok(false) };
+    let header = numeric_body(datum)?;
+    let header = u16::from_ne_bytes([header[0], header[1]]);
+    let scale = match header & NUMERIC_SIGN_MASK {
+        NUMERIC_SHORT => (header & SHORT_SCALE_MASK) >> SHORT_SCALE_SHIFT,
+        _ => header & LONG_SCALE_MASK,
+    };
+    let text = 4 * (weight + 1).max(0) + i32::from(scale);
+    Ok(text - 4 * digits.len() as i32 > MOST_ZEROS)
 }
 
 /// What follows the varlena header; jsonb stores numerics with a four-byte header, but a one-byte

@@ -16,6 +16,8 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
+use crate::fold::contention::Key;
+use crate::fold::deliveries::Locked;
 use crate::fold::log::timestamp;
 use crate::fold::targets::{Role, Targets};
 use crate::fold::{deliveries, owner};
@@ -65,10 +67,11 @@ pub fn require_all() -> Result<()> {
 
 /// Reads the sums that the last fold lacked, under the cursor's lock and before any target is locked. Forgets those
 /// from before a fold that has counted something, which has logged it too, and reads those anew for which another
-/// transaction held deliveries.
-pub fn read_lacking() -> Result<()> {
+/// transaction held deliveries. Returns the deliveries that another session holds: the windows whose sum needs one of
+/// them are no longer wanted, because their records are to be postponed.
+pub fn read_lacking() -> Result<Vec<Key>> {
     if !are_lacking() && KNOWN.with_borrow(|known| known.sums.is_empty()) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let cursor = Spi::connect(cursor_version)?;
     let this_transaction = subtransaction::this_transaction();
@@ -83,23 +86,27 @@ pub fn read_lacking() -> Result<()> {
     let is_known = |window: &LoggedWindow| KNOWN.with_borrow(|known| known.sums.contains_key(window));
     WANTED.with_borrow_mut(|wanted| wanted.retain(|window| !is_known(window)));
     // They stay wanted if this fails.
-    let wanted: Vec<LoggedWindow> = WANTED.with_borrow(|wanted| wanted.iter().cloned().collect());
-    if !wanted.is_empty() {
-        let mut locked = 0;
-        for (holder, of_holder) in by_holder(&wanted) {
-            locked += lock_deliveries(holder, &of_holder)?;
-        }
-        let sums = subtransaction::rehearse(|| Spi::connect_mut(|client| add_up(client, &wanted)));
-        let sums = sums.map_err(Error::Failed)?;
-        WANTED.take();
-        KNOWN.with_borrow_mut(|known| {
-            known.sums.extend(wanted.into_iter().zip(sums));
-            if locked > 0 {
-                known.holder = Some(subtransaction::this_transaction());
-            }
-        });
+    let mut wanted: Vec<LoggedWindow> = WANTED.with_borrow(|wanted| wanted.iter().cloned().collect());
+    if wanted.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let (mut locked, mut held) = (0, Vec::new());
+    for (holder, of_holder) in by_holder(&wanted) {
+        let deliveries = lock_deliveries(holder, &of_holder)?;
+        locked += deliveries.count;
+        held.extend(deliveries.held.into_iter().map(|(id, delivery)| Key::of_delivery(delivery, holder, id)));
+    }
+    wanted.retain(|(holder, id, _)| !held.iter().any(|key| key.is_of_windows_of(*holder, id)));
+    let sums = subtransaction::rehearse(|| Spi::connect_mut(|client| add_up(client, &wanted)));
+    let sums = sums.map_err(Error::Failed)?;
+    WANTED.take();
+    KNOWN.with_borrow_mut(|known| {
+        known.sums.extend(wanted.into_iter().zip(sums));
+        if locked > 0 {
+            known.holder = Some(subtransaction::this_transaction());
+        }
+    });
+    Ok(held)
 }
 
 /// Another text after each fold that counts.
@@ -138,9 +145,10 @@ fn logged_id(holder: EntityKind) -> &'static str {
 }
 
 /// Locks what LiteLLM has yet to charge of these windows.
-fn lock_deliveries(holder: EntityKind, windows: &OfHolder) -> Result<usize> {
-    let condition = format!("l.{} = ANY ($1) AND l.\"startTime\" >= $2", logged_id(holder));
-    deliveries::lock(&condition, &[windows.ids.clone().into(), windows.first.into()])
+fn lock_deliveries(holder: EntityKind, windows: &OfHolder) -> Result<Locked> {
+    let id = logged_id(holder);
+    let condition = format!("l.{id} = ANY ($1) AND l.\"startTime\" >= $2");
+    deliveries::lock_free(id, &condition, || vec![windows.ids.clone().into(), windows.first.into()])
 }
 
 /// The sums of `windows`, in their order.
