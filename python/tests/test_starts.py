@@ -68,3 +68,13 @@ def test_the_id_of_a_call_may_be_a_uuid() -> None:
     starts = Starts()
     events = [event(1.7711, str(job)) | {"litellm_call_id": job} for _ in range(2)]
     assert [starts.apart(each)["standard_logging_object"]["startTime"] for each in events] == [1.7711, 1.773]
+
+
+def test_thousands_of_calls_at_once_find_free_starts_in_few_tries_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+    is_taken = Starts._is_taken
+    monkeypatch.setattr(Starts, "_is_taken", lambda *arguments: tries.append(1) or is_taken(*arguments))
+    starts = starts_of([event(1.0 + number / 10_000) for number in range(4000)])
+    assert len({round(start * 1000) for start in starts}) == 4000
+    assert max(starts) < 1.0 + 4000 * 0.002 + 1, "they are as close as can be"
+    assert len(tries) < 4000 * 30

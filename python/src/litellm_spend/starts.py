@@ -44,9 +44,26 @@ class Starts:
         """`start`, or the next one that is free."""
         if not isinstance(start, (int, float)):
             return start
-        first = moment = round(start * 1000)
+        moment = round(start * 1000)
         with self._lock:
-            while any((call_id, moment + step) in self._taken for step in _NEIGHBOURS):
-                moment += 2
-            self._taken.add((call_id, moment))
-        return start if moment == first else moment / 1000
+            free = moment + 2 * self._steps_to_free(call_id, moment)
+            self._taken.add((call_id, free))
+        return start if free == moment else free / 1000
+
+    def _steps_to_free(self, call_id: Any, moment: int) -> int:
+        """Steps of two milliseconds to a free moment, found in few tries: a job may make thousands of calls at once."""
+        if not self._is_taken(call_id, moment):
+            return 0
+        taken, free = 0, 1
+        while self._is_taken(call_id, moment + 2 * free):
+            taken, free = free, 2 * free
+        while free - taken > 1:
+            middle = (taken + free) // 2
+            if self._is_taken(call_id, moment + 2 * middle):
+                taken = middle
+            else:
+                free = middle
+        return free
+
+    def _is_taken(self, call_id: Any, moment: int) -> bool:
+        return any((call_id, moment + step) in self._taken for step in _NEIGHBOURS)
