@@ -261,6 +261,21 @@ def test_another_call_with_the_same_id_charges_the_one_before(events: Events) ->
     assert events.sent == [("session0", False), ("next", False)] and events.costs == [2.0, 5.0]
 
 
+@pytest.mark.parametrize("status, costs", [(SUCCESS, [0, 9, 3]), (FAILURE, [4, 9, 3])])
+def test_an_end_that_is_reported_when_the_next_call_with_its_id_has_started_is_of_its_own_call(
+    events: Events, status: str, costs: list[float]
+) -> None:
+    events.start("a", 0)
+    events.finish("a", 0, FAILURE, 4)
+    events.start("a", 1)
+    other = events.kwargs("a", 0) | {"litellm_call_id": "b0"}
+    events.attempts.started(other)
+    events.finish("a", 1, status, 9)
+    events.attempts.finished(other, events.record("b0", 0, FAILURE) | {"response_cost": 3})
+    events.attempts.release()
+    assert sorted(events.costs) == sorted(costs)
+
+
 def test_a_cost_that_was_sent_before_the_success_is_left_out_of_it(clock: Clock) -> None:
     """A continued stream may run for longer than an attempt is held."""
     events = Events(hold_seconds=60.0)

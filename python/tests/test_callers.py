@@ -84,3 +84,11 @@ def test_what_never_ends_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
         remembered.started(start(f"call-{number}"), "aresponses")
     assert ended(remembered) == NOTHING
     assert len(remembered._calls) == 2
+
+
+@pytest.mark.parametrize("call_id", [["call"], None], ids=str)
+def test_nothing_is_remembered_of_a_call_whose_id_is_none(call_id: Any) -> None:
+    remembered = CallersMetadata()
+    remembered.started(start(call_id), "aresponses")
+    kwargs = event() | {"call_type": "aresponses", "litellm_call_id": call_id}
+    assert remembered.added_to(kwargs) is kwargs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -29,6 +30,12 @@ def test_calls_retries_and_failures_are_told_apart() -> None:
     assert first_time(events, "call-2")
     assert first_time(events, status="failure")
     assert first_time(events, startTime=1.5)
+
+
+@pytest.mark.parametrize("call_id", [["call"], {}, UUID(int=7), None], ids=str)
+def test_a_call_is_known_whatever_its_application_has_for_a_call_id(call_id: Any) -> None:
+    events = Seen()
+    assert [first_time(events, call_id, id=id_) for id_ in ("chatcmpl-1", "chatcmpl-1")] == [True, False]
 
 
 BEGAN = datetime(2026, 3, 1, 12)

@@ -138,6 +138,40 @@ def test_a_cut_stream_is_charged_though_a_later_call_with_its_id_recovers(databa
     assert database.query(COUNTS) == [("user", 1, 1, 0)]
 
 
+CONTINUED_ONE_AFTER_THE_OTHER = """
+import provider
+litellm.callbacks = [SpendLogger()]
+model = {"model": "anthropic/claude-sonnet-4-5", "api_base": provider.start(), "api_key": "sk-none"}
+groups = [{"model_name": name, "litellm_params": model} for name in ("first", "second")]
+router = litellm.Router(
+    groups, retry_after=0, disable_cooldowns=True, num_retries=0, fallbacks=[{"first": ["second"]}],
+    enable_mid_stream_fallback_continuation=True,
+)
+
+async def main():
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+    for number in range(5):
+        messages = provider.ask(answers=["cut", "whole"], number=number)
+        async for _ in await router.acompletion(
+            model="first", messages=messages, stream=True, litellm_trace_id="session",
+            metadata={"user_api_key_user_id": "user"},
+        ):
+            pass
+    await asyncio.wait_for(GLOBAL_LOGGING_WORKER.flush(), 60)
+
+asyncio.run(main())
+"""
+
+
+def test_continued_streams_of_one_session_cost_what_their_successes_say(database: Database, litellm: Sdk) -> None:
+    """LiteLLM reports a success when the next call has started."""
+    if litellm.is_1_79:
+        pytest.skip("LiteLLM 1.79 continues no stream")
+    litellm.run_code(CONTINUED_ONE_AFTER_THE_OTHER, url=database.url)
+    assert user_spend(database) == pytest.approx({"user": 5 * (CUT + WHOLE)}, rel=TOLERANCE)
+    assert database.query(COUNTS) == [("user", 5, 5, 0)]
+
+
 ONE_LOGGING_OBJECT = """
 import datetime, uuid
 import provider

@@ -78,6 +78,43 @@ def test_images_that_are_made_at_once_under_one_call_id_are_charged_each(databas
     assert (totals.requests, totals.spend) == (20, pytest.approx(sdk["cost"], rel=1e-9))
 
 
+CUT_AT_ONCE = """
+litellm.callbacks = [SpendLogger(), witness := Witness()]
+
+async def ask():
+    messages = provider.ask(answers=["cut"])
+    try:
+        async for _ in await litellm.acompletion("openai/gpt-4o", messages, stream=True, user="user-0", **api):
+            pass
+    except Exception:
+        pass
+
+async def main():
+    await asyncio.gather(*(ask() for _ in range(20)))
+    await asyncio.to_thread(wait_until, lambda: len(costs) == 20, "each failure is told")
+
+asyncio.run(main())
+say(cost=sum(costs), least=min(costs))
+"""
+COST_WITNESS = """
+class Witness(litellm.integrations.custom_logger.CustomLogger):
+    async def async_log_failure_event(self, kwargs, response_obj, start_time, end_time):
+        costs.append(kwargs["standard_logging_object"]["response_cost"])
+
+costs = []
+"""
+
+
+def test_streams_that_are_cut_at_once_under_one_call_id_are_charged_each(database: Database, litellm: Sdk) -> None:
+    if litellm.is_1_79:
+        pytest.skip("LiteLLM 1.79 gives no failure a cost")
+    sdk = litellm.run_code(PROVIDER + COST_WITNESS + CUT_AT_ONCE, url=database.url).sdk
+    assert sdk["least"] > 0
+    database.wait_folded()
+    rows = [spend for _, spend, status in database.query(ROWS) if status == "failure"]
+    assert (len(rows), sum(rows)) == (20, pytest.approx(sdk["cost"], rel=1e-9))
+
+
 # The provider has no speech: `speech` fails within `aspeech`, which tells of the failure once more.
 SPEECH = """
 speech = {"model": "replicate/tts", "input": "a", "voice": "alloy", "user": "user-0"}

@@ -11,7 +11,8 @@ failed attempts. A call that fails costs what all its attempts cost. So an attem
 of its call. A cost that was sent before the call's success, because the wait was over, is left out of the success.
 
 Attempts of a call share the `litellm_trace_id` that the Router gives it. Where callers give several
-calls one id of their own, a call's first attempt tells them apart, unless they run at the same time.
+calls one id of their own, a call's first attempt tells them apart, unless they run at the same time. LiteLLM
+may report a success when the next call has started: such a call is known by its last attempt.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ class _Call:
     def waits(self) -> bool:
         return self.held is not None or bool(self.costly)
 
+    def has_running_attempt(self) -> bool:
+        """Whether an attempt started after those with a cost, and its end was not reported yet."""
+        return bool(self.costly) and self.held is None and self.success is None
+
     def has(self, attempt: str, record: Record) -> bool:
         """Whether an attempt is of this call: seen at its start, or older than the attempt that succeeded."""
         return attempt in self.attempts or (self.success is not None and _start_of(record) < self.success)
@@ -83,6 +88,8 @@ class RouterAttempts:
             return
         attempt = str(kwargs.get("litellm_call_id"))
         with self._lock:
+            if (earlier := _key_of(trace, attempt)) in self._calls:
+                trace = earlier
             call = self._calls.get(trace)
             ready = []
             if call is None or not call.has(attempt, record):
@@ -119,8 +126,12 @@ class RouterAttempts:
         if attempt == call.attempts[-1]:
             return []
         if first:
-            # Another call with the same id: the earlier one has failed for good.
             self._calls[trace] = _Call([attempt])
+            if call.has_running_attempt():
+                # Another call with the same id: how the earlier one ended is reported late.
+                self._calls[_key_of(trace, call.attempts[-1])] = call
+                return self._make_room()
+            # Another call with the same id: the earlier one has failed for good.
             return _end(call)
         call.attempts.append(attempt)
         return _supersede(call)
@@ -195,6 +206,11 @@ class RouterAttempts:
     def _pass_on(self, ready: list[Record]) -> None:
         for record in ready:
             self._send(record)
+
+
+def _key_of(trace: str, attempt: str) -> str:
+    """Of a call that another one with its id has followed: its last attempt is still to end."""
+    return f"{trace} {attempt}"
 
 
 def _start_of(record: Record) -> float:

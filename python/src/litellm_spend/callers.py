@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from .fields import METADATA, REQUEST, REQUEST_METADATA
+from .ids import text_of
 
 _CALLS: Final = 10_000
 _DROPPED_BY: Final = frozenset(("aresponses", "anthropic_messages"))
@@ -36,7 +37,9 @@ class CallersMetadata:
 
     def started(self, kwargs: Mapping[str, Any], call_type: Any) -> None:
         """An async call starts with these arguments."""
-        call_id, metadata = kwargs.get("litellm_call_id"), kwargs.get("metadata")
+        call_id, metadata = text_of(kwargs.get("litellm_call_id")), kwargs.get("metadata")
+        if call_id is None:
+            return
         if getattr(call_type, "value", call_type) not in _DROPPED_BY:
             if metadata:
                 self._forget(call_id)  # another call with its id, and not the one that serves it
@@ -47,9 +50,9 @@ class CallersMetadata:
             if isinstance(tags := metadata.get("tags"), list):
                 remembered["tags"] = list(tags)
         with self._lock:
-            self._calls.pop(call_id, None)  # type: ignore[arg-type]
+            self._calls.pop(call_id, None)
             if remembered:
-                self._calls[call_id] = remembered  # type: ignore[index]
+                self._calls[call_id] = remembered
                 if len(self._calls) > _CALLS:
                     self._calls.popitem(last=False)
 
@@ -57,7 +60,7 @@ class CallersMetadata:
         """The event of a call that ended, with what LiteLLM left out of it; once a call."""
         if not self._calls or not _is_end(kwargs):
             return kwargs
-        remembered = self._forget(kwargs.get("litellm_call_id"))
+        remembered = self._forget(text_of(kwargs.get("litellm_call_id")))
         if not remembered:
             return kwargs
         tags = remembered.pop("tags", [])
@@ -73,9 +76,9 @@ class CallersMetadata:
             },
         }
 
-    def _forget(self, call_id: Any) -> dict[str, Any] | None:
+    def _forget(self, call_id: str | None) -> dict[str, Any] | None:
         with self._lock:
-            return self._calls.pop(call_id, None)
+            return self._calls.pop(call_id, None) if call_id is not None else None
 
 
 def _is_end(kwargs: Mapping[str, Any]) -> bool:

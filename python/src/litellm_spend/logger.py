@@ -226,6 +226,7 @@ class SpendLogger(CustomLogger):
             if not costs(record):
                 return
             attempts.mark(record)
+        self._starts.set_apart(record)
         self._send(record)
 
     def _send(self, record: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Hashable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from .ids import text_of
+
 # Twice LiteLLM's 10,000 pending events; two generations of both sets take some 8 MB.
 _GENERATION: Final = 20_000
 _CHAT: Final = frozenset(("completion", "acompletion"))
@@ -30,7 +32,7 @@ class Seen:
 
     def started(self, kwargs: Mapping[str, Any]) -> None:
         """An attempt starts; if it is a chat completion, it may be the one that serves another call."""
-        self._note_chat(kwargs.get("call_type"), kwargs.get("litellm_call_id"))
+        self._note_chat(kwargs.get("call_type"), text_of(kwargs.get("litellm_call_id")))
 
     def first_time(self, payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether this event is new.
@@ -39,7 +41,7 @@ class Seen:
         and one call from another where the caller gives several calls one id, as the server does. The
         payload's own id is of no use: a cache hit gets a new one each time it is built.
         """
-        call_id = kwargs.get("litellm_call_id") or payload.get("litellm_call_id") or payload.get("id")
+        call_id = text_of(kwargs.get("litellm_call_id")) or text_of(payload.get("litellm_call_id")) or payload.get("id")
         call_type = payload.get("call_type")
         self._note_chat(call_type, call_id)  # a provider of the application's own has no start
         if call_type in _SERVED_BY_CHAT and not payload.get("custom_llm_provider") and call_id in self._chats:

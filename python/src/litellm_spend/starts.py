@@ -1,7 +1,8 @@
 """Starts of calls that share a call id, some milliseconds apart: the server tells such calls by nothing else.
 
-LiteLLM names a call by its call id where the provider gives no id (embeddings, images, speech, transcription). Calls
-that an application makes at once under one id of its own (`asyncio.gather`) may start in one millisecond.
+LiteLLM names a call by its call id where the provider gives no id (embeddings, images, speech, transcription,
+failures). Calls that an application makes at once under one id of its own (`asyncio.gather`) may start in one
+millisecond.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from .ids import text_of
 from .seen import Recent
 
 # A row of LiteLLM's proxy has its start cut to milliseconds, one of ours has it rounded.
@@ -22,18 +24,46 @@ class Starts:
         self._taken = Recent()
 
     def apart(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A new event; with a start some milliseconds later, if another call of its id has taken its own."""
+        """A new event; with a start some milliseconds later, if another call of its id has taken its own.
+
+        Failures are left as they are: their start tells their call's attempts apart. See `set_apart`.
+        """
         payload = kwargs["standard_logging_object"]
         call_id, start = payload.get("id"), payload.get("startTime")
-        if call_id != kwargs.get("litellm_call_id") or payload.get("status") != "success":
+        if payload.get("status") != "success" or call_id != text_of(kwargs.get("litellm_call_id")):
             return kwargs
+        moved = self._take(call_id, start)
+        return kwargs if moved == start else {**kwargs, "standard_logging_object": {**payload, "startTime": moved}}
+
+    def set_apart(self, record: dict[str, Any]) -> None:
+        """The same for the record of a failure that is about to be sent."""
+        if record.get("status") == "failure" and record.get("id") == record.get("litellm_call_id"):
+            record["startTime"] = self._take(record["id"], record.get("startTime"))
+
+    def _take(self, call_id: Any, start: Any) -> Any:
+        """`start`, or the next one that is free."""
         if not isinstance(start, (int, float)):
-            return kwargs
-        first = moment = round(start * 1000)
+            return start
+        moment = round(start * 1000)
         with self._lock:
-            while any((call_id, moment + step) in self._taken for step in _NEIGHBOURS):
-                moment += 2
-            self._taken.add((call_id, moment))
-        if moment == first:
-            return kwargs
-        return {**kwargs, "standard_logging_object": {**payload, "startTime": moment / 1000}}
+            free = moment + 2 * self._steps_to_free(call_id, moment)
+            self._taken.add((call_id, free))
+        return start if free == moment else free / 1000
+
+    def _steps_to_free(self, call_id: Any, moment: int) -> int:
+        """Steps of two milliseconds to a free moment, found in few tries: a job may make thousands of calls at once."""
+        if not self._is_taken(call_id, moment):
+            return 0
+        taken, free = 0, 1
+        while self._is_taken(call_id, moment + 2 * free):
+            taken, free = free, 2 * free
+        while free - taken > 1:
+            middle = (taken + free) // 2
+            if self._is_taken(call_id, moment + 2 * middle):
+                taken = middle
+            else:
+                free = middle
+        return free
+
+    def _is_taken(self, call_id: Any, moment: int) -> bool:
+        return any((call_id, moment + step) in self._taken for step in _NEIGHBOURS)
