@@ -346,6 +346,15 @@ def test_memory_is_bounded_and_what_is_pushed_out_counts(monkeypatch: pytest.Mon
     assert events.attempts.held() == 10
 
 
+def test_a_call_without_a_first_attempt_grows_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "_ATTEMPTS", 10)
+    events = Events()
+    for number in range(1, 25):
+        events.start("session", number)
+    [call] = events.attempts._calls.values()
+    assert len(call.attempts) == 10
+
+
 def test_only_a_routers_call_is_an_attempt() -> None:
     kwargs = Events().kwargs("call", 0)
     assert is_attempt(kwargs)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -30,12 +30,13 @@ from .router import call_of, is_first, sent_at
 # A Router waits for a provider's Retry-After of up to 60 s before it tries again, else up to 8 s.
 HOLD_SECONDS: Final = 75.0
 _CALLS: Final = 10_000
+_ATTEMPTS: Final = 1_000
 
 
 @dataclass
 class _Call:
-    attempts: list[str]
-    """The ids of the attempts seen, in the order of their start."""
+    attempts: deque[str]
+    """The ids of the last attempts seen, in the order of their start."""
     held: Record | None = None
     """The attempt that failed last, as long as no other has started."""
     sent: float = 0.0
@@ -121,12 +122,12 @@ class RouterAttempts:
     def _start(self, trace: str, attempt: str, first: bool) -> list[Record]:
         call = self._calls.get(trace)
         if call is None:
-            self._calls[trace] = _Call([attempt])
+            self._calls[trace] = _Call(deque([attempt], _ATTEMPTS))
             return self._make_room()
         if attempt == call.attempts[-1]:
             return []
         if first:
-            self._calls[trace] = _Call([attempt])
+            self._calls[trace] = _Call(deque([attempt], _ATTEMPTS))
             if call.has_running_attempt():
                 # Another call with the same id: how the earlier one ended is reported late.
                 self._calls[_key_of(trace, call.attempts[-1])] = call
