@@ -46,8 +46,8 @@ AS 'MODULE_PATHNAME', 'litellm_record_spend_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/lib.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
+-- src/inbox.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -126,11 +126,6 @@ COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a h
 
 /* <begin connected objects> */
 -- src/inbox.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/inbox.rs
 -- litellm_spend::inbox::litellm_spend::insert_into_inbox
 
         CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
@@ -139,19 +134,61 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spen
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/lib.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/staging/subscriber.rs
 CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::staging::subscriber::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/lock_holders.rs
--- litellm_spend::lock_holders::lock_holders
-CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
-ErrorReport > */
-STRICT STABLE PARALLEL UNSAFE 
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/targets/report.rs
+-- litellm_spend::fold::targets::report::list_targets
+CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
+	"target" TEXT,  /* String */
+	"found" bool,  /* bool */
+	"action" TEXT,  /* & '_ str */
+	"columns_written" TEXT[],  /* Vec < String > */
+	"columns_unknown" TEXT[],  /* Vec < String > */
+	"reason" TEXT  /* Option < String > */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
+AS 'MODULE_PATHNAME', 'list_targets_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/flush.rs
+-- litellm_spend::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -174,6 +211,101 @@ STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::verify
+CREATE  FUNCTION litellm_spend."verify"(
+	"from_date" date, /* Date */
+	"to_date" date /* Date */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/tables.rs
+-- litellm_spend::tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/retry.rs
+-- litellm_spend::retry::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/health.rs
+-- litellm_spend::health::alert_bounds
+CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
+	"slow" interval,  /* Interval */
+	"stuck" interval,  /* Interval */
+	"pinned" interval  /* Interval */
+)
+STRICT STABLE PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lock_holders.rs
+-- litellm_spend::lock_holders::lock_holders
+CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
+ErrorReport > */
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -202,138 +334,6 @@ CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
 STRICT STABLE PARALLEL UNSAFE 
 LANGUAGE c /* Rust */
 AS 'MODULE_PATHNAME', 'worker_state_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/tables.rs
--- litellm_spend::tables::create_tables
-CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
-	"table_name" TEXT,  /* String */
-	"action" TEXT  /* & '_ str */
-)
-STRICT VOLATILE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tables_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::foreign_rows
-CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/targets/report.rs
--- litellm_spend::fold::targets::report::list_targets
-CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
-	"target" TEXT,  /* String */
-	"found" bool,  /* bool */
-	"action" TEXT,  /* & '_ str */
-	"columns_written" TEXT[],  /* Vec < String > */
-	"columns_unknown" TEXT[],  /* Vec < String > */
-	"reason" TEXT  /* Option < String > */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'list_targets_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/worker.rs
--- litellm_spend::worker::start_worker
-CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
-STRICT VOLATILE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'start_worker_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/verify.rs
--- litellm_spend::fold::verify::verify
-CREATE  FUNCTION litellm_spend."verify"(
-	"from_date" date, /* Date */
-	"to_date" date /* Date */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'verify_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"postponed" bigint  /* i64 */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/retry.rs
--- litellm_spend::retry::retry_rejected
-CREATE  FUNCTION litellm_spend."retry_rejected"(
-	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
-) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::adopt
-CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'adopt_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/flush.rs
--- litellm_spend::flush::flush
-CREATE  FUNCTION litellm_spend."flush"(
-	"timeout" interval DEFAULT '30 s' /* Interval */
-) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/health.rs
--- litellm_spend::health::alert_bounds
-CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
-	"slow" interval,  /* Interval */
-	"stuck" interval,  /* Interval */
-	"pinned" interval  /* Interval */
-)
-STRICT STABLE PARALLEL SAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -487,7 +487,7 @@ COMMENT ON COLUMN litellm_spend.fold_cursor.starts_without_fold IS 'Starts of th
 COMMENT ON COLUMN litellm_spend.fold_cursor.armed_for IS 'The start of the server that was counted last';
 COMMENT ON COLUMN litellm_spend.fold_cursor.trying_xid IS 'Row that is being folded alone: its transaction';
 COMMENT ON COLUMN litellm_spend.fold_cursor.trying_seq IS 'Row that is being folded alone: its number within the transaction';
-COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'How often that row was folded alone; one that is noted here when the server has crashed is rejected';
+COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'What counts against that row: 5 for a worker that died while it folded the row alone, 1 for one that was ended meanwhile; from 5 on the row is rejected';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, or id#start in milliseconds, because another request held their id';

@@ -52,9 +52,21 @@ mod tests {
             _ => {
                 let float: f64 = literal.parse().unwrap();
                 let exact = without_zeros(literal);
-                if without_zeros(&float.to_string()) == exact { Json::Float(float) } else { Json::Str(exact.into()) }
+                let is_float = without_zeros(&float.to_string()) == exact || is_long(whole, fraction);
+                if is_float { Json::Float(float) } else { Json::Str(exact.into()) }
             }
         }
+    }
+
+    /// Whether a number has over 1,000 zeros beyond its digits, in groups of four as numeric has them.
+    fn is_long(whole: &str, fraction: &str) -> bool {
+        let whole = whole.trim_start_matches(['-', '0']);
+        let before = whole.len().div_ceil(4) * 4;
+        let text = format!("{whole:0>before$}{fraction:0<after$}", after = fraction.len().div_ceil(4) * 4);
+        let groups: Vec<&[u8]> = text.as_bytes().chunks(4).collect();
+        let is_zero = |group: &&&[u8]| group.iter().all(|digit| *digit == b'0');
+        let zeros = groups.iter().take_while(is_zero).count() + groups.iter().rev().take_while(is_zero).count();
+        before + fraction.len() > 1_000 + 4 * groups.len().saturating_sub(zeros)
     }
 
     /// A decimal without the zeros at the end of its fraction.

@@ -13,6 +13,7 @@ mod databases;
 mod launcher;
 mod pace;
 pub mod process;
+pub mod quit_note;
 mod signals;
 pub mod transaction;
 

@@ -1,7 +1,8 @@
 //! A fuse against a record that ends the server: a crash wipes shared memory, and the worker of the restarted server
 //! would fold the same record again, for ever. Where the last start of the server has not led to a fold, the worker
-//! folds one row at a time and commits first which one. A row that was noted so before another crash is rejected
-//! unread.
+//! folds one row at a time and commits first which one. A row that was noted so when the worker died is rejected
+//! unread. A worker that was ended because another process crashed, or because the server was stopped at once, tells
+//! little of its row: that is tried again, several times.
 
 use std::cell::Cell;
 
@@ -14,11 +15,14 @@ use super::cursor::Cursor;
 use super::targets::Targets;
 use super::{Folded, Tally, batches, plans, postponed, version};
 use crate::error::Result;
-use crate::worker::{board, transaction};
+use crate::worker::{board, quit_note, transaction};
 use crate::{origin, settings};
 
-/// So often a row is tried alone before it is rejected.
-const MOST_TRIES: i32 = 1;
+/// What it counts that a worker died while it tried a row alone, or was ended meanwhile; and the sum from which the row
+/// is rejected.
+const DIED: i32 = 5;
+const WAS_ENDED: i32 = 1;
+const GUILTY: i32 = 5;
 
 const REJECT: &str = "
     INSERT INTO litellm_spend.rejected (payload, sqlstate, message)
@@ -30,6 +34,8 @@ const DROP: &str = "
     WHERE p.origin = $1 AND p.xid = $2::pg_catalog.text::pg_catalog.xid8 AND p.seq = $3";
 
 thread_local! {
+    /// What the end of the last worker counts against the row that it tried.
+    static EVIDENCE: Cell<Option<i32>> = const { Cell::new(None) };
     /// How many more rows are folded one at a time.
     static CAREFUL: Cell<usize> = const { Cell::new(0) };
     /// Whether the row that is to be noted is a postponed one.
@@ -56,17 +62,22 @@ pub fn wants_note() -> bool {
 /// Remembers that the cursor names a row.
 pub fn note_is_committed() {
     NOTED.set(is_careful());
+    quit_note::remove();
+    quit_note::want(is_careful());
 }
 
 /// Remembers that it names none, as a fold that counts clears it.
 pub fn note_is_gone() {
     NOTED.set(false);
+    quit_note::want(false);
 }
 
 /// Notes that a worker is about to fold for the first time since the server's start; to be committed before it
 /// reads any row.
 pub fn arm() -> Result<()> {
     version::check()?;
+    let was_ended = quit_note::prepare();
+    EVIDENCE.set(EVIDENCE.get().or(Some(if was_ended { WAS_ENDED } else { DIED })));
     Spi::connect_mut(|client| {
         Cursor::lock(client)?;
         let armed = plans::run(
@@ -82,6 +93,8 @@ pub fn arm() -> Result<()> {
             warning!(
                 "litellm_spend folds one record at a time for a while, because the server has restarted before a fold ended"
             );
+        } else {
+            quit_note::remove();
         }
         Ok(())
     })
@@ -107,7 +120,7 @@ pub fn note_next() -> Result<Option<Folded>> {
             batches::widen();
             return Ok(None);
         };
-        if note(client, &cursor, position)? <= MOST_TRIES {
+        if note(client, &cursor, position)? < GUILTY {
             return Ok(None);
         }
         let key = [origin::this_database().into(), position.0.to_string().into(), position.1.into()];
@@ -126,13 +139,13 @@ pub fn note_next() -> Result<Option<Folded>> {
     })
 }
 
-/// Writes the row into the cursor, and the window in which it is the next one; returns how often it was there.
+/// Writes the row into the cursor, and the window in which it is the next one; returns what counts against it.
 fn note(client: &mut SpiClient, cursor: &Cursor, (xid, seq): Position) -> Result<i32> {
     let noted = plans::run(
         client,
         "UPDATE litellm_spend.fold_cursor AS c
          SET open_window = $2::pg_catalog.text::pg_catalog.pg_snapshot,
-             tries = CASE WHEN (c.trying_xid, c.trying_seq) = (n.xid, n.seq) THEN c.tries + 1 ELSE 1 END,
+             tries = CASE WHEN (c.trying_xid, c.trying_seq) = (n.xid, n.seq) THEN c.tries + $5 ELSE 0 END,
              trying_xid = n.xid, trying_seq = n.seq
          FROM (SELECT $3::pg_catalog.text::pg_catalog.xid8 AS xid, $4 AS seq) AS n
          WHERE c.origin = $1 RETURNING c.tries",
@@ -141,9 +154,10 @@ fn note(client: &mut SpiClient, cursor: &Cursor, (xid, seq): Position) -> Result
             cursor.window.as_ref().map(ToString::to_string).into(),
             xid.to_string().into(),
             seq.into(),
+            EVIDENCE.replace(Some(0)).unwrap_or(0).into(),
         ],
     )?;
-    Ok(noted.first().get(1)?.unwrap_or(1))
+    Ok(noted.first().get(1)?.unwrap_or(0))
 }
 
 /// Forgets the row that was noted, in a transaction of its own, because its fold ended without a crash.
@@ -151,6 +165,7 @@ pub fn forget() {
     if !NOTED.take() {
         return;
     }
+    quit_note::want(false);
     let forgotten = transaction::run(|| {
         Spi::connect_mut(|client| {
             plans::run(

@@ -12,19 +12,20 @@ unsafe extern "C-unwind" {
 
 /// Installs the handlers and lets signals in.
 pub fn attach() {
-    // SAFETY: called once at the start of a background worker, before signals are unblocked.
+    handle(pg_sys::SIGTERM, die);
+    handle(pg_sys::SIGHUP, SignalHandlerForConfigReload);
+    // SAFETY: called once at the start of a background worker.
+    unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
+}
+
+/// Has this process run `handler` at a signal.
+pub fn handle(signal: u32, handler: unsafe extern "C-unwind" fn(i32)) {
+    // SAFETY: the caller's handler is made for signals.
     unsafe {
         #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
-        {
-            pg_sys::pqsignal(pg_sys::SIGTERM as i32, Some(die));
-            pg_sys::pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
-        }
+        pg_sys::pqsignal(signal as i32, Some(handler));
         #[cfg(feature = "pg18")]
-        {
-            pg_sys::pqsignal_be(pg_sys::SIGTERM as i32, Some(die));
-            pg_sys::pqsignal_be(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
-        }
-        pg_sys::BackgroundWorkerUnblockSignals();
+        pg_sys::pqsignal_be(signal as i32, Some(handler));
     }
 }
 

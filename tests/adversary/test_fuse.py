@@ -106,3 +106,26 @@ def test_a_crash_while_the_fold_waits_for_a_table_is_no_records_fault(own_cluste
     database.wait_folded()
     assert_counted(database, [record])
     assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 0
+
+
+def test_a_server_that_is_stopped_while_a_record_is_tried_alone_is_not_that_records_fault(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    record = spend_record(request_id="slow")
+    database.execute("""
+        CREATE FUNCTION public.sleep() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_catalog.pg_sleep(600); RETURN NEW; END $$;
+        CREATE TRIGGER sleep BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION public.sleep()""")
+    database.record(record)
+    tried_alone = 0
+    while tried_alone < 3:
+        database.wait_for("SELECT count(*)::int FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1)
+        tried_alone += database.value("SELECT trying_xid IS NOT NULL FROM litellm_spend.fold_cursor")
+        own_cluster.restart("immediate")
+    database.execute("""
+        CREATE OR REPLACE FUNCTION public.sleep() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RETURN NEW; END $$;
+        SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE wait_event = 'PgSleep'""")
+    database.wait_folded()
+    assert_counted(database, [record])
+    assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 0
+    assert database.query(COLUMNS) == [(0, None, 0)]
