@@ -116,15 +116,17 @@ def test_a_server_that_is_stopped_while_a_record_is_tried_alone_is_not_that_reco
         $$ BEGIN PERFORM pg_catalog.pg_sleep(600); RETURN NEW; END $$;
         CREATE TRIGGER sleep BEFORE INSERT ON "LiteLLM_SpendLogs" FOR EACH ROW EXECUTE FUNCTION public.sleep()""")
     database.record(record)
+    asleep = "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     tried_alone = 0
     while tried_alone < 3:
-        database.wait_for("SELECT count(*)::int FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1)
+        database.wait_for(asleep, 1)
         tried_alone += database.value("SELECT trying_xid IS NOT NULL FROM litellm_spend.fold_cursor")
         own_cluster.restart("immediate")
+    database.wait_for(asleep, 1)
     database.execute("""
         CREATE OR REPLACE FUNCTION public.sleep() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RETURN NEW; END $$;
-        SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE wait_event = 'PgSleep'""")
+        $$ BEGIN RETURN NEW; END $$""")
+    database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
     database.wait_folded()
     assert_counted(database, [record])
     assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 0
