@@ -1,7 +1,7 @@
 """Sessions in which LiteLLM's own writers charge LiteLLM's tables, with little rest between two flushes.
 
 Runs in an interpreter of LiteLLM. Which statements are issued and in which order is LiteLLM's code; Prisma's client,
-which sends them, is replaced by prisma_client.py. Reads a line of JSON from stdin, {"url", "options", "requests",
+which sends them, is replaced by prisma_client.py. Reads a line of JSON from stdin, {"url", "requests",
 "sessions": [[kind, prefix]]}, writes a line when all sessions have begun, ends them at the next line, and prints what
 was charged and what failed.
 """
@@ -208,7 +208,7 @@ async def main() -> None:
     asked = json.loads(sys.stdin.readline())
     sessions = [
         Session(
-            await psycopg.AsyncConnection.connect(asked["url"], autocommit=True, options=asked["options"]),
+            await psycopg.AsyncConnection.connect(asked["url"], autocommit=True),
             kind,
             prefix,
             asked["requests"],

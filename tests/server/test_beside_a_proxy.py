@@ -34,8 +34,6 @@ RECORDS = 10
 """How many the client records at a time."""
 REQUESTS = 3
 """How many requests a session of LiteLLM charges at a time."""
-OPTIONS = "-c deadlock_timeout=200ms"
-"""Of LiteLLM's sessions in the short form: one that a fold keeps in a circle dies of it soon."""
 DEADLOCK, LOCK_TIMEOUT = "40P01", "55P03"
 
 
@@ -88,7 +86,7 @@ def database_of(cluster: Cluster) -> Iterator[object]:
 def test_no_deadlock_reaches_a_proxy(
     database_of, interpreters: Interpreters, tell: Tell, schema: str, writers: list[Writers]
 ) -> None:
-    run_beside(database_of(schema), interpreters, tell, writers, seconds=6, options=OPTIONS)
+    run_beside(database_of(schema), interpreters, tell, writers, seconds=6)
 
 
 @pytest.mark.stress
@@ -97,7 +95,7 @@ def test_no_deadlock_reaches_a_proxy(
 def test_no_deadlock_reaches_a_proxy_for_a_minute(
     database_of, interpreters: Interpreters, tell: Tell, schema: str, writers: list[Writers]
 ) -> None:
-    run_beside(database_of(schema), interpreters, tell, writers, seconds=60, options="")
+    run_beside(database_of(schema), interpreters, tell, writers, seconds=60)
 
 
 def run_beside(
@@ -107,7 +105,6 @@ def run_beside(
     writers: list[Writers],
     *,
     seconds: float,
-    options: str,
 ) -> None:
     prefixes = sorted({prefix for group in writers for _, prefix in group.sessions})
     for prefix in prefixes:
@@ -117,7 +114,7 @@ def run_beside(
     lags: list[float] = []
     with ExitStack() as stack:
         programs = [
-            start(stack.enter_context(interpreters(group.version).start(PROGRAM, url=None)), database, group, options)
+            start(stack.enter_context(interpreters(group.version).start(PROGRAM, url=None)), database, group)
             for group in writers
         ]
         end = time.monotonic() + seconds
@@ -153,8 +150,8 @@ def run_beside(
     assert stored(database) == charged
 
 
-def start(program: Program, database: Database, group: Writers, options: str) -> Program:
-    asked = {"url": database.url, "sessions": group.sessions, "requests": REQUESTS, "options": options}
+def start(program: Program, database: Database, group: Writers) -> Program:
+    asked = {"url": database.url, "sessions": group.sessions, "requests": REQUESTS}
     program.stdin.write(json.dumps(asked) + "\n")
     assert "begun" in json.loads(program.stdout.readline() or "{}"), program.log()
     return program
