@@ -128,6 +128,7 @@ pub fn fold_once(patience: Patience) -> Result<Folded> {
     version::check()?;
     let mut cursor = Spi::connect_mut(cursor::Cursor::lock)?;
     Spi::connect_mut(|client| cursor.open_window(client))?;
+    let _watch = deadlock_watch::watch();
     let (consumed, tally) = match batches::count(&Source::Staging(&cursor), patience)? {
         Outcome::Counted(consumed, tally) => (consumed, tally),
         Outcome::TryAgain => return Ok(Folded { rows: 0, more: true }),

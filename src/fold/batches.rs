@@ -23,7 +23,7 @@ use super::targets::Targets;
 use super::{Tally, contention, held, isolation, postponed, windows};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::{deadlock_watch, session, settings, subtransaction};
+use crate::{session, settings, subtransaction};
 
 /// How long a fold waits for each lock while it narrows down which record needs one that somebody holds.
 const SHORT_WAIT: Duration = Duration::from_millis(50);
@@ -63,7 +63,6 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
     let held_deliveries = windows::read_log_sums()?;
     let targets = Spi::connect_mut(Targets::lock)?;
     held::add(&targets, held_deliveries)?;
-    let _watch = deadlock_watch::watch();
     let limit = LIMIT.get();
     let mut attempt = Attempt::new(source, targets);
     let outcome = subtransaction::attempt(|| {

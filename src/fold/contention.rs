@@ -150,14 +150,25 @@ fn missed(targets: &Targets, keys: &[Key]) -> Result<Vec<Key>> {
         })?;
         missed.extend(teams.iter().map(|team| Key::of_team(team)));
     }
-    for role in Role::all() {
-        let of_role: Vec<&Key> = keys.iter().filter(|key| key.role == role && key.team().is_none()).collect();
-        let Some(target) = targets.get(role).filter(|_| !of_role.is_empty()) else { continue };
+    for (role, target, of_role) in rows_by_target(targets, keys) {
         let there = select(role, target, &of_role, "")?;
         let free = select(role, target, &of_role, "FOR NO KEY UPDATE OF t SKIP LOCKED")?;
         missed.extend(there.difference(&free).filter_map(|at| of_role.get(*at)).map(|key| (*key).clone()));
     }
     Ok(missed)
+}
+
+/// The keys that are rows and not locks of teams, by the target that has them.
+fn rows_by_target<'t, 'k>(
+    targets: &'t Targets,
+    keys: impl IntoIterator<Item = &'k Key> + Clone,
+) -> impl Iterator<Item = (Role, &'t Target, Vec<&'k Key>)> {
+    Role::all().filter_map(move |role| {
+        let is_row = |key: &&Key| key.role == role && key.team().is_none();
+        let of_role: Vec<&Key> = keys.clone().into_iter().filter(is_row).collect();
+        let target = targets.get(role).filter(|_| !of_role.is_empty())?;
+        Some((role, target, of_role))
+    })
 }
 
 /// The indexes of the keys whose rows a query finds.
@@ -223,19 +234,17 @@ fn comes_free(targets: &Targets, key: &Key, wait: Duration) -> Result<bool> {
 
 /// What holds these keys, for people: rows of which tables, or locks of teams, and whose they are.
 pub fn described(client: &mut SpiClient, targets: &Targets, keys: &HashSet<Key>) -> Result<String> {
-    let (mut what, mut tables, mut lockers) = (Vec::new(), Vec::new(), HashSet::new());
-    for role in Role::all() {
-        let rows: Vec<&Key> = keys.iter().filter(|key| key.role == role && key.team().is_none()).collect();
-        let Some(target) = targets.get(role).filter(|_| !rows.is_empty()) else { continue };
+    let (mut what, mut tables) = (Vec::new(), Vec::new());
+    for (_, target, _) in rows_by_target(targets, keys) {
         what.push(format!("rows of {}", target.table.name));
         tables.push(target.table.oid);
-        lockers.extend(lockers_of(role, target, &rows)?);
     }
     let tables_are_named = !tables.is_empty();
     let teams: Vec<&str> = keys.iter().filter_map(Key::team).collect();
     if !teams.is_empty() {
         what.push("the advisory lock of a team".to_owned());
     }
+    let lockers: HashSet<String> = lockers::of_keys(targets, keys)?.into_values().collect();
     let lockers: Vec<String> = lockers.into_iter().collect();
     let arguments = [lockers.into(), teams.into(), tables.into(), MOST_NAMED.into()];
     let found = plans::run(client, HOLDERS, &arguments)?;
@@ -270,14 +279,6 @@ const HOLDERS: &str = "
     )
     SELECT coalesce(' by ' || (SELECT pg_catalog.string_agg(DISTINCT c.who, ', ') FROM certain AS c),
                     ', perhaps by ' || (SELECT pg_catalog.string_agg(DISTINCT p.who, ', ') FROM possible AS p))";
-
-/// The transactions that have locked these rows, as text. Of a row that several have locked it is none.
-fn lockers_of(role: Role, target: &Target, keys: &[&Key]) -> Result<Vec<String>> {
-    join(role, target, keys, "t.xmax::pg_catalog.text", "", |found| {
-        let lockers: Vec<Option<String>> = found.map(|row| row.get(1)).collect::<std::result::Result<_, _>>()?;
-        Ok(lockers.into_iter().flatten().collect())
-    })
-}
 
 /// The keys of one record whose creation waits for another session: the targets are written one by one, each for
 /// this record alone. `write` writes one target.

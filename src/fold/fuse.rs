@@ -61,15 +61,18 @@ pub fn wants_note() -> bool {
 
 /// Remembers that the cursor names a row.
 pub fn note_is_committed() {
-    NOTED.set(is_careful());
     quit_note::remove();
-    quit_note::want(is_careful());
+    set_noted(is_careful());
 }
 
 /// Remembers that it names none, as a fold that counts clears it.
 pub fn note_is_gone() {
-    NOTED.set(false);
-    quit_note::want(false);
+    set_noted(false);
+}
+
+fn set_noted(noted: bool) {
+    NOTED.set(noted);
+    quit_note::want(noted);
 }
 
 /// Notes that a worker is about to fold for the first time since the server's start; to be committed before it
@@ -162,10 +165,10 @@ fn note(client: &mut SpiClient, cursor: &Cursor, (xid, seq): Position) -> Result
 
 /// Forgets the row that was noted, in a transaction of its own, because its fold ended without a crash.
 pub fn forget() {
-    if !NOTED.take() {
+    if !NOTED.get() {
         return;
     }
-    quit_note::want(false);
+    note_is_gone();
     let forgotten = transaction::run(|| {
         Spi::connect_mut(|client| {
             plans::run(

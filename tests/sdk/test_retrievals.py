@@ -44,11 +44,12 @@ def test_a_batch_is_charged_once_when_its_cost_is_known(database: Database, lite
     assert database.status()["duplicates"] == 2
 
 
-RESPONSES = """
+OF_OPENAI = """
 import provider
 litellm.callbacks = [logger := SpendLogger()]
 api = {"api_base": provider.start(), "api_key": "sk-none", "custom_llm_provider": "openai"}
-
+"""
+RESPONSES = """
 async def main():
     for _ in range(3):
         await litellm.aget_responses("background_1", **api)
@@ -68,7 +69,7 @@ CHARGED = """SELECT spend, total_tokens FROM "LiteLLM_SpendLogs" WHERE request_i
 
 
 def test_a_background_response_is_charged_once(database: Database, litellm: Sdk) -> None:
-    assert litellm.run_code(RESPONSES, url=database.url).sdk == {"unpriced": 0}
+    assert litellm.run_code(OF_OPENAI + RESPONSES, url=database.url).sdk == {"unpriced": 0}
     assert logged(database).spend == COST
     assert database.query(CHARGED, "%_background_cost") == [(COST, 2010)]
     # In progress at the first read, and then seven times done; the other response is two requests of no cost.
@@ -127,10 +128,6 @@ def test_a_background_response_that_was_streamed_and_is_read_elsewhere_is_charge
 
 
 VIDEOS = """
-import provider
-litellm.callbacks = [logger := SpendLogger()]
-api = {"api_base": provider.start(), "api_key": "sk-none", "custom_llm_provider": "openai"}
-
 async def main():
     for _ in range(4):
         await litellm.avideo_status("video_1", **api)
@@ -143,7 +140,7 @@ say(unpriced=logger.stats().unpriced)
 
 
 def test_a_video_is_charged_once(database: Database, litellm: Sdk) -> None:
-    assert litellm.run_code(VIDEOS, url=database.url).sdk == {"unpriced": 0}
+    assert litellm.run_code(OF_OPENAI + VIDEOS, url=database.url).sdk == {"unpriced": 0}
     assert logged(database).spend == COST
     assert database.query(CHARGED, "%_video_cost") == [(COST, 2010)]
     # In progress at the first poll, and then four times done.

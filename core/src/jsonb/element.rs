@@ -103,16 +103,19 @@ pub(super) fn values(container: &[u8], depth: usize) -> Result<usize, DamagedJso
         return Ok(1);
     }
     let mut counted = 1;
-    let mut add = |child: Child| {
+    each_child(container, |child| {
         counted += child.values(depth)?;
-        Ok::<(), DamagedJsonb>(())
-    };
-    if is_object(container)? {
-        each_member(container, |_, value| add(value))?;
-    } else {
-        each_item(container, add)?;
-    }
+        Ok(())
+    })?;
     Ok(counted)
+}
+
+/// Calls `body` with each value of an object or array.
+fn each_child<'a>(
+    container: &'a [u8],
+    mut body: impl FnMut(Child<'a>) -> Result<(), DamagedJsonb>,
+) -> Result<(), DamagedJsonb> {
+    if is_object(container)? { each_member(container, |_, value| body(value)) } else { each_item(container, body) }
 }
 
 /// Whether a document holds a number whose text is much longer than its digits, or is nested too deep to tell.
@@ -128,15 +131,10 @@ pub(super) fn long_number(container: &[u8], depth: usize) -> Result<bool, Damage
         return Ok(true);
     }
     let mut found = false;
-    let mut look = |child: Child| {
+    each_child(container, |child| {
         found = found || child.long_number(depth)?;
-        Ok::<(), DamagedJsonb>(())
-    };
-    if is_object(container)? {
-        each_member(container, |_, value| look(value))?;
-    } else {
-        each_item(container, look)?;
-    }
+        Ok(())
+    })?;
     Ok(found)
 }
 

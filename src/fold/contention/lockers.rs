@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{Key, Role, Targets, join};
+use super::{Key, Targets, join, rows_by_target};
 use crate::error::Result;
 
 /// A row is held if one transaction has locked it for so long.
@@ -36,12 +36,10 @@ pub fn divide(targets: &Targets, keys: Vec<Key>) -> Result<(Vec<Key>, Vec<Key>)>
     }))
 }
 
-/// The transaction that has locked each of these rows, as text.
-fn of_keys(targets: &Targets, keys: &[Key]) -> Result<HashMap<Key, String>> {
+/// The transaction that has locked each of these rows, as text. Of a row that several have locked it is none.
+pub fn of_keys<'k>(targets: &Targets, keys: impl IntoIterator<Item = &'k Key> + Clone) -> Result<HashMap<Key, String>> {
     let mut lockers = HashMap::new();
-    for role in Role::all() {
-        let rows: Vec<&Key> = keys.iter().filter(|key| key.role == role && key.team().is_none()).collect();
-        let Some(target) = targets.get(role).filter(|_| !rows.is_empty()) else { continue };
+    for (role, target, rows) in rows_by_target(targets, keys) {
         join(role, target, &rows, "b.n, t.xmax::pg_catalog.text", "", |found| {
             for row in found {
                 let at = row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok());
