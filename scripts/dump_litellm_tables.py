@@ -46,6 +46,8 @@ TABLES = [
     "LiteLLM_DailyToolSpend",
     "LiteLLM_SpendLogToolIndex",
     "LiteLLM_DailyRequestErrors",
+    "LiteLLM_DailyGatewayRequests",
+    "LiteLLM_DailyGatewayFailedRequests",
 ]
 HEADER = f"""\
 -- Made by scripts/dump_litellm_tables.py: do not edit.

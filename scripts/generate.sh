@@ -33,7 +33,7 @@ generate_requirements() {
   "$SCRIPTS/tools.sh" uv
   use_uv
   cd "$ROOT/tests"
-  for name in uv tests "${LITELLM_VERSIONS[@]/#/litellm-}"; do
+  for name in uv tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}"; do
     step "requirements-$name.txt"
     "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
       --no-emit-find-links --override requirements-overrides.in --custom-compile-command scripts/generate.sh \

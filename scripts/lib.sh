@@ -21,13 +21,14 @@ command -v "$PYTHON" >/dev/null ||
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   die "$PYTHON is $("$PYTHON" --version 2>&1), but 3.11 or newer is needed. Name another with PYTHON=."
 # Sets EXTENSION_VERSION, RUST_VERSION, PGRX_VERSION, CARGO_FUZZ_VERSION, MAJORS, LITELLM_VERSIONS,
-# POSTGRES_REQUIREMENTS and MIGRATIONS_REQUIREMENTS, all from Cargo.toml.
+# LITELLM_PROXY_VERSIONS, POSTGRES_REQUIREMENTS and MIGRATIONS_REQUIREMENTS, all from Cargo.toml.
 versions=$("$PYTHON" "$SCRIPTS/versions.py") || die "scripts/versions.py cannot read Cargo.toml: see above."
 eval "$versions"
 NEWEST_MAJOR=${MAJORS[-1]}
 NEWEST_LITELLM=${LITELLM_VERSIONS[-1]}
 CARGO_PGRX=$BUILD/cargo-pgrx/bin/cargo-pgrx
 CARGO_FUZZ=$BUILD/cargo-fuzz/bin/cargo-fuzz
+PRISMA=$BUILD/prisma
 
 # The features of the builds that tests run, beside the major's own.
 TEST_FEATURES="pg_test failpoints"

@@ -16,7 +16,7 @@ failed=()
 
 # install_tools: what tests need besides a Postgres.
 install_tools() {
-  local name environments=(tests "${LITELLM_VERSIONS[@]/#/litellm-}")
+  local name environments=(tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}")
   require_rust
   start packages "$SCRIPTS/tools.sh" test-packages
   start crates "$SCRIPTS/tools.sh" crates

@@ -7,6 +7,8 @@
 #   tests            the Python environment of the test suite, the demo and the benchmarks
 #   migrations       the migrations of each LiteLLM that is tested
 #   litellm-VERSION  a Python environment with that LiteLLM, OpenTelemetry and the callback of python/
+#   prisma           Prisma's command line and its engines, for LiteLLM's proxy
+#   proxy-VERSION    a Python environment with that LiteLLM's proxy and the callback of python/
 #   cargo-pgrx       runs the tests inside Postgres and writes the install SQL
 #   cargo-fuzz       runs the fuzz targets
 source "$(dirname "$0")/lib.sh"
@@ -75,7 +77,7 @@ install_environment() {
   local name=$1 requirements=$ROOT/tests/requirements-$1.txt venv=$BUILD/venv-$1 stamp
   local inputs=("$requirements") editable=()
   [ -f "$requirements" ] || die "there is no tool called $name: see the head of scripts/tools.sh."
-  if [[ $name == litellm-* ]]; then
+  if [[ $name == litellm-* || $name == proxy-* ]]; then
     editable=("$ROOT/python")
     inputs+=("$ROOT/python/pyproject.toml")
   fi
@@ -90,6 +92,31 @@ install_environment() {
       "$UV" pip install --python "$venv" --no-deps --no-build-isolation --editable "${editable[@]}"
   fi
   echo "$stamp" >"$venv/.stamp"
+}
+
+# install_prisma: what prisma-client-py would fetch from hosts of Prisma's own, from npm instead.
+install_prisma() {
+  local engine=$ROOT/tests/proxy/engine stamp
+  stamp=$(stamp_of "$engine"/*)
+  [ "$(cat "$PRISMA/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
+  command -v node >/dev/null && command -v npm >/dev/null || install_packages nodejs npm
+  rm -rf "$PRISMA"
+  cp -r "$engine" "$PRISMA"
+  run_logged "installing Prisma" prisma npm ci --prefix "$PRISMA" --ignore-scripts --no-audit --no-fund
+  echo "$stamp" >"$PRISMA/.stamp"
+}
+
+# install_proxy NAME: an environment with LiteLLM's proxy, and Prisma's client for the schema of that LiteLLM in it.
+install_proxy() {
+  local bin=$BUILD/venv-$1/bin site
+  install_prisma
+  install_environment "$1"
+  site=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  [ ! -e "$site/prisma/client.py" ] || return 0
+  run_logged "making Prisma's client for $1" "client-$1" env PATH="$bin:$PATH" PRISMA_BINARY_CACHE_DIR="$PRISMA" \
+    PRISMA_QUERY_ENGINE_BINARY="$PRISMA/query-engine.js" PRISMA_SCHEMA_ENGINE_BINARY="$PRISMA/schema-engine.js" \
+    PRISMA_USE_NODEJS_BIN=false CHECKPOINT_DISABLE=1 \
+    "$bin/prisma" generate --schema "$site/litellm/proxy/schema.prisma"
 }
 
 # install_migrations: LiteLLM's migrations, as the wheels of litellm-proxy-extras hold them.
@@ -132,6 +159,8 @@ for tool in "$@"; do
       ;;
     uv) install_uv ;;
     migrations) install_migrations ;;
+    prisma) install_prisma ;;
+    proxy-*) install_proxy "$tool" ;;
     cargo-pgrx) install_cargo_tool cargo-pgrx "$PGRX_VERSION" ;;
     cargo-fuzz) install_cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION" ;;
     *) install_environment "$tool" ;;

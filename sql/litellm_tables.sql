@@ -683,3 +683,31 @@ CREATE TABLE "LiteLLM_DailyRequestErrors" (
 ALTER TABLE ONLY "LiteLLM_DailyRequestErrors"
     ADD CONSTRAINT "LiteLLM_DailyRequestErrors_pkey" PRIMARY KEY (date, api_key, team_id, user_id, model_group, status_code);
 CREATE INDEX "LiteLLM_DailyRequestErrors_date_idx" ON "LiteLLM_DailyRequestErrors" USING btree (date);
+
+-- table LiteLLM_DailyGatewayRequests
+CREATE TABLE "LiteLLM_DailyGatewayRequests" (
+    date text NOT NULL,
+    category text NOT NULL,
+    route text NOT NULL,
+    successful_requests bigint DEFAULT 0 NOT NULL,
+    failed_requests bigint DEFAULT 0 NOT NULL,
+    created_at timestamp(3) without time zone DEFAULT CURRENT_TIMESTAMP NOT NULL,
+    updated_at timestamp(3) without time zone NOT NULL
+);
+ALTER TABLE ONLY "LiteLLM_DailyGatewayRequests"
+    ADD CONSTRAINT "LiteLLM_DailyGatewayRequests_pkey" PRIMARY KEY (date, category, route);
+CREATE INDEX "LiteLLM_DailyGatewayRequests_date_idx" ON "LiteLLM_DailyGatewayRequests" USING btree (date);
+
+-- table LiteLLM_DailyGatewayFailedRequests
+CREATE TABLE "LiteLLM_DailyGatewayFailedRequests" (
+    date text NOT NULL,
+    category text NOT NULL,
+    route text NOT NULL,
+    status_code integer NOT NULL,
+    failed_requests bigint DEFAULT 0 NOT NULL,
+    created_at timestamp(3) without time zone DEFAULT CURRENT_TIMESTAMP NOT NULL,
+    updated_at timestamp(3) without time zone NOT NULL
+);
+ALTER TABLE ONLY "LiteLLM_DailyGatewayFailedRequests"
+    ADD CONSTRAINT "LiteLLM_DailyGatewayFailedRequests_pkey" PRIMARY KEY (date, category, route, status_code);
+CREATE INDEX "LiteLLM_DailyGatewayFailedRequests_date_idx" ON "LiteLLM_DailyGatewayFailedRequests" USING btree (date);

@@ -29,7 +29,7 @@ COMMENT ON COLUMN litellm_spend.fold_cursor.starts_without_fold IS 'Starts of th
 COMMENT ON COLUMN litellm_spend.fold_cursor.armed_for IS 'The start of the server that was counted last';
 COMMENT ON COLUMN litellm_spend.fold_cursor.trying_xid IS 'Row that is being folded alone: its transaction';
 COMMENT ON COLUMN litellm_spend.fold_cursor.trying_seq IS 'Row that is being folded alone: its number within the transaction';
-COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'What counts against that row: 5 for a worker that died while it folded the row alone, 1 for one that was ended meanwhile; from 5 on the row is rejected';
+COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'What counts against that row: 5 for a worker that died while it folded the row alone, 1 for one that was ended meanwhile; from 10 on the row is rejected';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, or id#start in milliseconds, because another request held their id';

@@ -24,6 +24,7 @@ mod daily;
 mod deliveries;
 mod entities;
 pub mod fuse;
+mod gateway_requests;
 mod guard;
 pub mod held;
 mod identity;

@@ -16,6 +16,7 @@ const CREATE_MISSING_HINT: &CStr = c"Each word of the list is one of user, team,
 static MAX_NEW_ENTITIES: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static STORE_PROMPTS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static WRITE_SPEND_LOGS: GucSetting<bool> = GucSetting::<bool>::new(true);
+static COUNT_GATEWAY_REQUESTS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static LEDGER: GucSetting<LedgerUse> = GucSetting::<LedgerUse>::new(LedgerUse::Auto);
 static DEDUPE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(7 * 86_400);
 static MAX_RECORD_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16 * 1024);
@@ -65,6 +66,11 @@ pub fn store_prompts() -> bool {
 /// Whether folds write rows of SpendLogs.
 pub fn write_spend_logs() -> bool {
     WRITE_SPEND_LOGS.get()
+}
+
+/// Whether folds count requests that were made outside a proxy where LiteLLM counts what its proxies answered.
+pub fn count_gateway_requests() -> bool {
+    COUNT_GATEWAY_REQUESTS.get()
 }
 
 /// How large a record may be before it loses its documents.
@@ -196,6 +202,14 @@ pub fn define() {
         c"Writes a row of \"LiteLLM_SpendLogs\" for each request.",
         c"Off, as with LiteLLM's disable_spend_logs, everything else is counted as before.",
         &WRITE_SPEND_LOGS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"litellm_spend.count_gateway_requests",
+        c"Counts requests that were made outside a LiteLLM proxy in \"LiteLLM_DailyGatewayRequests\".",
+        c"The UI's total requests and success rate are read from it. Off, they are what LiteLLM's proxies answered.",
+        &COUNT_GATEWAY_REQUESTS,
         GucContext::Suset,
         GucFlags::default(),
     );

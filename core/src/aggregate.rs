@@ -5,6 +5,7 @@
 use crate::budget_window::{self, HolderSpends, HolderTotals};
 use crate::daily::{self, DailyKey, DailyKind, DailyRow, DailyRows, DailyShape, DailyTotals};
 use crate::entity::{EntityKind, EntitySpend, EntityTotals};
+use crate::gateway_requests::{self, GatewayFailedRequestRows, GatewayRequestRows, GatewayRequestTotals};
 use crate::model_usage::{self, ModelUsageRows, ModelUsageTotals};
 use crate::named::{Dates, Named};
 use crate::names::{Name, Names};
@@ -24,6 +25,7 @@ pub struct Totals {
     model_usage: ModelUsageTotals,
     tool_spend: ToolSpendTotals,
     request_errors: RequestErrorTotals,
+    gateway_requests: GatewayRequestTotals,
     /// In the order of `budget_window::HOLDERS`.
     holders: [HolderTotals; budget_window::HOLDERS.len()],
 }
@@ -47,6 +49,7 @@ impl Totals {
         model_usage::add(&mut self.model_usage, names, &named, record);
         tool_spend::add(&mut self.tool_spend, names, &named, record);
         request_errors::add(&mut self.request_errors, &named, record);
+        gateway_requests::add(&mut self.gateway_requests, &named, record);
         for (totals, holder) in self.holders.iter_mut().zip(budget_window::HOLDERS) {
             budget_window::add(totals, names, holder, record);
         }
@@ -72,6 +75,14 @@ impl Totals {
         request_errors::rows(&self.request_errors, &self.names)
     }
 
+    pub fn gateway_requests(&self) -> GatewayRequestRows<'_> {
+        gateway_requests::rows(&self.gateway_requests, &self.names)
+    }
+
+    pub fn gateway_failed_requests(&self) -> GatewayFailedRequestRows<'_> {
+        gateway_requests::failed_rows(&self.gateway_requests, &self.names)
+    }
+
     /// What was spent on keys or teams that may have budget windows.
     pub fn holders(&self, holder: EntityKind) -> HolderSpends<'_> {
         let found = budget_window::HOLDERS.into_iter().zip(&self.holders).find(|(kind, _)| *kind == holder);
@@ -85,6 +96,7 @@ impl Totals {
             + self.model_usage.len()
             + self.tool_spend.len()
             + self.request_errors.len()
+            + self.gateway_requests.len()
     }
 
     /// Bytes that they take, about: those of names and of daily rows, which are the largest.
@@ -196,6 +208,20 @@ mod tests {
         let sums = totals.daily(DailyKind::User).into_values().next().unwrap().sums;
         assert_eq!((sums.spend.value(), sums.prompt_tokens), (2.0, 3));
         assert_eq!((sums.api_requests, sums.successful_requests, sums.timed_requests), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_proxys_own_budget_is_charged_beside_the_user() {
+        let json = Json::from_text(
+            r#"{"request_id":"r","spend":2,"startTime":0,"user":"u","proxy_budget_name":"litellm-proxy-budget"}"#,
+        );
+        let json = json.unwrap();
+        let mut totals = Totals::new(|_| Some(FULL));
+        totals.add(&SpendRecord::decode(&json).unwrap());
+        let users: Vec<_> =
+            totals.entities(EntityKind::User).into_iter().map(|((id, _), sum)| (id, sum.value())).collect();
+        assert_eq!(users, [("litellm-proxy-budget", 2.0), ("u", 2.0)]);
+        assert_eq!(totals.daily(DailyKind::User).len(), 1);
     }
 
     #[test]

@@ -205,7 +205,7 @@ pub fn rows<'n>(totals: &DailyTotals, names: &'n Names) -> DailyRows<'n> {
 impl DailySums {
     fn add(&mut self, record: &SpendRecord) {
         let is_callers = record.origin == CallOrigin::Caller;
-        let requests = i64::from(is_callers && !record.is_billed_retry);
+        let requests = i64::from(record.counts_as_request());
         let timed = !record.is_failure && is_callers && record.request_duration_ms >= 0;
         let tally = |column: &mut i64, by: i64| *column = column.saturating_add(by);
         tally(&mut self.prompt_tokens, record.prompt_tokens);

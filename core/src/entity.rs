@@ -107,6 +107,16 @@ impl EntityKind {
     }
 }
 
+/// How LiteLLM's proxy begins the tags that it adds for the client's user agent, with and without its version.
+const USER_AGENT_TAG: &str = "User-Agent: ";
+
+impl EntityKind {
+    /// Whether the row of this id is made where it is missing. Nobody manages the tags of user agents.
+    pub fn is_created(self, (id, _): &EntityId) -> bool {
+        self != EntityKind::Tag || !id.starts_with(USER_AGENT_TAG)
+    }
+}
+
 /// The key of an entity's row: one id, or for a membership the group's and the user's. The second is
 /// `""` where the table has one key column.
 pub type EntityId<'n> = (&'n str, &'n str);
@@ -125,6 +135,7 @@ impl EntityTotals {
     pub fn add(&mut self, names: &mut Names, named: &Named, record: &SpendRecord) {
         let spend = record.spend;
         self.charge(EntityKind::User, named.user, spend);
+        self.charge(EntityKind::User, named.proxy_budget, spend);
         self.charge(EntityKind::EndUser, named.end_user, spend);
         self.charge(EntityKind::Key, named.charged_key, spend);
         self.charge(EntityKind::Team, named.team, spend);

@@ -34,6 +34,13 @@ pub struct KeyIdentity {
     pub project_id: Option<String>,
 }
 
+/// What the row of a team says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TeamIdentity {
+    pub alias: Option<String>,
+    pub organization_id: Option<String>,
+}
+
 /// A key that was replaced by another one and is valid for a while yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeprecatedKey {
@@ -53,6 +60,7 @@ const IDENTITY_IS_OLDER: [&str; 2] = [BATCH_COST, "CallTypes.aretrieve_batch"];
 
 const USER: &str = "user_api_key_user_id";
 const TEAM: &str = "user_api_key_team_id";
+const TEAM_ALIAS: &str = "user_api_key_team_alias";
 const ORGANIZATION: &str = "user_api_key_org_id";
 const PROJECT: &str = "user_api_key_project_id";
 
@@ -86,19 +94,28 @@ impl<'a> SpendRecord<'a> {
         }
     }
 
-    /// The team whose organization is charged, because nothing else names one; asked after `resolve`.
+    /// The team whose row may know what the record does not say; asked after `resolve`.
     pub fn team_to_ask(&self) -> Option<&str> {
-        let is_open = self.organization_id.is_empty()
-            && self.metadata.given(ORGANIZATION).is_none()
-            && !IDENTITY_IS_OLDER.contains(&self.call_type.as_ref());
+        let is_open = self.asks_for_organization() || self.metadata.given(TEAM_ALIAS).is_none();
         (is_open && !self.team_id.is_empty()).then_some(self.team_id.as_ref())
     }
 
-    /// Charges the organization of the record's team, by the organizations of teams.
-    pub fn adopt_organization(&mut self, organizations: &HashMap<String, String>) {
-        if let Some(organization) = self.team_to_ask().and_then(|team| organizations.get(team)) {
+    /// Whether the team's organization is charged, because nothing else names one.
+    fn asks_for_organization(&self) -> bool {
+        self.organization_id.is_empty()
+            && self.metadata.given(ORGANIZATION).is_none()
+            && !IDENTITY_IS_OLDER.contains(&self.call_type.as_ref())
+    }
+
+    /// Charges the organization of the record's team, and names the team in the log, by the rows of teams.
+    pub fn adopt_team(&mut self, teams: &HashMap<String, TeamIdentity>) {
+        let Some(team) = self.team_to_ask().and_then(|team| teams.get(team)) else { return };
+        if let Some(organization) = team.organization_id.as_ref().filter(|_| self.asks_for_organization()) {
             self.organization_id = Cow::Owned(organization.clone());
             self.describe(ORGANIZATION, organization);
+        }
+        if let Some(alias) = &team.alias {
+            self.describe(TEAM_ALIAS, alias);
         }
     }
 
@@ -143,114 +160,4 @@ impl<'a> SpendRecord<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "30323e05e0a491d1721c5452dc51a07c9b247c1aee3a78677c384efd94476167";
-
-    fn record(rest: &str) -> SpendRecord<'static> {
-        let text = format!(r#"{{"id":"r","response_cost":1,"startTime":100,"user_api_key":"{KEY}"{rest}}}"#);
-        SpendRecord::decode(&Json::from_text(&text).unwrap().into_owned()).unwrap()
-    }
-
-    fn keys() -> Keys {
-        let text = |text: &str| Some(text.to_owned());
-        let identity = KeyIdentity {
-            alias: text("key-one"),
-            user_id: text("u"),
-            team_id: text("t"),
-            organization_id: text("o"),
-            project_id: text("p"),
-        };
-        Keys { active: HashMap::from([(KEY.to_owned(), identity)]), deprecated: HashMap::new() }
-    }
-
-    fn resolved(rest: &str) -> SpendRecord<'static> {
-        let mut record = record(rest);
-        record.resolve(&keys());
-        record
-    }
-
-    fn names<'r>(record: &'r SpendRecord) -> [&'r str; 4] {
-        [&record.user, &record.team_id, &record.organization_id, &record.project_id]
-    }
-
-    #[test]
-    fn a_key_without_a_user_brings_its_rows_identity() {
-        let record = resolved("");
-        assert_eq!(names(&record), ["u", "t", "o", "p"]);
-        assert_eq!(record.metadata.get("user_api_key_alias").and_then(Json::as_str), Some("key-one"));
-    }
-
-    #[test]
-    fn what_the_proxy_said_stays() {
-        let record = resolved(r#","metadata":{"user_api_key_user_id":"mine"}"#);
-        assert_eq!(names(&record), ["mine", "", "", ""]);
-        let record = resolved(r#","metadata":{"user_api_key_alias":"known","user_api_key_team_id":"mine"}"#);
-        assert_eq!(names(&record), ["", "mine", "", ""]);
-        let record = resolved(r#","metadata":{"user_api_key_team_id":"mine"}"#);
-        assert_eq!(names(&record), ["u", "mine", "o", "p"]);
-    }
-
-    #[test]
-    fn a_name_that_the_proxy_said_is_empty_stays_empty() {
-        let record = resolved(r#","metadata":{"user_api_key_user_id":"","user_api_key_org_id":""}"#);
-        assert_eq!(names(&record), ["", "t", "", "p"]);
-    }
-
-    #[test]
-    fn what_the_caller_claims_gives_way_to_the_keys_row() {
-        let record = resolved(r#","user":"claimed","metadata":{"team_id":"claimed"}"#);
-        assert_eq!(names(&record), ["u", "t", "o", "p"]);
-    }
-
-    #[test]
-    fn the_organization_is_the_charged_teams_unless_the_record_or_its_key_names_one() {
-        let organizations = ["t", "mine"].map(|team| (team.to_owned(), format!("of-{team}")));
-        let organization = |rest: &str, of_key: Option<&str>| {
-            let mut keys = keys();
-            keys.active.values_mut().for_each(|key| key.organization_id = of_key.map(str::to_owned));
-            let mut record = record(rest);
-            record.resolve(&keys);
-            record.adopt_organization(&HashMap::from(organizations.clone()));
-            let described = record.metadata.get(ORGANIZATION).and_then(Json::as_str).unwrap_or_default();
-            assert_eq!(described, record.organization_id);
-            record.organization_id.into_owned()
-        };
-        assert_eq!(organization("", None), "of-t");
-        assert_eq!(organization("", Some("o")), "o");
-        let mine = r#","metadata":{"user_api_key_team_id":"mine"}"#;
-        assert_eq!(organization(mine, None), "of-mine", "and not that of the team of the key");
-        assert_eq!(organization(mine, Some("o")), "o");
-        assert_eq!(organization(r#","user_api_key":"","metadata":{"team_id":"mine"}"#, None), "of-mine");
-        assert_eq!(organization(r#","metadata":{"user_api_key_alias":"a","team_id":"mine"}"#, None), "of-mine");
-        assert_eq!(organization(r#","metadata":{"user_api_key_org_id":"other"}"#, None), "other");
-        assert_eq!(organization(r#","metadata":{"user_api_key_org_id":""}"#, Some("o")), "");
-        assert_eq!(organization(r#","team_id":"mine","user":"u","organization_id":"","metadata":{}"#, None), "of-mine");
-        assert_eq!(organization(r#","team_id":"mine","call_type":"aretrieve_batch""#, None), "");
-        assert_eq!(organization(r#","team_id":"unknown""#, None), "");
-    }
-
-    #[test]
-    fn a_batch_that_is_retrieved_keeps_the_identity_it_began_with() {
-        assert_eq!(names(&resolved(r#","call_type":"aretrieve_batch""#)), ["", "", "", ""]);
-    }
-
-    #[test]
-    fn a_key_in_its_grace_period_charges_the_key_that_replaced_it() {
-        let deprecated = |micros| {
-            let mut keys = keys();
-            let identity = keys.active.remove(KEY).unwrap();
-            keys.active.insert("new".to_owned(), identity);
-            let revoked_at = Moment::from_micros(micros).unwrap();
-            keys.deprecated.insert(KEY.to_owned(), DeprecatedKey { active_key: "new".to_owned(), revoked_at });
-            let mut record = record("");
-            record.resolve(&keys);
-            record
-        };
-        let within = deprecated(100_000_001);
-        assert_eq!((within.charged_key().as_ref(), within.user.as_ref(), within.api_key.as_ref()), ("new", "u", KEY));
-        let after = deprecated(100_000_000);
-        assert_eq!((after.charged_key().as_ref(), after.user.as_ref()), (KEY, ""));
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod entity;
 pub mod error;
 pub mod fields;
+pub mod gateway_requests;
 pub mod identity;
 pub mod json;
 pub mod json_text;

@@ -51,6 +51,7 @@ pub struct SpendRecord<'a> {
     pub request_duration_ms: i64,
     pub model: Text<'a>,
     pub model_id: Text<'a>,
+    /// Of a request that was made outside a proxy the model, where it names no group.
     pub model_group: Text<'a>,
     pub custom_llm_provider: Text<'a>,
     pub api_base: Text<'a>,
@@ -59,6 +60,8 @@ pub struct SpendRecord<'a> {
     pub organization_id: Text<'a>,
     pub end_user: Text<'a>,
     pub project_id: Text<'a>,
+    /// The user row by which a proxy enforces a budget of its own, charged beside the user.
+    pub proxy_budget_name: Text<'a>,
     pub agent_id: Option<Text<'a>>,
     pub billing_agent_id: Option<Text<'a>>,
     /// What the record says of who is charged, and how sure it is of that.
@@ -82,6 +85,8 @@ pub struct SpendRecord<'a> {
     pub requester_ip_address: Option<Text<'a>>,
     pub origin: CallOrigin,
     pub is_billed_retry: bool,
+    /// The client marked it: no LiteLLM proxy answered it, so none counts it as a request.
+    pub made_outside_proxy: bool,
     /// HTTP status of a failed request, 100 to 599; 0 where none is known.
     pub status_code: i32,
     pub savings: Savings,
@@ -118,6 +123,11 @@ pub fn fit_id(id: Text<'_>) -> Text<'_> {
 }
 
 impl<'a> SpendRecord<'a> {
+    /// Whether it counts as a request: it is a caller's, and no attempt of a call that has another record.
+    pub fn counts_as_request(&self) -> bool {
+        self.origin == CallOrigin::Caller && !self.is_billed_retry
+    }
+
     /// Whether it tells what work in the background cost, which every retrieval of that work does.
     pub fn is_cost_of_work(&self) -> bool {
         !self.is_failure && background::is_cost(&self.call_type, &self.request_id)
@@ -153,6 +163,9 @@ impl<'a> SpendRecord<'a> {
         let end = reader.time("endTime")?.unwrap_or(start);
         let request_id = reader.request_id(is_failure)?;
         let api_key = reader.api_key();
+        let made_outside_proxy = reader.is_marked("made_outside_proxy");
+        let (model, model_group) = (reader.name("model"), reader.name("model_group"));
+        let has_no_group = made_outside_proxy && model_group.is_empty();
         let mcp_namespaced_tool_name = reader.mcp_tool();
         let request_tags = reader.request_tags();
         let tags = attributes::tags(&request_tags);
@@ -183,9 +196,9 @@ impl<'a> SpendRecord<'a> {
             end,
             completion_start: reader.time("completionStartTime")?,
             request_duration_ms: reader.duration_ms(start, end),
-            model: reader.name("model"),
             model_id: reader.name("model_id"),
-            model_group: reader.name("model_group"),
+            model_group: if has_no_group { model.clone() } else { model_group },
+            model,
             custom_llm_provider: reader.name("custom_llm_provider"),
             api_base: reader.name("api_base"),
             user,
@@ -193,6 +206,7 @@ impl<'a> SpendRecord<'a> {
             organization_id: reader.first_id(&["organization_id"], &["user_api_key_org_id"]).unwrap_or_default(),
             end_user: reader.end_user(),
             project_id: reader.first_id(&["project_id"], &["user_api_key_project_id"]).unwrap_or_default(),
+            proxy_budget_name: reader.first_id(&["proxy_budget_name"], &[]).unwrap_or_default(),
             claim,
             names_not_counted: tags.beyond + tools.beyond + model_access_groups.beyond,
             model_access_groups: model_access_groups.names,
@@ -209,7 +223,8 @@ impl<'a> SpendRecord<'a> {
             mcp_namespaced_tool_name,
             requester_ip_address: reader.first_id(&["requester_ip_address"], &["requester_ip_address"]),
             origin: reader.origin(),
-            is_billed_retry: reader.is_billed_retry(),
+            is_billed_retry: reader.is_marked("billed_retry_attempt"),
+            made_outside_proxy,
             savings: reader.savings(),
             metadata: metadata::for_log_row(&reader, &api_key, is_failure, cached),
             messages: reader.document("messages"),

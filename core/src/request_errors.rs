@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::named::Named;
 use crate::names::{Name, Names};
-use crate::record::{CallOrigin, SpendRecord};
+use crate::record::SpendRecord;
 
 /// LiteLLM's table.
 pub const TABLE: &str = "LiteLLM_DailyRequestErrors";
@@ -34,7 +34,7 @@ pub type RequestErrorRows<'n> = BTreeMap<RequestErrorKey<&'n str>, i64>;
 
 /// Adds a record if it is a failure that counts as a request.
 pub fn add(totals: &mut RequestErrorTotals, named: &Named, record: &SpendRecord) {
-    if !record.is_failure || record.origin != CallOrigin::Caller || record.is_billed_retry {
+    if !record.is_failure || !record.counts_as_request() {
         return;
     }
     let key = RequestErrorKey {

@@ -72,6 +72,7 @@ def test_a_record_holds_ids_cost_tokens_and_names() -> None:
         "custom_llm_provider": "openai",
         "api_base": "https://api.openai.com",
         "request_tags": ["a", "b"],
+        "made_outside_proxy": True,
         "metadata": {"team_id": "team-1", "usage_object": {"prompt_tokens": 10}},
         "user": "user-1",
     }
@@ -297,7 +298,9 @@ def test_what_is_cut_bears_a_mark_and_one_warning_tells_of_it(
     for own in ({"deep": deep}, list(range(10_001)), [dict.fromkeys(map(str, range(20_000))), 1]):
         text = encode(captured(event(metadata={"spend_logs_metadata": own})))
         assert (TOO_DEEP in text) != (TOO_MANY in text)
-    assert text.endswith(f'"<cut>":"{TOO_MANY}"}}]}},"request_tags":["a","b"],"user":"user-1"}}')
+    assert text.endswith(
+        f'"<cut>":"{TOO_MANY}"}}]}},"request_tags":["a","b"],"made_outside_proxy":true,"user":"user-1"}}'
+    )
     [line] = [record.getMessage() for record in caplog.records]
     assert TOO_DEEP in line
 

@@ -1,4 +1,5 @@
-"""Database URLs: Prisma's parameters are translated or left out, unknown ones are named, passwords never show."""
+"""Database URLs: Prisma's parameters are translated or left out, unknown ones too, with a warning that names them, and
+passwords never show."""
 
 from __future__ import annotations
 
@@ -66,9 +67,17 @@ def test_sslaccept_becomes_sslmode(parameters: str, sslmode: str) -> None:
     assert options(f"{URL}?{parameters}")["sslmode"] == sslmode
 
 
-def test_an_unknown_parameter_is_named() -> None:
-    with pytest.raises(UrlError, match="unknown parameter 'sslmod'"):
-        translate(URL + "?sslmod=require")
+@pytest.mark.parametrize("parameter", ["max_idle_connection_lifetime", "max_connection_lifetime", "socket_timeout"])
+def test_what_litellms_proxy_adds_is_left_out(parameter: str) -> None:
+    target = translate(f"{URL}?{parameter}=60")
+    assert (parameter in str(target.changes), target.unknown) == (True, ())
+    assert parameter not in target.conninfo
+
+
+def test_an_unknown_parameter_is_left_out_and_named() -> None:
+    target = translate(URL + "?sslmod=require&target_session_attrs=any")
+    assert target.unknown == ("'sslmod'",)
+    assert "sslmod=" not in target.conninfo and "target_session_attrs=any" in target.conninfo
 
 
 @pytest.mark.parametrize(
@@ -77,6 +86,7 @@ def test_an_unknown_parameter_is_named() -> None:
         "postgresql://app:needle%zz@db/x",
         "postgresql://app:needle#4/5@db/x",
         "postgresql://app:nee?dle=5@db/x",
+        "postgresql://app:12?needle=5@db/x",
         "postgresql://app:needle@db:port/x",
         "mysql://app:needle@db/x",
         "needle",

@@ -58,3 +58,11 @@ def test_a_waiter_is_told_when_the_queue_is_empty() -> None:
 
     threading.Thread(target=send).start()
     assert outbox.wait_empty(time.monotonic() + 10)
+
+
+def test_a_record_that_is_given_up_on_its_way_is_told_once() -> None:
+    outbox = Outbox(max_queue=10, batch_size=1)
+    outbox.put("{}")
+    outbox.put("{}")
+    outbox.take()
+    assert [outbox.drop_all(), outbox.drop_all()] == [2, 0]

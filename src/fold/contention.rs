@@ -13,7 +13,7 @@ use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
 use super::rows::{self, Type, Value};
 use super::targets::{Role, Target, Targets};
 use super::windows::Windows;
-use super::{daily, members, owner, plans, rollups, upsert};
+use super::{daily, gateway_requests, members, owner, plans, rollups, upsert};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::{session, subtransaction};
@@ -90,6 +90,10 @@ pub fn keys_of(role: Role, target: &Target, totals: &Totals, windows: &Windows) 
         Role::ModelUsage => upsert::keys(&columns, &rollups::model_usage_values(&totals.model_usage())),
         Role::ToolSpend => upsert::keys(&columns, &rollups::tool_spend_values(&totals.tool_spend())),
         Role::RequestErrors => upsert::keys(&columns, &rollups::request_errors_values(&totals.request_errors())),
+        Role::GatewayRequests => upsert::keys(&columns, &gateway_requests::values(&totals.gateway_requests())),
+        Role::GatewayFailedRequests => {
+            upsert::keys(&columns, &gateway_requests::failed_values(&totals.gateway_failed_requests()))
+        }
         Role::WindowSpend => windows.keys(),
         Role::Log | Role::ToolIndex | Role::Budget | Role::DeprecatedKeys | Role::Deliveries => Vec::new(),
     };

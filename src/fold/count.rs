@@ -19,7 +19,7 @@ use super::counted_days::CountedDays;
 use super::row_waits::RowWaits;
 use super::targets::{Role, Targets};
 use super::windows::{self, Windows};
-use super::{Tally, daily, entities, held, identity, members, memory, rollups, tool_index};
+use super::{Tally, daily, entities, gateway_requests, held, identity, members, memory, rollups, tool_index};
 use crate::error::{Error, Result};
 use crate::{failpoint, record, settings};
 
@@ -152,6 +152,10 @@ impl Count {
                 rollups::write_tool_spend(client, target, &totals.tool_spend())
             }
             Role::RequestErrors => rollups::write_request_errors(client, target, &totals.request_errors()),
+            Role::GatewayRequests => gateway_requests::write(client, target, &totals.gateway_requests()),
+            Role::GatewayFailedRequests => {
+                gateway_requests::write_failed(client, target, &totals.gateway_failed_requests())
+            }
             Role::Log | Role::ToolIndex | Role::ToolSpend | Role::Budget | Role::DeprecatedKeys | Role::Deliveries => {
                 Ok(())
             }

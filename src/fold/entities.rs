@@ -54,7 +54,7 @@ pub fn write(
     } else {
         Ids::new()
     };
-    let is_left = |id: &EntityId| !is_among(&updated, id) && !is_among(&missing.refused, id);
+    let is_left = |id: &EntityId| !is_among(&updated, id) && !missing.leaves_out(id);
     if makes_rows && spend.keys().any(is_left) {
         if kind == EntityKind::Organization {
             budget::ensure(client, targets)?;

@@ -1,8 +1,8 @@
 //! A fuse against a record that ends the server: a crash wipes shared memory, and the worker of the restarted server
 //! would fold the same record again, for ever. Where the last start of the server has not led to a fold, the worker
-//! folds one row at a time and commits first which one. A row that was noted so when the worker died is rejected
-//! unread. A worker that was ended because another process crashed, or because the server was stopped at once, tells
-//! little of its row: that is tried again, several times.
+//! folds one row at a time and commits first which one. A row that was noted so when two workers died is rejected
+//! unread: one death may have any cause. A worker that was ended because another process crashed, or because the server
+//! was stopped at once, tells little of its row: that is tried again, several times.
 
 use std::cell::Cell;
 
@@ -22,11 +22,11 @@ use crate::{origin, settings};
 /// is rejected.
 const DIED: i32 = 5;
 const WAS_ENDED: i32 = 1;
-const GUILTY: i32 = 5;
+const GUILTY: i32 = 2 * DIED;
 
 const REJECT: &str = "
     INSERT INTO litellm_spend.rejected (payload, sqlstate, message)
-    SELECT s.payload, 'XX000', 'the server has crashed while a fold tried this record alone'
+    SELECT s.payload, 'XX000', 'the server has crashed or stopped again and again while a fold tried this record alone'
     FROM litellm_spend.{table} AS s
     WHERE s.origin = $1 AND s.xid = $2::pg_catalog.text::pg_catalog.xid8 AND s.seq = $3";
 const DROP: &str = "
@@ -62,17 +62,16 @@ pub fn wants_note() -> bool {
 /// Remembers that the cursor names a row.
 pub fn note_is_committed() {
     quit_note::remove();
-    set_noted(is_careful());
+    NOTED.set(is_careful());
+    quit_note::want(is_careful());
 }
 
 /// Remembers that it names none, as a fold that counts clears it.
 pub fn note_is_gone() {
-    set_noted(false);
-}
-
-fn set_noted(noted: bool) {
-    NOTED.set(noted);
-    quit_note::want(noted);
+    if NOTED.replace(false) {
+        CAREFUL.set(CAREFUL.get().saturating_sub(1));
+    }
+    quit_note::want(false);
 }
 
 /// Notes that a worker is about to fold for the first time since the server's start; to be committed before it
@@ -106,18 +105,23 @@ pub fn arm() -> Result<()> {
 /// Notes which row is folded next, to be committed before it is read; rejects one that was noted too often. `None`
 /// if there is a row to fold now. The tables are locked first, because who waits for one would seem to crash there.
 pub fn note_next() -> Result<Option<Folded>> {
-    CAREFUL.set(CAREFUL.get().saturating_sub(1));
     batches::read_one_by_one();
     let mut cursor = Spi::connect_mut(Cursor::lock)?;
     Spi::connect_mut(|client| {
         Targets::lock(client)?;
         cursor.open_window(client)?;
-        let of_postponed = match postponed::pass() {
+        let of_staging = batch::first(client, &cursor.spans_after(None))?;
+        // The row at which the last worker ended goes first: a note of another one would clear what counts against it.
+        let suspect = suspect(client)?;
+        let is_staged = suspect.is_some() && suspect == of_staging;
+        if let Some((xid, seq)) = suspect.filter(|_| !is_staged) {
+            postponed::go_on(Some((xid, seq - 1)), false);
+        }
+        let of_postponed = match postponed::pass().filter(|_| !is_staged) {
             Some(after) => postponed::first(client, after)?,
             None => None,
         };
         IS_POSTPONED.set(of_postponed.is_some());
-        let of_staging = batch::first(client, &cursor.spans_after(None))?;
         let Some(position) = of_postponed.or(of_staging) else {
             CAREFUL.set(0);
             batches::widen();
@@ -137,9 +141,28 @@ pub fn note_next() -> Result<Option<Folded>> {
             let consumed = Consumed { rows: 1, position: Some(position), ..Consumed::default() };
             cursor.advance(client, &consumed, &tally)?;
         }
-        warning!("litellm_spend has rejected a record, because the server has crashed while a fold tried it alone");
+        warning!(
+            "litellm_spend has rejected a record, because the server has crashed or stopped again and again while a fold \
+             tried it alone"
+        );
         Ok(Some(Folded { rows: 1, more: true }))
     })
+}
+
+/// The row that is noted from before.
+fn suspect(client: &mut SpiClient) -> Result<Option<Position>> {
+    let noted = plans::run(
+        client,
+        "SELECT c.trying_xid::pg_catalog.text, c.trying_seq FROM litellm_spend.fold_cursor AS c
+         WHERE c.origin = $1 AND c.trying_xid IS NOT NULL",
+        &[origin::this_database().into()],
+    )?;
+    if noted.is_empty() {
+        return Ok(None);
+    }
+    let row = noted.first();
+    let xid: Option<u64> = row.get::<String>(1)?.and_then(|xid| xid.parse().ok());
+    Ok(xid.zip(row.get(2)?))
 }
 
 /// Writes the row into the cursor, and the window in which it is the next one; returns what counts against it.
@@ -165,10 +188,10 @@ fn note(client: &mut SpiClient, cursor: &Cursor, (xid, seq): Position) -> Result
 
 /// Forgets the row that was noted, in a transaction of its own, because its fold ended without a crash.
 pub fn forget() {
-    if !NOTED.get() {
+    // It has counted nothing, so as many rows as before are left to be folded one at a time.
+    if !NOTED.replace(false) {
         return;
     }
-    note_is_gone();
     let forgotten = transaction::run(|| {
         Spi::connect_mut(|client| {
             plans::run(
@@ -180,6 +203,8 @@ pub fn forget() {
             Ok(())
         })
     });
+    // Not before: a worker that is ended while it waits for the cursor leaves the row noted.
+    quit_note::want(false);
     if let Err(failure) = forgotten {
         log!("litellm_spend could not note that a fold has ended: {}", failure.message);
     }

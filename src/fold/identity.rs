@@ -1,17 +1,17 @@
 //! Reads the rows of a batch's keys and teams, once for all of them: who is charged where a record names only its
-//! key, which key took the place of one that is in its grace period, and the organizations of teams.
+//! key, which key took the place of one that is in its grace period, and the organizations and aliases of teams.
 
 use std::collections::HashMap;
 
 use litellm_spend_core::entity::EntityKind;
-use litellm_spend_core::identity::{DeprecatedKey, KeyIdentity, Keys};
+use litellm_spend_core::identity::{DeprecatedKey, KeyIdentity, Keys, TeamIdentity};
 use litellm_spend_core::record::SpendRecord;
 use pgrx::datum::Timestamp;
 use pgrx::spi::SpiClient;
 
 use super::log::moment;
 use super::targets::{Role, Target, Targets};
-use super::{owner, plans};
+use super::{entities, owner, plans};
 use crate::error::Result;
 
 /// Fills in what the rows of the keys and of the teams know.
@@ -21,8 +21,10 @@ pub fn resolve(client: &mut SpiClient, targets: &Targets, records: &mut [SpendRe
         records.iter_mut().for_each(|record| record.resolve(&keys));
     }
     let teams = distinct(records.iter().filter_map(SpendRecord::team_to_ask));
-    let organizations = read_organizations(client, targets, &teams)?;
-    records.iter_mut().for_each(|record| record.adopt_organization(&organizations));
+    if let Some(table) = targets.get(Role::Entity(EntityKind::Team)) {
+        let teams = read_teams(client, table, &teams)?;
+        records.iter_mut().for_each(|record| record.adopt_team(&teams));
+    }
     Ok(())
 }
 
@@ -75,26 +77,33 @@ fn read_active(client: &mut SpiClient, table: &Target, keys: &[&str]) -> Result<
     Ok(found)
 }
 
-/// The organizations of those of these teams that have one.
-fn read_organizations(client: &mut SpiClient, targets: &Targets, teams: &[&str]) -> Result<HashMap<String, String>> {
-    let mut organizations = HashMap::new();
-    let Some(table) = targets.get(Role::Entity(EntityKind::Team)) else { return Ok(organizations) };
-    if teams.is_empty() || !table.table.has("organization_id") {
-        return Ok(organizations);
+/// What the rows of these teams say. A team whose row a fold makes has its id for an alias.
+fn read_teams(client: &mut SpiClient, table: &Target, teams: &[&str]) -> Result<HashMap<String, TeamIdentity>> {
+    let mut found = HashMap::new();
+    if teams.is_empty() {
+        return Ok(found);
     }
-    let query = format!(
-        "SELECT team_id, organization_id FROM {} WHERE team_id = ANY ($1) AND organization_id <> ''",
-        table.table.name
-    );
+    let column = |name: &str| match table.table.has(name) {
+        true => format!("NULLIF({name}, '')"),
+        false => "NULL::pg_catalog.text".to_owned(),
+    };
+    let columns = ["team_alias", "organization_id"].map(column).join(", ");
+    let query = format!("SELECT team_id, {columns} FROM {} WHERE team_id = ANY ($1)", table.table.name);
     owner::act_as(client, table.table.owner, |client| {
         for row in plans::run(client, &query, &[teams.to_vec().into()])? {
-            if let (Some(team), Some(organization)) = (row.get::<String>(1)?, row.get::<String>(2)?) {
-                organizations.insert(team, organization);
+            if let Some(team) = row.get::<String>(1)? {
+                found.insert(team, TeamIdentity { alias: row.get(2)?, organization_id: row.get(3)? });
             }
         }
         Ok(())
     })?;
-    Ok(organizations)
+    if entities::makes_rows(EntityKind::Team, table) && table.table.has("team_alias") {
+        for team in teams {
+            let made = || TeamIdentity { alias: Some((*team).to_owned()), organization_id: None };
+            found.entry((*team).to_owned()).or_insert_with(made);
+        }
+    }
+    Ok(found)
 }
 
 fn read_deprecated(client: &mut SpiClient, target: &Target, keys: &[&str]) -> Result<HashMap<String, DeprecatedKey>> {

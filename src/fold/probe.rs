@@ -142,6 +142,8 @@ fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Res
         (Role::ToolSpend, !totals.tool_spend().is_empty()),
         (Role::ToolIndex, !record.tools.is_empty()),
         (Role::RequestErrors, !totals.request_errors().is_empty()),
+        (Role::GatewayRequests, !totals.gateway_requests().is_empty()),
+        (Role::GatewayFailedRequests, !totals.gateway_failed_requests().is_empty()),
         (Role::WindowSpend, !windows.is_empty()),
     ];
     reached.extend(others.into_iter().filter(|(_, is_reached)| *is_reached).map(|(role, _)| role));
@@ -157,6 +159,7 @@ fn with_identity_of<'a>(suspect: &SpendRecord<'a>, values: SpendRecord<'a>) -> S
         organization_id: suspect.organization_id.clone(),
         end_user: suspect.end_user.clone(),
         project_id: suspect.project_id.clone(),
+        proxy_budget_name: suspect.proxy_budget_name.clone(),
         agent_id: suspect.agent_id.clone(),
         billing_agent_id: suspect.billing_agent_id.clone(),
         claim: suspect.claim.clone(),
@@ -168,6 +171,7 @@ fn with_identity_of<'a>(suspect: &SpendRecord<'a>, values: SpendRecord<'a>) -> S
         is_failure: suspect.is_failure,
         status_code: suspect.status_code,
         origin: suspect.origin,
+        made_outside_proxy: suspect.made_outside_proxy,
         ..values
     }
 }
@@ -216,6 +220,7 @@ fn of_nobody(record: SpendRecord) -> SpendRecord {
         organization_id: named(&record.organization_id),
         end_user: named(&record.end_user),
         project_id: named(&record.project_id),
+        proxy_budget_name: named(&record.proxy_budget_name),
         agent_id: record.agent_id.as_ref().map(named),
         billing_agent_id: record.billing_agent_id.as_ref().map(named),
         model_access_groups: several(&record.model_access_groups),

@@ -11,6 +11,7 @@ use pgrx::spi::{SpiClient, quote_identifier};
 
 use super::deliveries;
 use crate::error::{Error, Result};
+use crate::settings;
 
 mod cache;
 mod catalogue;
@@ -155,6 +156,9 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     let Some(table) = table else {
         return Finding::Skipped(false, "the schema has no such table");
     };
+    if role.is_of_gateway() && !settings::count_gateway_requests() {
+        return Finding::Skipped(true, "litellm_spend.count_gateway_requests is off");
+    }
     if role == Role::Deliveries {
         return deliveries_finding(table);
     }

@@ -26,6 +26,7 @@ ALLOWED = {
     "tests/harness/litellm-*/*": "what came with a schema",
     "tests/goldens/*": "what made the cases",
     "tests/requirements-*": "compared below",
+    "tests/proxy/engine/package*.json": "npm's own",
     "sql/litellm_tables.sql": "compared below",
     "sql/litellm_spend--*.sql": "the install SQL of a version",
     "python/src/litellm_spend/__init__.py": "compared below",
@@ -108,6 +109,7 @@ def test_the_cut_over_is_told_for_the_newest_wheel() -> None:
     page, schema = read("docs/cutover.md"), [schema for schema in SCHEMAS if schema.added is None][-1]
     assert re.findall(r"For LiteLLM ([\d.]+\d)", page) == [schema.litellm]
     assert set(re.findall(r"litellm[-_]proxy[-_]extras(?:==|-)([\d.]+\d)", page)) == {schema.wheel.version}
+    assert f"the proxies of {' and '.join(versions.LITELLM_PROXY)}" in page
 
 
 def test_the_tables_are_those_of_the_newest_schema() -> None:

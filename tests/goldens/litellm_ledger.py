@@ -11,7 +11,7 @@ from harness.program import Program
 from .case import FLUSHED_APART, FOLDER, Golden
 from .expectation import of_ledger
 from .expected import Expected
-from .rules import each_string_tag_once
+from .rules import OF_EVERY_CASE, each_string_tag_once
 from .runner import WITH_PROMPTS
 from .shapes import Shape
 from .state import State, differences
@@ -57,4 +57,6 @@ def expectation_beside(case: Golden, shape: Shape, before: State, charged: State
             rule.apply(expected)
             is_new = bool(differences(untouched, expected.state))
             assert is_new == (KEPT_BY_THE_LEDGER.get(case.name) is not rule), f"{rule.name} in {case.name}"
+    for rule in OF_EVERY_CASE:
+        rule.apply(expected)
     return expected.state

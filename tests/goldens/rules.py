@@ -9,7 +9,7 @@ from .case import golden
 from .expectation import log_row, log_row_of
 from .expected import LOGS, Expected, add_daily_row, add_tag_rows, distinct_tags, rule, sent_key, stored_id
 from .shapes import PAYLOADS, TWIN_OF_UNTRACKED, Shape, sent_spend_log
-from .state import DAILY
+from .state import DAILY, Row
 
 # The entities that create_missing creates by default, and that LiteLLM does not: table, column of the log row.
 CREATED = {
@@ -22,8 +22,11 @@ CREATED = {
 @rule("missing user, team, organization and tag rows are created, as an SDK-only database starts empty")
 def created(expected: Expected) -> None:
     for log in expected.logs:
+        if log["team_id"] and (log["team_id"],) not in expected.before["LiteLLM_TeamTable"]:
+            name_team(expected, log, log["team_id"])
         wanted = [(table, log[column]) for table, column in CREATED.items()]
-        wanted += [("LiteLLM_TagTable", stored_id(tag)) for tag in distinct_tags(log["request_tags"])]
+        tags = [tag for tag in distinct_tags(log["request_tags"]) if not tag.startswith("User-Agent: ")]
+        wanted += [("LiteLLM_TagTable", stored_id(tag)) for tag in tags]
         for table, entity in wanted:
             if entity and (entity,) not in expected.before[table]:
                 expected.charge(table, entity, log["spend"])
@@ -34,6 +37,21 @@ def created(expected: Expected) -> None:
 
 # Of the teams in seed.sql.
 ORGANIZATION_OF_TEAM = {"team1": "org1"}
+ALIAS_OF_TEAM = {"team1": "Team One", "team2": "Team Two"}
+
+
+def name_team(expected: Expected, log: Row, alias: str) -> None:
+    """Give the log row the alias of its team, unless it has one."""
+    metadata = log["metadata"]
+    if not metadata.get("user_api_key_team_alias"):
+        expected.put(LOGS, {**log, "metadata": {**metadata, "user_api_key_team_alias": alias}})
+
+
+@rule("the log names the team that is charged, by its row, where LiteLLM's proxy has not")
+def team_is_named(expected: Expected) -> None:
+    for log in expected.logs:
+        if alias := ALIAS_OF_TEAM.get(log["team_id"]):
+            name_team(expected, log, alias)
 
 
 @rule("a team brings its organization where the record names none")
@@ -168,3 +186,7 @@ def no_estimated_tokens(expected: Expected) -> None:
 def no_proxy_budget(expected: Expected) -> None:
     name = ("litellm-proxy-budget",)
     expected.state["LiteLLM_UserTable"][name] = expected.before["LiteLLM_UserTable"][name]
+
+
+# What holds for each case.
+OF_EVERY_CASE = (team_is_named,)

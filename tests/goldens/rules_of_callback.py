@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .expected import LOGS, Expected, add_daily_row, rule
 from .shapes import Shape
+from .state import DAILY, State
 
 
 @rule("the callback sends the provider's address, which LiteLLM's payload has elsewhere", Shape.CALLBACK)
@@ -33,9 +34,43 @@ def tags_are_text(expected: Expected) -> None:
     )
 
 
+@rule(
+    "what was made outside a proxy is marked: its model is its group, and it counts in the gateway's tables",
+    Shape.CALLBACK,
+)
+def made_outside_proxy(expected: Expected) -> None:
+    if any(request.kwargs["litellm_params"].get("proxy_server_request") for request in expected.case.requests):
+        return
+    for table in (*DAILY, LOGS):
+        expected.rewrite(table, lambda row: {**row, "model_group": row["model_group"] or row["model"]})
+    expected.rewrite(LOGS, lambda row: {**row, "metadata": {**row["metadata"], "made_outside_proxy": True}})
+    requests, before = _requests(expected.state), _requests(expected.before)
+    for date, counts in requests.items():
+        successful, failed = (now - then for now, then in zip(counts, before.get(date, (0, 0)), strict=True))
+        row = {"date": date, **_OUTSIDE}
+        if successful or failed:
+            counted = {"successful_requests": successful, "failed_requests": failed}
+            expected.put("LiteLLM_DailyGatewayRequests", {**row, **counted})
+    for error in expected.state["LiteLLM_DailyRequestErrors"].values():
+        row = {name: error[name] for name in ("date", "status_code", "failed_requests")}
+        expected.put("LiteLLM_DailyGatewayFailedRequests", {**row, **_OUTSIDE})
+
+
+_OUTSIDE = {"category": "llm", "route": "sdk"}
+
+
+def _requests(state: State) -> dict[str, tuple[int, int]]:
+    """Successful and failed requests of each day."""
+    sums: dict[str, tuple[int, int]] = {}
+    for row in state["LiteLLM_DailyUserSpend"].values():
+        successful, failed = sums.get(row["date"], (0, 0))
+        sums[row["date"]] = (successful + row["successful_requests"], failed + row["failed_requests"])
+    return sums
+
+
 def _is_number(tag: object) -> bool:
     return isinstance(tag, (int, float)) and not isinstance(tag, bool)
 
 
 # What holds for each record of the callback, whatever the case.
-OF_THE_CALLBACK = (real_api_base, no_prompts, tags_are_text)
+OF_THE_CALLBACK = (real_api_base, no_prompts, tags_are_text, made_outside_proxy)

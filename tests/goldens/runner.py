@@ -13,6 +13,7 @@ from harness.database import Database
 from .case import Golden, golden
 from .expectation import of_litellm, without_defaults
 from .expected import Expected, Rule
+from .rules import OF_EVERY_CASE
 from .rules_of_callback import OF_THE_CALLBACK
 from .shapes import Record, Shape
 from .site import Site
@@ -86,7 +87,7 @@ def expectation(case: Golden, shape: Shape, before: State, but: Rule | None = No
         if rule is not but and shape in rule.shapes:
             rule.apply(expected)
             assert differences(untouched, expected.state), f"{rule.name} changes nothing in {case.name}: do not list it"
-    for rule in OF_THE_CALLBACK:
+    for rule in (*OF_EVERY_CASE, *OF_THE_CALLBACK):
         if shape in rule.shapes:
             rule.apply(expected)
     return expected.state

@@ -47,6 +47,8 @@ ROWS = {
     "LiteLLM_DailyModelUsage": ("date", "model_group", "model", "custom_llm_provider", "task_type"),
     "LiteLLM_DailyToolSpend": ("date", "tool_name"),
     "LiteLLM_DailyRequestErrors": ("date", "api_key", "team_id", "user_id", "model_group", "status_code"),
+    "LiteLLM_DailyGatewayRequests": ("date", "category", "route"),
+    "LiteLLM_DailyGatewayFailedRequests": ("date", "category", "route", "status_code"),
     "LiteLLM_BudgetWindowSpend": ("entity_type", "entity_id", "window_duration"),
 }
 UNCOMPARED = {"id", "created_at", "updated_at"}

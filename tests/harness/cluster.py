@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -61,9 +62,14 @@ def free_port() -> int:
         return port
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+def die_with_parent(by: signal.Signals) -> Callable[[], None]:
+    """What a child process runs first, so that it gets this signal when its parent dies."""
+
+    def ask_the_kernel() -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, by)
+
+    return ask_the_kernel
 
 
 class Cluster:
@@ -174,7 +180,7 @@ class Cluster:
                 cwd=self.directory,
                 env=self._environment(),
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent(signal.SIGQUIT),
                 **server_user().popen_arguments(),
             )
         wait_until(self._answers, deadline=deadline, what="the server to answer", show=lambda _: self.log()[-3000:])

@@ -15,15 +15,20 @@ PROCESSES = 2
 # Files that take long come first, so that no process is left with one at the end. Those that wait are among those that
 # compute, so that both have what they need.
 FIRST = (
+    "proxy/test_same_as_litellms_writer.py",
     "sdk/test_workers.py",
+    "proxy/test_modes.py",
     "server/test_held_snapshot.py",
     "sdk/test_calls.py",
+    "proxy/test_budgets.py",
     "mixed/test_mixed_run.py",
     "sdk/test_adversity.py",
+    "proxy/test_cutover.py",
     "server/test_staging.py",
     "server/test_crashes.py",
     "server/test_verify.py",
     "sdk/test_registration.py",
+    "proxy/test_sigterm.py",
     "server/test_lifecycle.py",
     "docs/test_docs.py",
     "goldens/test_older_schemas.py",

@@ -71,6 +71,7 @@ class Call:
     """Of a failed call."""
     internal_call_origin: str | None = None
     is_billed_retry: bool = False
+    made_outside_proxy: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
     """The provider's account of cached tokens, which providers spell differently."""
 
@@ -90,6 +91,16 @@ class Call:
     @property
     def total_tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def group(self) -> str:
+        """The model group that is stored."""
+        return self.model_group or (self.model if self.made_outside_proxy else "")
+
+    @property
+    def status_code(self) -> int:
+        """0 where it is not known."""
+        return int(self.error_code) if self.error_code and self.error_code.isdigit() else 0
 
     @property
     def endpoint(self) -> str:
@@ -121,6 +132,7 @@ def spend_logs_row(call: Call) -> Record:
         "user_api_key_project_id": call.said.project,
         "internal_call_origin": call.internal_call_origin,
         "billed_retry_attempt": call.is_billed_retry,
+        "made_outside_proxy": call.made_outside_proxy,
         "error_information": {"error_code": call.error_code} if call.failed else None,
     }
     return record
@@ -138,6 +150,7 @@ def standard_logging_payload(call: Call) -> Record:
         "project_id": call.said.project,
         "internal_call_origin": call.internal_call_origin,
         "billed_retry_attempt": call.is_billed_retry,
+        "made_outside_proxy": call.made_outside_proxy,
         "error_information": {"error_code": call.error_code or "", "error_class": ""},
     }
     is_hash = call.key == call.key_hash

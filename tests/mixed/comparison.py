@@ -28,6 +28,8 @@ KEYS = {
     "LiteLLM_DailyModelUsage": ("date", "model_group", "model", "custom_llm_provider", "task_type"),
     "LiteLLM_DailyToolSpend": ("date", "tool_name"),
     "LiteLLM_DailyRequestErrors": ("date", "api_key", "team_id", "user_id", "model_group", "status_code"),
+    "LiteLLM_DailyGatewayRequests": ("date", "category", "route"),
+    "LiteLLM_DailyGatewayFailedRequests": ("date", "category", "route", "status_code"),
     "LiteLLM_BudgetWindowSpend": ("entity_type", "entity_id", "window_duration"),
 }
 """Every table with sums, and what tells its rows apart."""
@@ -124,7 +126,7 @@ def _log_rows(calls: list[Call]) -> dict[str, dict]:
             "api_key": call.key_hash,
             "call_type": call.call_type,
             "model": call.model,
-            "model_group": call.model_group,
+            "model_group": call.group,
             "custom_llm_provider": call.provider,
             "user": identity.user or "",
             "team_id": identity.team or "",

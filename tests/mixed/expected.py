@@ -134,6 +134,7 @@ def expected_rows(calls: list[Call]) -> dict[str, Rows]:
         _add_entities(tables, call, identity)
         _add_daily(tables, call, identity)
         _add_rollups(tables, call, identity)
+        _add_gateway_requests(tables, call)
         _add_windows(tables, call, identity)
     return tables
 
@@ -178,7 +179,7 @@ def _add_entities(tables: dict[str, Rows], call: Call, identity: Identity) -> No
     charge("LiteLLM_ProjectTable", identity.project, created=False)
     charge("LiteLLM_AgentsTable", call.agent, created=False)
     for tag in call.string_tags:
-        charge("LiteLLM_TagTable", tag, created=True)
+        charge("LiteLLM_TagTable", tag, created=not tag.startswith("User-Agent: "))
     for group in dict.fromkeys(call.access_groups):
         charge("LiteLLM_ModelAccessGroupBudgetTable", group, created=False)
     member = (identity.team, identity.user)
@@ -224,9 +225,19 @@ def _add_rollups(tables: dict[str, Rows], call: Call, identity: Identity) -> Non
         row["total_tokens"].add(call.total_tokens)
         row["request_count"].add(1)
     if numbers["failed_requests"]:
-        code = int(call.error_code) if call.error_code and call.error_code.isdigit() else 0
-        key = (call.date, call.key_hash, identity.team or "", identity.user or "", group, code)
+        key = (call.date, call.key_hash, identity.team or "", identity.user or "", group, call.status_code)
         tables["LiteLLM_DailyRequestErrors"][key]["failed_requests"].add(1)
+
+
+def _add_gateway_requests(tables: dict[str, Rows], call: Call) -> None:
+    numbers = daily_numbers(call)
+    if not call.made_outside_proxy or not numbers["api_requests"]:
+        return
+    key = (call.date, "llm", "sdk")
+    for column in ("successful_requests", "failed_requests"):
+        tables["LiteLLM_DailyGatewayRequests"][key][column].add(numbers[column])
+    if call.failed:
+        tables["LiteLLM_DailyGatewayFailedRequests"][(*key, call.status_code)]["failed_requests"].add(1)
 
 
 def _add_windows(tables: dict[str, Rows], call: Call, identity: Identity) -> None:

@@ -83,6 +83,7 @@ def _random_call(random: Random, number: int, first_day: datetime) -> Call:
         error_code=random.choice(["429", "500", "503", "no number", ""]) if failed else None,
         internal_call_origin="judge" if random.random() < 0.05 else None,
         is_billed_retry=random.random() < 0.05,
+        made_outside_proxy=random.random() < 0.5,
     )
     return _with_cached_tokens(random, _with_identity(random, call))
 

@@ -16,8 +16,13 @@ from mixed.expected import expected_rows
 from mixed.generator import first_day, random_calls, record_of
 
 CALLS = 500
-_SINCE_1_109 = {"LiteLLM_DailyModelUsage", "LiteLLM_DailyRequestErrors"}
-_SINCE_1_100 = {"LiteLLM_BudgetWindowSpend", "LiteLLM_ModelAccessGroupBudgetTable", "LiteLLM_DailyToolSpend"}
+_SINCE_1_109 = {"LiteLLM_DailyModelUsage", "LiteLLM_DailyRequestErrors", "LiteLLM_DailyGatewayFailedRequests"}
+_SINCE_1_100 = {
+    "LiteLLM_BudgetWindowSpend",
+    "LiteLLM_ModelAccessGroupBudgetTable",
+    "LiteLLM_DailyToolSpend",
+    "LiteLLM_DailyGatewayRequests",
+}
 _SINCE_1_90 = {
     "LiteLLM_ProjectTable",
     "LiteLLM_AgentsTable",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import versions
+from conftest import Interpreters
 from harness.interpreter import Interpreter
 
 from .driving import Sdk
@@ -13,3 +15,9 @@ from .driving import Sdk
 def litellm(interpreter: Interpreter) -> Sdk:
     """One version of LiteLLM with the callback."""
     return Sdk(interpreter)
+
+
+@pytest.fixture(scope="session")
+def newest(interpreters: Interpreters) -> Sdk:
+    """The newest one, where the version makes no difference."""
+    return Sdk(interpreters(versions.LITELLM[-1]))

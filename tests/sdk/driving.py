@@ -56,9 +56,14 @@ class Sdk:
             runs.append(Run(stdout, stderr))
         return runs
 
-    def start_afresh(self, script: str, *arguments: str, url: str | None) -> subprocess.Popen[str]:
-        """Starts `python script ...`, which loads LiteLLM itself; the caller waits for its end."""
-        command = [self.interpreter.python, script, *arguments]
+    def start_afresh(
+        self, script: str, *arguments: str, url: str | None, under: tuple[str, ...] = ()
+    ) -> subprocess.Popen[str]:
+        """Starts `python script ...`, which loads LiteLLM itself; the caller waits for its end.
+
+        `under`: the command that starts Python, if another one does.
+        """
+        command = [*under, self.interpreter.python, script, *arguments]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=FOLDER, env=environment(url), text=True, stdout=pipe, stderr=pipe)
 

@@ -1,8 +1,9 @@
 """A provider at a port of this machine that answers as each request's first message tells it.
 
 The message is JSON: `fail` (how often to fail before it answers; for ever by default if `status` is given),
-`status` (of those failures), `seconds` (to take for an answer), `tool` (a tool to call), `cached` (cached
-tokens of the prompt). With `answers` it streams, one answer for each time it is asked and the last one ever after:
+`status` (of those failures), `fails_after` (seconds that such a failure takes), `seconds` (to take for an answer),
+`id` (what the answer's id ends with), `tool` (a tool to call), `cached` (cached tokens of the prompt). With
+`answers` it streams, one answer for each time it is asked and the last one ever after:
 `whole`, `cut` or `ended` after so many `words`, or `failed`. It speaks OpenAI's chat completions and responses, and
 Anthropic's messages. A batch, a response or a video is asked for by an id of your choice: it is in progress at first,
 and later done, unless it is a response whose id does not begin with `background`. A response is made in the
@@ -12,6 +13,7 @@ without a message.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -38,10 +40,11 @@ def ask(**wish: Any) -> list[dict[str, str]]:
 
 def requests_of(user: str) -> int:
     """How often the user of a wish has asked."""
-    return sum(number for text, number in _requests.items() if f'"user": {json.dumps(user)}' in text)
+    return sum(number for (_, text), number in _requests.items() if f'"user": {json.dumps(user)}' in text)
 
 
-_requests: Counter[str] = Counter()
+# By the port of the provider, and the message or id.
+_requests: Counter[tuple[int, str]] = Counter()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -59,26 +62,28 @@ class Handler(BaseHTTPRequestHandler):
         while not isinstance(text, str):
             text = text[0].get("content") or text[0]["text"]
         wish = json.loads(text)
-        _requests[text] += 1
-        if _requests[text] <= wish.get("fail", 10**9 if "status" in wish else 0):
+        asked = self._count(text)
+        if asked <= wish.get("fail", 10**9 if "status" in wish else 0):
+            time.sleep(wish.get("fails_after", 0))
             self._answer(wish.get("status", 500), {"error": {"message": "no", "type": "error", "code": None}})
             return
         time.sleep(wish.get("seconds", 0))
         if "answers" in wish:
-            self._stream(wish, wish["answers"][: _requests[text]][-1])
+            self._stream(wish, wish["answers"][:asked][-1])
         elif "background" in wish:
             self._send_events(background_events(wish["background"]))
         elif self.path.endswith("/responses"):
             self._answer(200, response(wish))
         elif self.path.endswith("/messages"):
             self._answer(200, message(wish))
+        elif self.path.endswith("/embeddings"):
+            self._answer(200, embedding())
         else:
             self._answer(200, chat_completion(wish))
 
     def do_GET(self) -> None:
         *_, kind, id_ = self.path.removesuffix("/content").split("/")
-        _requests[id_] += 1
-        done = _requests[id_] > 1
+        done = self._count(id_) > 1
         if kind == "responses":
             self._answer(200, stored_response(id_, done=done))
         elif kind == "videos":
@@ -86,13 +91,20 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, batch(id_, done=done) if kind == "batches" else batch_line())
 
+    def _count(self, asked_for: str) -> int:
+        """How often this provider was asked for it, this time included."""
+        key = self.server.server_address[1], asked_for
+        _requests[key] += 1
+        return _requests[key]
+
     def _answer(self, status: int, body: dict[str, Any]) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        with contextlib.suppress(BrokenPipeError):  # who asked did not wait
+            self.wfile.write(data)
 
     def _stream(self, wish: dict[str, Any], answer: str) -> None:
         if answer == "failed":
@@ -104,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
             # More than is sent: the connection ends before the answer does.
             self.send_header("Content-Length", "1000000")
         self.end_headers()
-        for event in streams.events(self.path, wish.get("words", 10), is_whole=answer == "whole"):
+        for event in streams.events(self.path, wish.get("words", 10), wish.get("id", 1), is_whole=answer == "whole"):
             self.wfile.write(event)
 
     def _send_events(self, events: list[dict[str, Any]]) -> None:
@@ -147,7 +159,7 @@ def chat_completion(wish: dict[str, Any]) -> dict[str, Any]:
             {"id": "call_1", "type": "function", "function": {"name": wish["tool"], "arguments": "{}"}}
         ]
     return {
-        "id": "chatcmpl-1",
+        "id": f"chatcmpl-{wish.get('id', 1)}",
         "object": "chat.completion",
         "created": 1,
         "model": "gpt-4o",
@@ -161,10 +173,19 @@ def chat_completion(wish: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def embedding() -> dict[str, Any]:
+    return {
+        "object": "list",
+        "model": "text-embedding-3-small",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
+        "usage": {"prompt_tokens": PROMPT_TOKENS, "total_tokens": PROMPT_TOKENS},
+    }
+
+
 def response(wish: dict[str, Any]) -> dict[str, Any]:
     call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": wish.get("tool"), "arguments": "{}"}
     return {
-        "id": "resp_1",
+        "id": f"resp_{wish.get('id', 1)}",
         "object": "response",
         "created_at": 1,
         "status": "completed",
@@ -207,7 +228,7 @@ def video(id_: str, *, done: bool) -> dict[str, Any]:
 
 def message(wish: dict[str, Any]) -> dict[str, Any]:
     return {
-        "id": "msg_1",
+        "id": f"msg_{wish.get('id', 1)}",
         "type": "message",
         "role": "assistant",
         "model": "claude-sonnet-4-5",

@@ -9,19 +9,19 @@ from typing import Any
 PROMPT_TOKENS, WORDS = 2000, 30
 
 
-def events(path: str, words: int, *, is_whole: bool) -> Iterator[bytes]:
+def events(path: str, words: int, id_: object = 1, *, is_whole: bool) -> Iterator[bytes]:
     """The server-sent events of an answer of 30 words; unless it is whole, of its first words alone."""
     kind = path.rsplit("/", 1)[-1]
     make = {"responses": response_events, "messages": message_events}.get(kind, chat_events)
-    for event in make(WORDS if is_whole else words, is_whole=is_whole):
+    for event in make(WORDS if is_whole else words, id_, is_whole=is_whole):
         name = f"event: {event['type']}\n" if "type" in event else ""
         yield f"{name}data: {json.dumps(event)}\n\n".encode()
     if is_whole and make is chat_events:
         yield b"data: [DONE]\n\n"
 
 
-def chat_events(words: int, *, is_whole: bool) -> Iterator[dict[str, Any]]:
-    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o"}
+def chat_events(words: int, id_: object, *, is_whole: bool) -> Iterator[dict[str, Any]]:
+    chunk = {"id": f"chatcmpl-{id_}", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o"}
     yield chunk | {"choices": [_choice({"role": "assistant", "content": ""})]}
     for number in range(words):
         yield chunk | {"choices": [_choice({"content": f"word{number} "})]}
@@ -35,8 +35,8 @@ def _choice(delta: dict[str, str], finish_reason: str | None = None) -> dict[str
     return {"index": 0, "delta": delta, "finish_reason": finish_reason}
 
 
-def message_events(words: int, *, is_whole: bool) -> Iterator[dict[str, Any]]:
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": []}
+def message_events(words: int, id_: object, *, is_whole: bool) -> Iterator[dict[str, Any]]:
+    message = {"id": f"msg_{id_}", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": []}
     usage = {"input_tokens": PROMPT_TOKENS, "output_tokens": 1}
     yield {"type": "message_start", "message": message | {"stop_reason": None, "stop_sequence": None, "usage": usage}}
     yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
@@ -50,8 +50,8 @@ def message_events(words: int, *, is_whole: bool) -> Iterator[dict[str, Any]]:
         yield {"type": "message_stop"}
 
 
-def response_events(words: int, *, is_whole: bool) -> Iterator[dict[str, Any]]:
-    response = {"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-4o", "output": []}
+def response_events(words: int, id_: object, *, is_whole: bool) -> Iterator[dict[str, Any]]:
+    response = {"id": f"resp_{id_}", "object": "response", "created_at": 1, "model": "gpt-4o", "output": []}
     response |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
     item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
     part = {"type": "output_text", "text": "", "annotations": []}

@@ -36,6 +36,26 @@ def test_a_dead_server_is_one_line_and_lets_the_process_exit(litellm: Sdk) -> No
     assert "needle-4711" not in ran.log
 
 
+def test_a_record_is_queued_whatever_becomes_of_a_proxys_counters(litellm: Sdk) -> None:
+    code = (
+        REGISTER
+        + """
+import sys
+from litellm_spend.spend_counters import SpendCounters
+
+def fails(*_):
+    raise RuntimeError("the event loop is closed")
+
+SpendCounters.raise_by = fails
+server = sys.modules["litellm.proxy.proxy_server"] = type(sys)("proxy_server")
+server.general_settings = {"disable_spend_updates": True}
+call()
+wait_until(lambda: logger.stats().captured == 1, "the call is captured")
+"""
+    )
+    assert litellm.run_code(code, url=None).log_lines()[-1].startswith("litellm_spend: ERROR 1 spend records are lost")
+
+
 def test_a_server_that_never_answers_delays_no_call_and_lets_the_process_exit(litellm: Sdk) -> None:
     code = (
         REGISTER
@@ -128,7 +148,7 @@ def test_a_look_at_the_price_that_fails_costs_no_record(database: Database, lite
     code = """
 def fail(record):
     raise RuntimeError
-logger._unpriced.look_at = fail
+logger._intake.unpriced.look_at = fail
 call()
 """
     litellm.run_code(REGISTER + code, url=database.url)

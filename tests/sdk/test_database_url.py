@@ -36,12 +36,20 @@ def test_another_schema_than_the_servers_is_told(database: Database, litellm: Sd
     ]
 
 
-def test_an_unknown_parameter_is_named_and_the_password_is_not(litellm: Sdk) -> None:
-    url = "postgresql://app:needle-4711@127.0.0.1:1/none?statement_timeot=5"
+def test_an_unknown_parameter_costs_a_warning_and_nothing_else(database: Database, litellm: Sdk) -> None:
+    ran = litellm.run_code(REGISTER + "call()", url=with_parameters(database.url, "statement_timeot=needle-4711"))
+    assert set(user_spend(database)) == {"user-0"}
+    [line] = ran.log_lines()
+    assert line.startswith("litellm_spend: WARNING the database URL has parameters") and "'statement_timeot'" in line
+    assert "needle-4711" not in ran.log
+
+
+def test_a_url_that_cannot_be_used_is_told_without_its_password(litellm: Sdk) -> None:
+    url = "postgresql://app:needle-4711@127.0.0.1:1/none?sslaccept=perhaps"
     tried = "wait_until(lambda: logger.stats().last_error, 'a first attempt to send')"
     shown = "say(text=repr(logger) + str(logger.stats()))"
     ran = litellm.run_code(f"{GIVE_UP_SOON}{REGISTER}call()\n{tried}\n{shown}", url=url)
-    assert "unknown parameter 'statement_timeot'" in ran.log_lines()[0]
+    assert "sslaccept is neither strict nor accept_invalid_certs" in ran.log_lines()[0]
     assert "needle-4711" not in ran.log + ran.sdk["text"]
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
+from multiprocessing.synchronize import Event
 
 import litellm
 from registrations import by_object
@@ -41,7 +44,28 @@ def in_executor(context: BaseContext) -> None:
         list(executor.map(call, ["executor"]))
 
 
-KINDS = {"process": in_process, "pool": in_pool, "executor": in_executor}
+def capture(captured: Event) -> None:
+    """One call, which is not sent before the parent ends this worker."""
+    from litellm_spend import SpendLogger
+
+    litellm.callbacks = [logger := SpendLogger(flush_interval=600)]
+    litellm.completion(**arguments("terminated"))
+    while not logger.stats().queued:
+        time.sleep(0.01)
+    captured.set()
+    time.sleep(600)
+
+
+def terminated(context: BaseContext) -> None:
+    process = context.Process(target=capture, args=(captured := context.Event(),))
+    process.start()
+    captured.wait(60)
+    process.terminate()
+    process.join(60)
+    assert process.exitcode == -signal.SIGTERM, process.exitcode
+
+
+KINDS = {"process": in_process, "pool": in_pool, "executor": in_executor, "terminated": terminated}
 
 if __name__ == "__main__":
     for kind in sys.argv[2:]:

@@ -92,7 +92,7 @@ def test_days_of_every_kind_of_record_are_rebuilt_from_nothing(database: Databas
     database.wait_folded()
     days = f"'{first:%Y-%m-%d}', (now() AT TIME ZONE 'UTC')::date"
     tables = ("UserSpend", "TeamSpend", "OrganizationSpend", "EndUserSpend", "AgentSpend", "TagSpend", "ModelUsage")
-    for table in (*tables, "RequestErrors"):
+    for table in (*tables, "RequestErrors", "GatewayRequests", "GatewayFailedRequests"):
         database.execute(f'DELETE FROM "LiteLLM_Daily{table}"')
     lost = database.value(f"SELECT count(*) FROM litellm_spend.verify({days})")
     assert database.value(f"SELECT count(*) FROM litellm_spend.rebuild({days}, false)") == lost > 1000

@@ -30,6 +30,8 @@ ROLLUPS = {
     "LiteLLM_DailyModelUsage",
     "LiteLLM_DailyToolSpend",
     "LiteLLM_DailyRequestErrors",
+    "LiteLLM_DailyGatewayRequests",
+    "LiteLLM_DailyGatewayFailedRequests",
 }
 TARGETS = ENTITIES | DAILY | ROLLUPS | {"LiteLLM_SpendLogs", "LiteLLM_SpendLogToolIndex"}
 ONE = "SELECT found, action, columns_unknown, reason FROM litellm_spend.targets WHERE target = %s"

@@ -56,8 +56,10 @@ def test_records_of_every_kind_agree(database: Database) -> None:
     for table in ("Team", "Organization", "EndUser", "Agent", "Tag"):
         database.execute(f'UPDATE "LiteLLM_Daily{table}Spend" SET spend = spend + 1000')
     database.execute('UPDATE "LiteLLM_DailyModelUsage" SET request_count = request_count + 1')
-    database.execute('UPDATE "LiteLLM_DailyRequestErrors" SET failed_requests = failed_requests + 1')
-    assert database.value(f"SELECT count(DISTINCT target) FROM {verify}") == 8
+    for table in ("RequestErrors", "GatewayFailedRequests"):
+        database.execute(f'UPDATE "LiteLLM_Daily{table}" SET failed_requests = failed_requests + 1')
+    # Not of "LiteLLM_DailyGatewayRequests": each day has one row, and a request at midnight belongs to it.
+    assert database.value(f"SELECT count(DISTINCT target) FROM {verify}") == 9
 
 
 def test_a_changed_number_is_listed_with_its_row(counted: Database) -> None:

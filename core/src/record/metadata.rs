@@ -15,6 +15,7 @@ const MOVED: &[&str] = &[
     "litellm_call_id",
     "internal_call_origin",
     "billed_retry_attempt",
+    "made_outside_proxy",
     "billing_agent_id",
 ];
 /// The three totals have columns of their own.
@@ -77,7 +78,7 @@ pub(super) fn for_log_row<'a>(
 /// Members at the top level of a SpendLogs row for which the log has no column, or not in every version:
 /// the call id tells a repeated request from a repeated id, the others whether and how a request counts.
 const WITHOUT_COLUMN: &[&str] =
-    &["litellm_call_id", "internal_call_origin", "billed_retry_attempt", "error_information"];
+    &["litellm_call_id", "internal_call_origin", "billed_retry_attempt", "made_outside_proxy", "error_information"];
 
 fn with_members_without_column<'a>(mut members: Vec<(Text<'a>, Json<'a>)>, reader: &Reader<'_, 'a>) -> Json<'a> {
     for key in WITHOUT_COLUMN {

@@ -224,9 +224,8 @@ impl<'j, 'a> Reader<'j, 'a> {
         own.or_else(nested).and_then(text_of).map(|name| fit(name, LONGEST_DETAIL))
     }
 
-    /// LiteLLM takes nothing but `true` for it.
-    pub(super) fn is_billed_retry(&self) -> bool {
-        let key = "billed_retry_attempt";
+    /// A mark at top level or in `metadata`. As in LiteLLM, nothing but `true` sets it.
+    pub(super) fn is_marked(&self, key: &str) -> bool {
         matches!(self.given(key).or_else(|| self.metadata.given(key)), Some(Json::Bool(true)))
     }
 

@@ -181,10 +181,20 @@ fn many_tags_take_no_quadratic_time() {
 #[test]
 fn a_log_row_keeps_how_a_request_counts() {
     let text = r#"{"request_id":"r","spend":1,"startTime":0,"internal_call_origin":"judge","billed_retry_attempt":true,
-        "error_information":{"error_code":"429"},"metadata":{"internal_call_origin":null}}"#;
+        "made_outside_proxy":true,"error_information":{"error_code":"429"},"metadata":{"internal_call_origin":null}}"#;
     let json = Json::from_text(text).unwrap();
     let metadata = SpendRecord::decode(&json).unwrap().metadata;
     assert_eq!(metadata.get("internal_call_origin").and_then(Json::as_str), Some("judge"));
     assert_eq!(metadata.get("billed_retry_attempt"), Some(&Json::Bool(true)));
+    assert_eq!(metadata.get("made_outside_proxy"), Some(&Json::Bool(true)));
     assert!(metadata.get("error_information").is_some());
+}
+
+#[test]
+fn the_model_is_the_group_of_a_request_that_was_made_outside_a_proxy() {
+    let group = |members: &str| standard(members).model_group.into_owned();
+    assert_eq!(group(r#","model":"m""#), "");
+    assert_eq!(group(r#","model":"m","made_outside_proxy":true"#), "m");
+    assert_eq!(group(r#","model":"m","model_group":"","made_outside_proxy":true"#), "m");
+    assert_eq!(group(r#","model":"m","model_group":"g","made_outside_proxy":true"#), "g", "a Router's");
 }

@@ -5,7 +5,7 @@ record of that, on the sender's thread. Between them it waits as `freeze` leaves
 
 Copies the allow list of `fields` out of the StandardLoggingPayload and adds what only the request
 holds: the caller's `user`, the hashed key, agent, project, origin, a Router's attempts and the names of
-the tools that were called; and LiteLLM's own figure of what a prompt cache saved.
+the tools that were called; LiteLLM's own figure of what a prompt cache saved; and whether a proxy counts the request.
 Keeps no reference to prompt or response. Sources of each field: LiteLLM's spend_tracking_utils.py.
 """
 
@@ -20,10 +20,11 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 from typing import Any, Final
 
+from . import proxy
 from .encode import encode
 from .fields import HIDDEN, ID, RECORD, REQUEST, REQUEST_METADATA
 from .ids import TEXT, Refuse, UnusableIds, id_of, plain, text_of
-from .retrievals import IN_BACKGROUND, id_of_cost, is_replay, tells_nothing
+from .retrievals import IN_BACKGROUND, id_of_cost, is_like_made, is_replay, tells_nothing
 from .savings import prompt_caching_savings
 from .seen import start_of
 from .selection import Selection
@@ -45,6 +46,8 @@ _USER_AND_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@"
 _KEY_ALIASES: Final = frozenset(("litellm_proxy_master_key", "litellm-internal-health-check", "litellm-cli"))
 # The LiteLLM proxy that serves these requests records them itself.
 _RECORDED_ELSEWHERE: Final = "litellm_proxy"
+# Added to a call's own id that ends like one that was made for a cost.
+_OF_CALL_ITSELF: Final = "#call"
 
 
 def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, Any] | None:
@@ -88,7 +91,7 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         kwargs.get("user"),
         kwargs.get("agent_id"),
         params.get("user_api_key_end_user_id"),
-        params.get("preset_cache_key"),
+        params.get("preset_cache_key") or proxy.cache_key(kwargs),
         hidden.get("api_base"),
     )
     if not TEXT.issuperset(map(type, of_call)):
@@ -110,7 +113,9 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         request,
         work,
         replay,
+        proxy.is_made_outside(params),
         not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False),
+        proxy.budget_name(),
         stored_key(key) if key else key,
         tools,
         savings,
@@ -148,7 +153,9 @@ def shape(
     request: dict[str, Any],
     work: str | None,
     replay: bool,
+    made_outside_proxy: bool,
     end_users_are_tracked: bool,
+    proxy_budget: str | None,
     key: str,
     tools: list[str] | None,
     savings: float | None,
@@ -160,6 +167,11 @@ def shape(
         record.setdefault("litellm_call_id", call_id)  # LiteLLM 1.79's payload lacks it
     if work:
         record["id"] = record["litellm_call_id"] = work
+    elif not made_outside_proxy and is_like_made(_own_id(record)):
+        # A proxy's client chose it. It would be free after the first time, or take the place of that work's cost.
+        record["id"] = record["litellm_call_id"] = _own_id(record) + _OF_CALL_ITSELF
+    if made_outside_proxy:
+        record["made_outside_proxy"] = True
     if replay:
         record.update(response_cost=0.0, prompt_tokens=0, completion_tokens=0, total_tokens=0)
         metadata.pop("usage_object", None)
@@ -170,12 +182,16 @@ def shape(
         record["api_base"] = api_base
     if isinstance(address := record.get("api_base"), str):
         record["api_base"] = _bare_url(address)
-    if user is not None and not metadata.get("user_api_key_user_id"):
+    # To a proxy, who sends a request is the key's user, team and project, whatever its body claims.
+    if user is not None and made_outside_proxy and not metadata.get("user_api_key_user_id"):
         record["user"] = user
     if agent is not None:
         record["agent_id"] = agent
     for name, value in request.items():
         (record if name in REQUEST else metadata).setdefault(name, value)
+    if not made_outside_proxy:
+        metadata.pop("team_id", None)
+        record.pop("project_id", None)
     if end_user is not None:
         metadata["user_api_key_end_user_id"] = end_user
     if cache_key is not None:
@@ -183,6 +199,8 @@ def shape(
     if not end_users_are_tracked:
         record.pop("end_user", None)
         metadata.pop("user_api_key_end_user_id", None)
+    if proxy_budget:
+        record["proxy_budget_name"] = proxy_budget
     if key:
         record["api_key"] = metadata["user_api_key_hash"] = key
     if tools:
@@ -215,6 +233,12 @@ def _take_request(params: Mapping[str, Any], refuse: Refuse) -> tuple[dict[str, 
             if not key:
                 key = id_of("user_api_key", source.get("user_api_key"), refuse) or ""
     return found, key
+
+
+def _own_id(record: Mapping[str, Any]) -> str:
+    """The call id, where it is the request's; empty if the provider gave one."""
+    call_id = record.get("litellm_call_id")
+    return call_id or "" if record.get("status") == "failure" or record.get("id") == call_id else ""
 
 
 def _bare_url(url: str) -> str:

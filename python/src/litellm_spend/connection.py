@@ -24,7 +24,7 @@ class Connection:
         self._url = url
         self._target: dsn.Target | None = None
         self._connection: psycopg.Connection | None = None
-        self._told_changes = False
+        self._told_target = False
         self._checked_schema = False
 
     def record(self, batch: list[str], deadline: float | None = None) -> int:
@@ -77,9 +77,9 @@ class Connection:
     def _resolve(self) -> dsn.Target:
         if self._target is None:
             self._target = dsn.resolve(self._url)
-        if self._target.changes and not self._told_changes:
-            self._told_changes = True
-            log.info("database URL: %s", "; ".join(self._target.changes))
+        if not self._told_target:
+            self._told_target = True
+            _tell(self._target)
         return self._target
 
     def _compare_schema(self) -> None:
@@ -90,6 +90,16 @@ class Connection:
         row = self._connection.execute(TARGET_SCHEMA).fetchone()
         if difference := schema_difference(self.schema, row[0] if row else None):
             log.warning("%s", difference)
+
+
+def _tell(target: dsn.Target) -> None:
+    if target.changes:
+        log.info("database URL: %s", "; ".join(target.changes))
+    if target.unknown:
+        log.warning(
+            "the database URL has parameters that libpq does not know, which are left out: %s. Correct or remove them",
+            ", ".join(target.unknown),
+        )
 
 
 def schema_difference(wanted: str | None, actual: str | None) -> str | None:

@@ -1,19 +1,30 @@
 """Database URLs: what LiteLLM's users have in DATABASE_URL -> what libpq takes.
 
-LiteLLM's URL is Prisma's: it carries parameters that libpq refuses. Those are translated or left out;
-anything else that libpq does not know is an error that names it. No message shows a password.
+LiteLLM's URL is Prisma's: it carries parameters that libpq refuses. Those are translated or left out. So is
+anything else that libpq does not know, with a warning that names it. No message shows a password.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 _SCHEME = re.compile(r"(?i)postgres(?:ql)?(?P<driver>\+[a-z0-9_]+)?://")
-# Prisma's pool and engine settings: this client keeps one connection and prepares no statement.
-_IGNORED = ("connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size")
+# Settings of Prisma's pool and engine, some of which LiteLLM's proxy adds. This client keeps one connection and
+# prepares no statement.
+_IGNORED = (
+    "connection_limit",
+    "pool_timeout",
+    "pgbouncer",
+    "socket_timeout",
+    "statement_cache_size",
+    "max_connection_lifetime",
+    "max_idle_connection_lifetime",
+    "single_use_connections",
+)
+_UNREADABLE = "the database URL cannot be read: percent-encode special characters in user and password"
 # A server that is gone without a word is given up after half a minute, connected or not.
 _LIMITS = {
     "connect_timeout": "10",
@@ -39,6 +50,8 @@ class Target:
     """How many hosts libpq tries in turn."""
     changes: tuple[str, ...] = ()
     """What was translated or left out, for one log line."""
+    unknown: tuple[str, ...] = ()
+    """Parameters that neither Prisma nor libpq knows, left out, for one warning."""
     _secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def redact(self, text: str) -> str:
@@ -63,15 +76,19 @@ def translate(url: str) -> Target:
         return _translate_url(url, scheme)
     if "://" in url or "=" not in url:
         raise UrlError("the database URL does not begin with postgresql://")
-    return _checked(url, None, [])
+    return _checked(url)
 
 
 def _translate_url(url: str, scheme: re.Match[str]) -> Target:
     location, _, query = url[scheme.end() :].partition("?")
+    if "@" in query and "@" not in location:
+        # The password has a bare "?" in it: what follows is no parameter.
+        raise UrlError(_UNREADABLE)
     changes = [f"left out the driver {scheme['driver']}"] if scheme["driver"] else []
     schema: str | None = None
     sslaccept: str | None = None
     kept: dict[str, str] = {}
+    unknown: list[str] = []
     known = _libpq_keywords()
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key == "schema":
@@ -81,7 +98,7 @@ def _translate_url(url: str, scheme: re.Match[str]) -> Target:
         elif key in _IGNORED:
             changes.append(f"left out {key}")
         elif known and key not in known:
-            raise UrlError(f"the database URL has the unknown parameter {_shown(key)}: remove it")
+            unknown.append(_shown(key))
         else:
             kept[key] = value
     if schema is not None:
@@ -89,7 +106,8 @@ def _translate_url(url: str, scheme: re.Match[str]) -> Target:
     if sslaccept is not None:
         changes.append(_translate_sslaccept(sslaccept, kept))
     query = urlencode(kept, quote_via=quote)
-    return _checked(f"postgresql://{location}" + (f"?{query}" if query else ""), schema, changes)
+    conninfo = f"postgresql://{location}" + (f"?{query}" if query else "")
+    return replace(_checked(conninfo), schema=schema or None, changes=tuple(changes), unknown=tuple(unknown))
 
 
 def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:
@@ -105,7 +123,7 @@ def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:
     return f"took sslaccept={value} as sslmode={kept['sslmode']}"
 
 
-def _checked(conninfo: str, schema: str | None, changes: list[str]) -> Target:
+def _checked(conninfo: str) -> Target:
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -115,8 +133,7 @@ def _checked(conninfo: str, schema: str | None, changes: list[str]) -> Target:
         complete = make_conninfo(conninfo, **{key: value for key, value in added.items() if key not in options})
     except (ProgrammingError, ValueError):
         # libpq quotes the part that it could not read, which may be the password.
-        unreadable = "the database URL cannot be read: percent-encode special characters in user and password"
-        raise UrlError(unreadable) from None
+        raise UrlError(_UNREADABLE) from None
     secrets: dict[str, None] = {}
     for key in ("password", "sslpassword"):
         if secret := options.get(key):
@@ -125,7 +142,7 @@ def _checked(conninfo: str, schema: str | None, changes: list[str]) -> Target:
         secrets[written[1]] = secrets[unquote(written[1])] = None
     ordered = sorted(filter(None, secrets), key=len, reverse=True)
     hosts = str(options.get("host") or options.get("hostaddr") or "").count(",") + 1
-    return Target(complete, schema or None, hosts, tuple(changes), tuple(ordered))
+    return Target(complete, hosts=hosts, _secrets=tuple(ordered))
 
 
 def _libpq_keywords() -> frozenset[str]:

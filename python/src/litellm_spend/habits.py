@@ -5,19 +5,28 @@ What reaches into private attributes does nothing where these have moved.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 log = logging.getLogger("litellm_spend")
 
+# At most so long for callbacks that run when the process ends: those of others may take minutes.
+_CALLBACK_SECONDS = 1.0
+
 
 def _logging_worker() -> Any:
     module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
     return getattr(module, "GLOBAL_LOGGING_WORKER", None)
+
+
+def _thread_pool() -> Any:
+    return sys.modules["litellm.litellm_core_utils.thread_pool_executor"].executor  # type: ignore[attr-defined]
 
 
 def may_hang_at_exit() -> bool:
@@ -43,13 +52,37 @@ def end_cancelled_worker() -> None:
         log.debug("LiteLLM's worker was not looked at: %s", type(error).__name__)
 
 
+async def deliver_async_events(seconds: float) -> None:
+    """Waits until LiteLLM's worker task has called the callbacks for all that it has queued on this event loop."""
+    try:
+        worker = _logging_worker()
+        task = worker and worker._worker_task
+        if task and task.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait_for(worker.flush(), seconds)
+    except Exception as error:
+        log.debug("LiteLLM's worker was not waited for: %s", type(error).__name__)
+
+
+def wait_for_thread_pool(deadline: float) -> None:
+    """Waits until LiteLLM's thread pool has called the callbacks for all that it has queued."""
+    until = min(deadline, time.monotonic() + _CALLBACK_SECONDS)
+    try:
+        executor = _thread_pool()
+        while executor._idle_semaphore._value < len(executor._threads) or executor._work_queue.qsize():
+            if time.monotonic() > until:
+                return
+            time.sleep(0.005)
+    except Exception as error:
+        log.debug("LiteLLM's thread pool was not waited for: %s", type(error).__name__)
+
+
 def revive_thread_pool() -> None:
     """In a forked child: makes LiteLLM's thread pool start threads of its own.
 
     The pool believes that the parent's idle threads are there and would queue the child's events for ever.
     """
     try:
-        executor = sys.modules["litellm.litellm_core_utils.thread_pool_executor"].executor  # type: ignore[attr-defined]
+        executor = _thread_pool()
         if executor._threads:
             executor._shutdown_lock = threading.Lock()
             executor._idle_semaphore = threading.Semaphore(0)

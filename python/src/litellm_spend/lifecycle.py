@@ -1,4 +1,4 @@
-"""Process exit and fork, for all loggers of the process.
+"""Process exit, SIGTERM and fork, for all loggers of the process.
 
 Exit handlers run last in, first out, and LiteLLM's own may deliver events after ours: from then on each
 event is sent before its hook returns. The loggers of a process share one time limit for that.
@@ -9,13 +9,16 @@ multiprocessing's own finalizers, and joins its threads after them.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import time
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from . import habits
+from . import habits, termination
+
+log = logging.getLogger("litellm_spend")
 
 EXIT_SECONDS = 5.0
 
@@ -23,17 +26,33 @@ EXIT_SECONDS = 5.0
 class Logger(Protocol):
     def finish(self, deadline: float) -> None: ...
 
+    def send(self, deadline: float) -> int: ...
+
     def restart_in_child(self) -> None: ...
 
 
 _loggers: WeakSet[Any] = WeakSet()
+_flushed_at_sigterm: WeakSet[Any] = WeakSet()
+_looks_at_sigterm = False
 _deadline: float | None = None
+_sigterm_deadline = float("-inf")
 _in_multiprocessing = False
 
 
-def register(logger: Logger) -> None:
+def register(logger: Logger, *, flush_at_sigterm: bool) -> None:
+    global _looks_at_sigterm
     _loggers.add(logger)
     _join_multiprocessing()
+    if flush_at_sigterm:
+        _flushed_at_sigterm.add(logger)
+        _looks_at_sigterm = True
+        look_at_sigterm()
+
+
+def look_at_sigterm() -> None:
+    """Makes sure that the loggers send what they have when SIGTERM ends the process; cheap."""
+    if _looks_at_sigterm:
+        termination.look(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
 
 
 def exit_deadline() -> float | None:
@@ -43,10 +62,41 @@ def exit_deadline() -> float | None:
 
 def _at_exit() -> None:
     global _deadline
+    termination.end_if_told()
     if _deadline is None:
         _deadline = time.monotonic() + EXIT_SECONDS
     for logger in list(_loggers):
         logger.finish(_deadline)
+    termination.end_if_told()
+
+
+def _finish_at_sigterm() -> None:
+    """What the process captured is sent, and it ends."""
+    global _deadline
+    _deadline = _deadline or _deadline_at_sigterm()
+    habits.wait_for_thread_pool(_deadline)
+    for logger in list(_flushed_at_sigterm):
+        logger.finish(_deadline)
+
+
+async def _send_at_sigterm() -> None:
+    """The same where the process may go on: what could not be sent is kept."""
+    deadline = _deadline_at_sigterm()
+    await habits.deliver_async_events(EXIT_SECONDS / 2)
+    habits.wait_for_thread_pool(deadline)
+    unsent = sum(logger.send(deadline) for logger in list(_flushed_at_sigterm))
+    # Our own handler, which may come next, tells what is lost.
+    if unsent and not termination.has_handler():
+        log.error("%d spend records are lost if the process ends now: the database did not take them in time", unsent)
+
+
+def _deadline_at_sigterm() -> float:
+    """A server that has shut down raises the signal again: both ends of it share one time limit."""
+    global _sigterm_deadline
+    now = time.monotonic()
+    if now > _sigterm_deadline + 1:
+        _sigterm_deadline = now + EXIT_SECONDS
+    return _sigterm_deadline
 
 
 def _join_multiprocessing() -> None:
@@ -75,6 +125,7 @@ def _after_fork() -> None:
     global _deadline
     _deadline = None
     _join_multiprocessing()
+    termination.restart_in_child()
     habits.revive_thread_pool()
     for logger in list(_loggers):
         logger.restart_in_child()

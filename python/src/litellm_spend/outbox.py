@@ -53,6 +53,7 @@ class Outbox:
         self._changed = threading.Condition(threading.Lock())
         self._queue: deque[Record] = deque()
         self._taken = 0
+        self._given_up = 0  # how many of those were given up
         self._captured = self._sent = self._rejected = self._refused = self._dropped = self._retries = 0
         self._waiting = 0  # how many threads wait for a first record
         self._in_a_hurry = 0  # how many callers wait for the queue to empty
@@ -102,9 +103,10 @@ class Outbox:
             self._last_error = error
 
     def drop_all(self) -> int:
-        """Gives up what is queued; how many records that were."""
+        """Gives up what is queued and on its way; how many records that were, each of which is told once."""
         with self._changed:
-            lost = len(self._queue) + self._taken
+            lost = len(self._queue) + max(0, self._taken - self._given_up)
+            self._given_up = self._taken
             self._dropped += len(self._queue)
             self._queue.clear()
             self._changed.notify_all()

@@ -23,6 +23,9 @@ _RESPONSES: Final = _READS | {"responses", "aresponses"}
 _VIDEOS: Final = frozenset(("video_status", "avideo_status"))
 # No other call type means anything here.
 IN_BACKGROUND: Final = _BATCHES | _RESPONSES | _VIDEOS
+# What the ids end with that are made for a cost, and those that the callback makes for a Router's failed attempts.
+ENDS_OF_COSTS: Final = ("_batch_cost", "_background_cost", "_video_cost", "_guardrail_cost")
+_END_OF_ATTEMPT: Final = re.compile(r"_attempt[0-9.]+\Z")
 _UNFINISHED: Final = frozenset(("validating", "queued", "in_progress", "finalizing", "cancelling"))
 # The call in which LiteLLM's proxy tells the price of a response that it follows, under the id that the proxy logs.
 _COST_POLL: Final = "background_response_cost_poll"
@@ -60,6 +63,12 @@ def id_of_cost(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: An
     if _is_success(payload, _VIDEOS):
         return _id_of_video_cost(payload, kwargs, answer)
     return None
+
+
+def is_like_made(call_id: str) -> bool:
+    """Whether a call's own id ends like one that was made. The server counts such an id once, whatever it names."""
+    call_id = call_id.replace("\0", "")  # which is not sent
+    return call_id.endswith(ENDS_OF_COSTS) or _END_OF_ATTEMPT.search(call_id) is not None
 
 
 def is_replay(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any) -> bool:

@@ -59,11 +59,13 @@ fn filled(kind: EntityKind, table: &Table) -> Vec<(&str, String)> {
         .collect()
 }
 
-/// What a new row needs besides its key and spend.
+/// What a new row needs besides its key and spend. Its name is its id, where the UI shows the name alone.
 fn made_columns(kind: EntityKind) -> &'static [(&'static str, &'static str)] {
     match kind {
-        EntityKind::Key => &[("total_spend", "b.spend"), ("last_active", NOW), ("blocked", "true")],
-        EntityKind::Team => &[("members_with_roles", "'[]'")],
+        EntityKind::Key => {
+            &[("key_alias", "b.token"), ("total_spend", "b.spend"), ("last_active", NOW), ("blocked", "true")]
+        }
+        EntityKind::Team => &[("team_alias", "b.team_id"), ("members_with_roles", "'[]'")],
         EntityKind::TeamMember => &[("total_spend", "b.spend")],
         EntityKind::EndUser => &[("blocked", "false")],
         EntityKind::Organization => &[
@@ -72,9 +74,10 @@ fn made_columns(kind: EntityKind) -> &'static [(&'static str, &'static str)] {
             ("created_by", "'litellm_spend'"),
             ("updated_by", "'litellm_spend'"),
         ],
-        EntityKind::Project | EntityKind::ModelAccessGroup => {
-            &[("created_by", "'litellm_spend'"), ("updated_by", "'litellm_spend'")]
+        EntityKind::Project => {
+            &[("project_alias", "b.project_id"), ("created_by", "'litellm_spend'"), ("updated_by", "'litellm_spend'")]
         }
+        EntityKind::ModelAccessGroup => &[("created_by", "'litellm_spend'"), ("updated_by", "'litellm_spend'")],
         EntityKind::Agent => &[
             ("agent_name", "b.agent_id"),
             ("agent_card_params", "'{}'"),

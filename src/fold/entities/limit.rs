@@ -17,18 +17,21 @@ const THIS_HOUR: &str = "pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC')"
 pub struct Missing<'i, 'a> {
     /// Those whose row may be made: the first ones in byte order.
     pub admitted: Vec<&'i EntityId<'a>>,
-    pub refused: Ids,
+    refused: Ids,
+    /// Those for which no row is ever made.
+    never_made: Ids,
 }
 
 impl<'i, 'a> Missing<'i, 'a> {
     pub fn none() -> Self {
-        Missing { admitted: Vec::new(), refused: Ids::new() }
+        Missing { admitted: Vec::new(), refused: Ids::new(), never_made: Ids::new() }
     }
 
     /// Looks which entities have no row and how many rows this hour has room for.
     pub fn find(client: &mut SpiClient, kind: EntityKind, target: &Target, spend: &'i EntitySpend<'a>) -> Result<Self> {
         let there = existing(client, kind, target, spend.keys())?;
-        let mut admitted: Vec<_> = spend.keys().filter(|id| !is_among(&there, id)).collect();
+        let missing = spend.keys().filter(|id| !is_among(&there, id));
+        let (mut admitted, never_made): (Vec<_>, Vec<_>) = missing.partition(|id| kind.is_created(id));
         let refused = match settings::max_new_entities() {
             Some(limit) if !admitted.is_empty() => {
                 let room = limit.saturating_sub(made_in_this_hour(client)?).min(admitted.len());
@@ -36,8 +39,12 @@ impl<'i, 'a> Missing<'i, 'a> {
             }
             _ => Vec::new(),
         };
-        let refused = refused.into_iter().map(|(id, member)| ((*id).to_owned(), (*member).to_owned())).collect();
-        Ok(Missing { admitted, refused })
+        Ok(Missing { admitted, refused: owned(refused), never_made: owned(never_made) })
+    }
+
+    /// Whether the row of this id is missing and is not made.
+    pub fn leaves_out(&self, id: &EntityId) -> bool {
+        is_among(&self.refused, id) || is_among(&self.never_made, id)
     }
 
     /// Counts what became of them, once the rows are written. Not every admitted row is made: a trigger or
@@ -63,6 +70,10 @@ impl<'i, 'a> Missing<'i, 'a> {
         )?;
         Ok(())
     }
+}
+
+fn owned(ids: Vec<&EntityId>) -> Ids {
+    ids.into_iter().map(|(id, member)| ((*id).to_owned(), (*member).to_owned())).collect()
 }
 
 fn made_in_this_hour(client: &mut SpiClient) -> Result<usize> {

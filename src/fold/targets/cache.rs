@@ -33,6 +33,8 @@ thread_local! {
 
 struct Cached {
     schema: String,
+    /// The setting by which `Targets::look_up` skips two of them.
+    counts_gateway_requests: bool,
     /// What bears each role's name. A table that LiteLLM is about to create has no oid to watch for, so the
     /// names are resolved at every fold: that takes microseconds.
     bearers: Vec<pg_sys::Oid>,
@@ -105,8 +107,14 @@ fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
     // SAFETY: reads the invalidations that other sessions have sent.
     unsafe { pg_sys::AcceptInvalidationMessages() };
     let bearers = bearers_of_names(schema);
+    let counts_gateway_requests = settings::count_gateway_requests();
     let kept = CACHE.with_borrow(|cache| {
-        let valid = cache.as_ref().filter(|kept| !CHANGED.get() && kept.schema == schema && kept.bearers == bearers);
+        let valid = cache.as_ref().filter(|kept| {
+            !CHANGED.get()
+                && kept.schema == schema
+                && kept.counts_gateway_requests == counts_gateway_requests
+                && kept.bearers == bearers
+        });
         valid.map(|kept| kept.targets.clone())
     });
     if let Some(targets) = kept {
@@ -123,7 +131,7 @@ fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
         Targets::look_up(client, schema)
     });
     let targets = Rc::new(targets?);
-    CACHE.set(Some(Cached { schema: schema.to_owned(), bearers, targets: targets.clone() }));
+    CACHE.set(Some(Cached { schema: schema.to_owned(), counts_gateway_requests, bearers, targets: targets.clone() }));
     Ok(targets)
 }
 

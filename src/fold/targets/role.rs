@@ -3,9 +3,9 @@
 
 use litellm_spend_core::daily::DailyKind;
 use litellm_spend_core::entity::EntityKind;
-use litellm_spend_core::{budget_window, model_usage, request_errors, tool_spend};
+use litellm_spend_core::{budget_window, gateway_requests as gateway, model_usage, request_errors, tool_spend};
 
-use crate::fold::{budget, daily, deliveries, entities, log, rollups, tool_index, windows};
+use crate::fold::{budget, daily, deliveries, entities, gateway_requests, log, rollups, tool_index, windows};
 
 /// A table's part in a fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,12 +23,15 @@ pub enum Role {
     ToolSpend,
     ToolIndex,
     RequestErrors,
+    /// What the UI's total requests and success rate are read from.
+    GatewayRequests,
+    GatewayFailedRequests,
     WindowSpend,
 }
 
 /// The order in which a fold locks and writes its targets: that of the LiteLLM beside which it runs (invariant 8).
-/// The log comes first, because LiteLLM logs a request before it charges it. LiteLLM adds to the tool tables and to
-/// the request errors in transactions that write nothing else, so their places are free.
+/// The log comes first, because LiteLLM logs a request before it charges it. LiteLLM adds to the tool tables, to
+/// the request errors and to the gateway's requests in transactions that write nothing else, so their places are free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableOrder {
     /// LiteLLM up to 1.109.
@@ -55,7 +58,7 @@ impl TableOrder {
             .chain(entities.map(Role::Entity))
             .chain(days.map(Role::Daily))
             .chain(rollups)
-            .chain([Role::RequestErrors])
+            .chain([Role::RequestErrors, Role::GatewayRequests, Role::GatewayFailedRequests])
     }
 }
 
@@ -78,6 +81,8 @@ impl Role {
             Role::ToolSpend => tool_spend::TABLE,
             Role::ToolIndex => tool_spend::INDEX_TABLE,
             Role::RequestErrors => request_errors::TABLE,
+            Role::GatewayRequests => gateway::TABLE,
+            Role::GatewayFailedRequests => gateway::FAILED_TABLE,
             Role::WindowSpend => budget_window::TABLE,
         }
     }
@@ -97,6 +102,11 @@ impl Role {
         matches!(self, Role::Log | Role::ToolIndex | Role::ToolSpend)
     }
 
+    /// Whether it counts requests that were made outside a proxy, which a setting switches off.
+    pub fn is_of_gateway(self) -> bool {
+        matches!(self, Role::GatewayRequests | Role::GatewayFailedRequests)
+    }
+
     /// The columns that a fold writes where the table has them.
     pub fn columns(self) -> Vec<&'static str> {
         match self {
@@ -109,6 +119,8 @@ impl Role {
             Role::ToolSpend => rollups::TOOL_SPEND_COLUMNS.to_vec(),
             Role::ToolIndex => tool_index::COLUMNS.to_vec(),
             Role::RequestErrors => rollups::REQUEST_ERROR_COLUMNS.to_vec(),
+            Role::GatewayRequests => gateway_requests::COLUMNS.to_vec(),
+            Role::GatewayFailedRequests => gateway_requests::FAILED_COLUMNS.to_vec(),
             Role::WindowSpend => windows::COLUMNS.to_vec(),
         }
     }
@@ -123,6 +135,8 @@ impl Role {
             Role::ModelUsage => Some((&rollups::MODEL_USAGE_KEY, &[])),
             Role::ToolSpend => Some((&rollups::TOOL_SPEND_KEY, &[])),
             Role::RequestErrors => Some((&rollups::REQUEST_ERROR_KEY, &[])),
+            Role::GatewayRequests => Some((&gateway_requests::KEY, &[])),
+            Role::GatewayFailedRequests => Some((&gateway_requests::FAILED_KEY, &[])),
             Role::WindowSpend => Some((&windows::KEY, &[])),
         }
     }

@@ -205,9 +205,10 @@ fn stored_query(at: usize, table: &Derivable) -> String {
     format!(
         "\nUNION ALL SELECT {at}, NULL, ARRAY[{keys}]::pg_catalog.text[], ARRAY[{}]::pg_catalog.int8[],
                 ARRAY[{}]::pg_catalog.float8[], NULL
-         FROM {} AS t WHERE t.date = $1 GROUP BY {keys}",
+         FROM {} AS t WHERE t.date = $1 AND {} GROUP BY {keys}",
         list(table.counts.iter().map(|name| sum(name, "pg_catalog.int8")).collect()),
         list(table.dollars.iter().map(|name| sum(name, "pg_catalog.float8")).collect()),
-        table.target.table.name
+        table.target.table.name,
+        table.condition()
     )
 }

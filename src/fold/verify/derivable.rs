@@ -3,10 +3,12 @@
 
 use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::daily::DailyKind;
+use litellm_spend_core::gateway_requests::{CATEGORY, ROUTE};
+use pgrx::spi::quote_literal;
 
 use crate::fold::targets::{Role, Table, Target, Targets};
 use crate::fold::upsert::{Column, On, Values};
-use crate::fold::{daily, rollups};
+use crate::fold::{daily, gateway_requests, rollups};
 
 /// Columns of the daily tables that the log says nothing of.
 const NOT_LOGGED: [&str; 5] = [
@@ -16,6 +18,9 @@ const NOT_LOGGED: [&str; 5] = [
     "gateway_injected_caching_savings_spend",
     "autorouter_savings_spend",
 ];
+
+/// The tables beside the daily ones.
+const ROLLUPS: [Role; 4] = [Role::ModelUsage, Role::RequestErrors, Role::GatewayRequests, Role::GatewayFailedRequests];
 
 /// A table, its key and those of its numbers that can be compared.
 pub struct Derivable<'t> {
@@ -28,12 +33,12 @@ pub struct Derivable<'t> {
 
 /// Whether a comparison reads the table of this role.
 pub fn is_read(role: Role) -> bool {
-    matches!(role, Role::Log | Role::Deliveries | Role::Daily(_) | Role::ModelUsage | Role::RequestErrors)
+    matches!(role, Role::Log | Role::Deliveries | Role::Daily(_)) || ROLLUPS.contains(&role)
 }
 
 /// The tables that can be compared, in the order in which a fold writes them.
 pub fn tables<'t>(targets: &'t Targets, log: &Table) -> Vec<Derivable<'t>> {
-    let roles = DailyKind::ALL.map(Role::Daily).into_iter().chain([Role::ModelUsage, Role::RequestErrors]);
+    let roles = DailyKind::ALL.map(Role::Daily).into_iter().chain(ROLLUPS);
     roles.filter_map(|role| derivable(role, targets.get(role)?, log)).collect()
 }
 
@@ -67,12 +72,25 @@ fn derivable<'t>(role: Role, target: &'t Target, log: &Table) -> Option<Derivabl
     Some(table)
 }
 
+impl Derivable<'_> {
+    /// Which rows of the table `t` folds write; LiteLLM's proxies write the others.
+    pub fn condition(&self) -> String {
+        if self.role.is_of_gateway() {
+            format!("t.category = {} AND t.route = {}", quote_literal(CATEGORY), quote_literal(ROUTE))
+        } else {
+            "true".to_owned()
+        }
+    }
+}
+
 /// What these sums have for each column of a table: the very values that a fold would add.
 pub fn columns(role: Role, totals: &Totals) -> Vec<Column<'_>> {
     match role {
         Role::Daily(kind) => daily::values(kind, &totals.daily(kind)),
         Role::ModelUsage => rollups::model_usage_values(&totals.model_usage()),
         Role::RequestErrors => rollups::request_errors_values(&totals.request_errors()),
+        Role::GatewayRequests => gateway_requests::values(&totals.gateway_requests()),
+        Role::GatewayFailedRequests => gateway_requests::failed_values(&totals.gateway_failed_requests()),
         _ => Vec::new(),
     }
 }

@@ -1,0 +1,32 @@
+"""A LiteLLM proxy whose own writer is on while the callback records the same requests: one warning says so.
+
+Each of these requests is charged twice, and neither writer can see the other's charge.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from . import proxy
+
+log = logging.getLogger("litellm_spend")
+
+
+class BothWriters:
+    """Looks at the events of one logger until it has warned."""
+
+    def __init__(self) -> None:
+        self._has_warned = False
+
+    def look_at(self, kwargs: Mapping[str, Any]) -> None:
+        """An event that becomes a record."""
+        if self._has_warned or not proxy.records_itself() or proxy.is_made_outside(kwargs.get("litellm_params") or {}):
+            return
+        self._has_warned = True
+        log.warning(
+            "this LiteLLM proxy records its requests itself, and litellm_spend records them too: if both write to one "
+            "database, each request is charged twice. Set general_settings.disable_spend_updates to true, or take "
+            "litellm_spend out of its callbacks"
+        )

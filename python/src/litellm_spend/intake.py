@@ -1,0 +1,143 @@
+"""From LiteLLM's event to a record in the queue: at once, or when it is known how the event counts.
+
+What is remembered of earlier events is here, and in memory alone: a forked child starts with a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import attempts, habits, proxy, twin
+from .amounts import costs
+from .both_writers import BothWriters
+from .callers import CallersMetadata
+from .capture import freeze, shape, take
+from .encode import encode
+from .ids import UnusableIds
+from .outbox import Record
+from .prices import UnpricedCalls
+from .router import is_attempt
+from .seen import Seen
+from .spend_counters import SpendCounters
+from .starts import Starts
+
+log = logging.getLogger("litellm_spend")
+
+
+class Intake:
+    """Turns events into records and passes them to `put`. Its methods may raise; nothing is lost but their event.
+
+    `is_behind`: whether records come faster than they are sent. `record_failures`: as of `SpendLogger`.
+    `is_callback`: whether LiteLLM calls the logger's hooks for a proxy's requests.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Record], None],
+        is_behind: Callable[[], bool],
+        is_callback: Callable[[], bool],
+        *,
+        record_failures: bool,
+    ) -> None:
+        self._put = put
+        self._is_behind = is_behind
+        self._is_callback = is_callback
+        self._record_failures = record_failures
+        self._seen = Seen()
+        self._starts = Starts()
+        self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
+        self._callers = CallersMetadata()
+        self._counters = SpendCounters()
+        self._both_writers = BothWriters()
+        self.unpriced = UnpricedCalls()
+        self.unusable_ids = UnusableIds()
+
+    def started(self, kwargs: Any) -> None:
+        """A call, or an attempt of a Router's, starts."""
+        if twin.LITELLM_IS_OLD:
+            self._seen.started(kwargs)
+        if not self._ends_by_hook(kwargs) and (self._record_failures or self._attempts.concerns(kwargs)):
+            self._attempts.started(kwargs)
+
+    def started_async(self, kwargs: Any, call_type: Any) -> None:
+        """The same on the event loop, in a hook that sees the caller's own arguments."""
+        self._counters.notice_loop()
+        self._callers.started(kwargs, call_type)
+
+    def failed(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
+        """A call failed, or (`ended`) the request to a proxy of which it was a part."""
+        if not (self._counts_failures() or costs(kwargs.get("standard_logging_object") or {})):
+            return
+        if ended or not self._ends_by_hook(kwargs):
+            self.finished(kwargs, response)
+
+    def finished(self, kwargs: Mapping[str, Any], response: Any) -> None:
+        """A call ended."""
+        payload = kwargs.get("standard_logging_object")
+        if not payload or not self._seen.first_time(payload, kwargs):
+            return
+        kwargs = self._starts.apart(self._callers.added_to(kwargs))
+        taken = take(kwargs, response, self.unusable_ids.refuse)
+        if taken is None:
+            return
+        self._both_writers.look_at(kwargs)
+        has_attempts = self._has_attempts(kwargs, payload)
+        if payload.get("response_cost") and not has_attempts:
+            if proxy.is_left_to_callback():
+                self._send(shape(*taken))
+                return
+            # Where the sender is behind, this thread is, for once, the one that has time to write.
+            self._put(encode(shape(*taken)) if self._is_behind() else freeze(taken))
+            return
+        record = shape(*taken)
+        self._look_at_price(record, kwargs, response)
+        if has_attempts:
+            self._attempts.finished(kwargs, record)
+        else:
+            self._send(record)
+
+    def release(self) -> None:
+        """Passes on all that is held: no further attempt is expected."""
+        self._attempts.release()
+
+    def held(self) -> int:
+        return self._attempts.held()
+
+    def _counts_failures(self) -> bool:
+        return self._record_failures and proxy.logs_errors()
+
+    def _ends_by_hook(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether LiteLLM calls `async_post_call_failure_hook` if the request fails of which this call is a part."""
+        return proxy.made(kwargs) and self._is_callback()
+
+    def _has_attempts(self, kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
+        """Whether it depends on a call's other attempts how it counts."""
+        if self._ends_by_hook(kwargs):
+            return False
+        if payload.get("status") == "failure":
+            return True
+        return is_attempt(kwargs) if self._record_failures else self._attempts.concerns(kwargs)
+
+    def _look_at_price(self, record: dict[str, Any], kwargs: Mapping[str, Any], response: Any) -> None:
+        try:
+            if twin.LITELLM_IS_OLD:
+                habits.restore_lost_cost(record, kwargs, response)
+            self.unpriced.look_at(record, kwargs)
+        except Exception as error:
+            log.debug("the price of a call was not looked at: %s", type(error).__name__)
+
+    def _send_outcome(self, record: dict[str, Any]) -> None:
+        """Sends what it is known how to count; of a failure that nobody asked for, its cost alone counts."""
+        if record.get("status") == "failure" and not self._counts_failures():
+            if not costs(record):
+                return
+            attempts.mark(record)
+        self._starts.set_apart(record)
+        self._send(record)
+
+    def _send(self, record: dict[str, Any]) -> None:
+        self._put(encode(record))
+        if proxy.is_left_to_callback():
+            self._counters.raise_by(record)

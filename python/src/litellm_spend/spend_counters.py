@@ -1,0 +1,183 @@
+"""The spend counters of a LiteLLM proxy that leaves recording to the callback, so that it refuses as early as before.
+
+A proxy compares budgets with counters in memory or Redis, which its own writer raises after each request and which
+LiteLLM reads anew from the tables about once a minute. With `disable_spend_updates` nobody raises them, and the proxy
+lets requests through until it reads the tables. So here they are raised with each record that costs something, by
+LiteLLM's own functions. Those write no table: the rows of budget windows are the fold's.
+
+These functions are no public interface of LiteLLM's. Where they are not as they were in the tested versions, one
+warning tells that budgets are enforced by the tables alone.
+Source: _PROXY_track_cost_callback (litellm/proxy/hooks/proxy_track_cost_callback.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from . import proxy
+from .retrievals import ENDS_OF_COSTS
+from .seen import Recent
+
+log = logging.getLogger("litellm_spend")
+
+# What the callback passes to LiteLLM's two functions.
+_COUNTERS: Final = frozenset(
+    (
+        "token",
+        "team_id",
+        "user_id",
+        "response_cost",
+        "org_id",
+        "end_user_id",
+        "tags",
+        "request_started_at",
+        "model_access_groups",
+        "project_id",
+    )
+)
+_CACHE: Final = frozenset(("token", "user_id", "end_user_id", "team_id", "response_cost", "parent_otel_span", "tags"))
+_WITHOUT_WINDOW_ROWS: Final = "windows_from_ledger"
+# What queues the rows in LiteLLM 1.109.
+_QUEUE_WINDOW_ROW: Final = "_enqueue_window_spend_row_update"
+_is_raising: ContextVar[bool] = ContextVar("litellm_spend_is_raising", default=False)
+
+
+class SpendCounters:
+    """Raises the counters of the proxy in this process by what records cost."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()
+        self._is_prepared = False
+        # What `increment_spend_counters` is given besides; None where it is not known.
+        self._options: dict[str, bool] | None = None
+        self._has_failed = False
+
+    def notice_loop(self) -> None:
+        """In a hook of LiteLLM's: where one runs on the proxy's event loop, the counters are raised there."""
+        with contextlib.suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
+
+    def raise_by(self, record: Mapping[str, Any]) -> None:
+        """Raises the counters of all whom the record charges, soon and on the proxy's loop."""
+        self.notice_loop()
+        loop = self._loop
+        if not record.get("response_cost") or loop is None or loop.is_closed():
+            return
+        if not self._knows_litellm() or not _raised.add(_cost_of(record)):
+            return
+        loop.call_soon_threadsafe(self._start, record)
+
+    def _start(self, record: Mapping[str, Any]) -> None:
+        task = asyncio.ensure_future(self._raise_by(record))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _raise_by(self, record: Mapping[str, Any]) -> None:
+        litellm_proxy = proxy.module()
+        _is_raising.set(True)
+        try:
+            charged = charged_by(record)
+            await litellm_proxy.increment_spend_counters(**charged, **(self._options or {}))
+            cached = {name: value for name, value in charged.items() if name in _CACHE}
+            await litellm_proxy.update_cache(parent_otel_span=None, **cached)
+        except Exception as error:
+            if not self._has_failed:
+                self._has_failed = True
+                log.warning(
+                    "the proxy's spend counters could not be raised: %s. %s", type(error).__name__, _ENFORCED_LATER
+                )
+
+    def _knows_litellm(self) -> bool:
+        with self._lock:
+            if not self._is_prepared:
+                self._is_prepared, self._options = True, _prepare(proxy.module())
+                if self._options is None:
+                    log.warning(
+                        "this LiteLLM's proxy counts spend in a way that is not known here. %s", _ENFORCED_LATER
+                    )
+            return self._options is not None
+
+
+def _forget() -> None:
+    """In a forked child: another thread of the parent may have held the lock."""
+    global _raised
+    _raised = Recent()
+
+
+# The costs by which the counters were raised: a proxy may have several loggers, and one set of counters.
+_raised = Recent()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+_ENFORCED_LATER: Final = "It enforces budgets by the tables alone, which it reads about once a minute"
+
+
+def charged_by(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom a record charges, and how much, as LiteLLM's `increment_spend_counters` takes it."""
+    metadata = record.get("metadata") or {}
+    started = record.get("startTime")
+    return {
+        "token": record.get("api_key") or None,
+        "user_id": metadata.get("user_api_key_user_id") or None,
+        "team_id": metadata.get("user_api_key_team_id") or None,
+        "org_id": metadata.get("user_api_key_org_id") or None,
+        "project_id": metadata.get("user_api_key_project_id") or record.get("project_id") or None,
+        "end_user_id": metadata.get("user_api_key_end_user_id") or record.get("end_user") or None,
+        "tags": record.get("request_tags"),
+        "model_access_groups": record.get("request_model_access_groups"),
+        "response_cost": record["response_cost"],
+        "request_started_at": datetime.fromtimestamp(started, timezone.utc) if started else None,
+    }
+
+
+def _cost_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells a cost from others. That of work, such as a batch, is told again by each look at it."""
+    name = str(record.get("id"))
+    if name.endswith(ENDS_OF_COSTS):
+        return (name,)
+    return name, record.get("litellm_call_id"), record.get("startTime"), record.get("status")
+
+
+def _prepare(module: Any) -> dict[str, bool] | None:
+    """What makes LiteLLM write no row for a window; None where its functions do not take what is passed to them.
+
+    LiteLLM 1.109 has no such argument, and is changed instead.
+    """
+    try:
+        if not _takes(module.increment_spend_counters, _COUNTERS) or not _takes(module.update_cache, _CACHE):
+            return None
+        if _takes(module.increment_spend_counters, {_WITHOUT_WINDOW_ROWS}):
+            return {_WITHOUT_WINDOW_ROWS: True}
+        _keep_window_rows_from(module)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return {}
+
+
+def _takes(function: Any, names: frozenset[str] | set[str]) -> bool:
+    return names <= inspect.signature(function).parameters.keys()
+
+
+def _keep_window_rows_from(module: Any) -> None:
+    """Makes LiteLLM queue no row of a budget window for what is raised here; its own calls are as before."""
+    queue = getattr(module, _QUEUE_WINDOW_ROW)
+    if getattr(queue, "leaves_rows_to_the_fold", False):
+        return
+
+    async def unless_raised_here(*arguments: Any, **named: Any) -> None:
+        if not _is_raising.get():
+            await queue(*arguments, **named)
+
+    unless_raised_here.leaves_rows_to_the_fold = True
+    setattr(module, _QUEUE_WINDOW_ROW, unless_raised_here)
