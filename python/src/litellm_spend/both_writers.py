@@ -1,6 +1,6 @@
 """A LiteLLM proxy whose own writer is on while the callback records the same requests: one warning says so.
 
-Each of these requests is charged twice, and neither writer can see the other's charge.
+Most of these requests are charged twice. The fold passes over only those whose log row LiteLLM has written before it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,6 @@ class BothWriters:
         self._has_warned = True
         log.warning(
             "this LiteLLM proxy records its requests itself, and litellm_spend records them too: if both write to one "
-            "database, each request is charged twice. Set general_settings.disable_spend_updates to true, or take "
+            "database, most requests are charged twice. Set general_settings.disable_spend_updates to true, or take "
             "litellm_spend out of its callbacks"
         )
