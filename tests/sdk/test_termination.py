@@ -12,6 +12,7 @@ import pytest
 from harness.cluster import free_port
 from harness.database import Database
 
+from .asleep import wait_until_asleep
 from .driving import GIVE_UP_SOON, Sdk
 
 TERMINATED = -signal.SIGTERM
@@ -19,6 +20,7 @@ CALLS = 3
 # Nothing is sent before its time, unless somebody asks for it.
 CAPTURE = f"""
 import signal
+from asleep import wait_until_asleep
 def terminate(pid=os.getpid()):
     os.kill(pid, signal.SIGTERM)
 def capture(user):
@@ -51,6 +53,8 @@ def test_a_script_loses_nothing(shared_database: Database, litellm: Sdk, occupat
     with litellm.start_code(code, url=shared_database.url) as program:
         pid = json.loads(program.stdout.readline())["pid"]
         if "terminate" not in OCCUPATIONS[occupation]:
+            if occupation != "in-C":
+                wait_until_asleep(pid)
             os.kill(pid, signal.SIGTERM)
         assert program.wait(60) == TERMINATED, program.log()
         assert program.log() == ""
@@ -125,7 +129,7 @@ CHILDREN = {
 from multiprocessing import get_context
 ready = (context := get_context("fork")).Event()
 (process := context.Process(target=child, args=(ready.set,))).start()
-ready.wait(); process.terminate(); process.join()
+ready.wait(); wait_until_asleep(process.pid); process.terminate(); process.join()
 say(exit_code=process.exitcode)
 """,
     "pool": """
@@ -133,6 +137,7 @@ from multiprocessing import get_context
 with get_context("fork").Pool(1) as pool:
     pool.apply(capture, (user,))
     [process] = pool._pool
+    wait_until_asleep(process.pid)
 process.join()
 say(exit_code=process.exitcode)
 """,
@@ -140,7 +145,7 @@ say(exit_code=process.exitcode)
 reader, writer = os.pipe()
 if (pid := os.fork()) == 0:
     child(lambda: os.write(writer, b"!"))
-os.read(reader, 1); terminate(pid)
+os.read(reader, 1); wait_until_asleep(pid); terminate(pid)
 say(exit_code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """,
 }
