@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use litellm_spend_core::window::{Position, Span};
 use pgrx::datum::DatumWithOid;
-use pgrx::spi::SpiClient;
+use pgrx::spi::{SpiClient, SpiTupleTable};
 
 use super::room::Room;
 use crate::error::Result;
@@ -98,14 +98,22 @@ pub fn first(client: &mut SpiClient, spans: &[Span]) -> Result<Option<Position>>
     for span in spans {
         let (query, arguments) = query_of(span);
         let mut rows = client.try_open_cursor_mut(query, &arguments)?;
-        for row in rows.fetch(1)? {
-            let xid: Option<u64> = row.get::<String>(1)?.and_then(|xid| xid.parse().ok());
-            if let (Some(xid), Some(seq)) = (xid, row.get(2)?) {
-                return Ok(Some((xid, seq)));
-            }
+        let found = position_in(rows.fetch(1)?)?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
+}
+
+/// The position that the first row found begins with: the transaction as text, and the number within it.
+pub fn position_in(found: SpiTupleTable) -> Result<Option<Position>> {
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let row = found.first();
+    let xid: Option<u64> = row.get::<String>(1)?.and_then(|xid| xid.parse().ok());
+    Ok(xid.zip(row.get(2)?))
 }
 
 /// Rows of this database before and after a row, consumed or not, the nearest first; examples of what is recorded.

@@ -151,18 +151,12 @@ pub fn note_next() -> Result<Option<Folded>> {
 
 /// The row that is noted from before.
 fn suspect(client: &mut SpiClient) -> Result<Option<Position>> {
-    let noted = plans::run(
+    batch::position_in(plans::run(
         client,
         "SELECT c.trying_xid::pg_catalog.text, c.trying_seq FROM litellm_spend.fold_cursor AS c
          WHERE c.origin = $1 AND c.trying_xid IS NOT NULL",
         &[origin::this_database().into()],
-    )?;
-    if noted.is_empty() {
-        return Ok(None);
-    }
-    let row = noted.first();
-    let xid: Option<u64> = row.get::<String>(1)?.and_then(|xid| xid.parse().ok());
-    Ok(xid.zip(row.get(2)?))
+    )?)
 }
 
 /// Writes the row into the cursor, and the window in which it is the next one; returns what counts against it.

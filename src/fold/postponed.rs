@@ -10,7 +10,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::batch::{Batch, Row};
+use super::batch::{self, Batch, Row};
 use super::count::Count;
 use super::room::Room;
 use super::targets::Targets;
@@ -117,19 +117,13 @@ pub fn learn_what_is_held(after: Position, rows: usize) -> Result<()> {
 
 /// Where the first row behind `after` is; the row itself is not read.
 pub fn first(client: &mut SpiClient, after: Position) -> Result<Option<Position>> {
-    let found = plans::run(
+    batch::position_in(plans::run(
         client,
         "SELECT p.xid::pg_catalog.text, p.seq FROM litellm_spend.postponed p
          WHERE p.origin = $1 AND (p.origin, p.xid, p.seq) > ($1, $2::pg_catalog.text::pg_catalog.xid8, $3)
          ORDER BY p.origin, p.xid, p.seq LIMIT 1",
         &[origin::this_database().into(), after.0.to_string().into(), after.1.into()],
-    )?;
-    if found.is_empty() {
-        return Ok(None);
-    }
-    let row = found.first();
-    let xid: Option<u64> = row.get::<String>(1)?.and_then(|xid| xid.parse().ok());
-    Ok(xid.zip(row.get(2)?))
+    )?)
 }
 
 /// Reads the next rows, no more than `rows`.
