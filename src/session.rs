@@ -1,5 +1,5 @@
 //! The settings under which a fold runs, whatever the session, role or database has set (invariant 1):
-//! they decide what its queries mean, which triggers fire and when its commit is durable.
+//! they decide what its queries mean and which triggers fire.
 
 use std::ffi::CString;
 use std::time::Duration;
@@ -18,7 +18,6 @@ const PINS: &[(&str, &str)] = &[
     ("row_security", "off"),
     ("session_replication_role", "origin"),
     ("default_tablespace", ""),
-    ("synchronous_commit", "on"),
     ("statement_timeout", "0"),
     // An error that is caught, as that of one bad record, would end the process.
     ("exit_on_error", "off"),
@@ -67,6 +66,15 @@ pub fn pinned<R>(body: impl FnOnce() -> R) -> R {
     // SAFETY: closes the level opened above.
     unsafe { pg_sys::AtEOXact_GUC(true, level) };
     result
+}
+
+/// Has the transaction that is about to commit wait until its commit is on this server's disk, even where the session's
+/// setting is to wait for nothing.
+pub fn commit_durably() {
+    // SAFETY: reads a setting.
+    if unsafe { pg_sys::synchronous_commit } == pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_OFF as i32 {
+        set("synchronous_commit", "local", pg_sys::GucAction::GUC_ACTION_LOCAL);
+    }
 }
 
 /// Runs `body`, which waits so long for each lock at most.

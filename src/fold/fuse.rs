@@ -15,11 +15,13 @@ use super::cursor::Cursor;
 use super::targets::Targets;
 use super::{Folded, Tally, batches, plans, postponed, version};
 use crate::error::Result;
-use crate::worker::{board, quit_note, transaction};
+use crate::extension::{self, Lock};
+use crate::worker::quit_note::{self, End, Row};
+use crate::worker::{board, transaction};
 use crate::{origin, settings};
 
 /// What it counts that a worker died while it tried a row alone, or was ended meanwhile; and the sum from which the row
-/// is rejected.
+/// is rejected. One that was ended when it had tried the row counts nothing.
 const DIED: i32 = 5;
 const WAS_ENDED: i32 = 1;
 const GUILTY: i32 = 2 * DIED;
@@ -40,7 +42,7 @@ thread_local! {
     static CAREFUL: Cell<usize> = const { Cell::new(0) };
     /// Whether the row that is to be noted is a postponed one.
     static IS_POSTPONED: Cell<bool> = const { Cell::new(false) };
-    /// Whether the row that is tried is noted in the cursor.
+    /// Whether the row that is folded next, or is being folded, is noted in the cursor.
     static NOTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -63,7 +65,7 @@ pub fn wants_note() -> bool {
 pub fn note_is_committed() {
     quit_note::remove();
     NOTED.set(is_careful());
-    quit_note::want(is_careful());
+    quit_note::tell(if is_careful() { Row::Tried } else { Row::NotNamed });
 }
 
 /// Remembers that it names none, as a fold that counts clears it.
@@ -71,15 +73,19 @@ pub fn note_is_gone() {
     if NOTED.replace(false) {
         CAREFUL.set(CAREFUL.get().saturating_sub(1));
     }
-    quit_note::want(false);
+    quit_note::tell(Row::NotNamed);
 }
 
 /// Notes that a worker is about to fold for the first time since the server's start; to be committed before it
 /// reads any row.
 pub fn arm() -> Result<()> {
     version::check()?;
-    let was_ended = quit_note::prepare();
-    EVIDENCE.set(EVIDENCE.get().or(Some(if was_ended { WAS_ENDED } else { DIED })));
+    let of_last = match quit_note::prepare() {
+        End::Died => DIED,
+        End::Ended => WAS_ENDED,
+        End::EndedAfterwards => 0,
+    };
+    EVIDENCE.set(EVIDENCE.get().or(Some(of_last)));
     Spi::connect_mut(|client| {
         Cursor::lock(client)?;
         let armed = plans::run(
@@ -180,35 +186,49 @@ fn note(client: &mut SpiClient, cursor: &Cursor, (xid, seq): Position) -> Result
     Ok(noted.first().get(1)?.unwrap_or(0))
 }
 
-/// Forgets the row that was noted, in a transaction of its own, because its fold ended without a crash.
+/// Forgets the row that was noted, in a transaction of its own, because its fold ended without a crash. Waits for
+/// nobody: while another session holds the cursor, the row stays noted, and the next call tries again.
 pub fn forget() {
-    // It has counted nothing, so as many rows as before are left to be folded one at a time.
-    if !NOTED.replace(false) {
+    if !quit_note::is_named() {
         return;
     }
-    let forgotten = transaction::run(|| {
-        Spi::connect_mut(|client| {
-            plans::run(
-                client,
-                "UPDATE litellm_spend.fold_cursor SET trying_xid = NULL, trying_seq = NULL, tries = 0
-                 WHERE origin = $1",
-                &[origin::this_database().into()],
-            )?;
-            Ok(())
-        })
-    });
-    // Not before: a worker that is ended while it waits for the cursor leaves the row noted.
-    quit_note::want(false);
-    if let Err(failure) = forgotten {
-        log!("litellm_spend could not note that a fold has ended: {}", failure.message);
+    // It has counted nothing, so as many rows as before are left to be folded one at a time.
+    NOTED.set(false);
+    quit_note::tell(Row::Left);
+    match transaction::run(clear) {
+        Ok(true) => quit_note::tell(Row::NotNamed),
+        Ok(false) => {}
+        Err(failure) => log!("litellm_spend could not note that a fold has ended: {}", failure.message),
     }
 }
 
-/// The same as the process ends.
-pub fn forget_at_exit() {
-    if NOTED.get() {
-        // SAFETY: as the server itself does before it drops temporary tables at a session's end.
-        unsafe { pg_sys::AbortOutOfAnyTransaction() };
-        forget();
+/// Clears the note; false if another session holds the cursor.
+fn clear() -> Result<bool> {
+    match extension::lock() {
+        Lock::NotInstalled => return Ok(true),
+        Lock::Busy(_) => return Ok(false),
+        Lock::Taken => {}
     }
+    Spi::connect_mut(|client| {
+        let cleared = plans::run(
+            client,
+            "UPDATE litellm_spend.fold_cursor AS c SET trying_xid = NULL, trying_seq = NULL, tries = 0
+             WHERE c.origin = (SELECT f.origin FROM litellm_spend.fold_cursor AS f
+                               WHERE f.origin = $1 FOR UPDATE SKIP LOCKED)
+             RETURNING true",
+            &[origin::this_database().into()],
+        )?;
+        Ok(!cleared.is_empty())
+    })
+}
+
+/// The same as the process ends; tells the next worker where that was not possible.
+pub fn forget_at_exit() {
+    if !quit_note::is_named() {
+        return;
+    }
+    // SAFETY: as the server itself does before it drops temporary tables at a session's end.
+    unsafe { pg_sys::AbortOutOfAnyTransaction() };
+    forget();
+    quit_note::leave();
 }

@@ -132,42 +132,40 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
         Lock::Busy(_) => return Ok(Step::Busy),
         Lock::Taken => {}
     }
-    session::pinned(|| {
-        let (is_postponed, is_pending) = (fold::postponed::exists()?, fold::pending::exists()?);
-        if (is_postponed || is_pending) && !board::is_fuse_armed(database) {
-            fold::fuse::arm()?;
-            return Ok(Step::Armed);
-        }
-        if (is_postponed && fold::postponed::pass().is_some() || is_pending) && fold::fuse::wants_note() {
-            return Ok(match fold::fuse::note_next()? {
-                Some(folded) => Step::Folded { more: folded.more },
-                None => Step::Noted,
-            });
-        }
-        // They take turns, so that many postponed records put no other off.
-        let has_had_its_turn = is_pending && has_retried;
-        if fold::fuse::lets_fold(true)
-            && !has_had_its_turn
-            && fold::retry_postponed(is_postponed, Patience::Short)?.is_some()
-        {
+    let (is_postponed, is_pending) = (fold::postponed::exists()?, fold::pending::exists()?);
+    if (is_postponed || is_pending) && !board::is_fuse_armed(database) {
+        fold::fuse::arm()?;
+        return Ok(Step::Armed);
+    }
+    if (is_postponed && fold::postponed::pass().is_some() || is_pending) && fold::fuse::wants_note() {
+        return Ok(match fold::fuse::note_next()? {
+            Some(folded) => Step::Folded { more: folded.more },
+            None => Step::Noted,
+        });
+    }
+    // They take turns, so that many postponed records put no other off.
+    let has_had_its_turn = is_pending && has_retried;
+    if fold::fuse::lets_fold(true)
+        && !has_had_its_turn
+        && fold::retry_postponed(is_postponed, Patience::Short)?.is_some()
+    {
+        return Ok(Step::Retried);
+    }
+    if is_pending && fold::fuse::lets_fold(false) {
+        let folded = fold::fold_once(Patience::Short)?;
+        if folded.rows == 0 && folded.more {
             return Ok(Step::Retried);
         }
-        if is_pending && fold::fuse::lets_fold(false) {
-            let folded = fold::fold_once(Patience::Short)?;
-            if folded.rows == 0 && folded.more {
-                return Ok(Step::Retried);
-            }
-            failpoint::reach("before_commit");
-            return Ok(Step::Folded { more: folded.more });
-        }
-        if !fold::version::is_known()? {
-            return Ok(Step::Idle { prepared: false, truncate_in: None, retry_in: None });
-        }
-        Ok(Step::Idle {
-            prepared: fold::prepared_transactions_hold_rows()?,
-            truncate_in: None,
-            retry_in: fold::next_retry()?,
-        })
+        failpoint::reach("before_commit");
+        return Ok(Step::Folded { more: folded.more });
+    }
+    if !fold::version::is_known()? {
+        return Ok(Step::Idle { prepared: false, truncate_in: None, retry_in: None });
+    }
+    Ok(Step::Idle {
+        prepared: fold::prepared_transactions_hold_rows()?,
+        truncate_in: None,
+        retry_in: fold::next_retry()?,
     })
 }
 
@@ -175,10 +173,10 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
 /// the next truncation is due.
 fn keep_staging(last_refusal: &mut Option<Failure>, is_idle: bool) -> Option<Duration> {
     let kept = transaction::run(|| match extension::lock() {
-        Lock::Taken if fold::version::is_known()? => session::pinned(|| {
+        Lock::Taken if fold::version::is_known()? => {
             let refusal = fold::keep_staging()?;
             Ok((refusal, if is_idle { fold::next_truncation()? } else { None }))
-        }),
+        }
         _ => Ok((None, None)),
     });
     // A failure is tried again like a truncation that another session's lock has put off.

@@ -9,7 +9,7 @@ use super::{board, signals, transaction};
 use crate::error::Result;
 use crate::extension::{self, Lock};
 use crate::failure::Failure;
-use crate::{failpoint, fold, lock_holders, session, settings};
+use crate::{failpoint, fold, lock_holders, settings};
 
 /// How often to look for rows of a prepared transaction, whose commit wakes nobody.
 const PREPARED_POLL: Duration = Duration::from_secs(1);
@@ -188,7 +188,7 @@ fn next_visit() -> Duration {
 /// The answer to a question about the database; `None` where there is none now.
 fn look<R>(question: impl FnOnce() -> Result<R>) -> Option<R> {
     transaction::run(|| match extension::lock() {
-        Lock::Taken => session::pinned(question).map(Some),
+        Lock::Taken => question().map(Some),
         Lock::NotInstalled | Lock::Busy(_) => Ok(None),
     })
     .unwrap_or(None)
@@ -196,7 +196,7 @@ fn look<R>(question: impl FnOnce() -> Result<R>) -> Option<R> {
 
 /// Fails if somebody is in the way of the extension's own tables.
 fn name_lock_holders() -> Result<()> {
-    session::pinned(lock_holders::of_own_tables)?.map_or(Ok(()), Err)
+    lock_holders::of_own_tables()?.map_or(Ok(()), Err)
 }
 
 /// Waits for the whole of `duration`, however often commits set the latch meanwhile, unless a database

@@ -1,12 +1,15 @@
 //! Transactions of a background worker. An error ends the transaction and comes back as a value: the
-//! worker lives on and tries again.
+//! worker lives on and tries again. All of them run under the pinned settings, because the worker is a superuser and
+//! a database's owner chooses the settings with which it connects.
 
 use pgrx::prelude::*;
 
 use crate::error::Result;
 use crate::failure::{self, Failure};
+use crate::session;
 
-/// Runs `body` in a transaction of its own and commits it.
+/// Runs `body` in a transaction of its own and commits it, durably: the next start of the server may read of it why
+/// this one crashed.
 pub fn run<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, Failure> {
     let outcome = failure::caught(|| {
         // SAFETY: a background worker between transactions; the snapshot is popped before the commit.
@@ -15,8 +18,9 @@ pub fn run<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, Failur
             pg_sys::StartTransactionCommand();
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         }
-        let result = body().map_err(Failure::from);
+        let result = session::pinned(body).map_err(Failure::from);
         if result.is_ok() {
+            session::commit_durably();
             // SAFETY: ends what was begun above.
             unsafe {
                 pg_sys::PopActiveSnapshot();

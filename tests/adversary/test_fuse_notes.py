@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+import psycopg
 import pytest
 from test_fuse import ASLEEP, COLUMNS, POISON, SLEEP, TRIED_ALONE, answers
 
@@ -73,30 +76,96 @@ def test_restarts_with_batches_of_one_row_are_no_records_fault(mode: str) -> Non
         database.wait_for(ASLEEP, 1)
 
 
-def test_a_stop_while_a_worker_waits_to_forget_a_row_is_not_that_rows_fault(own_cluster: Cluster) -> None:
+def try_alone(cluster: Cluster, database: Database) -> None:
+    """From here on a record is tried alone, and its fold takes as long as somebody lets it."""
+    database.execute(SLEEP)
+    database.record(spend_record())
+    database.wait_for(ASLEEP, 1)
+    while not database.value(TRIED_ALONE):
+        cluster.restart("immediate")
+        database.wait_for(ASLEEP, 1)
+
+
+@contextmanager
+def held_as_the_fold_fails(database: Database) -> Iterator[None]:
+    """The row's fold fails, and from then on another session holds the table in which the row is noted."""
+    waits = "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with database.connect(autocommit=False) as holder:
+        lock = threading.Thread(
+            target=holder.execute, args=("LOCK TABLE litellm_spend.fold_cursor IN SHARE MODE",), daemon=True
+        )
+        lock.start()
+        database.wait_for(waits, 1)
+        database.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+        lock.join()
+        database.wait_for("SELECT worker FROM litellm_spend.status", "held")
+        yield
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_stop_before_a_worker_can_forget_a_row_is_not_that_rows_fault(own_cluster: Cluster, mode: str) -> None:
     database = new_database(own_cluster)
     database.execute(SLEEP)
     database.record(spend_record())
-    waits = "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     tried_alone = 0
     while tried_alone < 3:
         database.wait_for(ASLEEP, 1)
         if database.value(TRIED_ALONE):
             tried_alone += 1
-            holder = database.connect(autocommit=False)
-            # It waits for the worker, and has the table as soon as the worker's fold fails.
-            lock = threading.Thread(
-                target=holder.execute, args=("LOCK TABLE litellm_spend.fold_cursor IN SHARE MODE",), daemon=True
-            )
-            lock.start()
-            database.wait_for(waits, 1)
-            database.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
-            lock.join()
-            database.wait_for(waits, 1)
-        own_cluster.restart("immediate")
+            with suppress(psycopg.OperationalError), held_as_the_fold_fails(database):
+                own_cluster.restart(mode)
+        else:
+            own_cluster.restart("immediate")
     database.wait_for(ASLEEP, 1)
     assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 0
-    assert database.query(COLUMNS)[0][2] < 5
+    assert database.query(COLUMNS)[0][2] == 0
+
+
+def test_a_worker_that_could_not_forget_a_row_forgets_it_later(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    try_alone(own_cluster, database)
+    with held_as_the_fold_fails(database):
+        database.execute('ALTER TABLE "LiteLLM_SpendLogs" DISABLE TRIGGER sleep, ADD CHECK (false) NOT VALID')
+    database.wait_for(TRIED_ALONE, False)
+
+
+def test_who_waits_for_the_table_keeps_no_worker_from_its_end(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    try_alone(own_cluster, database)
+    with database.connect(autocommit=False) as holder:
+        everything = "LOCK TABLE litellm_spend.fold_cursor IN ACCESS EXCLUSIVE MODE"
+        lock = threading.Thread(target=holder.execute, args=(everything,), daemon=True)
+        lock.start()
+        database.wait_for("SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1)
+        ended = "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        assert database.value(ended) is True
+        lock.join()
+
+
+def test_a_held_row_of_the_cursor_keeps_no_worker_from_its_end(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    try_alone(own_cluster, database)
+    with held_as_the_fold_fails(database), database.connect(autocommit=False) as holder:
+        holder.execute("SELECT FROM litellm_spend.fold_cursor FOR UPDATE")
+        holder.execute("PREPARE TRANSACTION 'who went home'")
+    # It waits until all processes have ended.
+    own_cluster.restart()
+    assert database.value(TRIED_ALONE) is True
+    database.execute("ROLLBACK PREPARED 'who went home'")
+
+
+@pytest.mark.parametrize("whose", ["server", "database"])
+def test_a_note_outlives_a_crash_where_commits_are_asynchronous(own_cluster: Cluster, whose: str) -> None:
+    database = new_database(own_cluster)
+    of = f'DATABASE "{database.name}" SET' if whose == "database" else "SYSTEM SET"
+    database.execute(f"ALTER {of} synchronous_commit = off")
+    # So long that no note is written by then unless its commit waits for that.
+    database.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+    own_cluster.restart()
+    database.execute(POISON)
+    database.execute("SET synchronous_commit = on")
+    database.record(spend_record(request_id="poison"))
+    assert_poison_is_rejected(own_cluster, database, postponed=0)
 
 
 def test_records_that_stay_postponed_do_not_end_the_search(own_cluster: Cluster) -> None:
