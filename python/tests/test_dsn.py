@@ -80,6 +80,10 @@ def test_an_unknown_parameter_is_left_out_and_named() -> None:
     assert "sslmod=" not in target.conninfo and "target_session_attrs=any" in target.conninfo
 
 
+def test_an_unknown_parameter_that_is_the_password_is_not_named() -> None:
+    assert translate("postgresql://app:needle@db/x?needle=1").unknown == ("'***'",)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -13,6 +13,7 @@ from litellm_spend import proxy
 from litellm_spend.both_writers import BothWriters
 from litellm_spend.capture import spend_record
 from litellm_spend.proxy_failures import failure_events
+from litellm_spend.seen import Seen
 
 KEY = "30323e05e0a491d1721c5452dc51a07c9b247c1aee3a78677c384efd94476167"
 AUTH = SimpleNamespace(api_key=KEY, key_alias="k", user_id="alice", team_id=None, request_route="/chat/completions")
@@ -107,6 +108,14 @@ def test_a_failed_request_is_one_record_of_the_key_that_the_proxy_found() -> Non
     assert (record["api_key"], metadata["user_api_key_user_id"]) == (KEY, "alice")
     assert "user_api_key_end_user_id" not in metadata
     assert metadata["spend_logs_metadata"] == {"by": "body"}
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("call_id", [{"a": 1}, ["c"], None, 5])
+def test_a_failed_request_is_recorded_whatever_its_body_says_is_its_id(call_id: Any) -> None:
+    [event] = failure_events({"litellm_call_id": call_id}, ValueError("no"), AUTH)
+    assert Seen().first_time(event["standard_logging_object"], event)
+    assert type(event["litellm_call_id"]) is str and event["litellm_call_id"]
 
 
 @pytest.mark.usefixtures("server")

@@ -107,7 +107,9 @@ def _translate_url(url: str, scheme: re.Match[str]) -> Target:
         changes.append(_translate_sslaccept(sslaccept, kept))
     query = urlencode(kept, quote_via=quote)
     conninfo = f"postgresql://{location}" + (f"?{query}" if query else "")
-    return replace(_checked(conninfo), schema=schema or None, changes=tuple(changes), unknown=tuple(unknown))
+    target = _checked(conninfo)
+    shown = tuple(map(target.redact, unknown))
+    return replace(target, schema=schema or None, changes=tuple(changes), unknown=shown)
 
 
 def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:

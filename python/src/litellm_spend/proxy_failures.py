@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
+from uuid import uuid4
 
 from . import proxy
+from .ids import text_of
 
 Event = dict[str, Any]
 
@@ -67,7 +69,7 @@ def _event(request: Mapping[str, Any], error: BaseException, identity: Mapping[s
     if type(error).__name__ == _NOT_FOUND or not isinstance(model, str):
         # It is not known to be a model: LiteLLM says so, in place of what may be a prompt.
         model, group = _UNKNOWN_MODEL, "" if group == request.get("model") else group
-    call_id = request.get("litellm_call_id")
+    call_id = text_of(request.get("litellm_call_id")) or str(uuid4())  # a body may hold anything
     start = request.get("start_time")
     usage, cost = _recovered(request, payload)
     of_payload = {name: value for name, value in _mapping(payload.get("metadata")).items() if name not in identity}
