@@ -18,6 +18,7 @@ const PINS: &[(&str, &str)] = &[
     ("row_security", "off"),
     ("session_replication_role", "origin"),
     ("default_tablespace", ""),
+    ("synchronous_commit", "on"),
     ("statement_timeout", "0"),
     // An error that is caught, as that of one bad record, would end the process.
     ("exit_on_error", "off"),

@@ -111,6 +111,14 @@ def test_a_failure_of_the_cut_over_is_told(empty_database: Database, tmp_path: P
     assert_counted(empty_database, RECORDS)
 
 
+def test_the_cut_over_runs_once(empty_database: Database, tmp_path: Path) -> None:
+    made_by_create_tables(empty_database, "public")
+    run(MIGRATE, empty_database, tmp_path)
+    tables, migrations = tables_of(empty_database), empty_database.query(MIGRATIONS)
+    assert "these tables have been migrated before" in run(MIGRATE, empty_database, tmp_path)
+    assert (tables_of(empty_database), empty_database.query(MIGRATIONS)) == (tables, migrations)
+
+
 def test_prisma_finds_the_record_that_it_would_have_written(
     cluster: Cluster, empty_database: Database, tmp_path: Path
 ) -> None:
