@@ -130,6 +130,10 @@ class Cluster:
         """The log lines of server processes that died of a signal, and of panics."""
         return [line for line in self.log().splitlines() if "terminated by signal" in line or "PANIC" in line]
 
+    def times_ready(self) -> int:
+        """How often the server became ready, which it does again after each crash."""
+        return self.log().count("database system is ready to accept connections")
+
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         """Over TCP as the superuser with a password; any other user over the socket, which asks for none."""
         if user == "postgres":
