@@ -10,6 +10,9 @@ use crate::names::{Name, Names};
 use crate::record::SpendRecord;
 use crate::sum::Sum;
 
+/// How LiteLLM's proxy begins the tags that it adds for the client's user agent, with and without its version.
+const USER_AGENT_TAG: &str = "User-Agent: ";
+
 /// A kind of entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityKind {
@@ -105,12 +108,7 @@ impl EntityKind {
             EntityKind::TeamMember | EntityKind::OrganizationMember => None,
         }
     }
-}
 
-/// How LiteLLM's proxy begins the tags that it adds for the client's user agent, with and without its version.
-const USER_AGENT_TAG: &str = "User-Agent: ";
-
-impl EntityKind {
     /// Whether the row of this id is made where it is missing. Nobody manages the tags of user agents.
     pub fn is_created(self, (id, _): &EntityId) -> bool {
         self != EntityKind::Tag || !id.starts_with(USER_AGENT_TAG)
