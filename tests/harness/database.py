@@ -79,6 +79,22 @@ class Database:
         finally:
             blocker.close()
 
+    @contextmanager
+    def server_setting(self, name: str, value: str) -> Iterator[None]:
+        """A setting of the whole server meanwhile.
+
+        It begins when no worker runs that began without it: such a one reads a reload between two folds only.
+        """
+        self.cluster.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.cluster.execute("SELECT pg_reload_conf()")
+        try:
+            self.wait_for(f"SELECT current_setting('{name}')", value)
+            self.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
+            yield
+        finally:
+            self.cluster.execute(f"ALTER SYSTEM RESET {name}")
+            self.cluster.execute("SELECT pg_reload_conf()")
+
     def status(self) -> dict[str, Any]:
         [row] = self.rows("SELECT * FROM litellm_spend.status")
         return row

@@ -103,22 +103,16 @@ def test_a_worker_that_ends_while_held_leaves_no_error_behind(database: Database
 
 def test_a_lag_without_an_error_is_degraded(watched: Database, impatient: Cluster) -> None:
     # The worker stops in the middle of a fold, which is no error.
-    impatient.execute("ALTER SYSTEM SET litellm_spend.failpoint = 'before_commit:pause'")
-    impatient.execute("SELECT pg_reload_conf()")
-    watched.wait_for("SELECT current_setting('litellm_spend.failpoint')", "before_commit:pause")
-    # A worker that starts from now on has read it too.
-    watched.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
     reached = "failpoint before_commit reached"
     before = impatient.log().count(reached)
     try:
-        watched.record(spend_records(3))
-        wait_until(lambda: impatient.log().count(reached) > before, what="the worker to stop")
-        age_backlog(watched)
-        state, reason, advice = health(watched)
-        assert state == "degraded" and "1 day" in reason and "more is recorded" in (advice or "")
+        with watched.server_setting("litellm_spend.failpoint", "before_commit:pause"):
+            watched.record(spend_records(3))
+            wait_until(lambda: impatient.log().count(reached) > before, what="the worker to stop")
+            age_backlog(watched)
+            state, reason, advice = health(watched)
+            assert state == "degraded" and "1 day" in reason and "more is recorded" in (advice or "")
     finally:
-        impatient.execute("ALTER SYSTEM RESET litellm_spend.failpoint")
-        impatient.execute("SELECT pg_reload_conf()")
         watched.query("SELECT pg_terminate_backend(worker_pid) FROM litellm_spend.status")
     watched.wait_folded()
     wait_for_state(watched, "ok")

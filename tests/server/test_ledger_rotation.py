@@ -17,6 +17,7 @@ from harness.records import spend_record, spend_records
 from harness.remembering import configure, send
 from harness.waiting import wait_until
 
+DEDUPE_WINDOW = "litellm_spend.dedupe_window"
 DAILY = 'SELECT coalesce(sum(api_requests), 0)::int FROM "LiteLLM_DailyUserSpend"'
 CURRENT = "SELECT current FROM litellm_spend.ledger_rotation"
 # Half of the default window is three and a half days.
@@ -37,17 +38,8 @@ def unlogged(cluster: Cluster) -> Iterator[Database]:
 @pytest.fixture
 def short_window(unlogged: Database) -> Iterator[Database]:
     """The same with a window of a second."""
-    cluster = unlogged.cluster
-    cluster.execute("ALTER SYSTEM SET litellm_spend.dedupe_window = '1 s'")
-    cluster.execute("SELECT pg_reload_conf()")
-    try:
-        unlogged.wait_for("SELECT current_setting('litellm_spend.dedupe_window')", "1s")
-        # A worker that starts from now on has read it too.
-        unlogged.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
+    with unlogged.server_setting(DEDUPE_WINDOW, "1s"):
         yield unlogged
-    finally:
-        cluster.execute("ALTER SYSTEM RESET litellm_spend.dedupe_window")
-        cluster.execute("SELECT pg_reload_conf()")
 
 
 def count(database: Database, *records: dict) -> int:
@@ -92,12 +84,10 @@ def test_a_longer_window_holds_for_what_was_entered_before_it(short_window: Data
         send(short_window, record)
         short_window.execute(AGE, "2 s")
     assert short_window.value(CURRENT) == 2
-    short_window.cluster.execute("ALTER SYSTEM SET litellm_spend.dedupe_window = '1 h'")
-    short_window.cluster.execute("SELECT pg_reload_conf()")
-    short_window.wait_for("SELECT current_setting('litellm_spend.dedupe_window')", "1h")
-    short_window.execute(AGE, "31 min")
-    assert count(short_window, records[3]) == 4
-    assert count(short_window, *records) == 4
+    with short_window.server_setting(DEDUPE_WINDOW, "1h"):
+        short_window.execute(AGE, "31 min")
+        assert count(short_window, records[3]) == 4
+        assert count(short_window, *records) == 4
 
 
 def test_an_id_older_than_the_window_counts_again(short_window: Database) -> None:

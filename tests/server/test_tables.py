@@ -126,17 +126,9 @@ def test_an_existing_row_is_added_to_and_keeps_its_other_columns(database: Datab
 
 
 def test_with_create_missing_off_no_entity_row_is_made_and_the_daily_rows_are(database: Database) -> None:
-    database.cluster.execute("ALTER SYSTEM SET litellm_spend.create_missing = ''")
-    database.cluster.execute("SELECT pg_reload_conf()")
-    try:
-        database.wait_for("SELECT current_setting('litellm_spend.create_missing')", "")
-        # One that starts from now on has read it too.
-        database.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
+    with database.server_setting("litellm_spend.create_missing", ""):
         database.record(spend_records(2))
         database.wait_folded()
         assert database.query('SELECT user_id FROM "LiteLLM_UserTable"') == []
         assert database.query('SELECT tag_name FROM "LiteLLM_TagTable"') == []
         assert database.query('SELECT user_id, spend FROM "LiteLLM_DailyUserSpend"') == [("alice", 0.5)]
-    finally:
-        database.cluster.execute("ALTER SYSTEM RESET litellm_spend.create_missing")
-        database.cluster.execute("SELECT pg_reload_conf()")
