@@ -67,6 +67,23 @@ def test_nobody_is_charged_because_a_request_to_the_proxy_names_him() -> None:
 
 
 @pytest.mark.usefixtures("server")
+def test_a_request_is_recorded_whatever_provider_its_body_names() -> None:
+    of_key = {"metadata": {"user_api_key": KEY}}
+    event = success(litellm_params=of_key)
+    event["standard_logging_object"]["custom_llm_provider"] = "litellm_proxy"
+    record = spend_record(event)
+    assert record and record["response_cost"] == 1.0
+    assert len(failed(custom_llm_provider="litellm_proxy")) == 1
+
+
+@pytest.mark.usefixtures("server")
+def test_a_call_to_another_proxy_that_a_proxys_hook_makes_on_its_own_is_left_to_that_one() -> None:
+    event = success()
+    event["standard_logging_object"]["custom_llm_provider"] = "litellm_proxy"
+    assert spend_record(event) is None
+
+
+@pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("end", ["_batch_cost", "_background_cost", "_video_cost", "_guardrail_cost", "_attempt1.5"])
 def test_a_call_id_that_a_client_chose_is_no_id_of_a_cost(end: str) -> None:
     of_key = {"metadata": {"user_api_key": KEY}}

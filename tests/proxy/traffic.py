@@ -24,6 +24,7 @@ def options(address: str) -> Json:
         "models": [
             _model("chat", "openai/gpt-4o", address),
             _model("claude", "anthropic/claude-sonnet-4-5", address),
+            _model("behind", "litellm_proxy/gpt-4o", address, input_cost_per_token=1e-3, output_cost_per_token=2e-3),
             _model("flaky", "openai/gpt-4o-mini", address),
             _model("slow", "openai/gpt-4.1-nano", address, timeout=1.5, max_retries=0),
             _model("embed", "openai/text-embedding-3-small", address),
@@ -146,9 +147,16 @@ def messages(name: str, *, model: str = "claude", wish: Json | None = None, **bo
     return Request(name, "/v1/messages", body, "member")
 
 
+def embeddings(name: str, *, wish: Json | None = None, **body: Any) -> Request:
+    [asked] = provider.ask(id=name, **(wish or {}))
+    return Request(name, "/v1/embeddings", {"model": "embed", "input": asked["content"], **body}, "member")
+
+
 # The least time that a request takes whose two attempts fail with it.
 FAILS_AFTER = 0.3
 WHOLE = {"answers": ["whole"]}
+# What a client may say of its request.
+AS_OF_A_PROXY = {"custom_llm_provider": "litellm_proxy"}
 TOOL = {"tool": "look_up"}
 HEADERS = {
     "x-litellm-tags": "billed,by-header",
@@ -172,6 +180,7 @@ SUCCESSES = (
     chat("chat-stream", wish=WHOLE, stream=True),
     chat("chat-stream-of-a-member", "member", wish=WHOLE, stream=True, stream_options={"include_usage": True}),
     chat("chat-claude", model="claude"),
+    chat("chat-of-a-chosen-provider", "member", **AS_OF_A_PROXY),
     chat("chat-retried", model="flaky", wish={"fail": 1}),
     chat("chat-fallback", model="flaky", wish={"fail": 2}),
     responses("responses"),
@@ -182,7 +191,8 @@ SUCCESSES = (
     messages("messages-stream", wish=WHOLE, stream=True),
     messages("messages-of-gpt", model="chat", wish=TOOL),
     messages("messages-with-metadata", metadata={"user_id": "customer"}, litellm_metadata=OWN_METADATA),
-    Request("embeddings", "/v1/embeddings", {"model": "embed", "input": "{}", "user": "customer"}, "member"),
+    embeddings("embeddings", user="customer"),
+    embeddings("embeddings-of-a-chosen-provider", **AS_OF_A_PROXY),
     Request("image", "/v1/images/generations", {"model": "draw", "prompt": "a dot", "size": "1024x1024"}),
     Request("speech", "/v1/audio/speech", {"model": "speak", "input": "hello", "voice": "alloy"}),
     Request("rerank", "/v1/rerank", {"model": "rank", "query": "a", "documents": ["a", "b"]}),
@@ -191,13 +201,14 @@ SUCCESSES = (
 FAILURES = (
     chat("fails-500", wish={"status": 500, "fails_after": FAILS_AFTER}),
     chat("fails-400", wish={"status": 400}),
+    embeddings("fails-of-a-chosen-provider", wish={"status": 400}, **AS_OF_A_PROXY),
     chat("fails-429", "member", wish={"status": 429}, metadata=OWN_METADATA),
     chat("fails-fallback-too", model="flaky", wish={"status": 500}),
     chat("fails-timeout", model="slow", wish={"seconds": 4}),
     chat("fails-cut-stream", wish={"answers": ["cut"], "words": 5}, stream=True),
     responses("fails-responses", wish={"status": 500}),
     messages("fails-messages", wish={"status": 500}),
-    Request("fails-embeddings", "/v1/embeddings", {"model": "embed", "input": '{"status": 400}'}, "member"),
+    embeddings("fails-embeddings", wish={"status": 400}),
     chat("fails-unknown-model", model="no-such-model"),
     chat("fails-model-is-a-prompt", model="what is the weather"),
     chat("fails-guardrail", guardrails=["words"], wish={"word": "forbidden"}),
@@ -212,6 +223,9 @@ IN_ORDER = (
     Request("chat-again", "/v1/chat/completions", chat("chat").body),
     chat("chat-within-the-limit", "limited"),
     chat("fails-limited-key", "limited"),
+    # Beside these LiteLLM 1.109 breaks streams of other deployments off.
+    chat("chat-of-a-proxy-behind", "member", model="behind"),
+    chat("fails-of-a-proxy-behind", model="behind", wish={"status": 400}),
 )
 UNRECORDED = (chat("no-log", **{"no-log": True}),)
 

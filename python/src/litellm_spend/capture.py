@@ -44,8 +44,8 @@ _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
 _USER_AND_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
 # Names that LiteLLM's proxy uses in place of a key hash.
 _KEY_ALIASES: Final = frozenset(("litellm_proxy_master_key", "litellm-internal-health-check", "litellm-cli"))
-# The LiteLLM proxy that serves these requests records them itself.
-_RECORDED_ELSEWHERE: Final = "litellm_proxy"
+# The LiteLLM proxy that serves these calls records them itself.
+_TO_PROXY: Final = "litellm_proxy"
 # Added to a call's own id that ends like one that was made for a cost.
 _OF_CALL_ITSELF: Final = "#call"
 
@@ -55,8 +55,9 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
 
     `kwargs` is what LiteLLM passes to a callback's hooks; `response` its `response_obj`, from which
     only the names of called tools and the state of background work are read. None where there is nothing
-    to record: no StandardLoggingPayload, a call to a LiteLLM proxy, which records it itself, or the
-    retrieval of a batch whose cost is not known yet.
+    to record: no StandardLoggingPayload, an application's call to a LiteLLM proxy, which records it itself, or the
+    retrieval of a batch whose cost is not known yet. What a proxy asks of another one for its client, its own tables
+    have too, as with LiteLLM's writer: the client's budget is there, and the client may name any provider.
     """
     taken = take(kwargs, response)
     return None if taken is None else shape(*taken)
@@ -69,13 +70,16 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
     its objects changes nothing.
     """
     payload = kwargs.get("standard_logging_object")
-    if not _is_mapping(payload) or payload.get("custom_llm_provider") == _RECORDED_ELSEWHERE:
+    if not _is_mapping(payload):
+        return None
+    params = _mapping(kwargs.get("litellm_params"))
+    made_outside_proxy = proxy.is_made_outside(params)
+    if made_outside_proxy and payload.get("custom_llm_provider") == _TO_PROXY:
         return None
     answer = payload.get("response") if response is None else response
     if payload.get("status") == "failure":
         payload = {**payload, "startTime": start_of(payload, kwargs)}
     hidden = _mapping(payload.get("hidden_params"))
-    params = _mapping(kwargs.get("litellm_params"))
     unusable: dict[str, Any] = {}
     note = unusable.setdefault
     request, key = _take_request(params, note)
@@ -113,7 +117,7 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         request,
         work,
         replay,
-        proxy.is_made_outside(params),
+        made_outside_proxy,
         not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False),
         proxy.budget_name(),
         stored_key(key) if key else key,
