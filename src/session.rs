@@ -39,6 +39,10 @@ const PINS: &[(&str, &str)] = &[
 const OF_LATER_MINOR_VERSIONS: (&str, &str) = ("restrict_nonsystem_relation_kind", "");
 
 const OF_A_WORKER: &[(&str, &str)] = &[
+    // They write each statement's tree into the server log.
+    ("debug_print_parse", "off"),
+    ("debug_print_rewritten", "off"),
+    ("debug_print_plan", "off"),
     // A role that is set for the superuser as whom it runs would be in the way.
     ("role", "none"),
     ("default_transaction_isolation", "read committed"),
@@ -69,13 +73,11 @@ pub fn pinned<R>(body: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Has the transaction that is about to commit wait until its commit is on this server's disk, even where the session's
-/// setting is to wait for nothing.
+/// Has the transaction that is about to commit wait until its commit is on this server's disk, whatever the session's
+/// setting is. It waits for no standby, which may be gone: a worker could neither fold nor end meanwhile. A standby that
+/// takes over folds what it lacks of the fold.
 pub fn commit_durably() {
-    // SAFETY: reads a setting.
-    if unsafe { pg_sys::synchronous_commit } == pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_OFF as i32 {
-        set("synchronous_commit", "local", pg_sys::GucAction::GUC_ACTION_LOCAL);
-    }
+    set("synchronous_commit", "local", pg_sys::GucAction::GUC_ACTION_LOCAL);
 }
 
 /// Runs `body`, which waits so long for each lock at most.
@@ -126,8 +128,11 @@ fn deadlock_timeout_of_others() -> Option<u64> {
 }
 
 /// Makes every later transaction of a worker READ COMMITTED and read-write, and that of the superuser as whom
-/// it runs, whatever the server, role or database has set.
+/// it connected, whatever the server, role or database has set.
 pub fn pin_worker() {
+    // SAFETY: a background worker that named no role has connected as the bootstrap superuser. `session_authorization`
+    // itself can be set within a transaction only.
+    unsafe { pg_sys::SetSessionAuthorization(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), true) };
     for (name, value) in OF_A_WORKER {
         set(name, value, pg_sys::GucAction::GUC_ACTION_SET);
     }

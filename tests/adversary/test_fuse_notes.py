@@ -154,6 +154,19 @@ def test_a_held_row_of_the_cursor_keeps_no_worker_from_its_end(own_cluster: Clus
     database.execute("ROLLBACK PREPARED 'who went home'")
 
 
+def test_a_standby_that_is_gone_keeps_no_worker_from_a_fold_and_from_its_end(own_cluster: Cluster) -> None:
+    database = new_database(own_cluster)
+    database.execute("ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+    own_cluster.restart()
+    database.execute("SET synchronous_commit = local")
+    database.record(spend_record())
+    database.wait_folded()
+    try_alone(own_cluster, database)
+    # It waits until all processes have ended.
+    own_cluster.restart()
+    assert database.value("SELECT count(*) FROM litellm_spend.rejected") == 0
+
+
 @pytest.mark.parametrize("whose", ["server", "database"])
 def test_a_note_outlives_a_crash_where_commits_are_asynchronous(own_cluster: Cluster, whose: str) -> None:
     database = new_database(own_cluster)

@@ -39,7 +39,12 @@ PINNED = {
     "jit": "off",
 }
 # These only the worker pins.
-PINNED_BY_THE_WORKER = {"role": "none", "idle_in_transaction_session_timeout": "0"}
+LOGS_TREES = ("debug_print_parse", "debug_print_rewritten", "debug_print_plan")
+PINNED_BY_THE_WORKER = {
+    "role": "none",
+    "idle_in_transaction_session_timeout": "0",
+    **dict.fromkeys(LOGS_TREES, "off"),
+}
 SINCE_17 = "transaction_timeout"
 SINCE_A_MINOR = "restrict_nonsystem_relation_kind"
 
@@ -180,6 +185,8 @@ HOSTILE = {
         ROLE_AND_DATABASE,
         {"role": "worker_settings_poor", SINCE_A_MINOR: "'view, foreign-table'"},
     ),
+    "what it logs": (ROLE_AND_DATABASE, dict.fromkeys(LOGS_TREES, "on")),
+    "as whom": (ROLE_AND_DATABASE, {"session_authorization": "worker_settings_poor"}),
     "how it is planned": (
         ROLE_AND_DATABASE,
         {
