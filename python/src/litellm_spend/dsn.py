@@ -24,6 +24,8 @@ _IGNORED = (
     "max_idle_connection_lifetime",
     "single_use_connections",
 )
+_SECRETS = ("password", "sslpassword")
+_NOT_SHOWN = "(a name that is not shown)"
 _UNREADABLE = "the database URL cannot be read: percent-encode special characters in user and password"
 # A server that is gone without a word is given up after half a minute, connected or not.
 _LIMITS = {
@@ -90,7 +92,10 @@ def _translate_url(url: str, scheme: re.Match[str]) -> Target:
     kept: dict[str, str] = {}
     unknown: list[str] = []
     known = _libpq_keywords()
-    for key, value in parse_qsl(query, keep_blank_values=True):
+    # Where the query holds a password, or an "@" that may end one, each unknown name may be a piece of it.
+    parameters = parse_qsl(query, keep_blank_values=True)
+    may_be_secret = "@" in query or any(key in _SECRETS for key, _ in parameters)
+    for key, value in parameters:
         if key == "schema":
             schema = value
         elif key == "sslaccept":
@@ -98,7 +103,7 @@ def _translate_url(url: str, scheme: re.Match[str]) -> Target:
         elif key in _IGNORED:
             changes.append(f"left out {key}")
         elif known and key not in known:
-            unknown.append(_shown(key))
+            unknown.append(_NOT_SHOWN if may_be_secret else _shown(key))
         else:
             kept[key] = value
     if schema is not None:
@@ -108,7 +113,7 @@ def _translate_url(url: str, scheme: re.Match[str]) -> Target:
     query = urlencode(kept, quote_via=quote)
     conninfo = f"postgresql://{location}" + (f"?{query}" if query else "")
     target = _checked(conninfo)
-    shown = tuple(map(target.redact, unknown))
+    shown = tuple(name if name == _NOT_SHOWN else target.redact(name) for name in unknown)
     return replace(target, schema=schema or None, changes=tuple(changes), unknown=shown)
 
 
@@ -137,7 +142,7 @@ def _checked(conninfo: str) -> Target:
         # libpq quotes the part that it could not read, which may be the password.
         raise UrlError(_UNREADABLE) from None
     secrets: dict[str, None] = {}
-    for key in ("password", "sslpassword"):
+    for key in _SECRETS:
         if secret := options.get(key):
             secrets[str(secret)] = secrets[quote(str(secret), safe="")] = None
     if written := re.match(r"(?i)postgres\w*://[^/@]*?:([^/]*)@", conninfo):
@@ -161,4 +166,4 @@ def _libpq_version() -> int:
 
 def _shown(key: str) -> str:
     # A password with a bare "?" or "&" in it would show up here as a parameter.
-    return f"{key!r}" if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,40}", key) else "(a name that is not shown)"
+    return f"{key!r}" if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,40}", key) else _NOT_SHOWN
