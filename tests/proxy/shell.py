@@ -14,7 +14,13 @@ from harness.postgres import bindir
 
 
 def run(
-    block: str, database: Database, folder: Path, environment: Mapping[str, str] = os.environ, *, schema: str = "public"
+    block: str,
+    database: Database,
+    folder: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    schema: str = "public",
+    fails: bool = False,
 ) -> str:
     """What the block printed; `environment` is the operator's, which lacks psql and the database."""
     unpack_migrations(folder)
@@ -26,7 +32,7 @@ def run(
     }
     done = subprocess.run(["bash", "-c", block], cwd=folder, env=variables, capture_output=True, text=True)
     log = folder / "cutover.log"
-    assert done.returncode == 0, done.stdout + done.stderr + (log.read_text() if log.exists() else "")
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr + (log.read_text() if log.exists() else "")
     return done.stdout
 
 

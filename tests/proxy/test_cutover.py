@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +38,7 @@ OWNERS = """
            WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
     UNION SELECT 'function', pg_get_userbyid(proowner) FROM pg_proc
            WHERE pronamespace = 'public'::regnamespace AND proname <> 'litellm_record_spend'"""
+MIGRATED_BEFORE = "these tables have been migrated before"
 PROXY = versions.LITELLM_PROXY[-1]
 DEPLOY = "prisma migrate deploy --schema litellm_proxy_extras/schema.prisma"
 
@@ -107,7 +110,8 @@ def test_a_failure_of_the_cut_over_is_told(empty_database: Database, tmp_path: P
     made_by_create_tables(empty_database, "public")
     # A view of the user's own, which keeps a migration from changing a column.
     empty_database.execute('CREATE VIEW mine AS SELECT * FROM "LiteLLM_DailyUserSpend"')
-    assert "cannot alter type of a column used by a view" in run(MIGRATE, empty_database, tmp_path)
+    said = run(MIGRATE, empty_database, tmp_path, fails=True)
+    assert "cannot alter type of a column used by a view" in said and "ready" not in said
     assert_counted(empty_database, RECORDS)
 
 
@@ -115,8 +119,40 @@ def test_the_cut_over_runs_once(empty_database: Database, tmp_path: Path) -> Non
     made_by_create_tables(empty_database, "public")
     run(MIGRATE, empty_database, tmp_path)
     tables, migrations = tables_of(empty_database), empty_database.query(MIGRATIONS)
-    assert "these tables have been migrated before" in run(MIGRATE, empty_database, tmp_path)
+    assert MIGRATED_BEFORE in run(MIGRATE, empty_database, tmp_path, fails=True)
     assert (tables_of(empty_database), empty_database.query(MIGRATIONS)) == (tables, migrations)
+
+
+def test_a_cut_over_beside_another_one_or_beside_a_proxy_that_starts_waits_and_sees_it(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    made_by_create_tables(empty_database, "public")
+    with ThreadPoolExecutor(1) as thread, empty_database.connect(autocommit=False) as other:
+        other.execute("SELECT pg_advisory_xact_lock(72707369)")
+        waits = thread.submit(run, MIGRATE, empty_database, tmp_path, fails=True)
+        empty_database.wait_for("SELECT count(*)::int FROM pg_stat_activity WHERE wait_event = 'advisory'", 1)
+        other.execute("CREATE TABLE _prisma_migrations ()")
+        other.commit()
+        assert MIGRATED_BEFORE in waits.result()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("postgresql://127.0.0.1:1/x", "psql: error"), ("{url}?schema=public", "invalid URI query parameter")],
+)
+def test_a_cut_over_that_reaches_no_database_says_so(
+    empty_database: Database, tmp_path: Path, address: str, said: str
+) -> None:
+    by_operator = {**os.environ, "DATABASE_URL": address.format(url=empty_database.url)}
+    printed = run(MIGRATE, empty_database, tmp_path, by_operator, fails=True)
+    assert said in printed and "ready" not in printed
+
+
+def test_a_cut_over_in_a_folder_without_migrations_changes_nothing(empty_database: Database, tmp_path: Path) -> None:
+    made_by_create_tables(empty_database, "public")
+    tables = tables_of(empty_database)
+    assert run(f"mkdir elsewhere; cd elsewhere; {MIGRATE}", empty_database, tmp_path, fails=True) == ""
+    assert tables_of(empty_database) == tables
 
 
 def test_prisma_finds_the_record_that_it_would_have_written(
