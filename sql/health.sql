@@ -7,6 +7,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN v.rank IS NULL THEN 'ok' WHEN v.rank < 10 THEN 'down' ELSE 'degraded' END,
            coalesce(v.reason, CASE WHEN s.recovery THEN 'This is a standby: the primary folds.'
+                                   WHEN NOT s.preloaded THEN 'Committed spend is counted when fold() or fold_all() is called: litellm_spend is not preloaded.'
                                    ELSE 'Committed spend is counted as it comes.' END),
            v.advice
     FROM (SELECT st.*, b.slow, b.stuck, b.pinned, pg_catalog.pg_is_in_recovery() AS recovery,
