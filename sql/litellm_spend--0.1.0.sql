@@ -46,8 +46,8 @@ AS 'MODULE_PATHNAME', 'litellm_record_spend_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/lib.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
+-- src/inbox.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -125,8 +125,243 @@ COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a h
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/inbox.rs
+-- litellm_spend::inbox::litellm_spend::insert_into_inbox
+
+        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
+            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/staging/subscriber.rs
 CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::staging::subscriber::litellm_spend */
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/targets/report.rs
+-- litellm_spend::fold::targets::report::list_targets
+CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
+	"target" TEXT,  /* String */
+	"found" bool,  /* bool */
+	"action" TEXT,  /* & '_ str */
+	"columns_written" TEXT[],  /* Vec < String > */
+	"columns_unknown" TEXT[],  /* Vec < String > */
+	"reason" TEXT  /* Option < String > */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'list_targets_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/flush.rs
+-- litellm_spend::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::rebuild
+CREATE  FUNCTION litellm_spend."rebuild"(
+	"from_date" date, /* Date */
+	"to_date" date, /* Date */
+	"dry_run" bool DEFAULT true /* bool */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/verify.rs
+-- litellm_spend::fold::verify::verify
+CREATE  FUNCTION litellm_spend."verify"(
+	"from_date" date, /* Date */
+	"to_date" date /* Date */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/tables.rs
+-- litellm_spend::tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/retry.rs
+-- litellm_spend::retry::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/adoption.rs
+-- litellm_spend::fold::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/health.rs
+-- litellm_spend::health::alert_bounds
+CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
+	"slow" interval,  /* Interval */
+	"stuck" interval,  /* Interval */
+	"pinned" interval  /* Interval */
+)
+STRICT STABLE PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lock_holders.rs
+-- litellm_spend::lock_holders::lock_holders
+CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
+ErrorReport > */
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/version.rs
+-- litellm_spend::fold::version::version_skew
+CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
+	"skew" TEXT,  /* Option < String > */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_skew_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/status.rs
+-- litellm_spend::status::worker_state
+CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
+	"preloaded" bool,  /* bool */
+	"worker" TEXT,  /* & '_ str */
+	"worker_pid" INT,  /* Option < i32 > */
+	"last_error" TEXT,  /* Option < String > */
+	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'worker_state_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold.rs
+-- litellm_spend::fold::fold
+CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'fold_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   fold::fold
+
+-- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
+-- every name here is qualified.
+CREATE PROCEDURE litellm_spend.fold_all()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
+        COMMIT;
+    END LOOP;
+END
+$$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -316,121 +551,23 @@ COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When a row was last 
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/inbox.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
-/* </end connected objects> */
+-- src/lib.rs
+-- requires:
+--   staging
+--   state
+--   inbox::litellm_spend::insert_into_inbox
 
-/* <begin connected objects> */
--- src/tables.rs
--- litellm_spend::tables::create_tables
-CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
-	"table_name" TEXT,  /* String */
-	"action" TEXT  /* & '_ str */
-)
-STRICT VOLATILE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tables_wrapper';
-/* </end connected objects> */
+-- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
+-- statement for one malformed row or one \u0000.
+CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
 
-/* <begin connected objects> */
--- src/lock_holders.rs
--- litellm_spend::lock_holders::lock_holders
-CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
-ErrorReport > */
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
-/* </end connected objects> */
+CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
+    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
 
-/* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::foreign_rows
-CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/verify.rs
--- litellm_spend::fold::verify::rebuild
-CREATE  FUNCTION litellm_spend."rebuild"(
-	"from_date" date, /* Date */
-	"to_date" date, /* Date */
-	"dry_run" bool DEFAULT true /* bool */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rebuild_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/worker.rs
--- litellm_spend::worker::start_worker
-CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
-STRICT VOLATILE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'start_worker_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/flush.rs
--- litellm_spend::flush::flush
-CREATE  FUNCTION litellm_spend."flush"(
-	"timeout" interval DEFAULT '30 s' /* Interval */
-) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/verify.rs
--- litellm_spend::fold::verify::verify
-CREATE  FUNCTION litellm_spend."verify"(
-	"from_date" date, /* Date */
-	"to_date" date /* Date */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'verify_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::worker_state
-CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
-	"preloaded" bool,  /* bool */
-	"worker" TEXT,  /* & '_ str */
-	"worker_pid" INT,  /* Option < i32 > */
-	"last_error" TEXT,  /* Option < String > */
-	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'worker_state_wrapper';
+COMMENT ON VIEW litellm_spend.inbox IS
+    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
+COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
+COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -471,114 +608,6 @@ AS $$
     )
     SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
 $$;
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/health.rs
--- litellm_spend::health::alert_bounds
-CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
-	"slow" interval,  /* Interval */
-	"stuck" interval,  /* Interval */
-	"pinned" interval  /* Interval */
-)
-STRICT STABLE PARALLEL SAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/status.rs
--- litellm_spend::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"postponed" bigint  /* i64 */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/adoption.rs
--- litellm_spend::fold::adoption::adopt
-CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'adopt_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/version.rs
--- litellm_spend::fold::version::version_skew
-CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
-	"skew" TEXT,  /* Option < String > */
-	"advice" TEXT  /* Option < String > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'version_skew_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold.rs
--- litellm_spend::fold::fold
-CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'fold_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   fold::fold
-
--- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
--- every name here is qualified.
-CREATE PROCEDURE litellm_spend.fold_all()
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
-        COMMIT;
-    END LOOP;
-END
-$$;
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/retry.rs
--- litellm_spend::retry::retry_rejected
-CREATE  FUNCTION litellm_spend."retry_rejected"(
-	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
-) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/targets/report.rs
--- litellm_spend::fold::targets::report::list_targets
-CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
-	"target" TEXT,  /* String */
-	"found" bool,  /* bool */
-	"action" TEXT,  /* & '_ str */
-	"columns_written" TEXT[],  /* Vec < String > */
-	"columns_unknown" TEXT[],  /* Vec < String > */
-	"reason" TEXT  /* Option < String > */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'list_targets_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -749,35 +778,6 @@ AS $$
         ORDER BY w.rank LIMIT 1
     ) AS v ON true
 $$;
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/inbox.rs
--- litellm_spend::inbox::litellm_spend::insert_into_inbox
-
-        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
-            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
-            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   staging
---   state
---   inbox::litellm_spend::insert_into_inbox
-
--- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
--- statement for one malformed row or one \u0000.
-CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
-
-CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
-    FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
-
-COMMENT ON VIEW litellm_spend.inbox IS
-    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
-COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
-COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
 /* </end connected objects> */
 
 /* <begin connected objects> */
