@@ -155,6 +155,49 @@ def test_a_cut_over_in_a_folder_without_migrations_changes_nothing(empty_databas
     assert tables_of(empty_database) == tables
 
 
+def test_a_cut_over_where_the_tables_are_in_another_schema_changes_nothing(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    made_by_create_tables(empty_database, "gateway")
+    tables = tables_of(empty_database, "gateway")
+    assert "are in another schema" in run(MIGRATE, empty_database, tmp_path, fails=True)
+    assert (tables_of(empty_database, "gateway"), tables_of(empty_database)) == (tables, {})
+
+
+def test_a_cut_over_that_cannot_hash_a_migration_changes_nothing(empty_database: Database, tmp_path: Path) -> None:
+    made_by_create_tables(empty_database, "public")
+    tables = tables_of(empty_database)
+    assert run(f"sha256sum() {{ return 1; }}; {MIGRATE}", empty_database, tmp_path, fails=True) == ""
+    assert tables_of(empty_database) == tables
+
+
+def test_a_cut_over_that_is_cut_short_changes_nothing(empty_database: Database, tmp_path: Path) -> None:
+    """As if another one wrote its script anew while psql reads it."""
+    made_by_create_tables(empty_database, "public")
+    tables = tables_of(empty_database)
+    cut = 'psql() { truncate -s 60K cutover.sql; command psql "$@"; }'
+    assert "ready" not in run(f"{cut}; {MIGRATE}", empty_database, tmp_path, fails=True)
+    assert tables_of(empty_database) == tables
+
+
+def test_a_cut_over_waits_for_its_turn_whatever_the_database_lets_a_lock_take(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    made_by_create_tables(empty_database, "public")
+    for name in ("lock_timeout", "statement_timeout"):
+        empty_database.execute(f'ALTER DATABASE "{empty_database.name}" SET {name} = 300')
+    with ThreadPoolExecutor(1) as thread, empty_database.connect(autocommit=False) as other:
+        other.execute("SELECT pg_advisory_xact_lock(72707369)")
+        waits = thread.submit(run, MIGRATE, empty_database, tmp_path)
+        empty_database.wait_for(
+            """SELECT count(*)::int FROM pg_stat_activity
+                WHERE wait_event = 'advisory' AND now() - query_start > '1 s'""",
+            1,
+        )
+        other.commit()
+        assert waits.result() == "ready for the proxy\n"
+
+
 def test_prisma_finds_the_record_that_it_would_have_written(
     cluster: Cluster, empty_database: Database, tmp_path: Path
 ) -> None:
