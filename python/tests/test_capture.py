@@ -230,6 +230,8 @@ def test_a_cache_hit_costs_nothing() -> None:
 
 def test_calls_that_a_proxy_records_and_calls_without_a_payload_are_skipped() -> None:
     assert spend_record(event(custom_llm_provider="litellm_proxy")) is None
+    as_of_a_proxy = {"proxy_server_request": {"headers": {}}, "metadata": {"user_api_key": "k"}}
+    assert spend_record({**event(custom_llm_provider="litellm_proxy"), "litellm_params": as_of_a_proxy}) is None
     assert spend_record({"litellm_call_id": "x"}) is None
 
 

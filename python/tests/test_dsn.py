@@ -117,6 +117,12 @@ def test_an_unreadable_url_is_told_without_its_password(url: str) -> None:
         assert "needle" not in repr(target)
 
 
+@pytest.mark.parametrize("user", ["app:s3cret@needle", "app:a@needle:1", "app@server:needle"])
+def test_what_follows_a_bare_at_sign_is_taken_for_no_host_which_an_error_would_name(user: str) -> None:
+    with pytest.raises(UrlError, match="percent-encode"):
+        translate(f"postgresql://{user}@db/x")
+
+
 def test_a_target_hides_its_password_in_every_spelling() -> None:
     target = translate("postgresql://app:p%40ss-w0rd@db/x")
     assert isinstance(target, Target) and "w0rd" not in repr(target)

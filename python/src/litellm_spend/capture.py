@@ -74,7 +74,7 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         return None
     params = _mapping(kwargs.get("litellm_params"))
     made_outside_proxy = proxy.is_made_outside(params)
-    if made_outside_proxy and payload.get("custom_llm_provider") == _TO_PROXY:
+    if payload.get("custom_llm_provider") == _TO_PROXY and (made_outside_proxy or not proxy.is_here()):
         return None
     answer = payload.get("response") if response is None else response
     if payload.get("status") == "failure":

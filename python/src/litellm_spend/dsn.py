@@ -83,8 +83,8 @@ def translate(url: str) -> Target:
 
 def _translate_url(url: str, scheme: re.Match[str]) -> Target:
     location, _, query = url[scheme.end() :].partition("?")
-    if "@" in query and "@" not in location:
-        # The password has a bare "?" in it: what follows is no parameter.
+    if ("@" in query and "@" not in location) or location.count("@") > 1:
+        # The password has a bare "?" in it, and what follows is no parameter; or a bare "@", and that is no host.
         raise UrlError(_UNREADABLE)
     changes = [f"left out the driver {scheme['driver']}"] if scheme["driver"] else []
     schema: str | None = None
