@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 
-use litellm_spend_core::blame::{self, Blame};
+use litellm_spend_core::fault::{self, Blame};
 use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
 
@@ -22,7 +22,7 @@ pub struct Failure {
 impl Failure {
     /// Whose fault it may be.
     pub fn blame(&self) -> Blame {
-        blame::of(&self.sqlstate)
+        fault::of(&self.sqlstate)
     }
 
     /// Whether it waited for a lock in vain.

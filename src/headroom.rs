@@ -1,7 +1,7 @@
 //! Asks for memory before it is needed. Postgres raises an error where there is none, Rust ends the process, and
 //! with a process that ends so the server restarts. Records are bounded, so that what they need is known beforehand.
 
-use litellm_spend_core::bounds::Bounds;
+use litellm_spend_core::allowed::bounds::Bounds;
 use pgrx::prelude::*;
 
 /// What a value takes at most when it is decoded, and once more where it is copied.

@@ -4,8 +4,8 @@
 use std::num::NonZeroUsize;
 
 use litellm_spend_core::error::{MOST_RECORDS, RecordError};
-use litellm_spend_core::json_text;
-use litellm_spend_core::raw::Raw;
+use litellm_spend_core::json::raw::Raw;
+use litellm_spend_core::json::text;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
@@ -58,14 +58,14 @@ fn take(row: Option<&PgHeapTuple<'_, AllocatedByPostgres>>) -> Result<()> {
 }
 
 fn stage(text: &str) -> Result<()> {
-    let is_array = json_text::first_byte(text) == Some(b'[');
+    let is_array = text::first_byte(text) == Some(b'[');
     if !is_array {
         record::stage(std::iter::once(Ok(Raw::Text(text))), false, OnInvalid::Reject)?;
         return Ok(());
     }
-    let elements = json_text::items(text);
+    let elements = text::items(text);
     let refused = match () {
-        () if !json_text::is_json(text) => Some((RecordError::NotJson, "text", text.len())),
+        () if !text::is_json(text) => Some((RecordError::NotJson, "text", text.len())),
         () if elements.clone().nth(MOST_RECORDS).is_some() => {
             Some((RecordError::TooMany, "array", elements.clone().count()))
         }

@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 
-use litellm_spend_core::api_key::sha256_hex;
+use litellm_spend_core::litellm::api_key::sha256_hex;
 use pgrx::pg_sys;
 
 thread_local! {

@@ -1,15 +1,13 @@
 //! `litellm_record_spend`: reads a payload, sanitises and validates each record, and stages what can be
 //! counted. Everything that may be wrong with a record is found here, before the caller commits.
 
-use litellm_spend_core::bounds;
+use litellm_spend_core::allowed::sanitise::{Sanitised, sanitise};
+use litellm_spend_core::allowed::{bounds, unchanged};
 use litellm_spend_core::error::{MOST_RECORDS, RecordError};
-use litellm_spend_core::json::Json;
-use litellm_spend_core::json_text;
+use litellm_spend_core::json::raw::{Raw, Shape};
+use litellm_spend_core::json::{Json, text};
 use litellm_spend_core::jsonb as jsonb_format;
-use litellm_spend_core::raw::{Raw, Shape};
 use litellm_spend_core::record::SpendRecord;
-use litellm_spend_core::sanitise::{Sanitised, sanitise};
-use litellm_spend_core::unchanged;
 use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -205,7 +203,7 @@ fn fault_as_sent(record: Raw) -> Option<RecordError> {
 
 /// Of an element that is no object, or no JSON, its type and length are kept: nobody knows what it holds.
 fn not_an_object(element: Raw) -> (RecordError, Option<Jsonb>) {
-    if matches!(element, Raw::Text(text) if !json_text::is_json(text)) {
+    if matches!(element, Raw::Text(text) if !text::is_json(text)) {
         return (RecordError::NotJson, described("text", element.bytes()));
     }
     let (Ok(shape), Ok(length)) = (element.shape(), element.length()) else { return (RecordError::Damaged, None) };

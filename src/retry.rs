@@ -1,8 +1,8 @@
 //! `litellm_spend.retry_rejected`: takes records back from `litellm_spend.rejected` that can be counted
 //! by now, after an upgrade or because what refused them in the database is mended.
 
+use litellm_spend_core::json::raw::Raw;
 use litellm_spend_core::jsonb as jsonb_format;
-use litellm_spend_core::raw::Raw;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 

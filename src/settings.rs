@@ -4,8 +4,8 @@
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
-use litellm_spend_core::bounds::{Bounds, SMALLEST};
-use litellm_spend_core::entity::EntityKind;
+use litellm_spend_core::allowed::bounds::{Bounds, SMALLEST};
+use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::prelude::*;
 

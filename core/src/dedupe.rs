@@ -10,6 +10,9 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::record::{self, Holder, SpendRecord};
 
+#[cfg(test)]
+mod tests;
+
 type Text<'a> = Cow<'a, str>;
 
 /// Request ids that are remembered.
@@ -175,6 +178,3 @@ fn under_its_holder(mut record: SpendRecord) -> SpendRecord {
     record.request_id = record::fit_id(Cow::Owned(format!("{}#{suffix}", record.request_id)));
     record
 }
-
-#[cfg(test)]
-mod tests;

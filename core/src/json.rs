@@ -10,6 +10,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use crate::jsonb;
 
+pub mod raw;
+pub mod text;
+
 /// A JSON value. Numbers are `Int` when they are whole and fit, `Float` when its text is the number's, else `Numeric`.
 /// JSON text has no `Numeric`: there the nearest `Float` stands for it.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,37 +3,17 @@
 //! it runs under plain `cargo test`.
 #![forbid(unsafe_code)]
 
-pub mod aggregate;
-pub mod api_key;
+pub mod allowed;
 pub mod backoff;
-pub mod blame;
-pub mod bounds;
-pub mod budget_window;
-pub mod daily;
 pub mod dedupe;
-pub mod endpoint;
-pub mod entity;
 pub mod error;
-pub mod fields;
-pub mod gateway_requests;
-pub mod identity;
+pub mod fault;
 pub mod json;
-pub mod json_text;
 pub mod jsonb;
 pub mod ledger;
-pub mod model_usage;
+pub mod litellm;
 pub mod moment;
-pub mod named;
-pub mod names;
-pub mod raw;
 pub mod record;
-pub mod request_body;
-pub mod request_errors;
-pub mod sanitise;
 pub mod snapshot;
-pub mod sum;
-pub mod tool_spend;
-pub mod unchanged;
-pub mod url;
+pub mod totals;
 pub mod version;
-pub mod window;

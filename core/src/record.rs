@@ -4,20 +4,24 @@
 
 use std::borrow::Cow;
 
+use crate::allowed::sanitise::is_failure;
 use crate::error::RecordError;
-use crate::identity::Claim;
 use crate::json::Json;
 use crate::moment::Moment;
-use crate::sanitise::is_failure;
+use identity::Claim;
+use reader::Reader;
 
 mod attributes;
 pub mod background;
 mod holder;
+pub mod identity;
 mod metadata;
 mod reader;
 
+#[cfg(test)]
+mod tests;
+
 pub use holder::Holder;
-use reader::Reader;
 
 type Text<'a> = Cow<'a, str>;
 
@@ -235,6 +239,3 @@ impl<'a> SpendRecord<'a> {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

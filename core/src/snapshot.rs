@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+pub mod window;
+
 /// The transactions that had ended at some moment: all below `xmax` but those in `in_progress`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {

@@ -3,22 +3,21 @@
 
 use std::borrow::Cow;
 
-use litellm_spend_core::bounds::{self, Bounds, SMALLEST};
+use litellm_spend_core::allowed::bounds::{self, Bounds, SMALLEST};
+use litellm_spend_core::allowed::fields::DROPPED;
+use litellm_spend_core::allowed::sanitise::sanitise;
 use litellm_spend_core::error::RecordError;
-use litellm_spend_core::fields::DROPPED;
 use litellm_spend_core::json::Json;
+use litellm_spend_core::json::raw::Raw;
 use litellm_spend_core::jsonb::{self, Element};
-use litellm_spend_core::raw::Raw;
 use litellm_spend_core::record::SpendRecord;
-use litellm_spend_core::sanitise::sanitise;
 use proptest::prelude::*;
-
-mod support;
-
 use support::container::container;
 use support::documents::document;
 use support::reading::values;
 use support::storing::sanitise_well;
+
+mod support;
 
 /// Far below the smallest bounds that can be set, so that small documents reach each of the cuts.
 fn tight() -> impl Strategy<Value = Bounds> {

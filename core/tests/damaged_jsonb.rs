@@ -3,12 +3,11 @@
 
 use litellm_spend_core::jsonb;
 use proptest::prelude::*;
-
-mod support;
-
 use support::container::container;
 use support::documents::document;
 use support::reading::{read_everything, values};
+
+mod support;
 
 /// Headers and entries that say more than there is, or mix kinds.
 const EXTREME_WORDS: [u32; 10] =

@@ -3,14 +3,13 @@
 
 use std::borrow::Cow;
 
-use litellm_spend_core::fields::{Fields, RECORD, Rule, rule};
+use litellm_spend_core::allowed::fields::{Fields, RECORD, Rule, rule};
+use litellm_spend_core::allowed::sanitise::sanitise;
 use litellm_spend_core::json::Json;
-use litellm_spend_core::sanitise::sanitise;
-
-mod support;
-
 use support::sensitive::SENSITIVE;
 use support::storing::sanitise_well;
+
+mod support;
 
 const NEEDLE: &str = "sk-n33dle";
 /// Objects that LiteLLM has beside a record's own.

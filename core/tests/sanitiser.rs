@@ -5,18 +5,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use litellm_spend_core::fields::{Fields, RECORD, Rule, rule};
+use litellm_spend_core::allowed::fields::{Fields, RECORD, Rule, rule};
+use litellm_spend_core::allowed::sanitise::sanitise;
+use litellm_spend_core::allowed::unchanged::is_vouched_for;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
 use litellm_spend_core::record::SpendRecord;
-use litellm_spend_core::sanitise::sanitise;
-use litellm_spend_core::unchanged::is_vouched_for;
 use proptest::prelude::*;
-
-mod support;
-
 use support::sensitive::SENSITIVE;
 use support::storing::sanitise_well;
+
+mod support;
 
 /// In every key and text that must never be stored.
 const NEEDLE: &str = "n33dle";

@@ -3,14 +3,13 @@
 
 use std::borrow::Cow;
 
+use litellm_spend_core::allowed::sanitise::sanitise;
+use litellm_spend_core::allowed::unchanged::is_vouched_for;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::record::SpendRecord;
-use litellm_spend_core::sanitise::sanitise;
-use litellm_spend_core::unchanged::is_vouched_for;
+use support::container::container;
 
 mod support;
-
-use support::container::container;
 
 const KEY: &str = "30323e05e0a491d1721c5452dc51a07c9b247c1aee3a78677c384efd94476167";
 

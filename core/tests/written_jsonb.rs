@@ -4,11 +4,10 @@
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
 use proptest::prelude::*;
-
-mod support;
-
 use support::container::{as_read, container};
 use support::documents::document;
+
+mod support;
 
 /// The same document with the members of each object in another order.
 fn reversed<'a>(json: Json<'a>) -> Json<'a> {

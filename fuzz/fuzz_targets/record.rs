@@ -3,12 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use litellm_spend_core::api_key;
-use litellm_spend_core::bounds::{self, Bounds};
+use litellm_spend_core::allowed::bounds::{self, Bounds};
 use litellm_spend_core::json::Json;
+use litellm_spend_core::json::raw::Raw;
 use litellm_spend_core::jsonb::{self, Element};
-use litellm_spend_core::raw::Raw;
+use litellm_spend_core::litellm::api_key;
 use litellm_spend_core::record::SpendRecord;
+
 
 #[path = "../../core/tests/support/container.rs"]
 mod container;

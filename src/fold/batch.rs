@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use litellm_spend_core::window::{Position, Span};
+use litellm_spend_core::snapshot::window::{Position, Span};
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 

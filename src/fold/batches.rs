@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use litellm_spend_core::blame::Blame;
-use litellm_spend_core::window::Position;
+use litellm_spend_core::fault::Blame;
+use litellm_spend_core::snapshot::window::Position;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 

@@ -4,9 +4,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use litellm_spend_core::aggregate::Totals;
-use litellm_spend_core::budget_window;
-use litellm_spend_core::entity::EntityKind;
+use litellm_spend_core::totals::entities::EntityKind;
+use litellm_spend_core::totals::{Totals, budget_windows};
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
 
@@ -45,7 +44,7 @@ impl Key {
 
     /// A delivery of LiteLLM's ledger that the budget windows of this key or team need.
     pub fn of_delivery(delivery: String, holder: EntityKind, id: String) -> Self {
-        Key { role: Role::Deliveries, parts: vec![delivery, budget_window::entity_type(holder).to_owned(), id] }
+        Key { role: Role::Deliveries, parts: vec![delivery, budget_windows::entity_type(holder).to_owned(), id] }
     }
 
     /// Whether it is a row that the budget windows of this key or team need.
@@ -54,7 +53,7 @@ impl Key {
             (Role::WindowSpend, [kind, id, _]) | (Role::Deliveries, [_, kind, id]) => (kind, id),
             _ => return false,
         };
-        of.0 == budget_window::entity_type(holder) && of.1 == id
+        of.0 == budget_windows::entity_type(holder) && of.1 == id
     }
 
     /// The team whose lock it is.

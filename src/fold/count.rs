@@ -3,13 +3,13 @@
 
 use std::rc::Rc;
 
-use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::dedupe::Groups;
-use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::error::RecordError;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb as jsonb_format;
 use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::totals::Totals;
+use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 

@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 
 use litellm_spend_core::snapshot::Snapshot;
-use litellm_spend_core::window::{self, Position, Span};
+use litellm_spend_core::snapshot::window::{self, Position, Span};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;

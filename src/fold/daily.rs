@@ -1,6 +1,6 @@
 //! The columns of a daily table and a fold's sums for them.
 
-use litellm_spend_core::daily::{DailyKey, DailyKind, DailyRows, DailySums};
+use litellm_spend_core::totals::daily::{DailyKey, DailyKind, DailyRows, DailySums};
 use pgrx::spi::SpiClient;
 
 use super::targets::Target;

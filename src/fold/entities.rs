@@ -4,8 +4,9 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
-use litellm_spend_core::sum::Sum;
+use limit::Missing;
+use litellm_spend_core::totals::entities::{EntityId, EntityKind, EntitySpend};
+use litellm_spend_core::totals::sum::Sum;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
 
@@ -20,7 +21,6 @@ mod creation;
 mod limit;
 
 pub use creation::{create, obstacle};
-use limit::Missing;
 
 /// Ids of rows, the second `""` where the table has one key column.
 pub type Ids = HashSet<(String, String)>;

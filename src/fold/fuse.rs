@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-use litellm_spend_core::window::Position;
+use litellm_spend_core::snapshot::window::Position;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 

@@ -1,6 +1,6 @@
 //! The requests that were made outside a proxy, in the tables in which LiteLLM's proxies count what they answered.
 
-use litellm_spend_core::gateway_requests::{CATEGORY, GatewayFailedRequestRows, GatewayRequestRows, ROUTE};
+use litellm_spend_core::totals::gateway_requests::{CATEGORY, GatewayFailedRequestRows, GatewayRequestRows, ROUTE};
 use pgrx::spi::SpiClient;
 
 use super::targets::Target;

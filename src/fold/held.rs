@@ -5,11 +5,10 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use litellm_spend_core::aggregate::Totals;
 use litellm_spend_core::backoff::Backoff;
-use litellm_spend_core::budget_window;
-use litellm_spend_core::entity::EntityId;
 use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::totals::entities::EntityId;
+use litellm_spend_core::totals::{Totals, budget_windows};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
@@ -167,7 +166,7 @@ fn needs_row(targets: &Targets, keys: &HashSet<Key>, roles: &HashSet<Role>, reco
 }
 
 fn is_of_windows(key: &Key, record: &SpendRecord) -> bool {
-    budget_window::HOLDERS
+    budget_windows::HOLDERS
         .into_iter()
-        .any(|holder| budget_window::holder_id(holder, record).is_some_and(|id| key.is_of_windows_of(holder, id)))
+        .any(|holder| budget_windows::holder_id(holder, record).is_some_and(|id| key.is_of_windows_of(holder, id)))
 }

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use litellm_spend_core::entity::EntityKind;
-use litellm_spend_core::identity::{DeprecatedKey, KeyIdentity, Keys, TeamIdentity};
 use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::record::identity::{DeprecatedKey, KeyIdentity, Keys, TeamIdentity};
+use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::datum::Timestamp;
 use pgrx::spi::SpiClient;
 

@@ -4,8 +4,8 @@
 
 use std::rc::Rc;
 
-use litellm_spend_core::blame::Blame;
 use litellm_spend_core::dedupe::Groups;
+use litellm_spend_core::fault::Blame;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::prelude::*;
 

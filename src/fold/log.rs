@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use columns::Columns;
 use litellm_spend_core::dedupe::Known;
 use litellm_spend_core::record::{Holder, SpendRecord, background};
 use pgrx::datum::Timestamp;
@@ -18,7 +19,6 @@ use crate::settings;
 mod columns;
 mod missing_partition;
 
-use columns::Columns;
 pub use columns::{COLUMN_NAMES as COLUMNS, moment, timestamp};
 
 /// LiteLLM's table.

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
+use litellm_spend_core::totals::entities::{EntityId, EntityKind, EntitySpend};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 

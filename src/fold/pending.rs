@@ -3,7 +3,7 @@
 //! in which nothing is consumed, so it costs the same however much is consumed and not truncated yet.
 
 use litellm_spend_core::snapshot::Snapshot;
-use litellm_spend_core::window::{self, Position, Span};
+use litellm_spend_core::snapshot::window::{self, Position, Span};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use litellm_spend_core::snapshot::Snapshot;
-use litellm_spend_core::window::Position;
+use litellm_spend_core::snapshot::window::Position;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;

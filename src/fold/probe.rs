@@ -7,21 +7,21 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
-use litellm_spend_core::aggregate::Totals;
-use litellm_spend_core::api_key::sha256_hex;
-use litellm_spend_core::blame::Blame;
-use litellm_spend_core::daily::DailyKind;
-use litellm_spend_core::entity::EntityKind;
+use litellm_spend_core::fault::Blame;
 use litellm_spend_core::json::Json;
+use litellm_spend_core::litellm::api_key::sha256_hex;
 use litellm_spend_core::moment::Moment;
 use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::totals::Totals;
+use litellm_spend_core::totals::daily::DailyKind;
+use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::spi::SpiClient;
 
 use super::batch::Row;
-use super::count::Count;
+use super::count::{self, Count};
 use super::targets::{Role, Targets};
 use super::windows::{self, Windows};
-use super::{count, entities, identity};
+use super::{entities, identity};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::subtransaction;

@@ -1,8 +1,8 @@
 //! The rollups beside the daily tables: model usage, tool spend and request errors.
 
-use litellm_spend_core::model_usage::ModelUsageRows;
-use litellm_spend_core::request_errors::RequestErrorRows;
-use litellm_spend_core::tool_spend::ToolSpendRows;
+use litellm_spend_core::totals::model_usage::ModelUsageRows;
+use litellm_spend_core::totals::request_errors::RequestErrorRows;
+use litellm_spend_core::totals::tool_spend::ToolSpendRows;
 use pgrx::spi::SpiClient;
 
 use super::targets::Target;

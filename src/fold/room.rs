@@ -1,7 +1,7 @@
 //! The room of a batch: how many rows it holds, and how large ones, so that what it takes of memory is bounded. The
 //! bounds of a record hold here once more: a row may have been staged by an older version, restored or replicated.
 
-use litellm_spend_core::bounds::{self, Bounds};
+use litellm_spend_core::allowed::bounds::{self, Bounds};
 
 use crate::jsonb::{Jsonb, Toasted};
 use crate::{headroom, settings};

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use litellm_spend_core::daily::{DailyKind, DailyShape};
+use litellm_spend_core::totals::daily::{DailyKind, DailyShape};
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier};
 

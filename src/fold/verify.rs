@@ -2,6 +2,7 @@
 //! folds add up with, and compares the tables by day with that. Totals of entities are not compared: they
 //! have no beginning.
 
+use difference::{Difference, Pair};
 use litellm_spend_core::moment::Moment;
 use pgrx::datum::Date;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -21,8 +22,6 @@ mod difference;
 mod refusal;
 mod repair;
 mod sums;
-
-use difference::{Difference, Pair};
 
 type Row = (Date, &'static str, Jsonb, &'static str, Option<AnyNumeric>, Option<AnyNumeric>, AnyNumeric);
 

@@ -4,12 +4,12 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::aggregate::Totals;
-use litellm_spend_core::budget_window::{self, LIMITS_COLUMN, Window};
-use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::moment::Moment;
 use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::totals::Totals;
+use litellm_spend_core::totals::budget_windows::{self, LIMITS_COLUMN, Window};
+use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::spi::SpiClient;
 
 use super::log::{moment, timestamp};
@@ -42,7 +42,7 @@ struct Increment {
 #[derive(Default)]
 pub struct Windows {
     /// Whose windows were read, in the order of `budget_window::HOLDERS`.
-    holders: [HashSet<String>; budget_window::HOLDERS.len()],
+    holders: [HashSet<String>; budget_windows::HOLDERS.len()],
     increments: Vec<Increment>,
 }
 
@@ -74,9 +74,9 @@ impl Windows {
 
     fn find(&mut self, client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord]) -> Result<Vec<Increment>> {
         let mut increments = Vec::new();
-        for (holder, known) in budget_window::HOLDERS.into_iter().zip(&mut self.holders) {
+        for (holder, known) in budget_windows::HOLDERS.into_iter().zip(&mut self.holders) {
             let charged: HashSet<&str> =
-                counted.iter().filter_map(|record| budget_window::holder_id(holder, record)).collect();
+                counted.iter().filter_map(|record| budget_windows::holder_id(holder, record)).collect();
             let new: Vec<&str> = charged.into_iter().filter(|id| !known.contains(*id)).collect();
             if let Some(table) = targets.get(Role::Entity(holder)) {
                 read_windows(client, holder, table, &new, &mut increments)?;
@@ -104,7 +104,7 @@ impl Windows {
             let before = increments.iter().map(|increment| increment.logged_before.unwrap_or(0.0)).collect();
             insert(client, target, &increments, before, KEEP)?;
         }
-        let spends = budget_window::HOLDERS.map(|holder| (holder, totals.holders(holder)));
+        let spends = budget_windows::HOLDERS.map(|holder| (holder, totals.holders(holder)));
         let spend_of = |increment: &&Increment| {
             let of_holder = spends.iter().find(|(holder, _)| *holder == increment.holder);
             of_holder.and_then(|(_, spends)| spends.get(increment.id.as_str())).map_or(0.0, |sum| sum.value())
@@ -146,7 +146,7 @@ fn read_windows(
         for row in plans::run(client, &query, &[ids.to_vec().into()])? {
             let (Some(id), Some(limits)) = (row.get::<String>(1)?, row.get::<String>(2)?) else { continue };
             let Ok(limits) = Json::from_text(&limits) else { continue };
-            for window in budget_window::windows(&limits, now()) {
+            for window in budget_windows::windows(&limits, now()) {
                 increments.push(Increment { holder, id: id.clone(), window, logged_before: None });
             }
         }
@@ -163,7 +163,7 @@ pub fn now() -> Moment {
 type RowKey = (String, String, String);
 
 fn key_of(increment: &Increment) -> RowKey {
-    let entity_type = budget_window::entity_type(increment.holder);
+    let entity_type = budget_windows::entity_type(increment.holder);
     (entity_type.to_owned(), increment.id.clone(), increment.window.duration.clone())
 }
 
@@ -214,7 +214,7 @@ fn insert(
         rows::write(&statement, &types, |rows| {
             for (increment, spend) in windows.iter().zip(spends) {
                 rows.push(&[
-                    Value::Text(budget_window::entity_type(increment.holder)),
+                    Value::Text(budget_windows::entity_type(increment.holder)),
                     Value::Text(&increment.id),
                     Value::Text(&increment.window.duration),
                     Value::Time(timestamp(increment.window.start)),
@@ -232,7 +232,7 @@ fn split_keys(increments: &[Increment]) -> Keys<'_> {
         .iter()
         .map(|increment| {
             let key = (increment.id.as_str(), increment.window.duration.as_str());
-            (budget_window::entity_type(increment.holder), key)
+            (budget_windows::entity_type(increment.holder), key)
         })
         .unzip()
 }

@@ -5,7 +5,9 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use memory::{Board, View};
 use pgrx::pg_sys;
+use slot::{ErrorText, Slot};
 
 use super::process;
 
@@ -19,9 +21,7 @@ pub use dispatch::{
     attach_launcher, due, forget, next_due, note_ended, note_refused, note_unvisited, revisit_in, set_starting,
     take_revisit, visit,
 };
-use memory::{Board, View};
 pub use memory::{is_available, reserve};
-use slot::{ErrorText, Slot};
 pub use state::state_of_this_database;
 pub use turns::{give_way, is_turn_wanted, note_starved, want_turns};
 

@@ -1,8 +1,10 @@
 //! The elements of a payload: a top-level array's, or the document itself. They are looked at one after the other,
 //! so that a payload of millions takes no memory.
 
-use super::{COUNT_MASK, Child, Children, DEEPEST, DamagedJsonb, IS_ARRAY, IS_OBJECT, IS_SCALAR, Kind};
-use super::{each_item, each_member, is_object, read, word};
+use super::{
+    COUNT_MASK, Child, Children, DEEPEST, DamagedJsonb, IS_ARRAY, IS_OBJECT, IS_SCALAR, Kind, each_item, each_member,
+    is_object, read, word,
+};
 use crate::json::Json;
 
 /// One element of a top-level jsonb array, or the document itself.

@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 
 use super::{BATCH_COST, CallOrigin, Savings, Text, background};
-use crate::api_key::{self, sha256_hex};
 use crate::error::RecordError;
 use crate::json::Json;
 use crate::jsonb;
+use crate::litellm::api_key::{self, sha256_hex};
 use crate::moment::Moment;
 
 /// Longest id in bytes: the unique index of a daily table must hold an id, a key hash, a model, a

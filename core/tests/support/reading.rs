@@ -1,10 +1,10 @@
 //! What must hold of any bytes that are read as jsonb.
 
+use litellm_spend_core::allowed::sanitise::sanitise;
+use litellm_spend_core::allowed::unchanged;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
 use litellm_spend_core::record::SpendRecord;
-use litellm_spend_core::sanitise::sanitise;
-use litellm_spend_core::unchanged;
 
 /// How many values a document has, itself included.
 pub fn values(json: &Json) -> usize {

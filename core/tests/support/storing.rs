@@ -1,11 +1,11 @@
 //! What must hold of any record that the sanitiser let through.
 
-use litellm_spend_core::api_key;
-use litellm_spend_core::fields::{Fields, RECORD, Rule, rule};
+use litellm_spend_core::allowed::fields::{Fields, RECORD, Rule, rule};
+use litellm_spend_core::allowed::request_body::drop_credentials;
+use litellm_spend_core::allowed::sanitise::sanitise;
+use litellm_spend_core::allowed::url::without_secrets;
 use litellm_spend_core::json::Json;
-use litellm_spend_core::request_body::drop_credentials;
-use litellm_spend_core::sanitise::sanitise;
-use litellm_spend_core::url::without_secrets;
+use litellm_spend_core::litellm::api_key;
 
 /// Sanitises a document: what is left obeys the allow list at every level, and sanitising it again leaves it.
 pub fn sanitise_well(json: Json<'_>, store_prompts: bool) -> Json<'_> {

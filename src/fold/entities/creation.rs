@@ -1,7 +1,7 @@
 //! Makes the row of an entity that has spent and has none: what LiteLLM requires of such a row.
 
-use litellm_spend_core::entity::{EntityId, EntityKind};
-use litellm_spend_core::sum::Sum;
+use litellm_spend_core::totals::entities::{EntityId, EntityKind};
+use litellm_spend_core::totals::sum::Sum;
 use pgrx::spi::quote_identifier;
 
 use super::{assignments, write_rows};

@@ -2,7 +2,7 @@
 //! names users, tags and teams at will, and each name that is new would be a row for ever. What is not made
 //! costs no spend: daily rows and the log have it.
 
-use litellm_spend_core::entity::{EntityId, EntityKind, EntitySpend};
+use litellm_spend_core::totals::entities::{EntityId, EntityKind, EntitySpend};
 use pgrx::spi::SpiClient;
 
 use super::{Ids, existing, is_among};

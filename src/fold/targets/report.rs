@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::entity::EntityKind;
+use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 

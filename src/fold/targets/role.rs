@@ -1,9 +1,11 @@
 //! What each of LiteLLM's tables is to a fold: its name, the columns that are written and the key by
 //! which its rows are found.
 
-use litellm_spend_core::daily::DailyKind;
-use litellm_spend_core::entity::EntityKind;
-use litellm_spend_core::{budget_window, gateway_requests as gateway, model_usage, request_errors, tool_spend};
+use litellm_spend_core::totals::daily::DailyKind;
+use litellm_spend_core::totals::entities::EntityKind;
+use litellm_spend_core::totals::{
+    budget_windows, gateway_requests as gateway, model_usage, request_errors, tool_spend,
+};
 
 use crate::fold::{budget, daily, deliveries, entities, gateway_requests, log, rollups, tool_index, windows};
 
@@ -83,7 +85,7 @@ impl Role {
             Role::RequestErrors => request_errors::TABLE,
             Role::GatewayRequests => gateway::TABLE,
             Role::GatewayFailedRequests => gateway::FAILED_TABLE,
-            Role::WindowSpend => budget_window::TABLE,
+            Role::WindowSpend => budget_windows::TABLE,
         }
     }
 

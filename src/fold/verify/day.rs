@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use litellm_spend_core::aggregate::Totals;
-use litellm_spend_core::bounds;
+use litellm_spend_core::allowed::bounds;
+use litellm_spend_core::json::raw::Raw;
 use litellm_spend_core::jsonb::Element;
 use litellm_spend_core::moment::Moment;
-use litellm_spend_core::raw::Raw;
 use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::totals::Totals;
 use pgrx::spi::{SpiClient, SpiHeapTupleData, quote_identifier, quote_literal};
 
 use super::derivable::{self, Derivable};

@@ -1,9 +1,9 @@
 //! Which numbers follow from the log. They are those of the tables by day, less what no column of the log
 //! tells: savings, the tools that a request called, and what an older log has no column for.
 
-use litellm_spend_core::aggregate::Totals;
-use litellm_spend_core::daily::DailyKind;
-use litellm_spend_core::gateway_requests::{CATEGORY, ROUTE};
+use litellm_spend_core::totals::Totals;
+use litellm_spend_core::totals::daily::DailyKind;
+use litellm_spend_core::totals::gateway_requests::{CATEGORY, ROUTE};
 use pgrx::spi::quote_literal;
 
 use crate::fold::targets::{Role, Table, Target, Targets};

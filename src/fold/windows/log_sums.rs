@@ -8,19 +8,19 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use litellm_spend_core::budget_window::HOLDERS;
-use litellm_spend_core::entity::EntityKind;
 use litellm_spend_core::moment::Moment;
+use litellm_spend_core::totals::budget_windows::HOLDERS;
+use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::datum::Timestamp;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
 use crate::fold::contention::Key;
-use crate::fold::deliveries::Locked;
+use crate::fold::deliveries::{self, Locked};
 use crate::fold::log::timestamp;
+use crate::fold::owner;
 use crate::fold::targets::{Role, Targets};
-use crate::fold::{deliveries, owner};
 use crate::{origin, subtransaction};
 
 /// A window as the log knows it: its key or team, and when it starts.

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::Bounds;
-use crate::api_key;
+use crate::allowed::fields::{self, DROPPED, Fields, LONGEST_KEY, RECORD, Rule};
 use crate::error::RecordError;
-use crate::fields::{self, DROPPED, Fields, LONGEST_KEY, RECORD, Rule};
-use crate::json::Json;
-use crate::json_text;
-use crate::raw::{BYTES_BEYOND_TEXT, Raw, Shape, Size};
+use crate::json::raw::{BYTES_BEYOND_TEXT, Raw, Shape, Size};
+use crate::json::{Json, text};
+use crate::litellm::api_key;
 use crate::record::{MOST_NAMES, fit_id};
 
 /// Texts of this length are cut where nothing else helps; each id is, in any case, when it is counted.
@@ -62,7 +61,7 @@ pub(super) fn measure(raw: Raw, fields: Fields, kept: Kept, bounds: Bounds) -> R
 /// text is none.
 fn text_within<'a>(value: Raw<'a>, bounds: Bounds) -> Result<Option<Cow<'a, str>>, RecordError> {
     let text = short_enough(value, bounds)?;
-    Ok(text.filter(|text| json_text::first_byte(text) == Some(b'{') && json_text::is_json(text)))
+    Ok(text.filter(|text| text::first_byte(text) == Some(b'{') && text::is_json(text)))
 }
 
 /// A string, unless it is larger than a whole record may be and would have to be copied, because it holds escapes.
@@ -130,9 +129,7 @@ impl Reader {
             (Rule::Scalars, Shape::Array | Shape::Str) if self.kept.lengths => Some(value.json()?),
             (Rule::Scalars, Shape::Array) => Some(self.short_list(value, path, name)?),
             (Rule::Scalars, Shape::Str) => match short_enough(value, self.bounds)? {
-                Some(text) if json_text::is_json(&text) => {
-                    Some(self.short_list(Raw::Text(&text), path, name)?.into_owned())
-                }
+                Some(text) if text::is_json(&text) => Some(self.short_list(Raw::Text(&text), path, name)?.into_owned()),
                 _ => self.drop(path, name),
             },
             (_, Shape::Object) => Some(Json::Object(Vec::new())),

@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::{Json, text};
 use crate::error::RecordError;
-use crate::json::Json;
-use crate::json_text;
 use crate::jsonb::{self, Child, DamagedJsonb, Element, Kind};
 
 /// A value as it was submitted or staged.
@@ -85,7 +84,7 @@ impl<'a> Raw<'a> {
                 Kind::Bool => Shape::Bool,
                 Kind::Numeric => Shape::Number,
             }),
-            Raw::Text(text) => Ok(match json_text::first_byte(text).ok_or(RecordError::NotJson)? {
+            Raw::Text(text) => Ok(match text::first_byte(text).ok_or(RecordError::NotJson)? {
                 b'{' => Shape::Object,
                 b'[' => Shape::Array,
                 b'"' => Shape::Str,
@@ -130,7 +129,7 @@ impl<'a> Raw<'a> {
     pub fn size(&self) -> Result<Size, RecordError> {
         Ok(match self {
             Raw::Jsonb(element) => Size { bytes: element.bytes(), values: element.values()? },
-            Raw::Text(text) => size_of_text(text.len(), json_text::outline(text).values),
+            Raw::Text(text) => size_of_text(text.len(), text::outline(text).values),
         })
     }
 
@@ -144,12 +143,11 @@ impl<'a> Raw<'a> {
         }
         let values = match self {
             Raw::Jsonb(element) => match element.text()? {
-                text if may_be_container(text) => json_text::outline(text).values,
+                text if may_be_container(text) => text::outline(text).values,
                 _ => 1,
             },
-            Raw::Text(text) => match json_text::trimmed(text).strip_prefix('"').and_then(|text| text.strip_suffix('"'))
-            {
-                Some(string) if may_be_container(string) => json_text::outline_of_escaped(string).values,
+            Raw::Text(text) => match text::trimmed(text).strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+                Some(string) if may_be_container(string) => text::outline_of_escaped(string).values,
                 _ => 1,
             },
         };
@@ -188,7 +186,7 @@ impl<'a> Raw<'a> {
                 if key.text_bytes()?.len() <= longest_key { visit(key.text()?, item(value)) } else { Ok(()) }
             }),
             Raw::Text(text) => {
-                for (key, value) in json_text::members(text, longest_key) {
+                for (key, value) in text::members(text, longest_key) {
                     if let Some(key) = key {
                         visit(&key, Raw::Text(value))?;
                     }
@@ -205,7 +203,7 @@ impl<'a> Raw<'a> {
     pub fn each_item(&self, mut visit: impl FnMut(Raw<'a>) -> Result<(), RecordError>) -> Result<(), RecordError> {
         match self {
             Raw::Jsonb(element) => jsonb::each_item(element.any_container()?, |value| visit(item(value))),
-            Raw::Text(text) => json_text::items(text).try_for_each(|part| visit(Raw::Text(part))),
+            Raw::Text(text) => text::items(text).try_for_each(|part| visit(Raw::Text(part))),
         }
     }
 
@@ -236,7 +234,7 @@ impl<'a> Raw<'a> {
 
 /// Whether a string's text may be a list or an object; what begins with an escape may be.
 fn may_be_container(text: &str) -> bool {
-    matches!(json_text::first_byte(text), Some(b'[' | b'{' | b'\\'))
+    matches!(text::first_byte(text), Some(b'[' | b'{' | b'\\'))
 }
 
 fn item(child: Child<'_>) -> Raw<'_> {

@@ -6,9 +6,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::{BATCH_COST, SpendRecord};
 use crate::json::Json;
 use crate::moment::Moment;
-use crate::record::{BATCH_COST, SpendRecord};
+
+#[cfg(test)]
+mod tests;
 
 /// What a record says of who is charged, beyond the names themselves.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -158,6 +161,3 @@ impl<'a> SpendRecord<'a> {
         members.push((Cow::Borrowed(key), value));
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,17 +3,15 @@
 //! order, and names it in its log row (`fields::DROPPED`): prompts and responses, then `spend_logs_metadata`, then
 //! whatever makes a list or a text long. A countable rest is always left (`SMALLEST`).
 
+use super::fields::RECORD;
 use crate::error::RecordError;
-use crate::fields::RECORD;
-use crate::json::Json;
-use crate::json_text;
+use crate::json::raw::{BYTES_BEYOND_TEXT, Raw, Shape, Size};
+use crate::json::{Json, text};
 use crate::jsonb::{self, Element};
-use crate::raw::{BYTES_BEYOND_TEXT, Raw, Shape, Size};
 use crate::record::MOST_NAMES;
+use kept::{Kept, measure};
 
 mod kept;
-
-use kept::{Kept, measure};
 
 /// How large a record may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +56,7 @@ pub fn read(raw: Raw<'_>, bounds: Bounds, keeps_prompts: bool) -> Result<Bounded
     if bounds.surely_hold(&raw) {
         return Ok(Bounded { json: raw.json()?, is_whole: true });
     }
-    if matches!(raw, Raw::Text(text) if !json_text::is_json(text)) {
+    if matches!(raw, Raw::Text(text) if !text::is_json(text)) {
         return Err(RecordError::NotJson);
     }
     let shape = raw.shape()?;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::named::Named;
-use crate::names::{Name, Names};
+use super::named::Named;
+use super::names::{Name, Names};
+use super::sum::Sum;
 use crate::record::SpendRecord;
-use crate::sum::Sum;
 
 /// How LiteLLM's proxy begins the tags that it adds for the client's user agent, with and without its version.
 const USER_AGENT_TAG: &str = "User-Agent: ";

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::named::Named;
+use super::names::{Name, Names};
+use super::sum::Sum;
 use crate::json::Json;
-use crate::named::Named;
-use crate::names::{Name, Names};
 use crate::record::{CallOrigin, SpendRecord};
-use crate::sum::Sum;
 
 /// LiteLLM's table.
 pub const TABLE: &str = "LiteLLM_DailyModelUsage";
@@ -124,7 +124,7 @@ fn task_type(tags: &Json) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::Totals;
+    use crate::totals::Totals;
 
     fn usage(rest: &str) -> Vec<(String, i64, i64)> {
         let text = format!(r#"{{"request_id":"r","spend":2,"startTime":0,"prompt_tokens":3{rest}}}"#);

@@ -3,7 +3,7 @@
 
 use serde::de::IgnoredAny;
 
-use crate::json::Json;
+use super::Json;
 
 /// Levels of nesting that are read (serde_json's limit).
 const MOST_LEVELS: usize = 127;

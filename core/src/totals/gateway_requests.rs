@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::named::Named;
-use crate::names::{Name, Names};
+use super::named::Named;
+use super::names::{Name, Names};
 use crate::record::SpendRecord;
 
 /// LiteLLM's table of requests by day, category and route.
@@ -63,8 +63,8 @@ pub fn failed_rows<'n>(totals: &GatewayRequestTotals, names: &'n Names) -> Gatew
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::Totals;
     use crate::json::Json;
+    use crate::totals::Totals;
 
     const OUTSIDE: &str = r#","made_outside_proxy":true"#;
 

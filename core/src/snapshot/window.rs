@@ -2,7 +2,7 @@
 //! consumed already. Each span is one index range, so a batch never rescans consumed rows, however
 //! long a transaction ran or however many rows it staged (invariant 4).
 
-use crate::snapshot::Snapshot;
+use super::Snapshot;
 
 /// The last row that was consumed: a transaction and the row's number within it.
 pub type Position = (u64, i32);

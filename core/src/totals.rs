@@ -2,16 +2,27 @@
 //! (invariants 2 and 14). The result does not depend on the order of the records but for
 //! `model_group` and a tag row's `request_id`, where the first writer wins.
 
-use crate::budget_window::{self, HolderSpends, HolderTotals};
-use crate::daily::{self, DailyKey, DailyKind, DailyRow, DailyRows, DailyShape, DailyTotals};
-use crate::entity::{EntityKind, EntitySpend, EntityTotals};
-use crate::gateway_requests::{self, GatewayFailedRequestRows, GatewayRequestRows, GatewayRequestTotals};
-use crate::model_usage::{self, ModelUsageRows, ModelUsageTotals};
-use crate::named::{Dates, Named};
-use crate::names::{Name, Names};
 use crate::record::SpendRecord;
-use crate::request_errors::{self, RequestErrorRows, RequestErrorTotals};
-use crate::tool_spend::{self, ToolSpendRows, ToolSpendTotals};
+use budget_windows::{HolderSpends, HolderTotals};
+use daily::{DailyKey, DailyKind, DailyRow, DailyRows, DailyShape, DailyTotals};
+use entities::{EntityKind, EntitySpend, EntityTotals};
+use gateway_requests::{GatewayFailedRequestRows, GatewayRequestRows, GatewayRequestTotals};
+use model_usage::{ModelUsageRows, ModelUsageTotals};
+use named::{Dates, Named};
+use names::{Name, Names};
+use request_errors::{RequestErrorRows, RequestErrorTotals};
+use tool_spend::{ToolSpendRows, ToolSpendTotals};
+
+pub mod budget_windows;
+pub mod daily;
+pub mod entities;
+pub mod gateway_requests;
+pub mod model_usage;
+pub mod named;
+pub mod names;
+pub mod request_errors;
+pub mod sum;
+pub mod tool_spend;
 
 /// Sums of a fold.
 #[derive(Debug, Default)]
@@ -27,7 +38,7 @@ pub struct Totals {
     request_errors: RequestErrorTotals,
     gateway_requests: GatewayRequestTotals,
     /// In the order of `budget_window::HOLDERS`.
-    holders: [HolderTotals; budget_window::HOLDERS.len()],
+    holders: [HolderTotals; budget_windows::HOLDERS.len()],
 }
 
 impl Totals {
@@ -50,8 +61,8 @@ impl Totals {
         tool_spend::add(&mut self.tool_spend, names, &named, record);
         request_errors::add(&mut self.request_errors, &named, record);
         gateway_requests::add(&mut self.gateway_requests, &named, record);
-        for (totals, holder) in self.holders.iter_mut().zip(budget_window::HOLDERS) {
-            budget_window::add(totals, names, holder, record);
+        for (totals, holder) in self.holders.iter_mut().zip(budget_windows::HOLDERS) {
+            budget_windows::add(totals, names, holder, record);
         }
     }
 
@@ -85,8 +96,8 @@ impl Totals {
 
     /// What was spent on keys or teams that may have budget windows.
     pub fn holders(&self, holder: EntityKind) -> HolderSpends<'_> {
-        let found = budget_window::HOLDERS.into_iter().zip(&self.holders).find(|(kind, _)| *kind == holder);
-        found.map(|(_, totals)| budget_window::spends(totals, &self.names)).unwrap_or_default()
+        let found = budget_windows::HOLDERS.into_iter().zip(&self.holders).find(|(kind, _)| *kind == holder);
+        found.map(|(_, totals)| budget_windows::spends(totals, &self.names)).unwrap_or_default()
     }
 
     /// How many rows of targets they change.

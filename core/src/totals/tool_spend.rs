@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::named::Named;
-use crate::names::{Name, Names};
+use super::named::Named;
+use super::names::{Name, Names};
+use super::sum::Sum;
 use crate::record::SpendRecord;
-use crate::sum::Sum;
 
 /// LiteLLM's rollup, and its index of the requests that called a tool.
 pub const TABLE: &str = "LiteLLM_DailyToolSpend";
@@ -49,9 +49,9 @@ pub fn rows<'n>(totals: &ToolSpendTotals, names: &'n Names) -> ToolSpendRows<'n>
 
 #[cfg(test)]
 mod tests {
-    use crate::aggregate::Totals;
     use crate::json::Json;
     use crate::record::SpendRecord;
+    use crate::totals::Totals;
 
     #[test]
     fn each_distinct_tool_is_charged_the_whole_request() {

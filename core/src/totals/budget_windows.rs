@@ -6,14 +6,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
-use jiff::{Span, Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 
-use crate::entity::EntityKind;
+use super::entities::EntityKind;
+use super::names::{Name, Names};
+use super::sum::Sum;
 use crate::json::Json;
 use crate::moment::Moment;
-use crate::names::{Name, Names};
 use crate::record::SpendRecord;
-use crate::sum::Sum;
 
 /// LiteLLM's table.
 pub const TABLE: &str = "LiteLLM_BudgetWindowSpend";

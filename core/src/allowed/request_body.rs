@@ -1,8 +1,8 @@
 //! What of a request's body may be stored where prompts are: everything but the credentials that LiteLLM's
 //! proxy takes in a body beside the prompt, at whatever depth (an MCP tool carries headers of its own).
 
+use super::url::without_secrets;
 use crate::json::Json;
-use crate::url::without_secrets;
 
 /// Ends of the names, in lower case and with `_` for `-`, under which credentials are sent.
 const CREDENTIALS: &[&str] = &[

@@ -4,12 +4,12 @@
 
 use std::borrow::Cow;
 
-use crate::api_key;
-use crate::fields::{Fields, InOrder, RECORD, Rule};
+use super::fields::{Fields, InOrder, RECORD, Rule};
+use super::url::without_secrets;
 use crate::json::Json;
 use crate::jsonb::{Child, DamagedJsonb, Kind, each_member};
+use crate::litellm::api_key;
 use crate::moment::Moment;
-use crate::url::without_secrets;
 
 /// Whether sanitising would leave the record as it is, and decoding it would succeed.
 pub fn is_vouched_for(container: &[u8], store_prompts: bool) -> bool {

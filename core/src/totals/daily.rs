@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::endpoint;
-use crate::named::Named;
-use crate::names::{Name, Names};
+use super::named::Named;
+use super::names::{Name, Names};
+use super::sum::Sum;
+use crate::litellm::endpoint;
 use crate::record::{CallOrigin, SpendRecord};
-use crate::sum::Sum;
 
 /// A daily table that the fold writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

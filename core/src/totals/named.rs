@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::names::{Name, Names};
 use crate::moment::Day;
-use crate::names::{Name, Names};
 use crate::record::SpendRecord;
 
 /// The names of one record; `Name::EMPTY` for what it does not name.

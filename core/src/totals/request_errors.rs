@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use crate::named::Named;
-use crate::names::{Name, Names};
+use super::named::Named;
+use super::names::{Name, Names};
 use crate::record::SpendRecord;
 
 /// LiteLLM's table.
@@ -69,9 +69,9 @@ pub fn rows<'n>(totals: &RequestErrorTotals, names: &'n Names) -> RequestErrorRo
 
 #[cfg(test)]
 mod tests {
-    use crate::aggregate::Totals;
     use crate::json::Json;
     use crate::record::SpendRecord;
+    use crate::totals::Totals;
 
     fn errors(rest: &str) -> Vec<(String, i32)> {
         let text = format!(r#"{{"request_id":"r","startTime":0,"model":"m"{rest}}}"#);

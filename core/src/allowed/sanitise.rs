@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use crate::api_key;
-use crate::fields::{self, Fields, Rule};
+use super::fields::{self, Fields, Rule};
+use super::request_body::drop_credentials;
+use super::url::without_secrets;
 use crate::json::Json;
-use crate::request_body::drop_credentials;
-use crate::url::without_secrets;
+use crate::litellm::api_key;
 
 /// A record that may be stored.
 #[derive(Debug)]
