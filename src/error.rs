@@ -5,7 +5,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::SpiError;
 
-use crate::failure::Failure;
+use crate::postgres::failure::Failure;
 
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -2,60 +2,33 @@
 //! and 2). Cursor, how much to count (`batches`), reading (`batch`), counting (`count`), cursor. What becomes of a
 //! record that fails is decided in `isolation`, of one that needs what another session holds in `held`.
 
+use std::time::Duration;
+
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use std::time::Duration;
-
-use batches::{Outcome, Source};
-
 use crate::error::Result;
-use crate::{deadlock_watch, extension, plans, session, settings, subtransaction};
+use crate::postgres::{deadlock_watch, own_tables, pinned_settings, plans, subtransaction};
+use crate::staging::{cursor, postponed, rotation};
+use crate::{settings, targets};
+use batches::{Outcome, Source};
+use isolate::{fuse, held};
+use write::budget_windows;
 
-pub mod adoption;
-mod batch;
+pub mod admit;
 mod batches;
-mod budget;
-mod contention;
-mod count;
-mod counted_days;
-mod cursor;
-mod daily;
-mod deliveries;
-mod entities;
-pub mod fuse;
-mod gateway_requests;
-mod guard;
-pub mod held;
-mod identity;
-mod isolation;
-mod ledger;
-mod log;
-mod members;
-mod memory;
-mod null_keys;
-mod owner;
-mod patience;
-pub mod pending;
-pub mod postponed;
-mod probe;
-mod relation;
-mod rollups;
-mod room;
-mod rotation;
+pub mod count;
+pub mod isolate;
+mod pace;
+mod preconditions;
 mod row_waits;
-mod rows;
-mod saturation;
-mod targets;
-mod tool_index;
-mod truncation;
-mod upsert;
-mod verify;
 pub mod version;
-mod windows;
+pub mod write;
 
-pub use patience::Patience;
-pub use rotation::{keep_staging, next_truncation, prepared_transactions_hold_rows, warn as warn_of_staging};
+pub use crate::staging::rotation::{
+    keep_staging, next_truncation, prepared_transactions_hold_rows, warn as warn_of_staging,
+};
+pub use pace::Patience;
 
 /// What one fold did.
 #[derive(Debug, Default, Clone, Copy)]
@@ -68,12 +41,12 @@ pub struct Folded {
 
 /// Counts of a fold, added to the cursor's totals.
 #[derive(Debug, Default)]
-struct Tally {
-    folded: usize,
-    duplicates: usize,
-    reused_ids: usize,
-    rejected: usize,
-    names_not_counted: usize,
+pub struct Tally {
+    pub folded: usize,
+    pub duplicates: usize,
+    pub reused_ids: usize,
+    pub rejected: usize,
+    pub names_not_counted: usize,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -92,9 +65,9 @@ impl std::ops::AddAssign for Tally {
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn fold() -> std::result::Result<i64, ErrorReport> {
-    guard::refuse_in_a_transaction()?;
-    let rows = session::pinned(|| -> Result<usize> {
-        extension::lock_patiently()?;
+    preconditions::refuse_in_a_transaction()?;
+    let rows = pinned_settings::pinned(|| -> Result<usize> {
+        own_tables::lock_patiently()?;
         version::check()?;
         // A window that was open before ends at a snapshot older than this call.
         let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;
@@ -156,9 +129,9 @@ pub fn retry_postponed(exists: bool, patience: Patience) -> Result<Option<Folded
     }
     version::check()?;
     let _watch = deadlock_watch::watch();
-    if windows::log_sums_are_lacking() {
+    if budget_windows::log_sums_are_lacking() {
         Spi::connect_mut(cursor::Cursor::lock)?;
-        let held_deliveries = windows::read_log_sums()?;
+        let held_deliveries = budget_windows::read_log_sums()?;
         let targets = Spi::connect_mut(targets::Targets::lock)?;
         held::add(&targets, held_deliveries)?;
     }

@@ -9,8 +9,8 @@ use litellm_spend_core::json::text;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::postgres::statement_log;
 use crate::record::{self, OnInvalid};
-use crate::statement_log;
 
 #[pg_schema]
 pub mod litellm_spend {

@@ -6,36 +6,21 @@
 
 use pgrx::prelude::*;
 
-mod deadlock_watch;
 mod error;
-mod extension;
 mod failpoint;
-mod failure;
-mod flush;
 mod fold;
-mod headroom;
-mod health;
+mod functions;
 mod inbox;
-mod jsonb;
-mod lock_holders;
-mod origin;
-mod plans;
+mod postgres;
 mod record;
-mod retry;
-mod session;
 mod settings;
 mod staging;
-mod statement_log;
-mod status;
-mod subtransaction;
-mod tables;
-mod wake;
+mod targets;
+mod verify;
 mod worker;
 
 #[cfg(any(test, feature = "pg_test"))]
-mod jsonb_tests;
-#[cfg(any(test, feature = "pg_test"))]
-mod tests;
+mod pg_tests;
 
 ::pgrx::pg_module_magic!(name, version);
 
@@ -51,7 +36,7 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/state.sql", name = "state", requires = ["staging"]);
 extension_sql_file!("../sql/ledger.sql", name = "ledger", requires = [litellm_spend]);
-extension_sql_file!("../sql/pins.sql", name = "pins", requires = ["staging", status::worker_state]);
+extension_sql_file!("../sql/pins.sql", name = "pins", requires = ["staging", functions::status::worker_state]);
 extension_sql_file!("../sql/verify.sql", name = "verify", requires = [litellm_spend]);
 extension_sql_file!(
     "../sql/status.sql",
@@ -59,16 +44,17 @@ extension_sql_file!(
     requires = [
         "state",
         "pins",
-        status::backlog,
-        status::worker_state,
-        fold::adoption::foreign_rows,
-        fold::targets::report::list_targets
+        functions::status::backlog,
+        functions::status::worker_state,
+        staging::adoption::foreign_rows,
+        functions::targets::list_targets
     ]
 );
 extension_sql_file!(
     "../sql/health.sql",
     name = "health",
-    requires = ["status", health::alert_bounds, lock_holders::lock_holders, fold::version::version_skew]
+    requires =
+        ["status", functions::health::alert_bounds, postgres::lock_holders::lock_holders, fold::version::version_skew]
 );
 extension_sql_file!(
     "../sql/inbox.sql",
@@ -84,7 +70,7 @@ pub extern "C-unwind" fn _PG_init() {
     #[cfg(feature = "failpoints")]
     failpoint::define();
     settings::define();
-    statement_log::install();
+    postgres::statement_log::install();
     worker::register();
 }
 

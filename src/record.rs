@@ -13,9 +13,11 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::extension::Relation;
-use crate::jsonb::{Jsonb, Toasted};
-use crate::{headroom, plans, settings, staging, statement_log, wake};
+use crate::postgres::jsonb::{Jsonb, Toasted};
+use crate::postgres::own_tables::Relation;
+use crate::postgres::{headroom, plans, statement_log};
+use crate::worker::wake;
+use crate::{settings, staging};
 
 /// Records of a call that are in memory at a time, and the bytes of those among them that are not stored as they came.
 const MOST_AT_ONCE: usize = 1_000;

@@ -6,13 +6,22 @@ use std::cell::Cell;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::extension::{Relation, SEGMENTS};
+use crate::postgres::own_tables::{Relation, SEGMENTS};
+use crate::postgres::plans;
 use crate::worker::board;
-use crate::{origin, plans};
 
+pub mod adoption;
+pub mod backlog;
+pub mod batch;
+pub mod cluster_id;
+pub mod cursor;
+pub mod postponed;
+mod room;
+pub mod rotation;
 mod rows;
 mod shape;
 pub mod subscriber;
+pub mod truncation;
 
 const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
 
@@ -27,7 +36,7 @@ thread_local! {
 /// One transaction stages more than 2^31 records, or the segment does not take one.
 pub fn insert(records: &[&[u8]]) -> Result<()> {
     let first_row = reserve_rows(records.len())?;
-    let common = rows::Common { xid: NEXT_ROW.get().0, origin: origin::this_database(), first_row };
+    let common = rows::Common { xid: NEXT_ROW.get().0, origin: cluster_id::this_database(), first_row };
     rows::insert(open_segment()?, &common, records)
 }
 
@@ -61,7 +70,7 @@ fn current_segment() -> Result<usize> {
         return Ok(0);
     }
     let segment = Spi::connect_mut(|client| -> Result<usize> {
-        let row = plans::run(client, CURRENT_SEGMENT, &[origin::this_database().into()])?;
+        let row = plans::run(client, CURRENT_SEGMENT, &[cluster_id::this_database().into()])?;
         let segment: Option<i16> = if row.is_empty() { None } else { row.first().get(1)? };
         Ok(segment.map_or(0, |segment| usize::from(segment.unsigned_abs()) % SEGMENTS))
     })?;

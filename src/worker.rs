@@ -9,13 +9,9 @@ use pgrx::prelude::*;
 
 pub mod board;
 mod database;
-mod databases;
 mod launcher;
-mod pace;
-pub mod process;
-pub mod quit_note;
-mod signals;
-pub mod transaction;
+mod step;
+pub mod wake;
 
 const LIBRARY: &str = "litellm_spend";
 const LAUNCHER_RESTART: Duration = Duration::from_secs(1);
@@ -43,7 +39,7 @@ pub fn register() {
 #[pg_extern(volatile, parallel_unsafe, schema = "litellm_spend")]
 fn start_worker() -> bool {
     if board::is_available() {
-        crate::wake::at_commit();
+        crate::worker::wake::at_commit();
         return true;
     }
     ereport!(

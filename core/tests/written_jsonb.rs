@@ -1,5 +1,5 @@
 //! Documents in jsonb's binary form: they are read as they were written. That Postgres writes the same bytes is
-//! tested in the server (`src/jsonb_tests/writing.rs`).
+//! tested in the server (`src/pg_tests/jsonb/writing.rs`).
 
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;

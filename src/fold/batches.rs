@@ -15,15 +15,19 @@ use litellm_spend_core::snapshot::window::Position;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::batch::{self, Batch, Consumed, Row};
+use super::Tally;
 use super::count::Count;
-use super::cursor::Cursor;
-use super::patience::Patience;
-use super::targets::Targets;
-use super::{Tally, contention, held, isolation, postponed, windows};
+use super::isolate::{contention, held, verdict};
+use super::pace::Patience;
+use super::write::budget_windows;
 use crate::error::{Error, Result};
-use crate::failure::Failure;
-use crate::{session, settings, subtransaction};
+use crate::postgres::failure::Failure;
+use crate::postgres::{pinned_settings, subtransaction};
+use crate::settings;
+use crate::staging::batch::{self, Batch, Consumed, Row};
+use crate::staging::cursor::Cursor;
+use crate::staging::postponed;
+use crate::targets::Targets;
 
 /// How long a fold waits for each lock while it narrows down which record needs one that somebody holds.
 const SHORT_WAIT: Duration = Duration::from_millis(50);
@@ -60,16 +64,16 @@ pub enum Outcome {
 
 /// Counts what a source has, or a part of it.
 pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
-    let held_deliveries = windows::read_log_sums()?;
+    let held_deliveries = budget_windows::read_log_sums()?;
     let targets = Spi::connect_mut(Targets::lock)?;
     held::add(&targets, held_deliveries)?;
     let limit = LIMIT.get();
     let mut attempt = Attempt::new(source, targets);
     let outcome = subtransaction::attempt(|| {
         if SEEKS_LOCK.get() {
-            session::waiting_at_most(SHORT_WAIT, || attempt.run(limit, patience))
+            pinned_settings::waiting_at_most(SHORT_WAIT, || attempt.run(limit, patience))
         } else if BUSY.get() > 0 {
-            session::waiting_longer(|| attempt.run(limit, patience))
+            pinned_settings::waiting_longer(|| attempt.run(limit, patience))
         } else {
             attempt.run(limit, patience)
         }
@@ -82,7 +86,7 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
             Ok(Outcome::Counted(attempt.consumed, attempt.tally))
         }
         // The next fold adds the log up first, and migrations are not to wait for that.
-        Err(_) if windows::log_sums_are_lacking() => {
+        Err(_) if budget_windows::log_sums_are_lacking() => {
             attempt.targets.unlock();
             Ok(Outcome::TryAgain)
         }
@@ -202,7 +206,7 @@ impl<'s> Attempt<'s> {
     fn learn_what_is_held(self, failure: Failure) -> Result<Outcome> {
         pgrx::debug1!("litellm_spend: a fold gives way to the locks of other sessions (SQLSTATE {})", failure.sqlstate);
         // Who waited for this fold goes first.
-        session::sleep(GIVE_WAY);
+        pinned_settings::sleep(GIVE_WAY);
         let look = contention::held(&self.targets, &self.count.keys())?;
         if held::add(&self.targets, look.held)? {
             SEEKS_LOCK.set(false);
@@ -225,7 +229,7 @@ impl<'s> Attempt<'s> {
         }
         widen();
         let Some(row) = &self.only_row else { return Err(Error::Failed(failure)) };
-        let keys = isolation::keys_held_from(&self.targets, row)?;
+        let keys = verdict::keys_held_from(&self.targets, row)?;
         match held::add(&self.targets, keys)? {
             true => Ok(Outcome::TryAgain),
             // A lock that no row explains.
@@ -235,7 +239,7 @@ impl<'s> Attempt<'s> {
 
     fn judge(self, failure: Failure) -> Result<Outcome> {
         let Some(row) = &self.only_row else { return Err(Error::Failed(failure)) };
-        let tally = isolation::judge(&self.targets, row, failure)?;
+        let tally = verdict::judge(&self.targets, row, failure)?;
         Spi::connect_mut(|client| self.source.consume(client, std::slice::from_ref(row), &[]))?;
         LIMIT.set(2);
         Ok(Outcome::Counted(self.consumed, tally))

@@ -13,14 +13,17 @@ use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::batch::Row;
-use super::contention::{self, Key};
-use super::counted_days::CountedDays;
+use super::Tally;
+use super::admit::{dedupe, identity};
+use super::isolate::contention::{self, Key};
+use super::isolate::held;
 use super::row_waits::RowWaits;
-use super::targets::{Role, Targets};
-use super::windows::{self, Windows};
-use super::{Tally, daily, entities, gateway_requests, held, identity, members, memory, rollups, tool_index};
+use super::write::budget_windows::{self, Windows};
+use super::write::counted_days::CountedDays;
+use super::write::{daily, entities, gateway_requests, members, rollups, tool_index};
 use crate::error::{Error, Result};
+use crate::staging::batch::Row;
+use crate::targets::{Role, Targets};
 use crate::{failpoint, record, settings};
 
 /// The document of a staged row, unless it is damaged.
@@ -82,7 +85,7 @@ impl Count {
 
     /// Counts records whose identity is resolved.
     pub fn add(&mut self, client: &mut SpiClient, records: Vec<SpendRecord>) -> Result<Tally> {
-        let admitted = memory::admit(client, &self.targets, Groups::new(records))?;
+        let admitted = dedupe::admit(client, &self.targets, Groups::new(records))?;
         failpoint::reach("after_log_insert");
         let counted = admitted.counted.as_slice();
         if settings::write_spend_logs()
@@ -122,7 +125,7 @@ impl Count {
 
     /// Writes what is counted to every target but the log, in LiteLLM's order of tables (invariant 8).
     pub fn write(&self, client: &mut SpiClient) -> Result<()> {
-        windows::require_log_sums()?;
+        budget_windows::require_log_sums()?;
         let mut waits = RowWaits::begin();
         let members = self.totals.entities(EntityKind::TeamMember);
         let new_members = waits.within(client, |client| members::lock_rosters(client, &self.targets, &members))?;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use pgrx::spi::SpiClient;
 
-use super::patience;
+use super::pace;
 use crate::error::Result;
-use crate::session;
+use crate::postgres::pinned_settings;
 
 /// The time that a fold may wait for rows.
 pub struct RowWaits {
@@ -21,18 +21,18 @@ pub struct RowWaits {
 impl RowWaits {
     /// For a fold that has not locked any row of LiteLLM's: its waits, in all, may take what one of them may.
     pub fn begin() -> Self {
-        let longest = session::longest_lock_wait();
+        let longest = pinned_settings::longest_lock_wait();
         RowWaits { longest, until: Instant::now() + longest }
     }
 
     /// Runs `body`, which waits no longer than is left for each of its rows.
     pub fn within<R>(&mut self, client: &mut SpiClient, body: impl FnOnce(&mut SpiClient) -> Result<R>) -> Result<R> {
         let mut left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() && !patience::somebody_waits(client)? {
+        if left.is_zero() && !pace::somebody_waits(client)? {
             // Whoever waits for the fold from now on looks for a deadlock later than the fold waits.
             self.until = Instant::now() + self.longest;
             left = self.longest;
         }
-        session::waiting_at_most(left, || body(client))
+        pinned_settings::waiting_at_most(left, || body(client))
     }
 }

@@ -6,8 +6,8 @@ use pgrx::prelude::*;
 
 use super::shape;
 use crate::error::{Error, Result};
-use crate::jsonb::{self, Jsonb};
-use crate::plans;
+use crate::postgres::jsonb::{self, Jsonb};
+use crate::postgres::plans;
 
 /// What the rows of a call have in common.
 pub struct Common {

@@ -10,10 +10,10 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
-use super::reserve_rows;
+use super::{cluster_id, reserve_rows};
 use crate::error::{Error, Result};
-use crate::extension::{Relation, SEGMENTS};
-use crate::{origin, wake};
+use crate::postgres::own_tables::{Relation, SEGMENTS};
+use crate::worker::wake;
 
 /// Rows `s` of this database that its cursor `c` has not consumed, as `fold::pending` has it.
 const PENDING: &str = "s.origin = $1 AND (c.origin IS NULL
@@ -67,7 +67,7 @@ fn stage_anew(truncated: usize) -> Result<usize> {
     let from = format!(
         "FROM litellm_spend.staging_{truncated} s LEFT JOIN litellm_spend.fold_cursor c USING (origin) WHERE {PENDING}"
     );
-    let origin = pg_sys::Datum::from(origin::this_database());
+    let origin = pg_sys::Datum::from(cluster_id::this_database());
     if run_as_of_now(&format!("SELECT {from} LIMIT 1"), &[(pg_sys::INT8OID, origin)])? == 0 {
         return Ok(0);
     }

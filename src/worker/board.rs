@@ -5,11 +5,11 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use memory::{Board, View};
 use pgrx::pg_sys;
-use slot::{ErrorText, Slot};
 
-use super::process;
+use crate::postgres::process;
+use memory::{Board, View};
+use slot::{ErrorText, Slot};
 
 mod dispatch;
 mod memory;

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
-use super::pace::Pace;
-use super::{board, signals, transaction};
+use super::board;
+use super::step::Pace;
 use crate::error::Result;
-use crate::extension::{self, Lock};
-use crate::failure::Failure;
-use crate::fold::Patience;
-use crate::{failpoint, fold, session};
+use crate::failpoint;
+use crate::fold::{self, Patience};
+use crate::postgres::failure::Failure;
+use crate::postgres::own_tables::{self, Lock};
+use crate::postgres::{pinned_settings, signals, transaction};
+use crate::staging::{backlog, postponed};
 
 /// What one look at staging came to.
 enum Step {
@@ -51,7 +53,7 @@ pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
         pg_sys::before_shmem_exit(Some(leave_board), argument);
         pg_sys::pgstat_report_appname(c"litellm_spend worker".as_ptr());
     }
-    session::pin_worker();
+    pinned_settings::pin_worker();
     serve(database);
 }
 
@@ -59,7 +61,7 @@ pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
 unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum) {
     // SAFETY: the argument is the oid registered above.
     if let Some(database) = unsafe { pg_sys::Oid::from_datum(argument, false) } {
-        fold::fuse::forget_at_exit();
+        fold::isolate::fuse::forget_at_exit();
         board::detach_worker(database, exit_code == 0);
     }
 }
@@ -71,7 +73,7 @@ fn serve(database: pg_sys::Oid) {
         board::take_wanted(database);
         let begun = Instant::now();
         report_activity(pg_sys::BackendState::STATE_RUNNING);
-        let outcome = step(database, has_retried && !fold::fuse::is_careful(), &mut last_refusal);
+        let outcome = step(database, has_retried && !fold::isolate::fuse::is_careful(), &mut last_refusal);
         has_retried = matches!(outcome, Ok(Step::Retried)) && !has_retried;
         report_activity(pg_sys::BackendState::STATE_IDLE);
         let goes_on = match outcome {
@@ -86,7 +88,7 @@ fn serve(database: pg_sys::Oid) {
                 true
             }
             Ok(Step::Noted) => {
-                fold::fuse::note_is_committed();
+                fold::isolate::fuse::note_is_committed();
                 true
             }
             Ok(Step::Retried) => pace.look_again(),
@@ -127,31 +129,31 @@ fn step(
 /// One transaction. `has_retried` tells whether the one before it has tried postponed records.
 fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
     // Nothing of the database is read before.
-    match extension::lock() {
+    match own_tables::lock() {
         Lock::NotInstalled => return Ok(Step::NotInstalled),
         Lock::Busy(_) => return Ok(Step::Busy),
         Lock::Taken => {}
     }
-    let (is_postponed, is_pending) = (fold::postponed::exists()?, fold::pending::exists()?);
+    let (is_postponed, is_pending) = (postponed::exists()?, backlog::exists()?);
     if (is_postponed || is_pending) && !board::is_fuse_armed(database) {
-        fold::fuse::arm()?;
+        fold::isolate::fuse::arm()?;
         return Ok(Step::Armed);
     }
-    if (is_postponed && fold::postponed::pass().is_some() || is_pending) && fold::fuse::wants_note() {
-        return Ok(match fold::fuse::note_next()? {
+    if (is_postponed && postponed::pass().is_some() || is_pending) && fold::isolate::fuse::wants_note() {
+        return Ok(match fold::isolate::fuse::note_next()? {
             Some(folded) => Step::Folded { more: folded.more },
             None => Step::Noted,
         });
     }
     // They take turns, so that many postponed records put no other off.
     let has_had_its_turn = is_pending && has_retried;
-    if fold::fuse::lets_fold(true)
+    if fold::isolate::fuse::lets_fold(true)
         && !has_had_its_turn
         && fold::retry_postponed(is_postponed, Patience::Short)?.is_some()
     {
         return Ok(Step::Retried);
     }
-    if is_pending && fold::fuse::lets_fold(false) {
+    if is_pending && fold::isolate::fuse::lets_fold(false) {
         let folded = fold::fold_once(Patience::Short)?;
         if folded.rows == 0 && folded.more {
             return Ok(Step::Retried);
@@ -172,7 +174,7 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
 /// Gives staging space back, in a transaction of its own: a failure here undoes no fold. Tells an idle worker when
 /// the next truncation is due.
 fn keep_staging(last_refusal: &mut Option<Failure>, is_idle: bool) -> Option<Duration> {
-    let kept = transaction::run(|| match extension::lock() {
+    let kept = transaction::run(|| match own_tables::lock() {
         Lock::Taken if fold::version::is_known()? => {
             let refusal = fold::keep_staging()?;
             Ok((refusal, if is_idle { fold::next_truncation()? } else { None }))

@@ -8,8 +8,9 @@ use pgrx::bgworkers::{
 };
 use pgrx::prelude::*;
 
-use super::databases::{self, Listed};
-use super::{LIBRARY, board, process, signals};
+use super::{LIBRARY, board};
+use crate::postgres::databases::{self, Listed};
+use crate::postgres::{process, signals};
 
 /// How soon to look for a free slot again while databases wait for one.
 const CROWDED_POLL: Duration = Duration::from_secs(1);

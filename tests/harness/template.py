@@ -3,7 +3,7 @@
 Beside initdb's databases it holds those of `TEMPLATES`, which tests copy in turn. Nobody has been connected to them
 since they were made, and no worker ever was: what the extension keeps in them is as CREATE EXTENSION leaves it, which
 knows nothing of its database. All copies have one system identifier, and so have their databases of the same oid one
-origin (src/origin.rs).
+origin (src/staging/cluster_id.rs).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pgrx::pg_sys;
 
 use super::{ErrorText, Slot, find, memory};
-use crate::worker::process;
+use crate::postgres::process;
 
 /// Enters the launcher. Workers that one before it has started come to the board, or are started again.
 pub fn attach_launcher() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use litellm_spend_core::backoff;
 use pgrx::pg_sys;
 
-use crate::worker::process;
+use crate::postgres::process;
 
 /// Bytes kept of an error message.
 const ERROR_BYTES: usize = 400;

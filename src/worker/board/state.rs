@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use pgrx::prelude::*;
 
 use super::{find, memory};
-use crate::worker::process;
+use crate::postgres::process;
 
 pub struct State {
     pub preloaded: bool,

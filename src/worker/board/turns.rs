@@ -4,7 +4,7 @@
 use pgrx::pg_sys;
 
 use super::memory;
-use crate::worker::process;
+use crate::postgres::process;
 
 /// Notes databases for which no process is free, and asks as many workers to end.
 pub fn note_starved(databases: &[pg_sys::Oid]) {

@@ -1,0 +1,182 @@
+//! `LiteLLM_SpendLogDelivery`, the ledger of LiteLLM's proxy since 1.110. The proxy writes a log row together with a
+//! pending delivery; its projector charges all other tables later, in one transaction with `state = 'applied'`. Until
+//! then the row is logged and not charged. Applied deliveries are deleted after a day, and other writers make none, so
+//! a log row without a delivery is charged.
+//!
+//! Who adds the log up leaves out what is not charged, in the statement that also reads what the sum is compared with:
+//! one snapshot shows a delivery's state and its charges before the projector's commit or after it. Who acts on such a
+//! sum locks the deliveries that it leaves out first, so that the sum stays true until the commit. The projector skips
+//! locked deliveries and charges them at its next flush.
+
+use std::time::Instant;
+
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::{SpiClient, SpiTupleTable};
+
+use crate::error::{Error, Result};
+use crate::postgres::{owner, subtransaction};
+use crate::settings;
+use crate::targets::{Role, Table, Targets};
+
+pub const TABLE: &str = "LiteLLM_SpendLogDelivery";
+
+/// Deliveries that the projector has not applied: it will, unless they are parked, and then when an operator has made
+/// them pending again.
+const IS_OPEN: &str = "d.state IN ('pending', 'parked')";
+const OPEN_STATES: [&str; 2] = ["pending", "parked"];
+const TEXTS: [&str; 2] = ["text", "character varying"];
+
+pub const SHAPE_HINT: &str = "Run LiteLLM's migrations, or rename the table if it is not LiteLLM's: it tells which \
+    log rows LiteLLM has charged, and without that budget windows cannot be counted right.";
+const LOCKED_HINT: &str = "Try again in a moment: LiteLLM's projector is charging requests of this time. If it stays \
+    so, look in pg_locks for the session that holds rows of the table.";
+
+/// Why the states of deliveries cannot be read; `None` if they can.
+pub fn obstacle(table: &Table) -> Option<String> {
+    for name in ["delivery_id", "request_id", "state"] {
+        let Some(column) = table.columns.get(name) else {
+            return Some(format!("{} has no column {name}", table.name));
+        };
+        let is_text = TEXTS.contains(&column.type_name.as_str());
+        let has_states = OPEN_STATES.iter().all(|state| column.labels.iter().any(|label| label == state));
+        let is_readable = is_text || (name == "state" && has_states);
+        if !is_readable {
+            return Some(format!("{} has a column {name} of another type than LiteLLM's", table.name));
+        }
+    }
+    // What has no id cannot be locked.
+    table.is_nullable("delivery_id").then(|| format!("{} lets its column delivery_id be NULL", table.name))
+}
+
+/// A condition for the statements that read the log as `l`: that LiteLLM has not charged the row yet. It is LiteLLM's
+/// own (budget_window_spend_writer.py): of several requests with one id, all deliveries must be applied.
+pub fn not_charged(targets: &Targets, log: &Table) -> Result<String> {
+    let Some(deliveries) = targets.get(Role::Deliveries).map(|target| &target.table) else {
+        return Ok("false".to_owned());
+    };
+    owner::must_read(log, deliveries)?;
+    Ok(format!("EXISTS (SELECT FROM {} AS d WHERE d.request_id = l.request_id AND {IS_OPEN})", deliveries.name))
+}
+
+/// What `lock_free` has locked, and what it has not.
+#[derive(Default)]
+pub struct Locked {
+    pub count: usize,
+    /// Of each log row's name that has open deliveries which another session holds, one of them: (name, delivery).
+    pub held: Vec<(String, String)>,
+}
+
+/// Locks the open deliveries of the log rows `l` for which `condition` holds, until the transaction ends. Waits for
+/// the projector, if it is charging some of them, for as long as `litellm_spend.lock_timeout`. The caller holds no
+/// lock of LiteLLM's meanwhile, because the projector may wait for it.
+///
+/// # Errors
+/// Another session still holds some: none is locked.
+pub fn lock(condition: &str, arguments: &[DatumWithOid]) -> Result<()> {
+    let deadline = Instant::now() + settings::lock_timeout();
+    loop {
+        let ids = find(condition, arguments)?;
+        if ids.is_empty() || lock_all(ids)?.is_some() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(held_by_another());
+        }
+    }
+}
+
+/// The same, but waits only as long as for a row, and leaves out what is held by then. `name` is the column of the
+/// log that tells whose a row is.
+pub fn lock_free<'a>(name: &str, condition: &str, arguments: impl Fn() -> Vec<DatumWithOid<'a>>) -> Result<Locked> {
+    let ids = find(condition, &arguments())?;
+    if ids.is_empty() {
+        return Ok(Locked::default());
+    }
+    if let Some(count) = lock_all(ids.clone())? {
+        return Ok(Locked { count, held: Vec::new() });
+    }
+    let free = subtransaction::attempt(|| Spi::connect_mut(|client| select(client, ids, "SKIP LOCKED")));
+    let free = free.map_err(|failure| Error::Failed(failure.advised()))?;
+    let count = free.len();
+    let held = subtransaction::rehearse(|| {
+        Spi::connect_mut(|client| {
+            let wanted = format!("l.{name}, pg_catalog.min(d.delivery_id::pg_catalog.text)");
+            let mut arguments = arguments();
+            arguments.push(free.into());
+            let condition = format!("{condition} AND d.delivery_id <> ALL (${}) GROUP BY 1", arguments.len());
+            read(client, &wanted, &condition, &arguments, |found| {
+                let pairs = found.map(|row| Ok(row.get(1)?.zip(row.get(2)?)));
+                pairs.filter_map(Result::transpose).collect::<Result<_>>()
+            })
+        })
+    });
+    Ok(Locked { count, held: held.map_err(Error::Failed)? })
+}
+
+/// The deliveries to lock.
+fn find(condition: &str, arguments: &[DatumWithOid]) -> Result<Vec<String>> {
+    let found = subtransaction::rehearse(|| {
+        let wanted = "pg_catalog.array_agg(DISTINCT d.delivery_id::pg_catalog.text)";
+        Spi::connect_mut(|client| {
+            read(client, wanted, condition, arguments, |found| Ok(found.first().get(1)?.unwrap_or_default()))
+        })
+    });
+    found.map_err(Error::Failed)
+}
+
+/// Reads something of the open deliveries `d` of the log rows `l`.
+fn read<R: Default>(
+    client: &mut SpiClient,
+    wanted: &str,
+    condition: &str,
+    arguments: &[DatumWithOid],
+    take: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
+    let targets = Targets::lock_to_read(client, |role| matches!(role, Role::Log | Role::Deliveries))?;
+    let (Some(log), Some(deliveries)) = (targets.get(Role::Log), targets.get(Role::Deliveries)) else {
+        return Ok(R::default());
+    };
+    owner::must_read(&log.table, &deliveries.table)?;
+    let query = format!(
+        "SELECT {wanted} FROM {} AS d JOIN {} AS l USING (request_id) WHERE {IS_OPEN} AND {condition}",
+        deliveries.table.name, log.table.name
+    );
+    owner::act_as(client, log.table.owner, |client| take(client.update(&query, None, arguments)?))
+}
+
+/// Locks these deliveries; `None` if another session holds some. First those that are free, so that the projector can
+/// take none of them next; then the others one by one.
+fn lock_all(ids: Vec<String>) -> Result<Option<usize>> {
+    let locked = subtransaction::attempt(|| {
+        Spi::connect_mut(|client| {
+            select(client, ids.clone(), "SKIP LOCKED")?;
+            Ok(select(client, ids, "")?.len())
+        })
+    });
+    match locked {
+        Ok(count) => Ok(Some(count)),
+        Err(failure) if failure.is_lock() => Ok(None),
+        Err(failure) => Err(Error::Failed(failure.advised())),
+    }
+}
+
+/// Locks and returns those of these deliveries that are open.
+fn select(client: &mut SpiClient, ids: Vec<String>, locking: &str) -> Result<Vec<String>> {
+    let targets = Targets::lock_to_read(client, |role| role == Role::Deliveries)?;
+    let Some(deliveries) = targets.get(Role::Deliveries).map(|target| &target.table) else { return Ok(Vec::new()) };
+    let query = format!(
+        "SELECT d.delivery_id::pg_catalog.text FROM {} AS d WHERE d.delivery_id = ANY ($1) AND {IS_OPEN}
+         ORDER BY d.delivery_id FOR SHARE {locking}",
+        deliveries.name
+    );
+    owner::act_as(client, deliveries.owner, |client| {
+        let found = client.update(&query, None, &[ids.into()])?;
+        Ok(found.filter_map(|row| row.get(1).transpose()).collect::<std::result::Result<_, _>>()?)
+    })
+}
+
+fn held_by_another() -> Error {
+    let message = format!("another session holds rows of \"{TABLE}\"");
+    Error::refused(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, message, LOCKED_HINT)
+}

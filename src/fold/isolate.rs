@@ -1,0 +1,7 @@
+//! What keeps one record, or one row that another session holds, from stopping all others.
+
+pub mod contention;
+pub mod fuse;
+pub mod held;
+mod rehearsal;
+pub mod verdict;

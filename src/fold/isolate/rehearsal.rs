@@ -1,0 +1,231 @@
+//! Tells a bad record from a broken environment: rehearses good records on the way that a suspect takes,
+//! and takes them back. A way is a set of tables, and in each of them an insert or an update; to take both,
+//! each record is rehearsed twice.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::rc::Rc;
+
+use litellm_spend_core::fault::Blame;
+use litellm_spend_core::json::Json;
+use litellm_spend_core::litellm::api_key::sha256_hex;
+use litellm_spend_core::moment::Moment;
+use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::totals::Totals;
+use litellm_spend_core::totals::daily::DailyKind;
+use litellm_spend_core::totals::entities::EntityKind;
+use pgrx::spi::SpiClient;
+
+use crate::error::{Error, Result};
+use crate::fold::admit::identity;
+use crate::fold::count::{self, Count};
+use crate::fold::write::budget_windows::{self, Windows};
+use crate::fold::write::entities;
+use crate::postgres::failure::Failure;
+use crate::postgres::subtransaction;
+use crate::staging::batch::Row;
+use crate::targets::{Role, Targets};
+
+/// Good records that are tried before a suspect is given up.
+const MOST_TRIED: usize = 3;
+const NAME: &str = "litellm_spend-probe";
+
+/// Whether the environment takes good records where it refuses the suspect: the suspect's own entities with
+/// the values of a good record; or a good record that reaches all the tables that the suspect reaches, and
+/// the same one with entities that do not exist. `others` are rows among which good ones are looked for.
+pub fn vouches(
+    client: &mut SpiClient,
+    targets: &Rc<Targets>,
+    suspect: &Row,
+    failure: &Failure,
+    others: &[Row],
+) -> Result<bool> {
+    let Some(document) = count::document(suspect) else { return Ok(false) };
+    let Some(suspect) = decoded(client, targets, &document)? else { return Ok(false) };
+    let may_vouch = |start| !failure.is_missing_partition() || partition_was_due(suspect.start, start);
+    let plain = with_identity_of(&suspect, plain(&suspect));
+    if may_vouch(plain.start) && passes(client, targets, &plain)? {
+        return Ok(true);
+    }
+    let reached = reach(client, targets, &suspect)?;
+    let mut tried = 0;
+    for row in others {
+        let Some(document) = count::document(row) else { continue };
+        let Some(record) = decoded(client, targets, &document)? else { continue };
+        if !may_vouch(record.start) || !reach(client, targets, &record)?.is_superset(&reached) {
+            continue;
+        }
+        if passes(client, targets, &with_identity_of(&suspect, record.clone()))?
+            || (passes(client, targets, &record)? && passes(client, targets, &of_nobody(record))?)
+        {
+            return Ok(true);
+        }
+        tried += 1;
+        if tried == MOST_TRIED {
+            break;
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a start for which there is no partition is that record's fault, if there is one for another start: that
+/// one is later, so partitions were made beyond it; or today has its partition and the start is yet to come; or no
+/// partition can be expected of such a future. Otherwise the partition of today may be what is missing.
+fn partition_was_due(start: Moment, other: Moment) -> bool {
+    const DAY_MILLIS: i64 = 86_400_000;
+    let now = budget_windows::now();
+    start < other || start > now && other >= now || start.millis_since(now) > DAY_MILLIS
+}
+
+/// A request id that nobody can have recorded, because nobody can guess it.
+fn nobodys_id() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{NAME}-{:016x}{:016x}", random(), random())
+}
+
+/// The record as another request.
+pub fn under_another_id<'a>(record: &SpendRecord<'a>) -> SpendRecord<'a> {
+    SpendRecord { request_id: Cow::Owned(nobodys_id()), litellm_call_id: None, ..record.clone() }
+}
+
+/// The record of a document, its identity resolved; `None` if there is none.
+pub fn decoded<'a>(
+    client: &mut SpiClient,
+    targets: &Targets,
+    document: &'a Json<'a>,
+) -> Result<Option<SpendRecord<'a>>> {
+    let Ok(record) = SpendRecord::decode(document) else { return Ok(None) };
+    let mut records = [record];
+    identity::resolve(client, targets, &mut records)?;
+    let [record] = records;
+    Ok(Some(record))
+}
+
+/// Whether a record counts, twice under ids of its own.
+fn passes(client: &mut SpiClient, targets: &Rc<Targets>, record: &SpendRecord) -> Result<bool> {
+    let rehearsal = subtransaction::rehearse(|| {
+        let mut folded = 0;
+        for number in 1..=2 {
+            let mut record = record.clone();
+            record.request_id = Cow::Owned(format!("{number}-{}", nobodys_id()));
+            record.litellm_call_id = None;
+            let mut count = Count::of(targets.clone());
+            folded += count.add(client, vec![record])?.folded;
+            count.write(client)?;
+        }
+        Ok(folded == 2)
+    });
+    match rehearsal {
+        Ok(passed) => Ok(passed),
+        Err(failure) if matches!(failure.blame(), Blame::Environment | Blame::Lock) => Err(Error::Failed(failure)),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The tables that a record changes a row of.
+fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Result<HashSet<Role>> {
+    let mut totals = Totals::new(|kind| targets.daily_shape(kind));
+    totals.add(record);
+    let mut windows = Windows::default();
+    windows.read(client, targets, std::slice::from_ref(record))?;
+    let mut reached = HashSet::new();
+    for kind in EntityKind::ALL {
+        let (spend, role) = (totals.entities(kind), Role::Entity(kind));
+        let Some(target) = targets.get(role).filter(|_| !spend.is_empty()) else { continue };
+        if entities::makes_rows(kind, target) || !entities::existing(client, kind, target, spend.keys())?.is_empty() {
+            reached.insert(role);
+        }
+    }
+    reached.extend(DailyKind::ALL.into_iter().filter(|kind| !totals.daily(*kind).is_empty()).map(Role::Daily));
+    let others = [
+        (Role::ModelUsage, !totals.model_usage().is_empty()),
+        (Role::ToolSpend, !totals.tool_spend().is_empty()),
+        (Role::ToolIndex, !record.tools.is_empty()),
+        (Role::RequestErrors, !totals.request_errors().is_empty()),
+        (Role::GatewayRequests, !totals.gateway_requests().is_empty()),
+        (Role::GatewayFailedRequests, !totals.gateway_failed_requests().is_empty()),
+        (Role::WindowSpend, !windows.is_empty()),
+    ];
+    reached.extend(others.into_iter().filter(|(_, is_reached)| *is_reached).map(|(role, _)| role));
+    Ok(reached)
+}
+
+/// `values` on the account of `suspect`.
+fn with_identity_of<'a>(suspect: &SpendRecord<'a>, values: SpendRecord<'a>) -> SpendRecord<'a> {
+    SpendRecord {
+        api_key: suspect.api_key.clone(),
+        user: suspect.user.clone(),
+        team_id: suspect.team_id.clone(),
+        organization_id: suspect.organization_id.clone(),
+        end_user: suspect.end_user.clone(),
+        project_id: suspect.project_id.clone(),
+        proxy_budget_name: suspect.proxy_budget_name.clone(),
+        agent_id: suspect.agent_id.clone(),
+        billing_agent_id: suspect.billing_agent_id.clone(),
+        claim: suspect.claim.clone(),
+        model_access_groups: suspect.model_access_groups.clone(),
+        tools: suspect.tools.clone(),
+        mcp_namespaced_tool_name: suspect.mcp_namespaced_tool_name.clone(),
+        request_tags: suspect.request_tags.clone(),
+        tags: suspect.tags.clone(),
+        is_failure: suspect.is_failure,
+        status_code: suspect.status_code,
+        origin: suspect.origin,
+        made_outside_proxy: suspect.made_outside_proxy,
+        ..values
+    }
+}
+
+/// The record of a request that cost nothing and said nothing.
+fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
+    let now = budget_windows::now();
+    SpendRecord {
+        call_type: Cow::Borrowed("acompletion"),
+        spend: 0.0,
+        total_tokens: 0,
+        prompt_tokens: 0,
+        completion_tokens: 0,
+        cache_read_input_tokens: 0,
+        cache_creation_input_tokens: 0,
+        start: now,
+        end: now,
+        completion_start: None,
+        request_duration_ms: 0,
+        model: Cow::Borrowed(NAME),
+        model_id: Cow::Borrowed(""),
+        model_group: Cow::Borrowed(NAME),
+        custom_llm_provider: Cow::Borrowed("openai"),
+        api_base: Cow::Borrowed(""),
+        cache_hit: Cow::Borrowed("None"),
+        cache_key: Cow::Borrowed(""),
+        session_id: None,
+        requester_ip_address: None,
+        savings: Default::default(),
+        metadata: Json::Object(Vec::new()),
+        messages: None,
+        response: None,
+        proxy_server_request: None,
+        ..suspect.clone()
+    }
+}
+
+/// The record on the account of entities that do not exist.
+fn of_nobody(record: SpendRecord) -> SpendRecord {
+    let named = |name: &Cow<str>| if name.is_empty() { Cow::Borrowed("") } else { Cow::Borrowed(NAME) };
+    let several = |names: &[Cow<str>]| if names.is_empty() { Vec::new() } else { vec![Cow::Borrowed(NAME)] };
+    SpendRecord {
+        api_key: if record.api_key.is_empty() { Cow::Borrowed("") } else { Cow::Owned(sha256_hex(NAME)) },
+        user: named(&record.user),
+        team_id: named(&record.team_id),
+        organization_id: named(&record.organization_id),
+        end_user: named(&record.end_user),
+        project_id: named(&record.project_id),
+        proxy_budget_name: named(&record.proxy_budget_name),
+        agent_id: record.agent_id.as_ref().map(named),
+        billing_agent_id: record.billing_agent_id.as_ref().map(named),
+        model_access_groups: several(&record.model_access_groups),
+        tags: several(&record.tags),
+        ..record
+    }
+}

@@ -1,0 +1,36 @@
+//! The budget row that an organization made by a fold refers to: LiteLLM's organizations must have one,
+//! so there is a single unlimited budget named `litellm_spend`.
+
+use pgrx::spi::SpiClient;
+
+use crate::error::{Error, Result};
+use crate::postgres::owner;
+use crate::targets::{Role, Targets};
+
+/// LiteLLM's table.
+pub const TABLE: &str = "LiteLLM_BudgetTable";
+pub const COLUMNS: [&str; 3] = ["budget_id", "created_by", "updated_by"];
+
+/// The budget's id as an SQL literal.
+pub const UNLIMITED_ID_LITERAL: &str = "'litellm_spend'";
+
+/// Makes the budget if it is not there.
+pub fn ensure(client: &mut SpiClient, targets: &Targets) -> Result<()> {
+    let Some(table) = targets.get(Role::Budget).map(|target| &target.table) else {
+        return Err(Error::held(
+            "an organization cannot be made without the table \"LiteLLM_BudgetTable\"",
+            "Run LiteLLM's migrations, or take organization out of litellm_spend.create_missing.",
+        ));
+    };
+    let insert = format!(
+        "INSERT INTO {} (budget_id, created_by, updated_by)
+         SELECT {UNLIMITED_ID_LITERAL}, 'litellm_spend', 'litellm_spend'
+         WHERE NOT EXISTS (SELECT FROM {} WHERE budget_id = {UNLIMITED_ID_LITERAL})
+         ON CONFLICT DO NOTHING",
+        table.name, table.name
+    );
+    owner::act_as(client, table.owner, |client| {
+        client.update(&insert, None, &[])?;
+        Ok(())
+    })
+}

@@ -1,0 +1,128 @@
+//! `litellm_spend.flush`: waits until all that had committed before the call is folded.
+
+use std::time::{Duration, Instant};
+
+use litellm_spend_core::snapshot::Snapshot;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::postgres::{own_tables, pinned_settings, transaction};
+use crate::staging::{backlog, postponed};
+use crate::worker::board;
+
+/// How often the cursor is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Waits until everything that had committed before the call is folded; false if that takes longer
+/// than `timeout`.
+#[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
+fn flush(timeout: default!(Interval, "'30 s'")) -> std::result::Result<bool, ErrorReport> {
+    Ok(wait_until_folded(timeout)?)
+}
+
+fn wait_until_folded(timeout: Interval) -> Result<bool> {
+    refuse_where_it_cannot_work()?;
+    own_tables::lock_pending()?;
+    let deadline = deadline_after(&timeout);
+    let asked: Snapshot = pinned_settings::pinned(|| {
+        Spi::connect(|client| {
+            let text: Option<String> = client
+                .select("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text", Some(1), &[])?
+                .first()
+                .get(1)?;
+            Ok::<_, Error>(text.unwrap_or_default().parse()?)
+        })
+    })?;
+    // SAFETY: the session's database is set before any function can run in it.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    loop {
+        if pinned_settings::pinned(|| is_folded(&asked))? {
+            return Ok(true);
+        }
+        let left = deadline.map_or(POLL, |deadline| deadline.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            tell_what_is_waited_for();
+            return Ok(false);
+        }
+        board::request_fold(database);
+        wait(POLL.min(left));
+    }
+}
+
+/// When `timeout` ends; `None` for one that is longer than the clock goes, and now for one below zero.
+fn deadline_after(timeout: &Interval) -> Option<Instant> {
+    let micros = u64::try_from(timeout.as_micros().max(0)).ok()?;
+    Instant::now().checked_add(Duration::from_micros(micros))
+}
+
+fn refuse_where_it_cannot_work() -> Result<()> {
+    if !board::is_available() {
+        return Err(Error::held(
+            "no worker can run: litellm_spend is not in shared_preload_libraries",
+            "CALL litellm_spend.fold_all(), or add litellm_spend to shared_preload_libraries and restart the server.",
+        ));
+    }
+    // SAFETY: reads this session's transaction state.
+    let (isolation, xid) = unsafe { (pg_sys::XactIsoLevel, pg_sys::GetTopTransactionIdIfAny()) };
+    if isolation >= pg_sys::XACT_REPEATABLE_READ as i32 {
+        return Err(Error::refused(
+            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            "litellm_spend.flush() cannot see the progress of folds at REPEATABLE READ or SERIALIZABLE",
+            "Call it at READ COMMITTED.",
+        ));
+    }
+    if xid != pg_sys::InvalidTransactionId {
+        return Err(Error::refused(
+            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            "litellm_spend.flush() would wait for its own transaction, whose rows and locks a fold may need",
+            "Commit first; what this transaction has recorded is folded after that.",
+        ));
+    }
+    match own_table_lock()? {
+        Some(table) => Err(Error::refused(
+            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            format!("litellm_spend.flush() would wait for its own transaction, which has locked {table}"),
+            "Commit first.",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A table that this session has locked against writes, and with them against a fold.
+fn own_table_lock() -> Result<Option<String>> {
+    Spi::connect(|client| {
+        let found = client.select(
+            "SELECT l.relation::pg_catalog.regclass::pg_catalog.text FROM pg_catalog.pg_locks l
+             WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.relation >= 16384
+               AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')",
+            Some(1),
+            &[],
+        )?;
+        if found.is_empty() { Ok(None) } else { Ok(found.first().get(1)?) }
+    })
+}
+
+/// Whether no row that `asked` sees is left, as the cursor is at this moment.
+fn is_folded(asked: &Snapshot) -> Result<bool> {
+    transaction::with_latest_snapshot(|| Ok(!backlog::exists_for(asked)? && !postponed::exists_for(asked)?))
+}
+
+fn tell_what_is_waited_for() {
+    if let Some(error) = board::state_of_this_database().last_error {
+        notice!("litellm_spend.flush() ran out of time: {error}");
+    }
+}
+
+/// Sleeps, but lets a cancel or a shutdown through.
+fn wait(duration: Duration) {
+    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1);
+    // SAFETY: waits on this process's own latch; interrupts are served at a safe place.
+    unsafe {
+        let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, millis, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    pgrx::check_for_interrupts!();
+}

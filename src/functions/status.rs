@@ -1,0 +1,63 @@
+//! What `litellm_spend.status` shows: the worker as shared memory has it, and what is staged but not
+//! folded.
+
+use pgrx::prelude::*;
+
+use crate::error::Result;
+use crate::postgres::{own_tables, pinned_settings};
+use crate::staging::{backlog, postponed};
+use crate::worker::board;
+
+/// Counting stops here, so that a poll each second stays cheap whatever the backlog.
+const COUNTED_AT_MOST: i64 = 100_000;
+
+/// Committed rows not yet counted (up to 100,000), the bytes that staging takes on disk, when the first of the rows
+/// was staged, and how many of them are postponed.
+#[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
+#[search_path(pg_catalog, pg_temp)]
+fn backlog() -> std::result::Result<
+    TableIterator<
+        'static,
+        (name!(rows, i64), name!(bytes, i64), name!(oldest, Option<TimestampWithTimeZone>), name!(postponed, i64)),
+    >,
+    pgrx::pg_sys::panic::ErrorReport,
+> {
+    own_tables::lock_pending()?;
+    let row = pinned_settings::pinned(read_backlog)?;
+    Ok(TableIterator::once(row))
+}
+
+fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>, i64)> {
+    let (rows, oldest) = if backlog::exists()? { backlog::count(COUNTED_AT_MOST)? } else { (0, None) };
+    let (postponed, oldest_postponed) = postponed::count(COUNTED_AT_MOST)?;
+    let oldest = oldest.into_iter().chain(oldest_postponed).min();
+    let bytes = Spi::connect(|client| {
+        client
+            .select(
+                "SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(s))::pg_catalog.int8
+                 FROM (VALUES ('litellm_spend.staging_0'::pg_catalog.regclass), ('litellm_spend.staging_1'),
+                              ('litellm_spend.staging_2')) AS v (s)",
+                Some(1),
+                &[],
+            )?
+            .first()
+            .get::<i64>(1)
+    })?;
+    Ok((rows + postponed, bytes.unwrap_or(0), oldest, postponed))
+}
+
+/// This database's worker: whether one can run, what it does, and why its last fold failed.
+#[pg_extern(stable, parallel_unsafe, schema = "litellm_spend")]
+fn worker_state() -> TableIterator<
+    'static,
+    (
+        name!(preloaded, bool),
+        name!(worker, &'static str),
+        name!(worker_pid, Option<i32>),
+        name!(last_error, Option<String>),
+        name!(last_error_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    let state = board::state_of_this_database();
+    TableIterator::once((state.preloaded, state.worker, state.pid, state.last_error, state.last_error_at))
+}

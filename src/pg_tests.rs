@@ -1,0 +1,4 @@
+//! Tests inside Postgres.
+
+mod jsonb;
+mod records;

@@ -1,0 +1,20 @@
+//! Postgres below SQL: every call of its C functions, safe from outside.
+
+pub mod batch_table;
+pub mod databases;
+pub mod deadlock_watch;
+pub mod failure;
+pub mod headroom;
+pub mod jsonb;
+pub mod lock_holders;
+pub mod own_tables;
+pub mod owner;
+pub mod pinned_settings;
+pub mod plans;
+pub mod process;
+pub mod quit_note;
+pub mod relation;
+pub mod signals;
+pub mod statement_log;
+pub mod subtransaction;
+pub mod transaction;

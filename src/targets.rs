@@ -1,0 +1,219 @@
+//! The targets as the catalogue has them now (invariant 9): which of LiteLLM's tables exist, their
+//! columns and their unique keys. A missing table is skipped; one that lacks the unique key by which a fold
+//! finds its rows holds the fold, for a restore or migration may be under way; so does one whose writes a rule
+//! would rewrite.
+
+use std::collections::HashMap;
+
+use litellm_spend_core::totals::daily::{DailyKind, DailyShape};
+use pgrx::prelude::*;
+use pgrx::spi::{SpiClient, quote_identifier};
+
+use crate::error::{Error, Result};
+use crate::fold::admit::deliveries;
+use crate::settings;
+
+pub mod cache;
+mod catalogue;
+mod keys;
+mod role;
+mod table;
+
+pub use keys::Key;
+pub use role::{Role, TableOrder};
+pub use table::Table;
+
+const RESTORE_HINT: &str =
+    "Create the index that LiteLLM's migrations create, unless a restore or migration is still running.";
+
+const RULE_HINT: &str = "Drop the rule: under it spend would be lost or counted elsewhere, and Postgres refuses ON CONFLICT \
+    beside it, even if it is disabled. What it does a trigger can do.";
+
+/// A table that the fold writes or reads.
+pub struct Target {
+    pub table: Table,
+    /// How `ON CONFLICT` finds its rows; `None` where the fold needs no key, or has none to use.
+    pub key: Option<Key>,
+}
+
+impl Target {
+    /// The key of a target whose role has one; it was found with the table.
+    pub fn conflict_target(&self) -> &str {
+        self.key.as_ref().map_or("", |key| &key.conflict_target)
+    }
+
+    /// Which of the later key columns a daily table has.
+    pub fn daily_shape(&self) -> DailyShape {
+        let has = |column| self.key.as_ref().is_some_and(|key| key.has(column));
+        DailyShape {
+            has_mcp_tool: has("mcp_namespaced_tool_name"),
+            has_endpoint: has("endpoint"),
+            has_model_group: has("model_group"),
+        }
+    }
+}
+
+/// What becomes of one of LiteLLM's tables.
+pub enum Finding {
+    Found(Target),
+    /// Not written though it may be there, and why.
+    Skipped(bool, &'static str),
+    /// The fold must not go on: message and hint.
+    Held(String, &'static str),
+}
+
+/// The tables of a fold.
+pub struct Targets {
+    found: HashMap<Role, Target>,
+}
+
+impl Targets {
+    /// The targets, each locked against changes of its shape until the transaction ends.
+    ///
+    /// # Errors
+    /// There is no table to write to, one of them is not as it must be, or another session has locked
+    /// one: the fold is held.
+    pub fn lock(client: &mut SpiClient) -> Result<std::rc::Rc<Self>> {
+        cache::locked(client, &mode_of_fold)
+    }
+
+    /// Gives back the locks of `lock` where nothing was read or written under them, or was rolled back.
+    pub fn unlock(&self) {
+        cache::unlock(self.locks(&mode_of_fold));
+    }
+
+    /// The targets, of which only those are locked that `is_read`, and only against what a reader cannot bear.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn lock_to_read(client: &mut SpiClient, is_read: fn(Role) -> bool) -> Result<std::rc::Rc<Self>> {
+        cache::locked(client, &|role| is_read(role).then_some(pg_sys::AccessShareLock))
+    }
+
+    pub fn get(&self, role: Role) -> Option<&Target> {
+        self.found.get(&role)
+    }
+
+    /// The order in which the fold locks and writes them: LiteLLM's ledger tells which LiteLLM runs beside it.
+    pub fn order(&self) -> TableOrder {
+        if self.found.contains_key(&Role::Deliveries) { TableOrder::Ledger } else { TableOrder::Queues }
+    }
+
+    pub fn daily_shape(&self, kind: DailyKind) -> Option<DailyShape> {
+        self.get(Role::Daily(kind)).map(Target::daily_shape)
+    }
+
+    /// Reads the catalogue.
+    fn look_up(client: &SpiClient, schema: &str) -> Result<Self> {
+        let mut found = HashMap::new();
+        for (role, finding) in examine(client, schema)? {
+            match finding {
+                Finding::Found(target) => {
+                    found.insert(role, target);
+                }
+                Finding::Skipped(..) => {}
+                Finding::Held(message, hint) => return Err(Error::held(message, hint)),
+            }
+        }
+        if !found.contains_key(&Role::Log) && !found.contains_key(&Role::Daily(DailyKind::User)) {
+            return Err(Error::held(
+                format!(
+                    "schema \"{schema}\" has neither \"{}\" nor \"{}\"",
+                    Role::Log.table(),
+                    Role::Daily(DailyKind::User).table()
+                ),
+                "Run LiteLLM's migrations or SELECT * FROM litellm_spend.create_tables(), \
+                 or set litellm_spend.target_schema to the schema of LiteLLM's tables.",
+            ));
+        }
+        Ok(Targets { found })
+    }
+
+    /// The tables for which `mode_of` names a lock. Their order does not matter, because nobody waits for one of these
+    /// locks while holding another.
+    fn locks<'t>(&'t self, mode_of: LockMode<'t>) -> impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)> {
+        Role::all().filter_map(move |role| Some((&self.get(role)?.table, mode_of(role)? as pg_sys::LOCKMODE)))
+    }
+}
+
+/// Which lock a table needs for its part in a fold; `None` if none.
+type LockMode<'m> = &'m dyn Fn(Role) -> Option<u32>;
+
+fn mode_of_fold(role: Role) -> Option<u32> {
+    let is_read = matches!(role, Role::DeprecatedKeys | Role::Deliveries);
+    Some(if is_read { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock })
+}
+
+/// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.
+pub fn examine(client: &SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {
+    let names: Vec<&str> = Role::all().map(Role::table).collect();
+    let mut tables = catalogue::read(client, schema, &names)?;
+    Ok(Role::all().map(|role| (role, finding(role, tables.remove(role.table())))).collect())
+}
+
+fn finding(role: Role, table: Option<Table>) -> Finding {
+    let Some(table) = table else {
+        return Finding::Skipped(false, "the schema has no such table");
+    };
+    if role.is_of_gateway() && !settings::count_gateway_requests() {
+        return Finding::Skipped(true, "litellm_spend.count_gateway_requests is off");
+    }
+    if role == Role::Deliveries {
+        return deliveries_finding(table);
+    }
+    if !table.is_table && !role.is_target() {
+        return Finding::Skipped(true, "it is not a table");
+    }
+    if !table.is_table {
+        return Finding::Held(
+            format!("{} is not a table", table.name),
+            "The fold writes tables only; rename the view or foreign table that has LiteLLM's name.",
+        );
+    }
+    if role.is_target() && role.columns().contains(&"spend") && !table.has("spend") {
+        return Finding::Skipped(true, "it has no column spend");
+    }
+    if let Some(rule) = table.rules.iter().find(|rule| role.is_target() && (!rule.is_of_deletes || role.deletes_rows()))
+    {
+        return Finding::Held(
+            format!("rule {} of {} rewrites what the fold writes", quote_identifier(&rule.name), table.name),
+            RULE_HINT,
+        );
+    }
+    match role.key() {
+        None if role == Role::Log => log_finding(table),
+        None => Finding::Found(Target { table, key: None }),
+        Some((required, optional)) => match table.key(required, optional) {
+            Some(key) => Finding::Found(Target { table, key: Some(key) }),
+            None => Finding::Held(
+                format!("{} has no valid unique index on just ({})", table.name, required.join(", ")),
+                RESTORE_HINT,
+            ),
+        },
+    }
+}
+
+/// What is said of log rows must be understood: to take no notice of it would count requests twice.
+fn deliveries_finding(table: Table) -> Finding {
+    let not_a_table = (!table.is_table).then(|| format!("{} is not a table", table.name));
+    match not_a_table.or_else(|| deliveries::obstacle(&table)) {
+        Some(obstacle) => Finding::Held(obstacle, deliveries::SHAPE_HINT),
+        None => Finding::Found(Target { table, key: None }),
+    }
+}
+
+/// A log that is partitioned by "startTime" has a unique index on that and the request id; any other one
+/// must have it on just the request id.
+fn log_finding(table: Table) -> Finding {
+    let by_time: &[&str] = if table.is_partitioned { &["startTime"] } else { &[] };
+    match table.key(&["request_id"], by_time) {
+        Some(key) => Finding::Found(Target { table, key: Some(key) }),
+        None => {
+            let columns: Vec<&str> = ["request_id"].iter().chain(by_time).copied().collect();
+            Finding::Held(
+                format!("{} has no valid unique index on just ({})", table.name, columns.join(", ")),
+                RESTORE_HINT,
+            )
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One UTC day of the log and of the tables by day, read by one statement and so at one snapshot: a fold
+//! that commits meanwhile is in both or in neither, and so is what LiteLLM's projector charges.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use litellm_spend_core::allowed::bounds;
+use litellm_spend_core::json::raw::Raw;
+use litellm_spend_core::jsonb::Element;
+use litellm_spend_core::moment::Moment;
+use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::totals::Totals;
+use pgrx::spi::{SpiClient, SpiHeapTupleData, quote_identifier, quote_literal};
+
+use super::derivable::{self, Derivable};
+use super::sums::{self, Key, Numbers, Sums};
+use crate::error::Result;
+use crate::fold::admit::deliveries;
+use crate::fold::admit::log::timestamp;
+use crate::fold::write::counted_days::Requests;
+use crate::postgres::jsonb::Jsonb;
+use crate::postgres::owner;
+use crate::settings;
+use crate::targets::{Table, Targets};
+
+/// Rows fetched at a time; what is kept is sums by key.
+const CHUNK: i64 = 1000;
+
+/// The columns of the log that say how a request counts.
+const LOGGED: [&str; 22] = [
+    "request_id",
+    "call_type",
+    "api_key",
+    "spend",
+    "total_tokens",
+    "prompt_tokens",
+    "completion_tokens",
+    "startTime",
+    "endTime",
+    "request_duration_ms",
+    "model",
+    "model_group",
+    "custom_llm_provider",
+    "user",
+    "team_id",
+    "organization_id",
+    "end_user",
+    "agent_id",
+    "metadata",
+    "request_tags",
+    "status",
+    "mcp_namespaced_tool_name",
+];
+/// Of these, the ones that may be too narrow for what was counted.
+const NARROW: [&str; 3] = ["prompt_tokens", "completion_tokens", "request_duration_ms"];
+
+/// The row that counts what is left out, where others have the number of their table.
+const NOT_CHARGED: i32 = -1;
+
+/// What was read of a day.
+pub struct Day {
+    /// What the log adds up to.
+    pub totals: Totals,
+    /// Its negative costs, as positive ones: what tells how large the sums were on their way.
+    pub refunds: Totals,
+    /// Requests of which the log does not tell for certain what was counted, and on which day.
+    pub doubtful: Totals,
+    /// How many those are, and how many rows no request can be read from.
+    pub doubtful_rows: u64,
+    pub unreadable_rows: u64,
+    /// Its log rows that LiteLLM has not charged yet, and that are left out of all else.
+    pub not_charged: i64,
+    /// The requests that the log shows on this day.
+    pub requests: Requests,
+    /// The stored rows of each table.
+    pub stored: Vec<Sums>,
+}
+
+/// Reads a day, as the owner of the log.
+pub fn read(
+    client: &mut SpiClient,
+    targets: &Targets,
+    log: &Table,
+    tables: &[Derivable],
+    midnight: Moment,
+) -> Result<Day> {
+    let mut statement = log_query(log, &deliveries::not_charged(targets, log)?);
+    for (at, table) in tables.iter().enumerate() {
+        statement.push_str(&stored_query(at, table));
+    }
+    let narrow = NARROW.map(|column| log.is_of_type(column, "integer"));
+    let mut day = Day::new(targets, tables.len());
+    let arguments = [midnight.utc_date().into(), timestamp(midnight).into()];
+    owner::act_as(client, log.owner, |client| {
+        let mut cursor = client.try_open_cursor_mut(statement.as_str(), &arguments)?;
+        loop {
+            let chunk = cursor.fetch(CHUNK)?;
+            if chunk.is_empty() {
+                return Ok(day);
+            }
+            for row in chunk {
+                match row.get::<i32>(1)? {
+                    None => day.add_logged(row.get(2)?, midnight, narrow),
+                    Some(NOT_CHARGED) => day.not_charged = row.get(6)?.unwrap_or(0),
+                    Some(at) => day.add_stored(at, &row)?,
+                }
+            }
+            pgrx::check_for_interrupts!();
+        }
+    })
+}
+
+impl Day {
+    fn new(targets: &Targets, tables: usize) -> Self {
+        let totals = || Totals::new(|kind| targets.daily_shape(kind));
+        Day {
+            totals: totals(),
+            refunds: totals(),
+            doubtful: totals(),
+            doubtful_rows: 0,
+            unreadable_rows: 0,
+            not_charged: 0,
+            requests: Requests::default(),
+            stored: vec![Sums::new(); tables],
+        }
+    }
+
+    fn add_stored(&mut self, at: i32, row: &SpiHeapTupleData) -> Result<()> {
+        let key: Key = row.get(3)?.unwrap_or_default();
+        let numbers = Numbers { counts: row.get(4)?.unwrap_or_default(), dollars: row.get(5)?.unwrap_or_default() };
+        if let Some(stored) = usize::try_from(at).ok().and_then(|at| self.stored.get_mut(at)) {
+            stored.insert(key, numbers);
+        }
+        Ok(())
+    }
+
+    fn add_logged(&mut self, document: Option<Jsonb>, midnight: Moment, narrow: [bool; 3]) {
+        let document = document.and_then(|document| {
+            let raw = Raw::Jsonb(Element::Document(document.bytes()));
+            bounds::read(raw, settings::record_bounds(), false).ok().map(|read| read.json.into_owned())
+        });
+        let Some(mut record) = document.and_then(|document| SpendRecord::decode(&document).ok()) else {
+            self.unreadable_rows += 1;
+            return;
+        };
+        let is_of_day = record.start.utc_date() == midnight.utc_date();
+        if is_of_day {
+            self.requests.add(&record.request_id);
+        } else {
+            // Midnight at the end of the day: the request may have started just before.
+            record.start = record.start.just_before();
+        }
+        // A start within half a millisecond before midnight is logged as midnight.
+        let is_midnight = !is_of_day || record.start == midnight;
+        if is_midnight || is_cut(&record, narrow) {
+            self.doubtful_rows += 1;
+            self.doubtful.add(&record);
+        }
+        if is_of_day {
+            if record.spend < 0.0 {
+                let refund = SpendRecord { spend: -record.spend, ..record.clone() };
+                self.refunds.add(&refund);
+            }
+            self.totals.add(&record);
+        }
+    }
+
+    /// The keys of a table's rows that are not compared.
+    pub fn doubtful_keys(&self, table: &Derivable) -> HashSet<Key> {
+        sums::keys(table, &derivable::columns(table.role, &self.doubtful)).into_iter().collect()
+    }
+}
+
+/// Whether a number is as large as its column can hold, so that more may have been counted.
+fn is_cut(record: &SpendRecord, narrow: [bool; 3]) -> bool {
+    let numbers = [record.prompt_tokens, record.completion_tokens, record.request_duration_ms];
+    let is_limit = |number: i64| number == i64::from(i32::MAX) || number == i64::from(i32::MIN);
+    numbers.into_iter().zip(narrow).any(|(number, narrow)| narrow && is_limit(number))
+}
+
+/// The log's rows as spend records; both midnights of the day belong to it. And how many rows are left out, of which
+/// `not_charged` holds.
+fn log_query(log: &Table, not_charged: &str) -> String {
+    let members: Vec<String> = LOGGED
+        .iter()
+        .filter(|name| log.has(name))
+        .map(|name| format!("{}, l.{}", quote_literal(name), quote_identifier(*name)))
+        .collect();
+    format!(
+        "SELECT NULL::pg_catalog.int4, pg_catalog.jsonb_build_object({}), NULL::pg_catalog.text[],
+                NULL::pg_catalog.int8[], NULL::pg_catalog.float8[], NULL::pg_catalog.int8
+         FROM {log} AS l WHERE l.\"startTime\" BETWEEN $2 AND $2 + interval '1 day' AND NOT {not_charged}
+         UNION ALL SELECT {NOT_CHARGED}, NULL, NULL, NULL, NULL, pg_catalog.count(*)
+         FROM {log} AS l WHERE l.\"startTime\" >= $2 AND l.\"startTime\" < $2 + interval '1 day' AND {not_charged}",
+        members.join(", "),
+        log = log.name
+    )
+}
+
+/// The rows of one table; those that differ only in NULL and `''` are one row, as they are for a fold.
+fn stored_query(at: usize, table: &Derivable) -> String {
+    let list = |texts: Vec<String>| Cow::<str>::Owned(texts.join(", "));
+    let key = |name: &&str| format!("coalesce(t.{}::pg_catalog.text, '')", quote_identifier(*name));
+    let sum = |name: &&str, of: &str| format!("coalesce(pg_catalog.sum(t.{})::{of}, 0)", quote_identifier(*name));
+    let keys = list(table.keys.iter().map(key).collect());
+    format!(
+        "\nUNION ALL SELECT {at}, NULL, ARRAY[{keys}]::pg_catalog.text[], ARRAY[{}]::pg_catalog.int8[],
+                ARRAY[{}]::pg_catalog.float8[], NULL
+         FROM {} AS t WHERE t.date = $1 AND {} GROUP BY {keys}",
+        list(table.counts.iter().map(|name| sum(name, "pg_catalog.int8")).collect()),
+        list(table.dollars.iter().map(|name| sum(name, "pg_catalog.float8")).collect()),
+        table.target.table.name,
+        table.condition()
+    )
+}

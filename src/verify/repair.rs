@@ -1,0 +1,51 @@
+//! Adds to a table what its rows lack: a fold of the differences, by the fold's own upsert, so that the
+//! order of its locks, the power it writes with and what becomes of NULL in a key are a fold's.
+
+use std::collections::{HashMap, HashSet};
+
+use pgrx::spi::SpiClient;
+
+use super::day::Day;
+use super::derivable::{self, Derivable};
+use super::difference::{Difference, Pair};
+use super::sums::{self, Key};
+use crate::error::Result;
+use crate::fold::write::upsert::{self, Column, On, Values};
+
+/// Repairs one table.
+pub fn write(client: &mut SpiClient, table: &Derivable, day: &Day, differences: &[Difference]) -> Result<()> {
+    let lacking: HashMap<(&Key, &str), Pair> =
+        differences.iter().map(|found| ((&found.key, found.column), found.pair)).collect();
+    let columns = derivable::columns(table.role, &day.totals);
+    let keys = sums::keys(table, &columns);
+    let differing: HashSet<&Key> = differences.iter().map(|found| &found.key).collect();
+    let rows: Vec<usize> = (0..keys.len()).filter(|at| differing.contains(&keys[*at])).collect();
+    let changes = columns.into_iter().map(|column| restricted(column, &rows, &keys, &lacking)).collect();
+    upsert::write(client, table.target, changes)
+}
+
+/// The column's values for just these rows; of a sum, what is lacking.
+fn restricted<'a>(
+    column: Column<'a>,
+    rows: &[usize],
+    keys: &[Key],
+    lacking: &HashMap<(&Key, &str), Pair>,
+) -> Column<'a> {
+    let pair = |at: &usize| lacking.get(&(&keys[*at], column.name)).copied();
+    let count = |at: &usize| match pair(at) {
+        Some(Pair::Count { logged, stored }) => logged.unwrap_or(0).saturating_sub(stored.unwrap_or(0)),
+        _ => 0,
+    };
+    let dollars = |at: &usize| match pair(at) {
+        Some(Pair::Dollars { logged, stored }) => logged.unwrap_or(0.0) - stored.unwrap_or(0.0),
+        _ => 0.0,
+    };
+    let values = match (column.on, column.values) {
+        (On::Sum, Values::Count(_)) => Values::Count(rows.iter().map(count).collect()),
+        (On::Sum, Values::Dollars(_)) => Values::Dollars(rows.iter().map(dollars).collect()),
+        (_, Values::Text(texts)) => Values::Text(rows.iter().map(|at| texts[*at]).collect()),
+        (_, Values::Code(codes)) => Values::Code(rows.iter().map(|at| codes[*at]).collect()),
+        (_, other) => other,
+    };
+    Column { name: column.name, on: column.on, values }
+}

@@ -1,0 +1,65 @@
+//! The numbers of one table by key, as the log says or as they are stored.
+
+use std::collections::BTreeMap;
+
+use super::derivable::Derivable;
+use crate::fold::write::upsert::{Column, Values};
+
+/// The values of a table's key columns, as text; NULL is `''`.
+pub type Key = Vec<String>;
+
+/// Numbers in the order of `Derivable`'s columns.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    pub counts: Vec<i64>,
+    pub dollars: Vec<f64>,
+}
+
+/// Rows by key.
+pub type Sums = BTreeMap<Key, Numbers>;
+
+/// The rows of `columns`, of which there is one for each element of their arrays.
+pub fn of_columns(table: &Derivable, columns: &[Column]) -> Sums {
+    keys(table, columns)
+        .into_iter()
+        .enumerate()
+        .map(|(at, key)| {
+            // As far as the column goes, where a fold ends too.
+            let clamped = |name: &str, count| table.target.table.clamped(name, count);
+            let count = |name: &&str| values(columns, name).map_or(0, |values| clamped(name, count_at(values, at)));
+            let dollars = |name: &&str| values(columns, name).map_or(0.0, |values| dollars_at(values, at));
+            let numbers = Numbers {
+                counts: table.counts.iter().map(count).collect(),
+                dollars: table.dollars.iter().map(dollars).collect(),
+            };
+            (key, numbers)
+        })
+        .collect()
+}
+
+/// The key of each row of `columns`, in their order.
+pub fn keys(table: &Derivable, columns: &[Column]) -> Vec<Key> {
+    let rows = columns.first().map_or(0, |column| column.values.len());
+    let text = |name: &str, at| values(columns, name).map_or_else(String::new, |values| text_at(values, at));
+    (0..rows).map(|at| table.keys.iter().map(|name| text(name, at)).collect()).collect()
+}
+
+fn values<'c, 'a>(columns: &'c [Column<'a>], name: &str) -> Option<&'c Values<'a>> {
+    columns.iter().find(|column| column.name == name).map(|column| &column.values)
+}
+
+fn text_at(values: &Values, at: usize) -> String {
+    match values {
+        Values::Text(texts) => texts.get(at).map(|text| (*text).to_owned()).unwrap_or_default(),
+        Values::Code(codes) => codes.get(at).map(i32::to_string).unwrap_or_default(),
+        Values::Count(_) | Values::Dollars(_) => String::new(),
+    }
+}
+
+fn count_at(values: &Values, at: usize) -> i64 {
+    if let Values::Count(counts) = values { counts.get(at).copied().unwrap_or(0) } else { 0 }
+}
+
+fn dollars_at(values: &Values, at: usize) -> f64 {
+    if let Values::Dollars(dollars) = values { dollars.get(at).copied().unwrap_or(0.0) } else { 0.0 }
+}
