@@ -1,7 +1,7 @@
 """Write sql/litellm_tables.sql anew, from LiteLLM's own migrations (`make tables`).
 
 A throwaway server gets the newest supported schema, and pg_dump tells what its tables are. Run it when
-tests/harness/litellm_schema.py names a newer LiteLLM, or a fold writes another table: see TABLES.
+tests/harness/litellm_schema.py names a newer LiteLLM, or the ground table has another table.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,35 +21,9 @@ from harness.litellm_schema import NEWEST, apply_migrations  # noqa: E402
 from harness.postgres import bindir  # noqa: E402
 
 OUTPUT = ROOT / "sql" / "litellm_tables.sql"
-# What folds write, and the budgets that organizations need. A table comes after those it refers to.
-TABLES = [
-    "LiteLLM_BudgetTable",
-    "LiteLLM_OrganizationTable",
-    "LiteLLM_UserTable",
-    "LiteLLM_EndUserTable",
-    "LiteLLM_TeamTable",
-    "LiteLLM_TeamMembership",
-    "LiteLLM_OrganizationMembership",
-    "LiteLLM_ProjectTable",
-    "LiteLLM_VerificationToken",
-    "LiteLLM_TagTable",
-    "LiteLLM_ModelAccessGroupBudgetTable",
-    "LiteLLM_AgentsTable",
-    "LiteLLM_SpendLogs",
-    "LiteLLM_DailyUserSpend",
-    "LiteLLM_DailyTeamSpend",
-    "LiteLLM_DailyOrganizationSpend",
-    "LiteLLM_DailyEndUserSpend",
-    "LiteLLM_DailyAgentSpend",
-    "LiteLLM_DailyTagSpend",
-    "LiteLLM_BudgetWindowSpend",
-    "LiteLLM_DailyModelUsage",
-    "LiteLLM_DailyToolSpend",
-    "LiteLLM_SpendLogToolIndex",
-    "LiteLLM_DailyRequestErrors",
-    "LiteLLM_DailyGatewayRequests",
-    "LiteLLM_DailyGatewayFailedRequests",
-]
+# What folds write or create is what the ground table names but only reads these two.
+GROUND_TABLE = ROOT / "core" / "src" / "litellm" / "tables.rs"
+ONLY_READ = {"LiteLLM_DeprecatedVerificationToken", "LiteLLM_SpendLogDelivery"}
 HEADER = f"""\
 -- Made by scripts/dump_litellm_tables.py: do not edit.
 -- LiteLLM's own definitions (litellm-proxy-extras {NEWEST.extras}, all {NEWEST.migrations} migrations) of the tables
@@ -62,23 +37,31 @@ _NOT_NULL_NAME = re.compile(r'CONSTRAINT "\w+" (?=NOT NULL)')
 _REFERENCE = re.compile(r'REFERENCES "(\w+)"')
 
 
+def tables() -> list[str]:
+    """The tables that folds write or create, as the ground table of the Rust code lists them."""
+    named = re.findall(r'"(LiteLLM_\w+)"', GROUND_TABLE.read_text().split("#[cfg(test)]")[0])
+    return [table for table in named if table not in ONLY_READ]
+
+
 def definitions(cluster: Cluster, database: str) -> str:
     """The file's text, from a database of this cluster with LiteLLM's schema."""
-    parts: dict[str, list[str]] = {table: [] for table in TABLES}
-    for statement in statements(dump(cluster, database)):
+    parts: dict[str, list[str]] = {table: [] for table in tables()}
+    refers_to: dict[str, list[str]] = {table: [] for table in parts}
+    for statement in statements(dump(cluster, database, list(parts))):
         subject = _SUBJECT.match(statement)
         if subject is None:
             raise ValueError(f"a table of LiteLLM's has something that is not understood here: {statement}")
         referred = _REFERENCE.search(statement)
-        if referred is None or referred[1] in TABLES:
+        if referred is None or referred[1] in parts:
             parts[subject[1]].append(statement)
-    check_order(parts)
-    return HEADER + "".join(f"\n-- table {table}\n" + "\n".join(part) + "\n" for table, part in parts.items())
+            refers_to[subject[1]] += [referred[1]] if referred and referred[1] != subject[1] else []
+    order = TopologicalSorter(refers_to).static_order()
+    return HEADER + "".join(f"\n-- table {table}\n" + "\n".join(parts[table]) + "\n" for table in order)
 
 
-def dump(cluster: Cluster, database: str) -> str:
+def dump(cluster: Cluster, database: str, tables: list[str]) -> str:
     command = [bindir() / "pg_dump", "--schema-only", "--no-owner", "--no-privileges"]
-    command += [f'--table="{table}"' for table in TABLES]
+    command += [f'--table="{table}"' for table in tables]
     return subprocess.run([*command, cluster.url(database)], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -87,14 +70,6 @@ def statements(dumped: str) -> Iterator[str]:
     kept = [line for line in dumped.splitlines() if not re.match(r"--|SET |SELECT pg_catalog|\\|$", line)]
     for statement in re.split(r"(?<=;)\n", "\n".join(kept)):
         yield _NOT_NULL_NAME.sub("", statement).replace("public.", "").rstrip()
-
-
-def check_order(parts: dict[str, list[str]]) -> None:
-    """Refuse a list in which a table comes before one that it refers to."""
-    for table, part in parts.items():
-        for referred in _REFERENCE.findall("\n".join(part)):
-            if TABLES.index(referred) > TABLES.index(table):
-                raise ValueError(f"TABLES has {table} before {referred}, which it refers to")
 
 
 def main() -> None:

@@ -17,4 +17,5 @@ pub mod relation;
 pub mod signals;
 pub mod statement_log;
 pub mod subtransaction;
+pub mod timestamp;
 pub mod transaction;

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use litellm_spend_core::allowed::bounds::{Bounds, SMALLEST};
-use litellm_spend_core::totals::entities::EntityKind;
+use litellm_spend_core::litellm::tables::EntityKind;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::prelude::*;
 
@@ -50,7 +50,7 @@ pub fn target_schema() -> String {
 /// Whether a fold makes the row of an entity of this kind that LiteLLM's table lacks.
 pub fn creates_missing(kind: EntityKind) -> bool {
     let setting = text(&CREATE_MISSING);
-    kind.name().is_some_and(|name| setting.split(',').any(|listed| listed.trim() == name))
+    kind.word().is_some_and(|name| setting.split(',').any(|listed| listed.trim() == name))
 }
 
 /// Most missing rows that folds make in an hour; `None` where there is no limit.
@@ -316,7 +316,7 @@ unsafe extern "C-unwind" fn check_create_missing(
     // SAFETY: Postgres passes a pointer to the proposed value, a C string or null.
     let list = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
     let list = list.to_string_lossy();
-    let is_kind = |word: &str| EntityKind::ALL.into_iter().any(|kind| kind.name() == Some(word));
+    let is_kind = |word: &str| EntityKind::ALL.into_iter().any(|kind| kind.word() == Some(word));
     if list.trim().is_empty() || list.split(',').map(str::trim).all(is_kind) {
         return true;
     }

@@ -5,22 +5,23 @@
 
 use std::collections::HashMap;
 
-use litellm_spend_core::totals::daily::{DailyKind, DailyShape};
+use litellm_spend_core::litellm::columns::filled;
+use litellm_spend_core::litellm::tables::{DailyKind, Role, Switch, TableKey};
+use litellm_spend_core::litellm::write_order::WriteOrder;
+use litellm_spend_core::totals::daily::DailyShape;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier};
 
 use crate::error::{Error, Result};
-use crate::fold::admit::deliveries;
 use crate::settings;
 
 pub mod cache;
 mod catalogue;
+pub mod delivery_states;
 mod keys;
-mod role;
 mod table;
 
 pub use keys::Key;
-pub use role::{Role, TableOrder};
 pub use table::Table;
 
 const RESTORE_HINT: &str =
@@ -95,8 +96,8 @@ impl Targets {
     }
 
     /// The order in which the fold locks and writes them: LiteLLM's ledger tells which LiteLLM runs beside it.
-    pub fn order(&self) -> TableOrder {
-        if self.found.contains_key(&Role::Deliveries) { TableOrder::Ledger } else { TableOrder::Queues }
+    pub fn order(&self) -> WriteOrder {
+        if self.found.contains_key(&Role::Deliveries) { WriteOrder::Ledger } else { WriteOrder::Queues }
     }
 
     pub fn daily_shape(&self, kind: DailyKind) -> Option<DailyShape> {
@@ -144,6 +145,15 @@ fn mode_of_fold(role: Role) -> Option<u32> {
     Some(if is_read { pg_sys::AccessShareLock } else { pg_sys::RowExclusiveLock })
 }
 
+/// Whether a setting stops the writes of this table.
+pub fn is_switched_off(role: Role) -> bool {
+    match role.switch() {
+        Some(Switch::WriteSpendLogs) => !settings::write_spend_logs(),
+        Some(Switch::CountGatewayRequests) => !settings::count_gateway_requests(),
+        None => false,
+    }
+}
+
 /// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.
 pub fn examine(client: &SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {
     let names: Vec<&str> = Role::all().map(Role::table).collect();
@@ -155,7 +165,7 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     let Some(table) = table else {
         return Finding::Skipped(false, "the schema has no such table");
     };
-    if role.is_of_gateway() && !settings::count_gateway_requests() {
+    if role.switch() == Some(Switch::CountGatewayRequests) && is_switched_off(role) {
         return Finding::Skipped(true, "litellm_spend.count_gateway_requests is off");
     }
     if role == Role::Deliveries {
@@ -170,7 +180,7 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
             "The fold writes tables only; rename the view or foreign table that has LiteLLM's name.",
         );
     }
-    if role.is_target() && role.columns().contains(&"spend") && !table.has("spend") {
+    if role.is_target() && filled(role).contains(&"spend") && !table.has("spend") {
         return Finding::Skipped(true, "it has no column spend");
     }
     if let Some(rule) = table.rules.iter().find(|rule| role.is_target() && (!rule.is_of_deletes || role.deletes_rows()))
@@ -183,7 +193,7 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     match role.key() {
         None if role == Role::Log => log_finding(table),
         None => Finding::Found(Target { table, key: None }),
-        Some((required, optional)) => match table.key(required, optional) {
+        Some(TableKey { required, optional }) => match table.key(&required, optional) {
             Some(key) => Finding::Found(Target { table, key: Some(key) }),
             None => Finding::Held(
                 format!("{} has no valid unique index on just ({})", table.name, required.join(", ")),
@@ -196,8 +206,8 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
 /// What is said of log rows must be understood: to take no notice of it would count requests twice.
 fn deliveries_finding(table: Table) -> Finding {
     let not_a_table = (!table.is_table).then(|| format!("{} is not a table", table.name));
-    match not_a_table.or_else(|| deliveries::obstacle(&table)) {
-        Some(obstacle) => Finding::Held(obstacle, deliveries::SHAPE_HINT),
+    match not_a_table.or_else(|| delivery_states::obstacle(&table)) {
+        Some(obstacle) => Finding::Held(obstacle, delivery_states::SHAPE_HINT),
         None => Finding::Found(Target { table, key: None }),
     }
 }

@@ -9,13 +9,15 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
-use crate::fold::admit::{deliveries, log};
+use crate::fold::admit::deliveries;
 use crate::fold::version;
 use crate::postgres::jsonb::Jsonb;
-use crate::postgres::{own_tables, owner, pinned_settings, subtransaction};
+use crate::postgres::timestamp;
+use crate::postgres::{own_tables, pinned_settings, subtransaction};
 use crate::staging::cursor::Cursor;
-use crate::targets::{Role, Targets};
+use crate::targets::Targets;
 use difference::{Difference, Pair};
+use litellm_spend_core::litellm::tables::Role;
 
 mod day;
 mod derivable;
@@ -110,7 +112,7 @@ fn lock_deliveries(days: &std::ops::RangeInclusive<i32>) -> Result<()> {
     let (_, first) = day_of(*days.start())?;
     let (_, last) = day_of(*days.end())?;
     let condition = "l.\"startTime\" BETWEEN $1 AND $2 + interval '1 day'";
-    deliveries::lock(condition, &[log::timestamp(first).into(), log::timestamp(last).into()])?;
+    deliveries::lock(condition, &[timestamp::timestamp(first).into(), timestamp::timestamp(last).into()])?;
     Ok(())
 }
 
@@ -148,7 +150,7 @@ fn compare(client: &mut SpiClient, days: std::ops::RangeInclusive<i32>, purpose:
         notice!(
             "log rows left out, because LiteLLM's proxy has not charged them yet: {not_charged} (their deliveries in \
              \"{}\" are pending or parked)",
-            deliveries::TABLE
+            Role::Deliveries.table()
         );
     }
     Ok(rows)
@@ -161,13 +163,13 @@ fn compare_day(client: &mut SpiClient, number: i32, purpose: Purpose) -> Result<
     };
     let Some(log) = targets.get(Role::Log).map(|target| &target.table) else {
         return Err(Error::held(
-            format!("there is no \"{}\" to add up", log::TABLE),
+            format!("there is no \"{}\" to add up", Role::Log.table()),
             "Daily rows can be verified only where LiteLLM's log is kept.",
         ));
     };
     let tables = derivable::tables(&targets, log);
     for table in &tables {
-        owner::must_read(log, &table.target.table)?;
+        log.require_owner_reads(&table.target.table)?;
     }
     let (date, midnight) = day_of(number)?;
     let day = day::read(client, &targets, log, &tables, midnight)?;
@@ -245,5 +247,5 @@ fn day_of(number: i32) -> Result<(Date, Moment)> {
     const MICROS: i64 = 86_400_000_000;
     // SAFETY: a number of days between two dates.
     let date = unsafe { Date::from_pg_epoch_days(number) };
-    Ok((date, log::moment(i64::from(number).saturating_mul(MICROS))))
+    Ok((date, timestamp::moment(i64::from(number).saturating_mul(MICROS))))
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use crate::jsonb;
+use crate::numeric;
 
 pub mod raw;
 pub mod text;
@@ -55,7 +55,7 @@ impl<'a> Json<'a> {
         match self {
             Json::Int(i) => Some(*i as f64),
             Json::Float(f) if f.is_finite() => Some(*f),
-            Json::Numeric(numeric) => jsonb::float_of(numeric).filter(|float| float.is_finite()),
+            Json::Numeric(numeric) => numeric::float_of(numeric).filter(|float| float.is_finite()),
             _ => None,
         }
     }

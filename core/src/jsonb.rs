@@ -5,19 +5,24 @@
 use std::borrow::Cow;
 
 use crate::json::Json;
+use crate::numeric::{self, DamagedNumeric, Number, Read};
 
 mod element;
-mod numeric;
 mod write;
 
 pub use element::{Element, Elements, elements, may_hold_long_number};
-pub use numeric::{float_of, text_of};
 pub use write::{append, write};
 
 /// The bytes are not a jsonb container.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("jsonb value is damaged at byte {0}")]
 pub struct DamagedJsonb(usize);
+
+impl From<DamagedNumeric> for DamagedJsonb {
+    fn from(DamagedNumeric(at): DamagedNumeric) -> Self {
+        DamagedJsonb(at)
+    }
+}
 
 const COUNT_MASK: u32 = 0x0FFF_FFFF;
 const IS_SCALAR: u32 = 0x1000_0000;
@@ -261,7 +266,7 @@ impl<'a> Child<'a> {
 
     fn long_number(&self, depth: usize) -> Result<bool, DamagedJsonb> {
         match self.kind()? {
-            Kind::Numeric => numeric::is_long(self.aligned()),
+            Kind::Numeric => Ok(numeric::is_long(self.aligned())?),
             Kind::Container => element::long_number(self.aligned(), depth + 1),
             Kind::Null | Kind::Bool | Kind::Str => Ok(false),
         }
@@ -274,7 +279,12 @@ impl<'a> Child<'a> {
     fn json(&self, depth: usize) -> Result<Json<'a>, DamagedJsonb> {
         Ok(match self.kind()? {
             Kind::Str => Json::Str(Cow::Borrowed(self.text()?)),
-            Kind::Numeric => numeric::read(self.aligned())?,
+            Kind::Numeric => match numeric::read(self.aligned())? {
+                Read::Number(Number::Int(number)) => Json::Int(number),
+                Read::Number(Number::Float(number)) => Json::Float(number),
+                Read::Exact => Json::Numeric(Cow::Borrowed(self.aligned())),
+                Read::NotANumber => Json::Null,
+            },
             Kind::Bool => Json::Bool(self.entry & ENTRY_TYPE_MASK == ENTRY_TRUE),
             Kind::Null => Json::Null,
             Kind::Container => read_at_depth(self.aligned(), depth + 1)?,

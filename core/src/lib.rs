@@ -13,6 +13,8 @@ pub mod jsonb;
 pub mod ledger;
 pub mod litellm;
 pub mod moment;
+pub mod numeric;
+pub mod pace;
 pub mod record;
 pub mod snapshot;
 pub mod totals;

@@ -15,6 +15,7 @@ mod attributes;
 pub mod background;
 mod holder;
 pub mod identity;
+pub mod log_row;
 mod metadata;
 mod reader;
 

@@ -2,10 +2,12 @@
 //! (invariants 2 and 14). The result does not depend on the order of the records but for
 //! `model_group` and a tag row's `request_id`, where the first writer wins.
 
+use crate::litellm::tables::{DailyKind, EntityKind, Role, Rollup};
 use crate::record::SpendRecord;
 use budget_windows::{HolderSpends, HolderTotals};
-use daily::{DailyKey, DailyKind, DailyRow, DailyRows, DailyShape, DailyTotals};
-use entities::{EntityKind, EntitySpend, EntityTotals};
+use columns::Column;
+use daily::{DailyKey, DailyRow, DailyRows, DailyShape, DailyTotals};
+use entities::{EntitySpend, EntityTotals};
 use gateway_requests::{GatewayFailedRequestRows, GatewayRequestRows, GatewayRequestTotals};
 use model_usage::{ModelUsageRows, ModelUsageTotals};
 use named::{Dates, Named};
@@ -14,6 +16,7 @@ use request_errors::{RequestErrorRows, RequestErrorTotals};
 use tool_spend::{ToolSpendRows, ToolSpendTotals};
 
 pub mod budget_windows;
+pub mod columns;
 pub mod daily;
 pub mod entities;
 pub mod gateway_requests;
@@ -98,6 +101,28 @@ impl Totals {
     pub fn holders(&self, holder: EntityKind) -> HolderSpends<'_> {
         let found = budget_windows::HOLDERS.into_iter().zip(&self.holders).find(|(kind, _)| *kind == holder);
         found.map(|(_, totals)| budget_windows::spends(totals, &self.names)).unwrap_or_default()
+    }
+
+    /// What a fold has for each column of a table; nothing for a table that takes more than sums: the log, the index
+    /// of tools, and budget windows.
+    pub fn columns(&self, role: Role) -> Vec<Column<'_>> {
+        match role {
+            Role::Entity(kind) => entities::columns(kind, &self.entities(kind)),
+            Role::Daily(kind) => daily::columns(kind, &self.daily(kind)),
+            Role::Rollup(Rollup::ModelUsage) => model_usage::columns(&self.model_usage()),
+            Role::Rollup(Rollup::ToolSpend) => tool_spend::columns(&self.tool_spend()),
+            Role::Rollup(Rollup::RequestErrors) => request_errors::columns(&self.request_errors()),
+            Role::Rollup(Rollup::GatewayRequests) => gateway_requests::columns(&self.gateway_requests()),
+            Role::Rollup(Rollup::GatewayFailedRequests) => {
+                gateway_requests::failed_columns(&self.gateway_failed_requests())
+            }
+            Role::Log
+            | Role::ToolIndex
+            | Role::WindowSpend
+            | Role::Budget
+            | Role::DeprecatedKeys
+            | Role::Deliveries => Vec::new(),
+        }
     }
 
     /// How many rows of targets they change.

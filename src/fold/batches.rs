@@ -3,49 +3,36 @@
 //! before the end. One batch at a time is in memory, and what they add up to is bounded as well.
 //!
 //! A fold that fails counts nothing, and the next one reads half as many rows, down to the one that fails by
-//! itself (`isolation`). After a lock that it did not get, it learns which rows are held (`held`) and leaves out
+//! itself (`isolate::verdict`). After a lock that it did not get, it learns which rows are held (`isolate::held`) and leaves out
 //! the records that need them (`postponed`).
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use litellm_spend_core::fault::Blame;
+use litellm_spend_core::pace::{Counted, FoldedBy, LockWait, Pace};
 use litellm_spend_core::snapshot::window::Position;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::Tally;
 use super::count::Count;
 use super::isolate::{contention, held, verdict};
-use super::pace::Patience;
+use super::pace::{self, bounds};
 use super::write::budget_windows;
 use crate::error::{Error, Result};
 use crate::postgres::failure::Failure;
 use crate::postgres::{pinned_settings, subtransaction};
-use crate::settings;
 use crate::staging::batch::{self, Batch, Consumed, Row};
 use crate::staging::cursor::Cursor;
+use crate::staging::cursor::Tally;
 use crate::staging::postponed;
 use crate::targets::Targets;
 
 /// How long a fold waits for each lock while it narrows down which record needs one that somebody holds.
 const SHORT_WAIT: Duration = Duration::from_millis(50);
 
-/// A fold that has met rows which others lock again and again waits longer for them, so many times in succession.
-const MOST_BUSY: usize = 5;
-
 /// How long a fold that gives way leaves its rows to others.
 const GIVE_WAY: Duration = Duration::from_millis(20);
-
-thread_local! {
-    /// How many rows the next fold of this process may read.
-    static LIMIT: Cell<usize> = const { Cell::new(usize::MAX) };
-    /// Whether that is for a lock which no row of the last fold explains.
-    static SEEKS_LOCK: Cell<bool> = const { Cell::new(false) };
-    /// How many folds in succession have met rows that other sessions lock again and again.
-    static BUSY: Cell<usize> = const { Cell::new(0) };
-}
 
 /// Where rows come from.
 pub enum Source<'c> {
@@ -63,26 +50,20 @@ pub enum Outcome {
 }
 
 /// Counts what a source has, or a part of it.
-pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
+pub fn run(source: &Source, by: FoldedBy) -> Result<Outcome> {
     let held_deliveries = budget_windows::read_log_sums()?;
     let targets = Spi::connect_mut(Targets::lock)?;
     held::add(&targets, held_deliveries)?;
-    let limit = LIMIT.get();
-    let mut attempt = Attempt::new(source, targets);
-    let outcome = subtransaction::attempt(|| {
-        if SEEKS_LOCK.get() {
-            pinned_settings::waiting_at_most(SHORT_WAIT, || attempt.run(limit, patience))
-        } else if BUSY.get() > 0 {
-            pinned_settings::waiting_longer(|| attempt.run(limit, patience))
-        } else {
-            attempt.run(limit, patience)
-        }
+    let pace = pace::now();
+    let mut attempt = Attempt::new(source, targets, by);
+    let outcome = subtransaction::attempt(|| match pace.lock_wait() {
+        LockWait::Usual => attempt.run(pace),
+        LockWait::Short => pinned_settings::waiting_at_most(SHORT_WAIT, || attempt.run(pace)),
+        LockWait::Long => pinned_settings::waiting_longer(|| attempt.run(pace)),
     });
     match outcome {
         Ok(()) => {
-            LIMIT.set(limit.saturating_mul(2));
-            BUSY.set(0);
-            SEEKS_LOCK.set(SEEKS_LOCK.get() && limit < settings::batch_rows());
+            pace::change(|pace| pace.after_fold(bounds()));
             Ok(Outcome::Counted(attempt.consumed, attempt.tally))
         }
         // The next fold adds the log up first, and migrations are not to wait for that.
@@ -94,30 +75,9 @@ pub fn count(source: &Source, patience: Patience) -> Result<Outcome> {
     }
 }
 
-/// Has the next fold read one row, and wait for no lock for long.
-pub fn read_one_by_one() {
-    LIMIT.set(1);
-    SEEKS_LOCK.set(true);
-}
-
-/// Has the next folds wait longer for rows that other sessions lock again and again.
-pub fn wait_longer() {
-    BUSY.set(BUSY.get().max(1));
-}
-
-/// How many rows the next fold may read.
-pub fn limit() -> usize {
-    LIMIT.get()
-}
-
-/// Ends the search for a bad record or a held lock.
-pub fn widen() {
-    LIMIT.set(usize::MAX);
-    SEEKS_LOCK.set(false);
-}
-
 struct Attempt<'s> {
     source: &'s Source<'s>,
+    by: FoldedBy,
     targets: Rc<Targets>,
     count: Count,
     /// Rows that were read, also those of a batch that failed.
@@ -129,10 +89,11 @@ struct Attempt<'s> {
 }
 
 impl<'s> Attempt<'s> {
-    fn new(source: &'s Source, targets: Rc<Targets>) -> Self {
+    fn new(source: &'s Source, targets: Rc<Targets>, by: FoldedBy) -> Self {
         let count = Count::of(targets.clone());
         Attempt {
             source,
+            by,
             targets,
             count,
             rows_read: 0,
@@ -142,15 +103,14 @@ impl<'s> Attempt<'s> {
         }
     }
 
-    fn run(&mut self, limit: usize, patience: Patience) -> Result<()> {
+    fn run(&mut self, pace: Pace) -> Result<()> {
         loop {
             // A connection of its own for each batch, as its memory is given back with it.
-            Spi::connect_mut(|client| self.add_batch(client, limit, patience))?;
-            let totals = self.count.totals();
+            Spi::connect_mut(|client| self.add_batch(client, pace))?;
             if self.consumed.is_last
-                || self.rows_read >= limit
+                || self.rows_read >= pace.limit()
                 || matches!(self.source, Source::Postponed(_))
-                || patience.ends_at(self.consumed.rows, totals.rows(), totals.bytes())
+                || pace.is_full(self.by, bounds(), self.counted())
             {
                 break;
             }
@@ -160,19 +120,24 @@ impl<'s> Attempt<'s> {
             Spi::connect_mut(|client| {
                 let begun = Instant::now();
                 self.count.write(client)?;
-                patience.learn(client, self.count.totals().rows(), begun.elapsed())
+                pace::learn(client, self.by, self.count.totals().rows(), begun.elapsed())
             })?;
         }
         Ok(())
     }
 
-    fn add_batch(&mut self, client: &mut SpiClient, limit: usize, patience: Patience) -> Result<()> {
-        let wanted = patience.batch_rows(self.count.totals().rows()).min(limit - self.rows_read);
+    fn counted(&self) -> Counted {
+        let totals = self.count.totals();
+        Counted { staged: self.consumed.rows, rows: totals.rows(), bytes: totals.bytes() }
+    }
+
+    fn add_batch(&mut self, client: &mut SpiClient, pace: Pace) -> Result<()> {
+        let wanted = pace.next_batch(self.by, bounds(), self.count.totals().rows()).min(pace.limit() - self.rows_read);
         let batch = self.source.read(client, self.consumed.position, wanted)?;
         self.rows_read += batch.rows.len();
         self.consumed.add(&batch);
         let mut rows = batch.rows;
-        if limit == 1 {
+        if pace.limit() == 1 {
             // Kept before it is counted, for whoever asks why that failed.
             self.only_row = rows.pop();
         }
@@ -194,13 +159,9 @@ impl<'s> Attempt<'s> {
         }
     }
 
-    /// Halves what the next fold reads; false if this one was to read one row alone.
+    /// Has the next fold read fewer rows; false if this one was to read one row alone.
     fn narrow(&self) -> bool {
-        if self.only_row.is_some() || self.rows_read == 0 {
-            return false;
-        }
-        LIMIT.set((self.rows_read / 2).clamp(1, settings::batch_rows()));
-        true
+        pace::change(|pace| pace.after_failure(bounds(), self.rows_read, self.only_row.is_some()))
     }
 
     fn learn_what_is_held(self, failure: Failure) -> Result<Outcome> {
@@ -209,25 +170,23 @@ impl<'s> Attempt<'s> {
         pinned_settings::sleep(GIVE_WAY);
         let look = contention::held(&self.targets, &self.count.keys())?;
         if held::add(&self.targets, look.held)? {
-            SEEKS_LOCK.set(false);
+            pace::change(Pace::after_held_rows);
             return Ok(Outcome::TryAgain);
         }
         let is_busy = !look.busy.is_empty();
-        if (is_busy || failure.is_deadlock()) && BUSY.get() < MOST_BUSY {
-            BUSY.set(BUSY.get() + 1);
+        if (is_busy || failure.is_deadlock()) && pace::change(Pace::may_give_way_again) {
             return Ok(Outcome::TryAgain);
         }
         // The records that need none of them are not to wait any longer.
         if is_busy && held::add(&self.targets, look.busy)? {
-            SEEKS_LOCK.set(false);
-            BUSY.set(0);
+            pace::change(Pace::after_held_rows);
+            pace::change(Pace::stop_giving_way);
             return Ok(Outcome::TryAgain);
         }
-        if self.narrow() {
-            SEEKS_LOCK.set(true);
+        if pace::change(|pace| pace.after_lock(bounds(), self.rows_read, self.only_row.is_some())) {
             return Ok(Outcome::TryAgain);
         }
-        widen();
+        pace::change(Pace::widen);
         let Some(row) = &self.only_row else { return Err(Error::Failed(failure)) };
         let keys = verdict::keys_held_from(&self.targets, row)?;
         match held::add(&self.targets, keys)? {
@@ -241,7 +200,7 @@ impl<'s> Attempt<'s> {
         let Some(row) = &self.only_row else { return Err(Error::Failed(failure)) };
         let tally = verdict::judge(&self.targets, row, failure)?;
         Spi::connect_mut(|client| self.source.consume(client, std::slice::from_ref(row), &[]))?;
-        LIMIT.set(2);
+        pace::change(Pace::after_verdict);
         Ok(Outcome::Counted(self.consumed, tally))
     }
 }
@@ -259,7 +218,7 @@ impl Source<'_> {
         match self {
             Source::Staging(_) => {
                 let kept: Vec<&Row> = left_out.iter().map(|at| &rows[*at]).collect();
-                postponed::keep(client, &kept, rows.len())
+                if postponed::keep(client, &kept, rows.len())? { Ok(()) } else { Err(held::refusal()) }
             }
             Source::Postponed(_) => {
                 let mut left_out = left_out.iter().copied().peekable();

@@ -7,24 +7,25 @@ use litellm_spend_core::dedupe::Groups;
 use litellm_spend_core::error::RecordError;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb as jsonb_format;
+use litellm_spend_core::litellm::tables::{EntityKind, Role};
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::totals::Totals;
-use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::Tally;
 use super::admit::{dedupe, identity};
-use super::isolate::contention::{self, Key};
+use super::isolate::contention;
 use super::isolate::held;
+use super::row_key::Key;
 use super::row_waits::RowWaits;
 use super::write::budget_windows::{self, Windows};
 use super::write::counted_days::CountedDays;
-use super::write::{daily, entities, gateway_requests, members, rollups, tool_index};
+use super::write::{entities, members, tool_index, upsert};
 use crate::error::{Error, Result};
 use crate::staging::batch::Row;
-use crate::targets::{Role, Targets};
-use crate::{failpoint, record, settings};
+use crate::staging::cursor::Tally;
+use crate::targets::{Targets, is_switched_off};
+use crate::{failpoint, record};
 
 /// The document of a staged row, unless it is damaged.
 pub fn document(row: &Row) -> Option<Json<'_>> {
@@ -88,7 +89,7 @@ impl Count {
         let admitted = dedupe::admit(client, &self.targets, Groups::new(records))?;
         failpoint::reach("after_log_insert");
         let counted = admitted.counted.as_slice();
-        if settings::write_spend_logs()
+        if !is_switched_off(Role::ToolIndex)
             && let Some(target) = self.targets.get(Role::ToolIndex)
         {
             tool_index::write(client, target, counted)?;
@@ -148,20 +149,10 @@ impl Count {
                 members::write(client, targets, &members, &new_members)
             }
             Role::Entity(kind) => entities::write(client, targets, kind, target, &totals.entities(kind)),
-            Role::Daily(kind) => daily::write(client, kind, target, &totals.daily(kind)),
+            Role::Rollup(_) if is_switched_off(role) => Ok(()),
+            Role::Daily(_) | Role::Rollup(_) => upsert::write(client, target, totals.columns(role)),
             Role::WindowSpend => self.windows.write(client, targets, totals),
-            Role::ModelUsage => rollups::write_model_usage(client, target, &totals.model_usage()),
-            Role::ToolSpend if settings::write_spend_logs() => {
-                rollups::write_tool_spend(client, target, &totals.tool_spend())
-            }
-            Role::RequestErrors => rollups::write_request_errors(client, target, &totals.request_errors()),
-            Role::GatewayRequests => gateway_requests::write(client, target, &totals.gateway_requests()),
-            Role::GatewayFailedRequests => {
-                gateway_requests::write_failed(client, target, &totals.gateway_failed_requests())
-            }
-            Role::Log | Role::ToolIndex | Role::ToolSpend | Role::Budget | Role::DeprecatedKeys | Role::Deliveries => {
-                Ok(())
-            }
+            Role::Log | Role::ToolIndex | Role::Budget | Role::DeprecatedKeys | Role::Deliveries => Ok(()),
         }
     }
 }

@@ -3,5 +3,6 @@
 pub mod contention;
 pub mod fuse;
 pub mod held;
+pub mod postponed_walk;
 mod rehearsal;
 pub mod verdict;

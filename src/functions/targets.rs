@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::totals::entities::EntityKind;
+use litellm_spend_core::litellm::columns::filled;
+use litellm_spend_core::litellm::tables::{EntityKind, Role};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::fold::write::entities;
 use crate::postgres::pinned_settings;
 use crate::settings;
-use crate::targets::{Finding, Role, cache, examine};
+use crate::targets::{Finding, cache, examine, is_switched_off};
 
 type Row = (String, bool, &'static str, Vec<String>, Vec<String>, Option<String>);
 
@@ -51,12 +52,12 @@ fn row(role: Role, finding: Finding) -> Row {
         Finding::Held(message, hint) => {
             (name, true, "held", Vec::new(), Vec::new(), Some(format!("{message}. {hint}")))
         }
-        Finding::Found(_) if role.belongs_to_log() && !settings::write_spend_logs() => {
+        Finding::Found(_) if is_switched_off(role) => {
             let reason = "litellm_spend.write_spend_logs is off".to_owned();
             (name, true, "skipped", Vec::new(), Vec::new(), Some(reason))
         }
         Finding::Found(target) => {
-            let written = role.columns().into_iter().filter(|column| target.table.has(column));
+            let written = filled(role).into_iter().filter(|column| target.table.has(column));
             let known: HashSet<&str> = create_tables::columns_of_litellm(role.table()).collect();
             let mut unknown: Vec<String> =
                 target.table.columns.keys().filter(|column| !known.contains(column.as_str())).cloned().collect();

@@ -9,7 +9,7 @@ mod writing;
 #[pgrx::pg_schema]
 mod tests {
     use litellm_spend_core::json::Json;
-    use litellm_spend_core::jsonb;
+    use litellm_spend_core::{jsonb, numeric};
     use pgrx::prelude::*;
 
     use super::documents::{Generator, NUMBERS};
@@ -79,7 +79,7 @@ mod tests {
     /// The document with the text of each `Numeric` in its place.
     fn with_texts(json: Json) -> Json {
         match json {
-            Json::Numeric(numeric) => Json::Str(jsonb::text_of(&numeric).unwrap().into()),
+            Json::Numeric(numeric) => Json::Str(numeric::text_of(&numeric).unwrap().into()),
             Json::Array(items) => Json::Array(items.into_iter().map(with_texts).collect()),
             Json::Object(members) => {
                 Json::Object(members.into_iter().map(|(key, value)| (key, with_texts(value))).collect())

@@ -4,8 +4,7 @@
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use crate::error::{Error, Result};
-use crate::targets::Table;
+use crate::error::Result;
 
 /// Runs `body` as `owner`. Deferred constraint triggers are made to fire at the statement that queues them:
 /// at commit, before Postgres 18, they would run as the session's role, and a restricted context refuses
@@ -35,28 +34,15 @@ pub fn act_as<R>(
     result
 }
 
-/// Checks that one statement may read both tables with the power of the first one's owner: that role may read the
-/// second, and the second one's owner has that role's power anyway. A table brings code of its owner's with it, in its
-/// columns' types or what Postgres evaluates to plan (an expression of an index), and whoever may create a table in
-/// LiteLLM's schema may make one of a name that LiteLLM has not taken yet.
-pub fn must_read(reader: &Table, table: &Table) -> Result<()> {
-    // SAFETY: looks up the privileges of a table that is locked.
-    let outcome = unsafe { pg_sys::pg_class_aclcheck(table.oid, reader.owner, pg_sys::ACL_SELECT.into()) };
-    if outcome != pg_sys::AclResult::ACLCHECK_OK {
-        return Err(Error::refused(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("the owner of {} may not read {}", reader.name, table.name),
-            "GRANT SELECT on it to the owner of the log, with whose power both are read.",
-        ));
-    }
+/// Whether a role may read a relation, which is locked.
+pub fn may_select(role: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
+    // SAFETY: looks up the privileges of a relation that is locked.
+    let outcome = unsafe { pg_sys::pg_class_aclcheck(relation, role, pg_sys::ACL_SELECT.into()) };
+    outcome == pg_sys::AclResult::ACLCHECK_OK
+}
+
+/// Whether `role` has all rights of `other`.
+pub fn has_rights_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
     // SAFETY: looks up the memberships of a role.
-    if !unsafe { pg_sys::has_privs_of_role(table.owner, reader.owner) } {
-        return Err(Error::refused(
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("the owner of {} has not the rights of the owner of {}", table.name, reader.name),
-            "Give both tables one owner, or GRANT the role of the log's owner to the other one: a table may bring code \
-             of its owner's with it, which must not run with another role's rights.",
-        ));
-    }
-    Ok(())
+    unsafe { pg_sys::has_privs_of_role(role, other) }
 }

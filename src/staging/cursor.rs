@@ -12,10 +12,29 @@ use pgrx::spi::SpiClient;
 use super::batch::Consumed;
 use super::cluster_id;
 use crate::error::Result;
-use crate::fold::Tally;
 use crate::postgres::pinned_settings;
 use crate::postgres::plans;
 use crate::settings;
+
+/// Counts of a fold, added to the cursor's totals.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub folded: usize,
+    pub duplicates: usize,
+    pub reused_ids: usize,
+    pub rejected: usize,
+    pub names_not_counted: usize,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.folded += other.folded;
+        self.duplicates += other.duplicates;
+        self.reused_ids += other.reused_ids;
+        self.rejected += other.rejected;
+        self.names_not_counted += other.names_not_counted;
+    }
+}
 
 /// The cursor row.
 pub struct Cursor {

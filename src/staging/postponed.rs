@@ -1,9 +1,6 @@
 //! `litellm_spend.postponed`: staged rows that a fold has consumed and not counted, because they need a row that
 //! another session holds (invariant 7). The fold that counts such a row deletes it.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
-
 use litellm_spend_core::snapshot::Snapshot;
 use litellm_spend_core::snapshot::window::Position;
 use pgrx::datum::DatumWithOid;
@@ -14,39 +11,14 @@ use super::batch::{self, Batch, Row};
 use super::cluster_id;
 use super::room::Room;
 use crate::error::{Error, Result};
-use crate::fold::count::Count;
-use crate::fold::isolate::{contention, held, verdict};
 use crate::postgres::jsonb::Toasted;
 use crate::postgres::own_tables::Relation;
 use crate::postgres::plans;
-use crate::targets::Targets;
 
 /// More than so many rows are not postponed: the fold is held, and rows stay in staging.
 const MOST: i64 = 100_000;
-/// Records of a batch that are tried for rows which other sessions are creating.
-const MOST_TRIED: usize = 2;
 /// From so many on, rows of which most of a batch need what is held stay in staging too.
 const MANY: usize = 500;
-
-/// Where a pass over the rows begins.
-pub const BEGINNING: Position = (0, -1);
-/// A pass follows another one so soon at the latest, because another session's fold may have postponed rows: where
-/// nothing is known to be held, and where something is.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE_WHILE_HELD: Duration = Duration::from_secs(60);
-
-thread_local! {
-    static PASS: Cell<Pass> = const { Cell::new(Pass { after: Some(BEGINNING), has_counted: false, ended: None }) };
-}
-
-/// A walk over all rows, one batch a fold.
-#[derive(Clone, Copy)]
-struct Pass {
-    /// The last row that it has looked at; `None` at its end.
-    after: Option<Position>,
-    has_counted: bool,
-    ended: Option<Instant>,
-}
 
 /// Whether any row of this database is postponed.
 pub fn exists() -> Result<bool> {
@@ -62,58 +34,6 @@ pub fn exists() -> Result<bool> {
         )?;
         Ok(found.first().get(1)?.unwrap_or(false))
     })
-}
-
-/// Where the pass goes on, if it is time for one.
-pub fn pass() -> Option<Position> {
-    if next_pass().is_zero() { PASS.get().after.or(Some(BEGINNING)) } else { None }
-}
-
-/// How long until the next pass goes on or begins by itself.
-pub fn next_pass() -> Duration {
-    let pass = PASS.get();
-    match (pass.after, pass.ended) {
-        (None, Some(ended)) => {
-            let pause = if held::any() { LONGEST_PAUSE_WHILE_HELD } else { LONGEST_PAUSE };
-            pause.saturating_sub(ended.elapsed())
-        }
-        _ => Duration::ZERO,
-    }
-}
-
-/// Begins a pass over all rows.
-pub fn begin_pass() {
-    PASS.set(Pass { after: Some(BEGINNING), has_counted: false, ended: None });
-}
-
-/// Notes how far the pass has come (`None`: to its end) and whether it has just counted a row.
-pub fn go_on(after: Option<Position>, has_counted: bool) {
-    let has_counted = has_counted || PASS.get().has_counted;
-    let ended = after.is_none().then(Instant::now);
-    if ended.is_some() && has_counted {
-        held::relax();
-    }
-    PASS.set(Pass { after, has_counted: has_counted && ended.is_none(), ended });
-}
-
-/// Looks which rows the next batch needs and other sessions hold, before anything is written for it.
-pub fn learn_what_is_held(after: Position, rows: usize) -> Result<()> {
-    let targets = Spi::connect_mut(Targets::lock)?;
-    let mut count = Count::of(targets.clone());
-    let batch = Spi::connect_mut(|client| {
-        let batch = read(client, after, rows)?;
-        count.sum_up(client, &batch.rows)?;
-        Ok::<_, Error>(batch)
-    })?;
-    held::add(&targets, contention::held(&targets, &held::unknown(count.keys()))?.held)?;
-    // A row that another session is creating cannot be seen, so the first records that seem free are tried.
-    for _ in 0..MOST_TRIED {
-        let Some(row) = verdict::first_free(&targets, &batch.rows)? else { break };
-        if !held::add(&targets, verdict::keys_held_from(&targets, row)?)? {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// Where the first row behind `after` is; the row itself is not read.
@@ -186,13 +106,10 @@ pub fn exists_for(asked: &Snapshot) -> Result<bool> {
     })
 }
 
-/// Keeps these staged rows of a batch of `batch` rows.
-///
-/// # Errors
-/// They are too many: the fold is held.
-pub fn keep(client: &mut SpiClient, rows: &[&Row], batch: usize) -> Result<()> {
+/// Keeps these staged rows of a batch of `batch` rows; false if they are too many to be kept.
+pub fn keep(client: &mut SpiClient, rows: &[&Row], batch: usize) -> Result<bool> {
     if rows.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let kept = plans::run(
         client,
@@ -202,7 +119,7 @@ pub fn keep(client: &mut SpiClient, rows: &[&Row], batch: usize) -> Result<()> {
     let kept: i64 = kept.first().get(1)?.unwrap_or(0);
     let most = rows.len() >= MANY && rows.len() > batch / 2;
     if most || kept + i64::try_from(rows.len()).unwrap_or(MOST) > MOST {
-        return Err(held::refusal());
+        return Ok(false);
     }
     let (xids, seqs) = positions(rows);
     let inserted = plans::run(
@@ -214,7 +131,7 @@ pub fn keep(client: &mut SpiClient, rows: &[&Row], batch: usize) -> Result<()> {
         &[cluster_id::this_database().into(), xids.into(), seqs.into()],
     )?;
     if inserted.len() == rows.len() {
-        return Ok(());
+        return Ok(true);
     }
     Err(Error::held(
         "litellm_spend.staging holds several rows of one transaction with one number",

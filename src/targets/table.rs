@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use pgrx::prelude::*;
 
 use super::keys::{Key, UniqueKey};
+use crate::error::{Error, Result};
+use crate::postgres::owner;
 
 /// A table, or what bears a table's name.
 pub struct Table {
@@ -75,6 +77,29 @@ impl Table {
 
     pub fn is_nullable(&self, column: &str) -> bool {
         self.columns.get(column).is_some_and(|found| found.is_nullable)
+    }
+
+    /// Checks that one statement may read this table and `other` with the power of this one's owner: that role may
+    /// read the other, and the other one's owner has that role's power anyway. A table brings code of its owner's with
+    /// it, in its columns' types or what Postgres evaluates to plan (an expression of an index), and whoever may
+    /// create a table in LiteLLM's schema may create one of a name that LiteLLM has not taken yet.
+    pub fn require_owner_reads(&self, other: &Table) -> Result<()> {
+        if !owner::may_select(self.owner, other.oid) {
+            return Err(Error::refused(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("the owner of {} may not read {}", self.name, other.name),
+                "GRANT SELECT on it to the owner of the log, with whose power both are read.",
+            ));
+        }
+        if !owner::has_rights_of(other.owner, self.owner) {
+            return Err(Error::refused(
+                PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+                format!("the owner of {} has not the rights of the owner of {}", other.name, self.name),
+                "Give both tables one owner, or GRANT the role of the log's owner to the other one: a table may bring code \
+                 of its owner's with it, which must not run with another role's rights.",
+            ));
+        }
+        Ok(())
     }
 
     /// The unique key of all of `required` and at most `optional` besides; of several the shortest, for the

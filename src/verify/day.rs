@@ -9,49 +9,25 @@ use litellm_spend_core::json::raw::Raw;
 use litellm_spend_core::jsonb::Element;
 use litellm_spend_core::moment::Moment;
 use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::record::log_row::COLUMNS;
 use litellm_spend_core::totals::Totals;
 use pgrx::spi::{SpiClient, SpiHeapTupleData, quote_identifier, quote_literal};
 
-use super::derivable::{self, Derivable};
+use super::derivable::Derivable;
 use super::sums::{self, Key, Numbers, Sums};
 use crate::error::Result;
 use crate::fold::admit::deliveries;
-use crate::fold::admit::log::timestamp;
 use crate::fold::write::counted_days::Requests;
 use crate::postgres::jsonb::Jsonb;
 use crate::postgres::owner;
+use crate::postgres::timestamp::timestamp;
 use crate::settings;
 use crate::targets::{Table, Targets};
 
 /// Rows fetched at a time; what is kept is sums by key.
 const CHUNK: i64 = 1000;
 
-/// The columns of the log that say how a request counts.
-const LOGGED: [&str; 22] = [
-    "request_id",
-    "call_type",
-    "api_key",
-    "spend",
-    "total_tokens",
-    "prompt_tokens",
-    "completion_tokens",
-    "startTime",
-    "endTime",
-    "request_duration_ms",
-    "model",
-    "model_group",
-    "custom_llm_provider",
-    "user",
-    "team_id",
-    "organization_id",
-    "end_user",
-    "agent_id",
-    "metadata",
-    "request_tags",
-    "status",
-    "mcp_namespaced_tool_name",
-];
-/// Of these, the ones that may be too narrow for what was counted.
+/// The columns of the log that may be too narrow for what was counted.
 const NARROW: [&str; 3] = ["prompt_tokens", "completion_tokens", "request_duration_ms"];
 
 /// The row that counts what is left out, where others have the number of their table.
@@ -167,7 +143,7 @@ impl Day {
 
     /// The keys of a table's rows that are not compared.
     pub fn doubtful_keys(&self, table: &Derivable) -> HashSet<Key> {
-        sums::keys(table, &derivable::columns(table.role, &self.doubtful)).into_iter().collect()
+        sums::keys(table, &self.doubtful.columns(table.role)).into_iter().collect()
     }
 }
 
@@ -181,10 +157,10 @@ fn is_cut(record: &SpendRecord, narrow: [bool; 3]) -> bool {
 /// The log's rows as spend records; both midnights of the day belong to it. And how many rows are left out, of which
 /// `not_charged` holds.
 fn log_query(log: &Table, not_charged: &str) -> String {
-    let members: Vec<String> = LOGGED
+    let members: Vec<String> = COLUMNS
         .iter()
-        .filter(|name| log.has(name))
-        .map(|name| format!("{}, l.{}", quote_literal(name), quote_identifier(*name)))
+        .filter(|column| column.counts && log.has(column.name))
+        .map(|column| format!("{}, l.{}", quote_literal(column.name), quote_identifier(column.name)))
         .collect();
     format!(
         "SELECT NULL::pg_catalog.int4, pg_catalog.jsonb_build_object({}), NULL::pg_catalog.text[],

@@ -1,14 +1,13 @@
 //! Which numbers follow from the log. They are those of the tables by day, less what no column of the log
 //! tells: savings, the tools that a request called, and what an older log has no column for.
 
+use litellm_spend_core::litellm::tables::{Role, Switch};
 use litellm_spend_core::totals::Totals;
-use litellm_spend_core::totals::daily::DailyKind;
+use litellm_spend_core::totals::columns::{OnConflict, Values};
 use litellm_spend_core::totals::gateway_requests::{CATEGORY, ROUTE};
 use pgrx::spi::quote_literal;
 
-use crate::fold::write::upsert::{Column, On, Values};
-use crate::fold::write::{daily, gateway_requests, rollups};
-use crate::targets::{Role, Table, Target, Targets};
+use crate::targets::{Table, Target, Targets};
 
 /// Columns of the daily tables that the log says nothing of.
 const NOT_LOGGED: [&str; 5] = [
@@ -18,9 +17,6 @@ const NOT_LOGGED: [&str; 5] = [
     "gateway_injected_caching_savings_spend",
     "autorouter_savings_spend",
 ];
-
-/// The tables beside the daily ones.
-const ROLLUPS: [Role; 4] = [Role::ModelUsage, Role::RequestErrors, Role::GatewayRequests, Role::GatewayFailedRequests];
 
 /// A table, its key and those of its numbers that can be compared.
 pub struct Derivable<'t> {
@@ -33,24 +29,20 @@ pub struct Derivable<'t> {
 
 /// Whether a comparison reads the table of this role.
 pub fn is_read(role: Role) -> bool {
-    matches!(role, Role::Log | Role::Deliveries | Role::Daily(_)) || ROLLUPS.contains(&role)
+    matches!(role, Role::Log | Role::Deliveries) || role.follows_from_log()
 }
 
-/// The tables that can be compared, in the order in which a fold writes them.
+/// The tables that can be compared.
 pub fn tables<'t>(targets: &'t Targets, log: &Table) -> Vec<Derivable<'t>> {
-    let roles = DailyKind::ALL.map(Role::Daily).into_iter().chain(ROLLUPS);
+    let roles = Role::all().filter(|role| role.follows_from_log());
     roles.filter_map(|role| derivable(role, targets.get(role)?, log)).collect()
 }
 
 fn derivable<'t>(role: Role, target: &'t Target, log: &Table) -> Option<Derivable<'t>> {
     let has_tool = target.key.as_ref().is_some_and(|key| key.has("mcp_namespaced_tool_name"));
-    let needed = match role {
-        Role::Daily(DailyKind::Organization) => Some("organization_id"),
-        Role::Daily(DailyKind::Agent) => Some("agent_id"),
-        _ => None,
-    };
     let tool = has_tool.then_some("mcp_namespaced_tool_name");
-    if !["status"].into_iter().chain(needed).chain(tool).all(|column| log.has(column)) {
+    let entity = if let Role::Daily(kind) = role { Some(kind.logged_column()) } else { None };
+    if !["status"].into_iter().chain(entity).chain(tool).all(|column| log.has(column)) {
         return None;
     }
     let is_logged = |name: &str| match name {
@@ -58,14 +50,14 @@ fn derivable<'t>(role: Role, target: &'t Target, log: &Table) -> Option<Derivabl
         _ => !NOT_LOGGED.contains(&name),
     };
     let mut table = Derivable { role, target, keys: Vec::new(), counts: Vec::new(), dollars: Vec::new() };
-    for column in columns(role, &Totals::default()) {
+    for column in Totals::default().columns(role) {
         let is_compared = target.table.has(column.name) && is_logged(column.name);
-        match (column.on, &column.values) {
-            (On::First, _) if target.key.as_ref().is_some_and(|key| key.has(column.name)) => {
+        match (column.on_conflict, &column.values) {
+            (OnConflict::Keep, _) if target.key.as_ref().is_some_and(|key| key.has(column.name)) => {
                 table.keys.push(column.name);
             }
-            (On::Sum, Values::Count(_)) if is_compared => table.counts.push(column.name),
-            (On::Sum, Values::Dollars(_)) if is_compared => table.dollars.push(column.name),
+            (OnConflict::Add, Values::Count(_)) if is_compared => table.counts.push(column.name),
+            (OnConflict::Add, Values::Dollars(_)) if is_compared => table.dollars.push(column.name),
             _ => {}
         }
     }
@@ -75,22 +67,10 @@ fn derivable<'t>(role: Role, target: &'t Target, log: &Table) -> Option<Derivabl
 impl Derivable<'_> {
     /// Which rows of the table `t` folds write; LiteLLM's proxies write the others.
     pub fn condition(&self) -> String {
-        if self.role.is_of_gateway() {
+        if self.role.switch() == Some(Switch::CountGatewayRequests) {
             format!("t.category = {} AND t.route = {}", quote_literal(CATEGORY), quote_literal(ROUTE))
         } else {
             "true".to_owned()
         }
-    }
-}
-
-/// What these sums have for each column of a table: the very values that a fold would add.
-pub fn columns(role: Role, totals: &Totals) -> Vec<Column<'_>> {
-    match role {
-        Role::Daily(kind) => daily::values(kind, &totals.daily(kind)),
-        Role::ModelUsage => rollups::model_usage_values(&totals.model_usage()),
-        Role::RequestErrors => rollups::request_errors_values(&totals.request_errors()),
-        Role::GatewayRequests => gateway_requests::values(&totals.gateway_requests()),
-        Role::GatewayFailedRequests => gateway_requests::failed_values(&totals.gateway_failed_requests()),
-        _ => Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use litellm_spend_core::json::Json;
 
 use super::day::Day;
-use super::derivable::{self, Derivable};
+use super::derivable::Derivable;
 use super::sums::{self, Key, Numbers, Sums};
 
 /// How far two sums of money may lie apart, relative to the sum of their absolute amounts. A column adds
@@ -29,8 +29,8 @@ pub struct Difference {
 
 /// The numbers of one table that differ, in the order of its key.
 pub fn find(table: &Derivable, stored: &Sums, day: &Day) -> Vec<Difference> {
-    let logged = sums::of_columns(table, &derivable::columns(table.role, &day.totals));
-    let refunds = sums::of_columns(table, &derivable::columns(table.role, &day.refunds));
+    let logged = sums::of_columns(table, &day.totals.columns(table.role));
+    let refunds = sums::of_columns(table, &day.refunds.columns(table.role));
     let doubtful = day.doubtful_keys(table);
     let mut keys: Vec<&Key> = logged.keys().chain(stored.keys()).filter(|key| !doubtful.contains(*key)).collect();
     keys.sort_unstable();

@@ -3,20 +3,21 @@
 
 use std::collections::{HashMap, HashSet};
 
+use litellm_spend_core::totals::columns::{Column, OnConflict, Values};
 use pgrx::spi::SpiClient;
 
 use super::day::Day;
-use super::derivable::{self, Derivable};
+use super::derivable::Derivable;
 use super::difference::{Difference, Pair};
 use super::sums::{self, Key};
 use crate::error::Result;
-use crate::fold::write::upsert::{self, Column, On, Values};
+use crate::fold::write::upsert;
 
 /// Repairs one table.
 pub fn write(client: &mut SpiClient, table: &Derivable, day: &Day, differences: &[Difference]) -> Result<()> {
     let lacking: HashMap<(&Key, &str), Pair> =
         differences.iter().map(|found| ((&found.key, found.column), found.pair)).collect();
-    let columns = derivable::columns(table.role, &day.totals);
+    let columns = day.totals.columns(table.role);
     let keys = sums::keys(table, &columns);
     let differing: HashSet<&Key> = differences.iter().map(|found| &found.key).collect();
     let rows: Vec<usize> = (0..keys.len()).filter(|at| differing.contains(&keys[*at])).collect();
@@ -40,12 +41,12 @@ fn restricted<'a>(
         Some(Pair::Dollars { logged, stored }) => logged.unwrap_or(0.0) - stored.unwrap_or(0.0),
         _ => 0.0,
     };
-    let values = match (column.on, column.values) {
-        (On::Sum, Values::Count(_)) => Values::Count(rows.iter().map(count).collect()),
-        (On::Sum, Values::Dollars(_)) => Values::Dollars(rows.iter().map(dollars).collect()),
+    let values = match (column.on_conflict, column.values) {
+        (OnConflict::Add, Values::Count(_)) => Values::Count(rows.iter().map(count).collect()),
+        (OnConflict::Add, Values::Dollars(_)) => Values::Dollars(rows.iter().map(dollars).collect()),
         (_, Values::Text(texts)) => Values::Text(rows.iter().map(|at| texts[*at]).collect()),
         (_, Values::Code(codes)) => Values::Code(rows.iter().map(|at| codes[*at]).collect()),
         (_, other) => other,
     };
-    Column { name: column.name, on: column.on, values }
+    Column { name: column.name, on_conflict: column.on_conflict, values }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use litellm_spend_core::totals::columns::{self, Column, Values};
+
 use super::derivable::Derivable;
-use crate::fold::write::upsert::{Column, Values};
 
 /// The values of a table's key columns, as text; NULL is `''`.
 pub type Key = Vec<String>;
@@ -39,21 +40,11 @@ pub fn of_columns(table: &Derivable, columns: &[Column]) -> Sums {
 
 /// The key of each row of `columns`, in their order.
 pub fn keys(table: &Derivable, columns: &[Column]) -> Vec<Key> {
-    let rows = columns.first().map_or(0, |column| column.values.len());
-    let text = |name: &str, at| values(columns, name).map_or_else(String::new, |values| text_at(values, at));
-    (0..rows).map(|at| table.keys.iter().map(|name| text(name, at)).collect()).collect()
+    columns::keys(columns, table.keys.iter().copied())
 }
 
 fn values<'c, 'a>(columns: &'c [Column<'a>], name: &str) -> Option<&'c Values<'a>> {
-    columns.iter().find(|column| column.name == name).map(|column| &column.values)
-}
-
-fn text_at(values: &Values, at: usize) -> String {
-    match values {
-        Values::Text(texts) => texts.get(at).map(|text| (*text).to_owned()).unwrap_or_default(),
-        Values::Code(codes) => codes.get(at).map(i32::to_string).unwrap_or_default(),
-        Values::Count(_) | Values::Dollars(_) => String::new(),
-    }
+    columns::named(columns, name).map(|column| &column.values)
 }
 
 fn count_at(values: &Values, at: usize) -> i64 {

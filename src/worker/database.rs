@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use litellm_spend_core::pace::FoldedBy;
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
@@ -10,11 +11,13 @@ use super::board;
 use super::step::Pace;
 use crate::error::Result;
 use crate::failpoint;
-use crate::fold::{self, Patience};
+use crate::fold;
+use crate::fold::isolate::{fuse, postponed_walk};
+use crate::fold::pass;
 use crate::postgres::failure::Failure;
 use crate::postgres::own_tables::{self, Lock};
 use crate::postgres::{pinned_settings, signals, transaction};
-use crate::staging::{backlog, postponed};
+use crate::staging::{backlog, postponed, rotation};
 
 /// What one look at staging came to.
 enum Step {
@@ -61,7 +64,7 @@ pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
 unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum) {
     // SAFETY: the argument is the oid registered above.
     if let Some(database) = unsafe { pg_sys::Oid::from_datum(argument, false) } {
-        fold::isolate::fuse::forget_at_exit();
+        fuse::forget_at_exit();
         board::detach_worker(database, exit_code == 0);
     }
 }
@@ -73,7 +76,7 @@ fn serve(database: pg_sys::Oid) {
         board::take_wanted(database);
         let begun = Instant::now();
         report_activity(pg_sys::BackendState::STATE_RUNNING);
-        let outcome = step(database, has_retried && !fold::isolate::fuse::is_careful(), &mut last_refusal);
+        let outcome = step(database, has_retried && !fuse::is_careful(), &mut last_refusal);
         has_retried = matches!(outcome, Ok(Step::Retried)) && !has_retried;
         report_activity(pg_sys::BackendState::STATE_IDLE);
         let goes_on = match outcome {
@@ -88,7 +91,7 @@ fn serve(database: pg_sys::Oid) {
                 true
             }
             Ok(Step::Noted) => {
-                fold::isolate::fuse::note_is_committed();
+                fuse::note_is_committed();
                 true
             }
             Ok(Step::Retried) => pace.look_again(),
@@ -136,25 +139,20 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
     }
     let (is_postponed, is_pending) = (postponed::exists()?, backlog::exists()?);
     if (is_postponed || is_pending) && !board::is_fuse_armed(database) {
-        fold::isolate::fuse::arm()?;
+        fuse::arm(board::made_at())?;
         return Ok(Step::Armed);
     }
-    if (is_postponed && postponed::pass().is_some() || is_pending) && fold::isolate::fuse::wants_note() {
-        return Ok(match fold::isolate::fuse::note_next()? {
-            Some(folded) => Step::Folded { more: folded.more },
-            None => Step::Noted,
-        });
+    if (is_postponed && postponed_walk::next().is_some() || is_pending) && fuse::wants_note() {
+        let has_rejected = fuse::note_next()?;
+        return Ok(if has_rejected { Step::Folded { more: true } } else { Step::Noted });
     }
     // They take turns, so that many postponed records put no other off.
     let has_had_its_turn = is_pending && has_retried;
-    if fold::isolate::fuse::lets_fold(true)
-        && !has_had_its_turn
-        && fold::retry_postponed(is_postponed, Patience::Short)?.is_some()
-    {
+    if fuse::lets_fold(true) && !has_had_its_turn && pass::retry_postponed(is_postponed, FoldedBy::Worker)?.is_some() {
         return Ok(Step::Retried);
     }
-    if is_pending && fold::isolate::fuse::lets_fold(false) {
-        let folded = fold::fold_once(Patience::Short)?;
+    if is_pending && fuse::lets_fold(false) {
+        let folded = pass::fold_once(FoldedBy::Worker)?;
         if folded.rows == 0 && folded.more {
             return Ok(Step::Retried);
         }
@@ -165,9 +163,9 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
         return Ok(Step::Idle { prepared: false, truncate_in: None, retry_in: None });
     }
     Ok(Step::Idle {
-        prepared: fold::prepared_transactions_hold_rows()?,
+        prepared: rotation::prepared_transactions_hold_rows()?,
         truncate_in: None,
-        retry_in: fold::next_retry()?,
+        retry_in: pass::next_retry()?,
     })
 }
 
@@ -176,8 +174,8 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
 fn keep_staging(last_refusal: &mut Option<Failure>, is_idle: bool) -> Option<Duration> {
     let kept = transaction::run(|| match own_tables::lock() {
         Lock::Taken if fold::version::is_known()? => {
-            let refusal = fold::keep_staging()?;
-            Ok((refusal, if is_idle { fold::next_truncation()? } else { None }))
+            let refusal = rotation::keep_staging()?;
+            Ok((refusal, if is_idle { rotation::next_truncation()? } else { None }))
         }
         _ => Ok((None, None)),
     });
@@ -185,7 +183,7 @@ fn keep_staging(last_refusal: &mut Option<Failure>, is_idle: bool) -> Option<Dur
     let (refusal, truncate_in) = kept.unwrap_or_else(|failure| (Some(failure), Some(Duration::ZERO)));
     // The same failure is logged once, not at every retry.
     if refusal != *last_refusal {
-        refusal.iter().for_each(fold::warn_of_staging);
+        refusal.iter().for_each(rotation::warn);
         *last_refusal = refusal;
     }
     truncate_in

@@ -7,11 +7,13 @@ use pgrx::prelude::*;
 
 use super::board;
 use crate::error::Result;
+use crate::fold::isolate::{fuse, held};
+use crate::fold::pass;
 use crate::postgres::failure::Failure;
 use crate::postgres::own_tables::{self, Lock};
 use crate::postgres::{lock_holders, signals, transaction};
-use crate::staging::backlog;
-use crate::{failpoint, fold, settings};
+use crate::staging::{backlog, rotation};
+use crate::{failpoint, settings};
 
 /// How often to look for rows of a prepared transaction, whose commit wakes nobody.
 const PREPARED_POLL: Duration = Duration::from_secs(1);
@@ -43,7 +45,7 @@ impl Pace {
     }
 
     pub fn go_on(&mut self, more: bool, fold_begun: Instant) -> bool {
-        fold::isolate::fuse::note_is_gone();
+        fuse::note_is_gone();
         failpoint::reach("after_commit");
         self.recover();
         self.tell_what_is_held();
@@ -65,7 +67,7 @@ impl Pace {
 
     /// After records that were postponed have been tried again.
     pub fn look_again(&mut self) -> bool {
-        fold::isolate::fuse::forget();
+        fuse::forget();
         self.tell_what_is_held();
         self.found_nothing = false;
         self.folded_at = Some(Instant::now());
@@ -130,7 +132,7 @@ impl Pace {
 
     /// Waits for the next try: outside of the database if that is far away, so that nobody who drops it waits.
     pub fn hold(&mut self, failure: &Failure) -> bool {
-        fold::isolate::fuse::forget();
+        fuse::forget();
         let text = match &failure.hint {
             Some(hint) => format!("{} (SQLSTATE {}). {hint}", failure.message, failure.sqlstate),
             None => format!("{} (SQLSTATE {})", failure.message, failure.sqlstate),
@@ -160,7 +162,7 @@ impl Pace {
 
     /// Shows what records were postponed for, which holds no others up.
     fn tell_what_is_held(&mut self) {
-        let held = fold::isolate::held::description();
+        let held = held::description();
         if self.told.as_ref() == Some(&held) {
             return;
         }
@@ -177,7 +179,7 @@ impl Pace {
 /// When a database that has just been folded to its end is to be visited again. As in `Pace::idle`, a look for
 /// rows comes after that for prepared transactions.
 fn next_visit() -> Duration {
-    let later = look(|| Ok((fold::prepared_transactions_hold_rows()?, fold::next_retry()?)));
+    let later = look(|| Ok((rotation::prepared_transactions_hold_rows()?, pass::next_retry()?)));
     match (later, look(backlog::exists)) {
         (Some((has_prepared, retry_in)), Some(false)) => {
             let poll = has_prepared.then_some(PREPARED_POLL);

@@ -15,7 +15,7 @@ KEY = "5e884898da28047151d0e56f8dc6292773603d0d6aabbd62a11ef721d1542d8a"
 CREATE = "SELECT table_name, action FROM litellm_spend.create_tables()"
 MADE_FOR_FOREIGN_KEYS = {"LiteLLM_BudgetTable"}
 DUMP_SCRIPT = runpy.run_path(str(PROJECT / "scripts" / "dump_litellm_tables.py"))
-TABLES = set(DUMP_SCRIPT["TABLES"])
+TABLES = set(DUMP_SCRIPT["tables"]())
 
 
 def test_create_tables_fills_an_empty_database_and_keeps_what_is_there(empty_database: Database) -> None:

@@ -6,9 +6,10 @@ use std::cmp::Ordering;
 
 use super::{
     ENTRY_CONTAINER, ENTRY_FALSE, ENTRY_HAS_OFFSET, ENTRY_LENGTH_MASK, ENTRY_NULL, ENTRY_NUMERIC, ENTRY_STRING,
-    ENTRY_TRUE, IS_ARRAY, IS_OBJECT, IS_SCALAR, numeric,
+    ENTRY_TRUE, IS_ARRAY, IS_OBJECT, IS_SCALAR,
 };
 use crate::json::Json;
+use crate::numeric::write;
 
 /// Room for most documents of a record.
 const USUAL_SIZE: usize = 1024;
@@ -119,13 +120,13 @@ impl Writer<'_> {
             Json::Bool(true) => ENTRY_TRUE,
             Json::Int(number) => {
                 self.align();
-                numeric::write_int(*number, self.buffer);
+                write::int(*number, self.buffer);
                 ENTRY_NUMERIC
             }
             Json::Float(number) if !number.is_finite() => ENTRY_NULL,
             Json::Float(number) => {
                 self.align();
-                numeric::write_float(*number, self.buffer)?;
+                write::float(*number, self.buffer)?;
                 ENTRY_NUMERIC
             }
             Json::Numeric(numeric) => {

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use super::{BATCH_COST, CallOrigin, Savings, Text, background};
 use crate::error::RecordError;
 use crate::json::Json;
-use crate::jsonb;
 use crate::litellm::api_key::{self, sha256_hex};
 use crate::moment::Moment;
+use crate::numeric;
 
 /// Longest id in bytes: the unique index of a daily table must hold an id, a key hash, a model, a
 /// provider and a tool name in one entry of at most 2,704 bytes.
@@ -255,7 +255,7 @@ pub(super) fn text_of<'a>(json: &Json<'a>) -> Option<Text<'a>> {
         Json::Str(text) => Some(text.clone()),
         Json::Int(number) => Some(Cow::Owned(number.to_string())),
         Json::Float(number) => Some(Cow::Owned(number.to_string())),
-        Json::Numeric(number) => jsonb::text_of(number).map(Cow::Owned),
+        Json::Numeric(number) => numeric::text_of(number).map(Cow::Owned),
         _ => None,
     }
 }

@@ -9,15 +9,16 @@ use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use super::entities::EntityKind;
 use super::names::{Name, Names};
 use super::sum::Sum;
 use crate::json::Json;
+use crate::litellm::tables::EntityKind;
 use crate::moment::Moment;
 use crate::record::SpendRecord;
 
-/// LiteLLM's table.
-pub const TABLE: &str = "LiteLLM_BudgetWindowSpend";
+/// The columns of the table that a fold fills.
+pub const COLUMNS: [&str; 7] =
+    ["entity_type", "entity_id", "window_duration", "window_start", "spend", "created_at", "updated_at"];
 /// The column of a key's or team's row that lists its windows.
 pub const LIMITS_COLUMN: &str = "budget_limits";
 /// Who may have windows, in the order of the table's first key column.

@@ -5,83 +5,13 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::columns::Column;
 use super::named::Named;
 use super::names::{Name, Names};
 use super::sum::Sum;
 use crate::litellm::endpoint;
+use crate::litellm::tables::DailyKind;
 use crate::record::{CallOrigin, SpendRecord};
-
-/// A daily table that the fold writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DailyKind {
-    User,
-    Team,
-    Organization,
-    EndUser,
-    Agent,
-    Tag,
-}
-
-impl DailyKind {
-    /// All of them, in the order in which LiteLLM up to 1.109 writes them.
-    pub const ALL: [DailyKind; 6] = [
-        DailyKind::User,
-        DailyKind::Team,
-        DailyKind::Organization,
-        DailyKind::EndUser,
-        DailyKind::Agent,
-        DailyKind::Tag,
-    ];
-
-    /// All of them, in the order in which LiteLLM since 1.110 writes them: that of the tables' names
-    /// (accounting/application.py).
-    pub const LEDGER_ORDER: [DailyKind; 6] = [
-        DailyKind::Agent,
-        DailyKind::EndUser,
-        DailyKind::Organization,
-        DailyKind::Tag,
-        DailyKind::Team,
-        DailyKind::User,
-    ];
-
-    /// LiteLLM's table.
-    pub fn table(self) -> &'static str {
-        match self {
-            DailyKind::User => "LiteLLM_DailyUserSpend",
-            DailyKind::Team => "LiteLLM_DailyTeamSpend",
-            DailyKind::Organization => "LiteLLM_DailyOrganizationSpend",
-            DailyKind::EndUser => "LiteLLM_DailyEndUserSpend",
-            DailyKind::Agent => "LiteLLM_DailyAgentSpend",
-            DailyKind::Tag => "LiteLLM_DailyTagSpend",
-        }
-    }
-
-    /// The column that names the entity.
-    pub fn entity_column(self) -> &'static str {
-        match self {
-            DailyKind::User => "user_id",
-            DailyKind::Team => "team_id",
-            DailyKind::Organization => "organization_id",
-            DailyKind::EndUser => "end_user_id",
-            DailyKind::Agent => "agent_id",
-            DailyKind::Tag => "tag",
-        }
-    }
-
-    /// The entity whose row a record belongs to; a missing user or team is `''`: the UI's global pages read
-    /// those rows. A record may have several tags.
-    fn entity(self, named: &Named) -> Option<Name> {
-        let if_named = |name: Name| (!name.is_empty()).then_some(name);
-        match self {
-            DailyKind::User => Some(named.user),
-            DailyKind::Team => Some(named.team),
-            DailyKind::Organization => if_named(named.organization),
-            DailyKind::EndUser => if_named(named.end_user),
-            DailyKind::Agent => if_named(named.agent),
-            DailyKind::Tag => None,
-        }
-    }
-}
 
 /// Which of the key columns that came with later versions of LiteLLM the unique index has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +99,7 @@ pub fn add(
         });
         row.sums.add(record);
     };
-    if let Some(entity) = kind.entity(named) {
+    if let Some(entity) = entity(kind, named) {
         add_to(entity, names);
     }
     if kind == DailyKind::Tag {
@@ -200,6 +130,57 @@ pub fn rows<'n>(totals: &DailyTotals, names: &'n Names) -> DailyRows<'n> {
             (key, DailyRow { model_group, request_id: text(row.request_id), sums: row.sums.clone() })
         })
         .collect()
+}
+
+/// The entity whose row a record belongs to; a missing user or team is `''`: the UI's global pages read
+/// those rows. A record may have several tags.
+fn entity(kind: DailyKind, named: &Named) -> Option<Name> {
+    let if_named = |name: Name| (!name.is_empty()).then_some(name);
+    match kind {
+        DailyKind::User => Some(named.user),
+        DailyKind::Team => Some(named.team),
+        DailyKind::Organization => if_named(named.organization),
+        DailyKind::EndUser => if_named(named.end_user),
+        DailyKind::Agent => if_named(named.agent),
+        DailyKind::Tag => None,
+    }
+}
+
+/// What a fold has for each column of one daily table.
+pub fn columns<'n>(kind: DailyKind, rows: &DailyRows<'n>) -> Vec<Column<'n>> {
+    let key = |name, text: fn(&DailyKey<&'n str>) -> &'n str| Column::text(name, rows.keys().map(text));
+    let count = |name, of: fn(&DailySums) -> i64| Column::count(name, rows.values().map(|row| of(&row.sums)));
+    let dollars =
+        |name, of: fn(&DailySums) -> Sum| Column::dollars(name, rows.values().map(|row| of(&row.sums).value()));
+    let mut columns = vec![
+        key(kind.entity_column(), |key| key.entity),
+        key("date", |key| key.date),
+        key("api_key", |key| key.api_key),
+        key("model", |key| key.model),
+        key("custom_llm_provider", |key| key.custom_llm_provider),
+        key("mcp_namespaced_tool_name", |key| key.mcp_namespaced_tool_name),
+        key("endpoint", |key| key.endpoint),
+        Column::text("model_group", rows.values().map(|row| row.model_group)),
+        count("prompt_tokens", |sums| sums.prompt_tokens),
+        count("completion_tokens", |sums| sums.completion_tokens),
+        count("cache_read_input_tokens", |sums| sums.cache_read_input_tokens),
+        count("cache_creation_input_tokens", |sums| sums.cache_creation_input_tokens),
+        count("api_requests", |sums| sums.api_requests),
+        count("successful_requests", |sums| sums.successful_requests),
+        count("failed_requests", |sums| sums.failed_requests),
+        count("total_response_time_ms", |sums| sums.total_response_time_ms),
+        count("timed_requests", |sums| sums.timed_requests),
+        count("compression_saved_tokens", |sums| sums.compression_saved_tokens),
+        dollars("spend", |sums| sums.spend),
+        dollars("compression_savings_spend", |sums| sums.compression_savings_spend),
+        dollars("prompt_caching_savings_spend", |sums| sums.prompt_caching_savings_spend),
+        dollars("gateway_injected_caching_savings_spend", |sums| sums.gateway_injected_caching_savings_spend),
+        dollars("autorouter_savings_spend", |sums| sums.autorouter_savings_spend),
+    ];
+    if kind == DailyKind::Tag {
+        columns.push(Column::latest_text("request_id", rows.values().map(|row| row.request_id)));
+    }
+    columns
 }
 
 impl DailySums {

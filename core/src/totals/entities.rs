@@ -1,118 +1,22 @@
-//! The entities that carry a running `spend`, the orders in which LiteLLM locks their tables, and the spend that a
-//! batch adds to each.
+//! The spend that a fold adds to each entity: the rows of LiteLLM's tables with a running `spend`.
 
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::columns::Column;
 use super::named::Named;
 use super::names::{Name, Names};
 use super::sum::Sum;
+use crate::litellm::tables::EntityKind;
 use crate::record::SpendRecord;
 
 /// How LiteLLM's proxy begins the tags that it adds for the client's user agent, with and without its version.
 const USER_AGENT_TAG: &str = "User-Agent: ";
 
-/// A kind of entity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EntityKind {
-    User,
-    EndUser,
-    Key,
-    Team,
-    TeamMember,
-    Organization,
-    OrganizationMember,
-    Project,
-    Tag,
-    ModelAccessGroup,
-    Agent,
-}
-
-impl EntityKind {
-    /// All kinds, in the order in which LiteLLM up to 1.109 locks their tables (invariant 8).
-    pub const ALL: [EntityKind; 11] = [
-        EntityKind::User,
-        EntityKind::EndUser,
-        EntityKind::Key,
-        EntityKind::Team,
-        EntityKind::TeamMember,
-        EntityKind::Organization,
-        EntityKind::OrganizationMember,
-        EntityKind::Project,
-        EntityKind::Tag,
-        EntityKind::ModelAccessGroup,
-        EntityKind::Agent,
-    ];
-
-    /// All kinds, in the order in which LiteLLM since 1.110 locks their tables (db_spend_update_writer.py).
-    pub const LEDGER_ORDER: [EntityKind; 11] = [
-        EntityKind::Organization,
-        EntityKind::OrganizationMember,
-        EntityKind::Team,
-        EntityKind::User,
-        EntityKind::EndUser,
-        EntityKind::TeamMember,
-        EntityKind::Key,
-        EntityKind::Project,
-        EntityKind::Tag,
-        EntityKind::ModelAccessGroup,
-        EntityKind::Agent,
-    ];
-
-    /// LiteLLM's table.
-    pub fn table(self) -> &'static str {
-        match self {
-            EntityKind::User => "LiteLLM_UserTable",
-            EntityKind::EndUser => "LiteLLM_EndUserTable",
-            EntityKind::Key => "LiteLLM_VerificationToken",
-            EntityKind::Team => "LiteLLM_TeamTable",
-            EntityKind::TeamMember => "LiteLLM_TeamMembership",
-            EntityKind::Organization => "LiteLLM_OrganizationTable",
-            EntityKind::OrganizationMember => "LiteLLM_OrganizationMembership",
-            EntityKind::Project => "LiteLLM_ProjectTable",
-            EntityKind::Tag => "LiteLLM_TagTable",
-            EntityKind::ModelAccessGroup => "LiteLLM_ModelAccessGroupBudgetTable",
-            EntityKind::Agent => "LiteLLM_AgentsTable",
-        }
-    }
-
-    /// The table's key columns, in the order in which LiteLLM sorts its rows.
-    pub fn key_columns(self) -> &'static [&'static str] {
-        match self {
-            EntityKind::User | EntityKind::EndUser => &["user_id"],
-            EntityKind::Key => &["token"],
-            EntityKind::Team => &["team_id"],
-            EntityKind::TeamMember => &["team_id", "user_id"],
-            EntityKind::Organization => &["organization_id"],
-            EntityKind::OrganizationMember => &["organization_id", "user_id"],
-            EntityKind::Project => &["project_id"],
-            EntityKind::Tag => &["tag_name"],
-            EntityKind::ModelAccessGroup => &["access_group_name"],
-            EntityKind::Agent => &["agent_id"],
-        }
-    }
-
-    /// The name in `litellm_spend.create_missing`; `None` for a membership, which no setting creates.
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            EntityKind::User => Some("user"),
-            EntityKind::EndUser => Some("end_user"),
-            EntityKind::Key => Some("key"),
-            EntityKind::Team => Some("team"),
-            EntityKind::Organization => Some("organization"),
-            EntityKind::Project => Some("project"),
-            EntityKind::Tag => Some("tag"),
-            EntityKind::ModelAccessGroup => Some("model_access_group"),
-            EntityKind::Agent => Some("agent"),
-            EntityKind::TeamMember | EntityKind::OrganizationMember => None,
-        }
-    }
-
-    /// Whether the row of this id is made where it is missing. Nobody manages the tags of user agents.
-    pub fn is_created(self, (id, _): &EntityId) -> bool {
-        self != EntityKind::Tag || !id.starts_with(USER_AGENT_TAG)
-    }
+/// Whether the row of this id is created where it is missing. Nobody manages the tags of user agents.
+pub fn is_created(kind: EntityKind, (id, _): &EntityId) -> bool {
+    kind != EntityKind::Tag || !id.starts_with(USER_AGENT_TAG)
 }
 
 /// The key of an entity's row: one id, or for a membership the group's and the user's. The second is
@@ -178,16 +82,10 @@ impl EntityTotals {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn both_orders_name_each_kind_once() {
-        let all = BTreeSet::from(EntityKind::ALL);
-        assert_eq!(all.len(), EntityKind::ALL.len());
-        assert_eq!(all, BTreeSet::from(EntityKind::LEDGER_ORDER));
-    }
+/// What a fold has for the key columns of one kind of entity and for its spend.
+pub fn columns<'n>(kind: EntityKind, spend: &EntitySpend<'n>) -> Vec<Column<'n>> {
+    let ids = spend.keys().map(|(id, _)| *id).collect::<Vec<_>>();
+    let members = spend.keys().map(|(_, member)| *member).collect::<Vec<_>>();
+    let keys = kind.key_columns().iter().zip([ids, members]).map(|(name, values)| Column::text(name, values));
+    keys.chain([Column::dollars("spend", spend.values().map(|sum| sum.value()))]).collect()
 }

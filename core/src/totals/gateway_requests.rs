@@ -6,14 +6,10 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::columns::Column;
 use super::named::Named;
 use super::names::{Name, Names};
 use crate::record::SpendRecord;
-
-/// LiteLLM's table of requests by day, category and route.
-pub const TABLE: &str = "LiteLLM_DailyGatewayRequests";
-/// LiteLLM's table of the failed ones, by HTTP status too.
-pub const FAILED_TABLE: &str = "LiteLLM_DailyGatewayFailedRequests";
 
 /// LiteLLM's category of calls of a model.
 pub const CATEGORY: &str = "llm";
@@ -58,6 +54,32 @@ pub fn rows<'n>(totals: &GatewayRequestTotals, names: &'n Names) -> GatewayReque
 pub fn failed_rows<'n>(totals: &GatewayRequestTotals, names: &'n Names) -> GatewayFailedRequestRows<'n> {
     let failed = totals.iter().filter_map(|((date, status), requests)| Some((*date, (*status)?, *requests)));
     failed.map(|(date, status, requests)| ((names.text(date), status), requests)).collect()
+}
+
+/// What a fold has for each column of the requests.
+pub fn columns<'n>(rows: &GatewayRequestRows<'n>) -> Vec<Column<'n>> {
+    let mut columns = key_columns(rows.keys().copied().collect());
+    columns.push(Column::count("successful_requests", rows.values().map(|row| row.successful)));
+    columns.push(Column::count("failed_requests", rows.values().map(|row| row.failed)));
+    columns
+}
+
+/// What a fold has for each column of the failed requests.
+pub fn failed_columns<'n>(rows: &GatewayFailedRequestRows<'n>) -> Vec<Column<'n>> {
+    let mut columns = key_columns(rows.keys().map(|(date, _)| *date).collect());
+    columns.push(Column::code("status_code", rows.keys().map(|(_, status)| *status)));
+    columns.push(Column::count("failed_requests", rows.values().copied()));
+    columns
+}
+
+/// The part of the key that both tables have.
+fn key_columns(dates: Vec<&str>) -> Vec<Column<'_>> {
+    let rows = dates.len();
+    vec![
+        Column::text("date", dates),
+        Column::text("category", vec![CATEGORY; rows]),
+        Column::text("route", vec![ROUTE; rows]),
+    ]
 }
 
 #[cfg(test)]

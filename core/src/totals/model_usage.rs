@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::columns::Column;
 use super::named::Named;
 use super::names::{Name, Names};
 use super::sum::Sum;
 use crate::json::Json;
 use crate::record::{CallOrigin, SpendRecord};
-
-/// LiteLLM's table.
-pub const TABLE: &str = "LiteLLM_DailyModelUsage";
 
 const UNKNOWN: &str = "unknown";
 const TASK_TAG: &str = "task:";
@@ -110,6 +108,25 @@ pub fn rows<'n>(totals: &ModelUsageTotals, names: &'n Names) -> ModelUsageRows<'
             (key, row.clone())
         })
         .collect()
+}
+
+/// What a fold has for each column.
+pub fn columns<'n>(rows: &ModelUsageRows<'n>) -> Vec<Column<'n>> {
+    let key = |name, text: fn(&ModelUsageKey<&'n str>) -> &'n str| Column::text(name, rows.keys().map(text));
+    let count = |name, of: fn(&ModelUsage) -> i64| Column::count(name, rows.values().map(of));
+    vec![
+        key("date", |key| key.date),
+        key("model_group", |key| key.model_group),
+        key("model", |key| key.model),
+        key("custom_llm_provider", |key| key.custom_llm_provider),
+        key("task_type", |key| key.task_type),
+        Column::dollars("spend", rows.values().map(|row| row.spend.value())),
+        count("prompt_tokens", |row| row.prompt_tokens),
+        count("completion_tokens", |row| row.completion_tokens),
+        count("request_count", |row| row.request_count),
+        count("successful_requests", |row| row.successful_requests),
+        count("failed_requests", |row| row.failed_requests),
+    ]
 }
 
 /// The task of the first tag that names one.

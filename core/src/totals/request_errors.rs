@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::columns::Column;
 use super::named::Named;
 use super::names::{Name, Names};
 use crate::record::SpendRecord;
-
-/// LiteLLM's table.
-pub const TABLE: &str = "LiteLLM_DailyRequestErrors";
 
 /// The primary key; the order of its fields is LiteLLM's, in which rows are locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +63,19 @@ pub fn rows<'n>(totals: &RequestErrorTotals, names: &'n Names) -> RequestErrorRo
             (key, *requests)
         })
         .collect()
+}
+
+/// What a fold has for each column.
+pub fn columns<'n>(rows: &RequestErrorRows<'n>) -> Vec<Column<'n>> {
+    vec![
+        Column::text("date", rows.keys().map(|key| key.date)),
+        Column::text("api_key", rows.keys().map(|key| key.api_key)),
+        Column::text("team_id", rows.keys().map(|key| key.team_id)),
+        Column::text("user_id", rows.keys().map(|key| key.user_id)),
+        Column::text("model_group", rows.keys().map(|key| key.model_group)),
+        Column::code("status_code", rows.keys().map(|key| key.status_code)),
+        Column::count("failed_requests", rows.values().copied()),
+    ]
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use super::columns::Column;
 use super::named::Named;
 use super::names::{Name, Names};
 use super::sum::Sum;
 use crate::record::SpendRecord;
 
-/// LiteLLM's rollup, and its index of the requests that called a tool.
-pub const TABLE: &str = "LiteLLM_DailyToolSpend";
-pub const INDEX_TABLE: &str = "LiteLLM_SpendLogToolIndex";
+/// The columns that a fold fills in `LiteLLM_SpendLogToolIndex`.
+pub const INDEX_COLUMNS: [&str; 3] = ["request_id", "tool_name", "start_time"];
 
 /// The primary key: the UTC day, `YYYY-MM-DD`, and the tool.
 pub type ToolKey<T> = (T, T);
@@ -45,6 +45,17 @@ pub fn add(totals: &mut ToolSpendTotals, names: &mut Names, named: &Named, recor
 /// The rows with their names, in order.
 pub fn rows<'n>(totals: &ToolSpendTotals, names: &'n Names) -> ToolSpendRows<'n> {
     totals.iter().map(|((date, tool), row)| ((names.text(*date), names.text(*tool)), row.clone())).collect()
+}
+
+/// What a fold has for each column.
+pub fn columns<'n>(rows: &ToolSpendRows<'n>) -> Vec<Column<'n>> {
+    vec![
+        Column::text("date", rows.keys().map(|(date, _)| *date)),
+        Column::text("tool_name", rows.keys().map(|(_, tool)| *tool)),
+        Column::dollars("spend", rows.values().map(|row| row.spend.value())),
+        Column::count("total_tokens", rows.values().map(|row| row.total_tokens)),
+        Column::count("request_count", rows.values().map(|row| row.request_count)),
+    ]
 }
 
 #[cfg(test)]

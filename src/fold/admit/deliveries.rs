@@ -17,37 +17,13 @@ use pgrx::spi::{SpiClient, SpiTupleTable};
 use crate::error::{Error, Result};
 use crate::postgres::{owner, subtransaction};
 use crate::settings;
-use crate::targets::{Role, Table, Targets};
+use crate::targets::Table;
+use crate::targets::Targets;
+use crate::targets::delivery_states::IS_OPEN;
+use litellm_spend_core::litellm::tables::Role;
 
-pub const TABLE: &str = "LiteLLM_SpendLogDelivery";
-
-/// Deliveries that the projector has not applied: it will, unless they are parked, and then when an operator has made
-/// them pending again.
-const IS_OPEN: &str = "d.state IN ('pending', 'parked')";
-const OPEN_STATES: [&str; 2] = ["pending", "parked"];
-const TEXTS: [&str; 2] = ["text", "character varying"];
-
-pub const SHAPE_HINT: &str = "Run LiteLLM's migrations, or rename the table if it is not LiteLLM's: it tells which \
-    log rows LiteLLM has charged, and without that budget windows cannot be counted right.";
 const LOCKED_HINT: &str = "Try again in a moment: LiteLLM's projector is charging requests of this time. If it stays \
     so, look in pg_locks for the session that holds rows of the table.";
-
-/// Why the states of deliveries cannot be read; `None` if they can.
-pub fn obstacle(table: &Table) -> Option<String> {
-    for name in ["delivery_id", "request_id", "state"] {
-        let Some(column) = table.columns.get(name) else {
-            return Some(format!("{} has no column {name}", table.name));
-        };
-        let is_text = TEXTS.contains(&column.type_name.as_str());
-        let has_states = OPEN_STATES.iter().all(|state| column.labels.iter().any(|label| label == state));
-        let is_readable = is_text || (name == "state" && has_states);
-        if !is_readable {
-            return Some(format!("{} has a column {name} of another type than LiteLLM's", table.name));
-        }
-    }
-    // What has no id cannot be locked.
-    table.is_nullable("delivery_id").then(|| format!("{} lets its column delivery_id be NULL", table.name))
-}
 
 /// A condition for the statements that read the log as `l`: that LiteLLM has not charged the row yet. It is LiteLLM's
 /// own (budget_window_spend_writer.py): of several requests with one id, all deliveries must be applied.
@@ -55,7 +31,7 @@ pub fn not_charged(targets: &Targets, log: &Table) -> Result<String> {
     let Some(deliveries) = targets.get(Role::Deliveries).map(|target| &target.table) else {
         return Ok("false".to_owned());
     };
-    owner::must_read(log, deliveries)?;
+    log.require_owner_reads(deliveries)?;
     Ok(format!("EXISTS (SELECT FROM {} AS d WHERE d.request_id = l.request_id AND {IS_OPEN})", deliveries.name))
 }
 
@@ -137,7 +113,7 @@ fn read<R: Default>(
     let (Some(log), Some(deliveries)) = (targets.get(Role::Log), targets.get(Role::Deliveries)) else {
         return Ok(R::default());
     };
-    owner::must_read(&log.table, &deliveries.table)?;
+    log.table.require_owner_reads(&deliveries.table)?;
     let query = format!(
         "SELECT {wanted} FROM {} AS d JOIN {} AS l USING (request_id) WHERE {IS_OPEN} AND {condition}",
         deliveries.table.name, log.table.name
@@ -177,6 +153,6 @@ fn select(client: &mut SpiClient, ids: Vec<String>, locking: &str) -> Result<Vec
 }
 
 fn held_by_another() -> Error {
-    let message = format!("another session holds rows of \"{TABLE}\"");
+    let message = format!("another session holds rows of \"{}\"", Role::Deliveries.table());
     Error::refused(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, message, LOCKED_HINT)
 }

@@ -3,18 +3,19 @@
 
 use std::collections::HashMap;
 
+use litellm_spend_core::litellm::tables::EntityKind;
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::record::identity::{DeprecatedKey, KeyIdentity, Keys, TeamIdentity};
-use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::datum::Timestamp;
 use pgrx::spi::SpiClient;
 
-use super::log::moment;
 use crate::error::Result;
-use crate::fold::plans;
 use crate::fold::write::entities;
 use crate::postgres::owner;
-use crate::targets::{Role, Target, Targets};
+use crate::postgres::plans;
+use crate::postgres::timestamp::moment;
+use crate::targets::{Target, Targets};
+use litellm_spend_core::litellm::tables::Role;
 
 /// Fills in what the rows of the keys and of the teams know.
 pub fn resolve(client: &mut SpiClient, targets: &Targets, records: &mut [SpendRecord]) -> Result<()> {

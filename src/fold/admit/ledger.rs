@@ -12,9 +12,9 @@ use pgrx::datum::Uuid;
 use pgrx::spi::SpiClient;
 
 use crate::error::Result;
-use crate::fold::plans;
 use crate::postgres::batch_table::{self, Type, Value};
 use crate::postgres::own_tables::{self, Relation};
+use crate::postgres::plans;
 use crate::postgres::relation;
 use crate::settings;
 use crate::staging::{cluster_id, postponed, truncation};

@@ -10,20 +10,17 @@ use pgrx::datum::Timestamp;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 
 use crate::error::Result;
-use crate::fold::plans;
 use crate::postgres::batch_table::{self, Rows};
 use crate::postgres::owner;
+use crate::postgres::plans;
+use crate::postgres::timestamp::moment;
 use crate::settings;
-use crate::targets::{Role, Table, Targets};
+use crate::targets::{Table, Targets};
 use columns::Columns;
+use litellm_spend_core::litellm::tables::Role;
 
 mod columns;
 mod missing_partition;
-
-pub use columns::{COLUMN_NAMES as COLUMNS, moment, timestamp};
-
-/// LiteLLM's table.
-pub const TABLE: &str = "LiteLLM_SpendLogs";
 
 /// The table SpendLogs.
 pub struct LogTable<'t> {

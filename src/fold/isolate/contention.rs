@@ -4,19 +4,20 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use litellm_spend_core::totals::entities::EntityKind;
-use litellm_spend_core::totals::{Totals, budget_windows};
+use litellm_spend_core::litellm::tables::{EntityKind, Role};
+use litellm_spend_core::totals::{Totals, columns};
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
 
 use crate::error::{Error, Result};
-use crate::fold::plans;
+use crate::fold::row_key::Key;
 use crate::fold::write::budget_windows::Windows;
-use crate::fold::write::{daily, gateway_requests, members, rollups, upsert};
+use crate::fold::write::members;
 use crate::postgres::batch_table::{self, Type, Value};
 use crate::postgres::failure::Failure;
+use crate::postgres::plans;
 use crate::postgres::{owner, pinned_settings, subtransaction};
-use crate::targets::{Role, Target, Targets};
+use crate::targets::{Target, Targets};
 
 mod lockers;
 
@@ -29,50 +30,11 @@ const MOST_AWAITED: usize = 8;
 /// Sessions named in a message.
 const MOST_NAMED: i64 = 5;
 
-/// A row of a target, or the row that a fold would create; or LiteLLM's lock of a team.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    pub role: Role,
-    /// The values of the key's columns, as text.
-    pub parts: Vec<String>,
-}
-
-impl Key {
-    /// The lock of a team, which a fold takes to create rows of its members.
-    fn of_team(team: &str) -> Self {
-        Key { role: Role::Entity(EntityKind::TeamMember), parts: vec![team.to_owned()] }
-    }
-
-    /// A delivery of LiteLLM's ledger that the budget windows of this key or team need.
-    pub fn of_delivery(delivery: String, holder: EntityKind, id: String) -> Self {
-        Key { role: Role::Deliveries, parts: vec![delivery, budget_windows::entity_type(holder).to_owned(), id] }
-    }
-
-    /// Whether it is a row that the budget windows of this key or team need.
-    pub fn is_of_windows_of(&self, holder: EntityKind, id: &str) -> bool {
-        let of = match (self.role, self.parts.as_slice()) {
-            (Role::WindowSpend, [kind, id, _]) | (Role::Deliveries, [_, kind, id]) => (kind, id),
-            _ => return false,
-        };
-        of.0 == budget_windows::entity_type(holder) && of.1 == id
-    }
-
-    /// The team whose lock it is.
-    pub fn team(&self) -> Option<&str> {
-        match self.parts.as_slice() {
-            [team] if self.role == Role::Entity(EntityKind::TeamMember) => Some(team),
-            _ => None,
-        }
-    }
-}
-
 /// The columns of the key by which a fold finds rows of a target.
 fn key_columns(role: Role, target: &Target) -> Vec<String> {
+    let required = || role.key().into_iter().flat_map(|key| key.required).map(str::to_owned).collect();
     match role {
-        Role::Entity(kind) => kind.key_columns().iter().map(|column| (*column).to_owned()).collect(),
-        Role::WindowSpend => {
-            crate::fold::write::budget_windows::KEY.iter().map(|column| (*column).to_owned()).collect()
-        }
+        Role::Entity(_) | Role::WindowSpend => required(),
         Role::Deliveries => vec!["delivery_id".to_owned()],
         _ => target.key.iter().flat_map(|key| key.columns.clone()).collect(),
     }
@@ -80,24 +42,10 @@ fn key_columns(role: Role, target: &Target) -> Vec<String> {
 
 /// The rows of one target that a fold of `totals` changes.
 pub fn keys_of(role: Role, target: &Target, totals: &Totals, windows: &Windows) -> Vec<Key> {
-    let columns = key_columns(role, target);
-    let parts: Vec<Vec<String>> = match role {
-        Role::Entity(kind) => {
-            let ids = totals.entities(kind);
-            ids.keys()
-                .map(|(id, member)| [*id, *member].iter().take(columns.len()).map(|part| (*part).to_owned()).collect())
-                .collect()
-        }
-        Role::Daily(kind) => upsert::keys(&columns, &daily::values(kind, &totals.daily(kind))),
-        Role::ModelUsage => upsert::keys(&columns, &rollups::model_usage_values(&totals.model_usage())),
-        Role::ToolSpend => upsert::keys(&columns, &rollups::tool_spend_values(&totals.tool_spend())),
-        Role::RequestErrors => upsert::keys(&columns, &rollups::request_errors_values(&totals.request_errors())),
-        Role::GatewayRequests => upsert::keys(&columns, &gateway_requests::values(&totals.gateway_requests())),
-        Role::GatewayFailedRequests => {
-            upsert::keys(&columns, &gateway_requests::failed_values(&totals.gateway_failed_requests()))
-        }
+    let names = key_columns(role, target);
+    let parts = match role {
         Role::WindowSpend => windows.keys(),
-        Role::Log | Role::ToolIndex | Role::Budget | Role::DeprecatedKeys | Role::Deliveries => Vec::new(),
+        role => columns::keys(&totals.columns(role), names.iter().map(String::as_str)),
     };
     parts.into_iter().map(|parts| Key { role, parts }).collect()
 }

@@ -6,21 +6,25 @@
 
 use std::cell::Cell;
 
+use litellm_spend_core::pace::Pace;
 use litellm_spend_core::snapshot::window::Position;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
+use super::postponed_walk;
 use crate::error::Result;
-use crate::fold::{Folded, Tally, batches, plans, version};
+use crate::fold::pace;
+use crate::fold::version;
 use crate::postgres::own_tables::{self, Lock};
+use crate::postgres::plans;
 use crate::postgres::quit_note::{self, End, Row};
 use crate::postgres::transaction;
 use crate::settings;
 use crate::staging::batch::{self, Consumed};
 use crate::staging::cursor::Cursor;
+use crate::staging::cursor::Tally;
 use crate::staging::{cluster_id, postponed};
 use crate::targets::Targets;
-use crate::worker::board;
 
 /// What it counts that a worker died while it tried a row alone, or was ended meanwhile; and the sum from which the row
 /// is rejected. One that was ended when it had tried the row counts nothing.
@@ -80,7 +84,7 @@ pub fn note_is_gone() {
 
 /// Notes that a worker is about to fold for the first time since the server's start; to be committed before it
 /// reads any row.
-pub fn arm() -> Result<()> {
+pub fn arm(server_start: TimestampWithTimeZone) -> Result<()> {
     version::check()?;
     let of_last = match quit_note::prepare() {
         End::Died => DIED,
@@ -96,7 +100,7 @@ pub fn arm() -> Result<()> {
              SET starts_without_fold = starts_without_fold + (armed_for IS DISTINCT FROM $2)::pg_catalog.int4,
                  armed_for = $2
              WHERE origin = $1 RETURNING starts_without_fold > 1 OR trying_xid IS NOT NULL",
-            &[cluster_id::this_database().into(), board::made_at().into()],
+            &[cluster_id::this_database().into(), server_start.into()],
         )?;
         if armed.first().get(1)? == Some(true) {
             CAREFUL.set(settings::batch_rows());
@@ -110,10 +114,10 @@ pub fn arm() -> Result<()> {
     })
 }
 
-/// Notes which row is folded next, to be committed before it is read; rejects one that was noted too often. `None`
-/// if there is a row to fold now. The tables are locked first, because who waits for one would seem to crash there.
-pub fn note_next() -> Result<Option<Folded>> {
-    batches::read_one_by_one();
+/// Notes which row is folded next, to be committed before it is read; true if it rejects one instead that was noted
+/// too often. The tables are locked first, because who waits for one would seem to crash there.
+pub fn note_next() -> Result<bool> {
+    pace::change(Pace::read_one_by_one);
     let mut cursor = Spi::connect_mut(Cursor::lock)?;
     Spi::connect_mut(|client| {
         Targets::lock(client)?;
@@ -123,20 +127,20 @@ pub fn note_next() -> Result<Option<Folded>> {
         let suspect = suspect(client)?;
         let is_staged = suspect.is_some() && suspect == of_staging;
         if let Some((xid, seq)) = suspect.filter(|_| !is_staged) {
-            postponed::go_on(Some((xid, seq - 1)), false);
+            postponed_walk::go_on(Some((xid, seq - 1)), false);
         }
-        let of_postponed = match postponed::pass().filter(|_| !is_staged) {
+        let of_postponed = match postponed_walk::next().filter(|_| !is_staged) {
             Some(after) => postponed::first(client, after)?,
             None => None,
         };
         IS_POSTPONED.set(of_postponed.is_some());
         let Some(position) = of_postponed.or(of_staging) else {
             CAREFUL.set(0);
-            batches::widen();
-            return Ok(None);
+            pace::change(Pace::widen);
+            return Ok(false);
         };
         if note(client, &cursor, position)? < GUILTY {
-            return Ok(None);
+            return Ok(false);
         }
         let key = [cluster_id::this_database().into(), position.0.to_string().into(), position.1.into()];
         let table = if of_postponed.is_some() { "postponed" } else { "staging" };
@@ -153,7 +157,7 @@ pub fn note_next() -> Result<Option<Folded>> {
             "litellm_spend has rejected a record, because the server has crashed or stopped again and again while a fold \
              tried it alone"
         );
-        Ok(Some(Folded { rows: 1, more: true }))
+        Ok(true)
     })
 }
 

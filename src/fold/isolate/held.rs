@@ -6,18 +6,21 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use litellm_spend_core::backoff::Backoff;
+use litellm_spend_core::pace::Pace;
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::totals::entities::EntityId;
 use litellm_spend_core::totals::{Totals, budget_windows};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
-use super::contention::{self, Key};
+use super::contention;
 use crate::error::{Error, Result};
-use crate::fold::batches;
+use crate::fold::pace;
+use crate::fold::row_key::Key;
 use crate::fold::write::budget_windows::Windows;
 use crate::fold::write::{entities, members};
-use crate::targets::{Role, Targets};
+use crate::targets::Targets;
+use litellm_spend_core::litellm::tables::Role;
 
 /// The longest pause between two looks: a held record counts so soon after its row is free.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -94,7 +97,7 @@ pub fn look_again(targets: &Targets) -> Result<bool> {
     let keys: Vec<Key> = HELD.with_borrow(|held| held.keys.iter().cloned().collect());
     let look = contention::held(targets, &keys)?;
     if !look.busy.is_empty() {
-        batches::wait_longer();
+        pace::change(Pace::wait_longer);
     }
     let still: HashSet<Key> = look.held.into_iter().collect();
     let came_free = still.len() < keys.len();

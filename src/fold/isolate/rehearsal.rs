@@ -10,22 +10,22 @@ use std::rc::Rc;
 use litellm_spend_core::fault::Blame;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::litellm::api_key::sha256_hex;
+use litellm_spend_core::litellm::tables::Role;
 use litellm_spend_core::moment::Moment;
 use litellm_spend_core::record::SpendRecord;
-use litellm_spend_core::totals::Totals;
-use litellm_spend_core::totals::daily::DailyKind;
-use litellm_spend_core::totals::entities::EntityKind;
+use litellm_spend_core::totals::{Totals, columns};
 use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
 use crate::fold::admit::identity;
 use crate::fold::count::{self, Count};
-use crate::fold::write::budget_windows::{self, Windows};
+use crate::fold::write::budget_windows::Windows;
 use crate::fold::write::entities;
 use crate::postgres::failure::Failure;
 use crate::postgres::subtransaction;
+use crate::postgres::timestamp::transaction_start;
 use crate::staging::batch::Row;
-use crate::targets::{Role, Targets};
+use crate::targets::Targets;
 
 /// Good records that are tried before a suspect is given up.
 const MOST_TRIED: usize = 3;
@@ -74,7 +74,7 @@ pub fn vouches(
 /// partition can be expected of such a future. Otherwise the partition of today may be what is missing.
 fn partition_was_due(start: Moment, other: Moment) -> bool {
     const DAY_MILLIS: i64 = 86_400_000;
-    let now = budget_windows::now();
+    let now = transaction_start();
     start < other || start > now && other >= now || start.millis_since(now) > DAY_MILLIS
 }
 
@@ -130,24 +130,23 @@ fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Res
     let mut windows = Windows::default();
     windows.read(client, targets, std::slice::from_ref(record))?;
     let mut reached = HashSet::new();
-    for kind in EntityKind::ALL {
-        let (spend, role) = (totals.entities(kind), Role::Entity(kind));
-        let Some(target) = targets.get(role).filter(|_| !spend.is_empty()) else { continue };
-        if entities::makes_rows(kind, target) || !entities::existing(client, kind, target, spend.keys())?.is_empty() {
+    for role in targets.order().targets() {
+        let Some(target) = targets.get(role) else { continue };
+        let is_reached = match role {
+            Role::Entity(kind) => {
+                let spend = totals.entities(kind);
+                !spend.is_empty()
+                    && (entities::makes_rows(kind, target)
+                        || !entities::existing(client, kind, target, spend.keys())?.is_empty())
+            }
+            Role::ToolIndex => !record.tools.is_empty(),
+            Role::WindowSpend => !windows.is_empty(),
+            role => columns::rows(&totals.columns(role)) > 0,
+        };
+        if is_reached {
             reached.insert(role);
         }
     }
-    reached.extend(DailyKind::ALL.into_iter().filter(|kind| !totals.daily(*kind).is_empty()).map(Role::Daily));
-    let others = [
-        (Role::ModelUsage, !totals.model_usage().is_empty()),
-        (Role::ToolSpend, !totals.tool_spend().is_empty()),
-        (Role::ToolIndex, !record.tools.is_empty()),
-        (Role::RequestErrors, !totals.request_errors().is_empty()),
-        (Role::GatewayRequests, !totals.gateway_requests().is_empty()),
-        (Role::GatewayFailedRequests, !totals.gateway_failed_requests().is_empty()),
-        (Role::WindowSpend, !windows.is_empty()),
-    ];
-    reached.extend(others.into_iter().filter(|(_, is_reached)| *is_reached).map(|(role, _)| role));
     Ok(reached)
 }
 
@@ -179,7 +178,7 @@ fn with_identity_of<'a>(suspect: &SpendRecord<'a>, values: SpendRecord<'a>) -> S
 
 /// The record of a request that cost nothing and said nothing.
 fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
-    let now = budget_windows::now();
+    let now = transaction_start();
     SpendRecord {
         call_type: Cow::Borrowed("acompletion"),
         spend: 0.0,

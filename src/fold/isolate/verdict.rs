@@ -9,17 +9,19 @@ use litellm_spend_core::fault::Blame;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::prelude::*;
 
-use super::contention::{Key, WAIT_FOR_ONE};
+use super::contention::WAIT_FOR_ONE;
 use super::{held, rehearsal};
 use crate::error::{Error, Result};
-use crate::fold::Tally;
 use crate::fold::admit::dedupe;
 use crate::fold::count::{self, Count};
+use crate::fold::row_key::Key;
 use crate::postgres::failure::Failure;
 use crate::postgres::{pinned_settings, subtransaction};
 use crate::record;
 use crate::staging::batch::{self, Row};
-use crate::targets::{Role, Targets};
+use crate::staging::cursor::Tally;
+use crate::targets::Targets;
+use litellm_spend_core::litellm::tables::Role;
 
 /// Rejects a row that fails by itself, or counts it after all. Fails if it is not shown that the row is bad.
 pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally> {

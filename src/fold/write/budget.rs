@@ -5,11 +5,8 @@ use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
 use crate::postgres::owner;
-use crate::targets::{Role, Targets};
-
-/// LiteLLM's table.
-pub const TABLE: &str = "LiteLLM_BudgetTable";
-pub const COLUMNS: [&str; 3] = ["budget_id", "created_by", "updated_by"];
+use crate::targets::Targets;
+use litellm_spend_core::litellm::tables::Role;
 
 /// The budget's id as an SQL literal.
 pub const UNLIMITED_ID_LITERAL: &str = "'litellm_spend'";

@@ -5,31 +5,27 @@
 use std::collections::HashSet;
 
 use litellm_spend_core::json::Json;
-use litellm_spend_core::moment::Moment;
+use litellm_spend_core::litellm::tables::EntityKind;
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::totals::Totals;
 use litellm_spend_core::totals::budget_windows::{self, LIMITS_COLUMN, Window};
-use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::spi::SpiClient;
 
 use super::saturation;
 use super::upsert::NOW;
 use crate::error::Result;
-use crate::fold::admit::log::{moment, timestamp};
-use crate::fold::plans;
 use crate::postgres::batch_table::{self, Type, Value};
 use crate::postgres::owner;
-use crate::targets::{Role, Target, Targets};
+use crate::postgres::plans;
+use crate::postgres::timestamp::{timestamp, transaction_start};
+use crate::targets::{Target, Targets};
+use litellm_spend_core::litellm::tables::Role;
 
 mod log_sums;
 
 pub use log_sums::{
     are_lacking as log_sums_are_lacking, read_lacking as read_log_sums, require_all as require_log_sums,
 };
-
-pub const KEY: [&str; 3] = ["entity_type", "entity_id", "window_duration"];
-pub const COLUMNS: [&str; 7] =
-    ["entity_type", "entity_id", "window_duration", "window_start", "spend", "created_at", "updated_at"];
 
 /// A row to add to.
 struct Increment {
@@ -148,18 +144,12 @@ fn read_windows(
         for row in plans::run(client, &query, &[ids.to_vec().into()])? {
             let (Some(id), Some(limits)) = (row.get::<String>(1)?, row.get::<String>(2)?) else { continue };
             let Ok(limits) = Json::from_text(&limits) else { continue };
-            for window in budget_windows::windows(&limits, now()) {
+            for window in budget_windows::windows(&limits, transaction_start()) {
                 increments.push(Increment { holder, id: id.clone(), window, logged_before: None });
             }
         }
         Ok(())
     })
-}
-
-/// This transaction's time.
-pub fn now() -> Moment {
-    // SAFETY: reads the transaction's start, in microseconds since 2000.
-    moment(unsafe { pgrx::pg_sys::GetCurrentTransactionStartTimestamp() })
 }
 
 type RowKey = (String, String, String);

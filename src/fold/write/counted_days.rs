@@ -9,7 +9,7 @@ use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::SpiClient;
 
 use crate::error::Result;
-use crate::fold::plans;
+use crate::postgres::plans;
 
 /// A set of requests of one day.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

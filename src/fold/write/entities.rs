@@ -4,7 +4,8 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::totals::entities::{EntityId, EntityKind, EntitySpend};
+use litellm_spend_core::litellm::tables::EntityKind;
+use litellm_spend_core::totals::entities::{EntityId, EntitySpend};
 use litellm_spend_core::totals::sum::Sum;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::SpiClient;
@@ -12,9 +13,9 @@ use pgrx::spi::SpiClient;
 use super::upsert::NOW;
 use super::{budget, saturation};
 use crate::error::Result;
-use crate::fold::plans;
 use crate::postgres::batch_table::{self, Type, Value};
 use crate::postgres::owner;
+use crate::postgres::plans;
 use crate::settings;
 use crate::targets::{Target, Targets};
 use limit::Missing;
@@ -26,17 +27,6 @@ pub use creation::{create, obstacle};
 
 /// Ids of rows, the second `""` where the table has one key column.
 pub type Ids = HashSet<(String, String)>;
-
-/// Every column that a fold fills in a row that is there; a row that it makes has some more.
-pub fn columns(kind: EntityKind) -> Vec<&'static str> {
-    let optional: &[&str] = match kind {
-        EntityKind::Key => &["total_spend", "last_active", "updated_at"],
-        EntityKind::TeamMember => &["total_spend"],
-        EntityKind::EndUser => &[],
-        _ => &["updated_at"],
-    };
-    kind.key_columns().iter().chain(&["spend"]).chain(optional).copied().collect()
-}
 
 /// Writes the spend of one kind of entity but team members.
 pub fn write(
@@ -194,10 +184,9 @@ fn assignments(kind: EntityKind, target: &Target, added: &str) -> Vec<String> {
         ("last_active", format!("last_active = {NOW}")),
         ("updated_at", format!("updated_at = {NOW}")),
     ];
-    let filled = columns(kind);
     let present = optional
         .into_iter()
-        .filter(|(column, _)| filled.contains(column) && target.table.has(column))
+        .filter(|(column, _)| kind.columns_beside_spend().contains(column) && target.table.has(column))
         .map(|(_, assignment)| assignment);
     std::iter::once(sum("spend", "t.spend")).chain(present).collect()
 }

@@ -6,16 +6,18 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::totals::entities::{EntityId, EntityKind, EntitySpend};
+use litellm_spend_core::litellm::tables::EntityKind;
+use litellm_spend_core::totals::entities::{EntityId, EntitySpend};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::entities::{self, Ids};
 use crate::error::{Error, Result};
-use crate::fold::isolate::contention::Key;
-use crate::fold::plans;
+use crate::fold::row_key::Key;
 use crate::postgres::owner;
-use crate::targets::{Role, Target, Targets};
+use crate::postgres::plans;
+use crate::targets::{Target, Targets};
+use litellm_spend_core::litellm::tables::Role;
 
 const KIND: EntityKind = EntityKind::TeamMember;
 

@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable, quote_identifier};
 
 use crate::error::Result;
-use crate::fold::plans;
+use crate::postgres::plans;
 use crate::targets::Target;
 
 /// The columns of the target's key that may be NULL; none where a foreign key may keep rows from being

@@ -4,12 +4,10 @@ use litellm_spend_core::record::SpendRecord;
 use pgrx::spi::SpiClient;
 
 use crate::error::Result;
-use crate::fold::admit::log::timestamp;
 use crate::postgres::batch_table::{self, Type, Value};
 use crate::postgres::owner;
+use crate::postgres::timestamp::timestamp;
 use crate::targets::Target;
-
-pub const COLUMNS: [&str; 3] = ["request_id", "tool_name", "start_time"];
 
 /// Adds an entry for each tool of each record; one that is there stays.
 pub fn write(client: &mut SpiClient, target: &Target, records: &[SpendRecord]) -> Result<()> {

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{Key, Targets, join, rows_by_target};
+use super::{Targets, join, rows_by_target};
 use crate::error::Result;
+use crate::fold::row_key::Key;
 
 /// A row is held if one transaction has locked it for so long.
 const LONG: Duration = Duration::from_millis(500);

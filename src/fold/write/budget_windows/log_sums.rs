@@ -8,20 +8,21 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use litellm_spend_core::litellm::tables::EntityKind;
 use litellm_spend_core::moment::Moment;
 use litellm_spend_core::totals::budget_windows::HOLDERS;
-use litellm_spend_core::totals::entities::EntityKind;
 use pgrx::datum::Timestamp;
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
 use crate::fold::admit::deliveries::{self, Locked};
-use crate::fold::admit::log::timestamp;
-use crate::fold::isolate::contention::Key;
+use crate::fold::row_key::Key;
+use crate::postgres::timestamp::timestamp;
 use crate::postgres::{owner, subtransaction};
 use crate::staging::cluster_id;
-use crate::targets::{Role, Targets};
+use crate::targets::Targets;
+use litellm_spend_core::litellm::tables::Role;
 
 /// A window as the log knows it: its key or team, and when it starts.
 pub type LoggedWindow = (EntityKind, String, Moment);

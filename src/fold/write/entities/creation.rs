@@ -1,6 +1,7 @@
 //! Makes the row of an entity that has spent and has none: what LiteLLM requires of such a row.
 
-use litellm_spend_core::totals::entities::{EntityId, EntityKind};
+use litellm_spend_core::litellm::tables::EntityKind;
+use litellm_spend_core::totals::entities::EntityId;
 use litellm_spend_core::totals::sum::Sum;
 use pgrx::spi::quote_identifier;
 

@@ -2,12 +2,13 @@
 //! names users, tags and teams at will, and each name that is new would be a row for ever. What is not made
 //! costs no spend: daily rows and the log have it.
 
-use litellm_spend_core::totals::entities::{EntityId, EntityKind, EntitySpend};
+use litellm_spend_core::litellm::tables::EntityKind;
+use litellm_spend_core::totals::entities::{EntityId, EntitySpend, is_created};
 use pgrx::spi::SpiClient;
 
 use super::{Ids, existing, is_among};
 use crate::error::Result;
-use crate::fold::plans;
+use crate::postgres::plans;
 use crate::settings;
 use crate::staging::cluster_id;
 use crate::targets::Target;
@@ -32,7 +33,7 @@ impl<'i, 'a> Missing<'i, 'a> {
     pub fn find(client: &mut SpiClient, kind: EntityKind, target: &Target, spend: &'i EntitySpend<'a>) -> Result<Self> {
         let there = existing(client, kind, target, spend.keys())?;
         let missing = spend.keys().filter(|id| !is_among(&there, id));
-        let (mut admitted, never_made): (Vec<_>, Vec<_>) = missing.partition(|id| kind.is_created(id));
+        let (mut admitted, never_made): (Vec<_>, Vec<_>) = missing.partition(|id| is_created(kind, id));
         let refused = match settings::max_new_entities() {
             Some(limit) if !admitted.is_empty() => {
                 let room = limit.saturating_sub(made_in_this_hour(client)?).min(admitted.len());

@@ -1,0 +1,349 @@
+//! The ground table: each of LiteLLM's tables that a fold reads or writes, its name, the key of its rows, and its place
+//! in the order in which tables are written. A new table of one of these kinds is one more entry here; the functions
+//! that add records up (`totals`) then do not compile until they know it.
+
+/// A table's place in each order of writing (`write_order`); a lower one is written first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Up to LiteLLM 1.109.
+    pub queues: u8,
+    /// Since LiteLLM 1.110.
+    pub ledger: u8,
+}
+
+/// Declares the tables of one kind, each with its facts.
+macro_rules! tables {
+    ($(#[$doc:meta])* $kind:ident: $facts:ident { $($(#[$table_doc:meta])* $table:ident { $($fact:ident: $value:expr),* $(,)? })* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $kind { $($(#[$table_doc])* $table),* }
+
+        impl $kind {
+            /// All of them, in the order of this file.
+            pub const ALL: [$kind; [$(stringify!($table)),*].len()] = [$($kind::$table),*];
+
+            const fn facts(self) -> $facts {
+                match self { $($kind::$table => $facts { $($fact: $value),* }),* }
+            }
+        }
+    };
+}
+
+struct Entity {
+    table: &'static str,
+    /// Its key columns, in the order in which LiteLLM sorts its rows.
+    key: &'static [&'static str],
+    /// The columns that LiteLLM keeps up to date beside `spend`.
+    also: &'static [&'static str],
+    /// The word for it in `litellm_spend.create_missing`; `None` for a membership, which no setting creates.
+    word: Option<&'static str>,
+    place: Place,
+}
+
+tables! {
+    /// A kind of entity with a running `spend`.
+    EntityKind: Entity {
+        User {
+            table: "LiteLLM_UserTable", key: &["user_id"], also: &["updated_at"], word: Some("user"),
+            place: Place { queues: 10, ledger: 13 },
+        }
+        EndUser {
+            table: "LiteLLM_EndUserTable", key: &["user_id"], also: &[], word: Some("end_user"),
+            place: Place { queues: 11, ledger: 14 },
+        }
+        Key {
+            table: "LiteLLM_VerificationToken", key: &["token"], also: &["total_spend", "last_active", "updated_at"],
+            word: Some("key"), place: Place { queues: 12, ledger: 16 },
+        }
+        Team {
+            table: "LiteLLM_TeamTable", key: &["team_id"], also: &["updated_at"], word: Some("team"),
+            place: Place { queues: 13, ledger: 12 },
+        }
+        TeamMember {
+            table: "LiteLLM_TeamMembership", key: &["team_id", "user_id"], also: &["total_spend"], word: None,
+            place: Place { queues: 14, ledger: 15 },
+        }
+        Organization {
+            table: "LiteLLM_OrganizationTable", key: &["organization_id"], also: &["updated_at"],
+            word: Some("organization"), place: Place { queues: 15, ledger: 10 },
+        }
+        OrganizationMember {
+            table: "LiteLLM_OrganizationMembership", key: &["organization_id", "user_id"], also: &["updated_at"],
+            word: None, place: Place { queues: 16, ledger: 11 },
+        }
+        Project {
+            table: "LiteLLM_ProjectTable", key: &["project_id"], also: &["updated_at"], word: Some("project"),
+            place: Place { queues: 17, ledger: 17 },
+        }
+        Tag {
+            table: "LiteLLM_TagTable", key: &["tag_name"], also: &["updated_at"], word: Some("tag"),
+            place: Place { queues: 18, ledger: 18 },
+        }
+        ModelAccessGroup {
+            table: "LiteLLM_ModelAccessGroupBudgetTable", key: &["access_group_name"], also: &["updated_at"],
+            word: Some("model_access_group"), place: Place { queues: 19, ledger: 19 },
+        }
+        Agent {
+            table: "LiteLLM_AgentsTable", key: &["agent_id"], also: &["updated_at"], word: Some("agent"),
+            place: Place { queues: 20, ledger: 20 },
+        }
+    }
+}
+
+struct Daily {
+    table: &'static str,
+    /// The column that names the entity.
+    entity: &'static str,
+    /// The column of the log that tells it.
+    logged: &'static str,
+    place: Place,
+}
+
+tables! {
+    /// A daily table: one row per entity, UTC day, key, model and provider.
+    DailyKind: Daily {
+        User {
+            table: "LiteLLM_DailyUserSpend", entity: "user_id", logged: "user",
+            place: Place { queues: 30, ledger: 35 },
+        }
+        Team {
+            table: "LiteLLM_DailyTeamSpend", entity: "team_id", logged: "team_id",
+            place: Place { queues: 31, ledger: 34 },
+        }
+        Organization {
+            table: "LiteLLM_DailyOrganizationSpend", entity: "organization_id", logged: "organization_id",
+            place: Place { queues: 32, ledger: 32 },
+        }
+        EndUser {
+            table: "LiteLLM_DailyEndUserSpend", entity: "end_user_id", logged: "end_user",
+            place: Place { queues: 33, ledger: 31 },
+        }
+        Agent {
+            table: "LiteLLM_DailyAgentSpend", entity: "agent_id", logged: "agent_id",
+            place: Place { queues: 34, ledger: 30 },
+        }
+        Tag {
+            table: "LiteLLM_DailyTagSpend", entity: "tag", logged: "request_tags",
+            place: Place { queues: 35, ledger: 33 },
+        }
+    }
+}
+
+/// The key columns that every version of LiteLLM has in a daily table, beside the entity's.
+const DAILY_KEY: [&str; 4] = ["date", "api_key", "model", "custom_llm_provider"];
+
+/// The key columns that came to the daily tables with later versions of LiteLLM.
+const LATER_DAILY_KEY: [&str; 3] = ["mcp_namespaced_tool_name", "endpoint", "model_group"];
+
+/// The setting that stops the writes of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// `litellm_spend.write_spend_logs`
+    WriteSpendLogs,
+    /// `litellm_spend.count_gateway_requests`
+    CountGatewayRequests,
+}
+
+struct DailyRollup {
+    table: &'static str,
+    key: &'static [&'static str],
+    switch: Option<Switch>,
+    /// Whether the columns of the log tell all of its numbers.
+    follows_from_log: bool,
+    place: Place,
+}
+
+tables! {
+    /// A table of sums by day beside the daily tables.
+    Rollup: DailyRollup {
+        /// The Model Insights page.
+        ModelUsage {
+            table: "LiteLLM_DailyModelUsage",
+            key: &["date", "model_group", "model", "custom_llm_provider", "task_type"],
+            switch: None, follows_from_log: true, place: Place { queues: 42, ledger: 40 },
+        }
+        /// The Tools page.
+        ToolSpend {
+            table: "LiteLLM_DailyToolSpend", key: &["date", "tool_name"],
+            switch: Some(Switch::WriteSpendLogs), follows_from_log: false, place: Place { queues: 41, ledger: 42 },
+        }
+        /// The Errors page.
+        RequestErrors {
+            table: "LiteLLM_DailyRequestErrors",
+            key: &["date", "api_key", "team_id", "user_id", "model_group", "status_code"],
+            switch: None, follows_from_log: true, place: Place { queues: 43, ledger: 43 },
+        }
+        /// The UI's total requests and success rate.
+        GatewayRequests {
+            table: "LiteLLM_DailyGatewayRequests", key: &["date", "category", "route"],
+            switch: Some(Switch::CountGatewayRequests), follows_from_log: true,
+            place: Place { queues: 44, ledger: 44 },
+        }
+        /// Those of them that failed, by HTTP status.
+        GatewayFailedRequests {
+            table: "LiteLLM_DailyGatewayFailedRequests", key: &["date", "category", "route", "status_code"],
+            switch: Some(Switch::CountGatewayRequests), follows_from_log: true,
+            place: Place { queues: 45, ledger: 45 },
+        }
+    }
+}
+
+/// A table's part in a fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A row for each request.
+    Log,
+    /// Which logged request called which tool.
+    ToolIndex,
+    Entity(EntityKind),
+    Daily(DailyKind),
+    Rollup(Rollup),
+    /// The spend of keys and teams in each of their budget windows.
+    WindowSpend,
+    /// The budgets. A fold creates one, for the organizations that it creates.
+    Budget,
+    /// Which key replaced another; only read.
+    DeprecatedKeys,
+    /// LiteLLM's ledger since 1.110: which requests it has logged, and whether it has charged them; only read.
+    Deliveries,
+}
+
+/// The columns of a table's unique key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableKey {
+    /// Those that every version of LiteLLM has in the key.
+    pub required: Vec<&'static str>,
+    /// Those that only some versions have in it.
+    pub optional: &'static [&'static str],
+}
+
+impl Role {
+    /// Every role, in the order of this file.
+    pub fn all() -> impl Iterator<Item = Role> {
+        [Role::Log, Role::ToolIndex]
+            .into_iter()
+            .chain(EntityKind::ALL.map(Role::Entity))
+            .chain(DailyKind::ALL.map(Role::Daily))
+            .chain(Rollup::ALL.map(Role::Rollup))
+            .chain([Role::WindowSpend, Role::Budget, Role::DeprecatedKeys, Role::Deliveries])
+    }
+
+    /// LiteLLM's name of the table.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Role::Log => "LiteLLM_SpendLogs",
+            Role::ToolIndex => "LiteLLM_SpendLogToolIndex",
+            Role::Entity(kind) => kind.facts().table,
+            Role::Daily(kind) => kind.facts().table,
+            Role::Rollup(rollup) => rollup.facts().table,
+            Role::WindowSpend => "LiteLLM_BudgetWindowSpend",
+            Role::Budget => "LiteLLM_BudgetTable",
+            Role::DeprecatedKeys => "LiteLLM_DeprecatedVerificationToken",
+            Role::Deliveries => "LiteLLM_SpendLogDelivery",
+        }
+    }
+
+    /// The key by which a fold finds a row of it; `None` where it needs none.
+    pub fn key(self) -> Option<TableKey> {
+        let of = |required: &[&'static str]| Some(TableKey { required: required.to_vec(), optional: &[] });
+        match self {
+            Role::Entity(kind) => of(kind.key_columns()),
+            Role::Daily(kind) => Some(TableKey {
+                required: std::iter::once(kind.entity_column()).chain(DAILY_KEY).collect(),
+                optional: &LATER_DAILY_KEY,
+            }),
+            Role::Rollup(rollup) => of(rollup.facts().key),
+            Role::WindowSpend => of(&["entity_type", "entity_id", "window_duration"]),
+            Role::Log | Role::ToolIndex | Role::Budget | Role::DeprecatedKeys | Role::Deliveries => None,
+        }
+    }
+
+    /// Where it stands in the order of writing; `None` for a table to which a fold adds no spend.
+    pub const fn place(self) -> Option<Place> {
+        match self {
+            Role::Log => Some(Place { queues: 0, ledger: 0 }),
+            Role::ToolIndex => Some(Place { queues: 1, ledger: 1 }),
+            Role::Entity(kind) => Some(kind.facts().place),
+            Role::Daily(kind) => Some(kind.facts().place),
+            Role::Rollup(rollup) => Some(rollup.facts().place),
+            Role::WindowSpend => Some(Place { queues: 40, ledger: 41 }),
+            Role::Budget | Role::DeprecatedKeys | Role::Deliveries => None,
+        }
+    }
+
+    /// Whether a fold writes spend to it.
+    pub const fn is_target(self) -> bool {
+        self.place().is_some()
+    }
+
+    /// The setting that stops its writes.
+    pub const fn switch(self) -> Option<Switch> {
+        match self {
+            Role::Log | Role::ToolIndex => Some(Switch::WriteSpendLogs),
+            Role::Rollup(rollup) => rollup.facts().switch,
+            _ => None,
+        }
+    }
+
+    /// Whether a fold may delete rows of it: old ones with NULL in their key.
+    pub const fn deletes_rows(self) -> bool {
+        matches!(self, Role::Daily(_))
+    }
+
+    /// Whether its numbers follow from the log.
+    pub const fn follows_from_log(self) -> bool {
+        match self {
+            Role::Daily(_) => true,
+            Role::Rollup(rollup) => rollup.facts().follows_from_log,
+            _ => false,
+        }
+    }
+}
+
+impl EntityKind {
+    /// The table's key columns, in the order in which LiteLLM sorts its rows.
+    pub const fn key_columns(self) -> &'static [&'static str] {
+        self.facts().key
+    }
+
+    /// The columns that LiteLLM keeps up to date beside `spend`, where the table has them.
+    pub const fn columns_beside_spend(self) -> &'static [&'static str] {
+        self.facts().also
+    }
+
+    /// The word for it in `litellm_spend.create_missing`; `None` for a membership, which no setting creates.
+    pub const fn word(self) -> Option<&'static str> {
+        self.facts().word
+    }
+}
+
+impl DailyKind {
+    /// The column that names the entity.
+    pub const fn entity_column(self) -> &'static str {
+        self.facts().entity
+    }
+
+    /// The column of the log that tells the entity.
+    pub const fn logged_column(self) -> &'static str {
+        self.facts().logged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_table_stands_in_the_ground_table_once() {
+        let names: BTreeSet<&str> = Role::all().map(Role::table).collect();
+        assert_eq!(names.len(), Role::all().count());
+    }
+
+    #[test]
+    fn a_word_of_create_missing_stands_for_one_kind() {
+        let words: Vec<&str> = EntityKind::ALL.into_iter().filter_map(EntityKind::word).collect();
+        assert_eq!(words.iter().collect::<BTreeSet<_>>().len(), words.len());
+    }
+}

@@ -1,0 +1,78 @@
+//! The columns of a row of LiteLLM's log and what of a record fills each.
+
+use super::SpendRecord;
+use crate::json::Json;
+use crate::moment::Moment;
+
+/// A column of the log.
+#[derive(Clone, Copy)]
+pub struct Column {
+    pub name: &'static str,
+    pub value: Value,
+    /// Whether it tells how a request counts: to whom, on which day, how much.
+    pub counts: bool,
+}
+
+/// How a record fills a column.
+#[derive(Clone, Copy)]
+pub enum Value {
+    Text(for<'r> fn(&'r SpendRecord<'r>) -> &'r str),
+    OptionalText(for<'r> fn(&'r SpendRecord<'r>) -> Option<&'r str>),
+    /// US dollars.
+    Dollars(fn(&SpendRecord) -> f64),
+    /// A `bigint`; in LiteLLM's older logs an `integer`.
+    Count(fn(&SpendRecord) -> i64),
+    Time(fn(&SpendRecord) -> Option<Moment>),
+    /// `{}` where there is none, as LiteLLM stores where it stores no prompt.
+    Document(for<'r> fn(&'r SpendRecord<'r>) -> Option<&'r Json<'r>>),
+}
+
+use Value::{Count, Document, Dollars, OptionalText, Text, Time};
+
+/// A column that tells how a request counts.
+const fn counted(name: &'static str, value: Value) -> Column {
+    Column { name, value, counts: true }
+}
+
+/// A column that only people read.
+const fn shown(name: &'static str, value: Value) -> Column {
+    Column { name, value, counts: false }
+}
+
+/// The columns that a fold fills where the log has them.
+pub const COLUMNS: [Column; 34] = [
+    counted("request_id", Text(|r| &r.request_id)),
+    counted("call_type", Text(|r| &r.call_type)),
+    counted("api_key", Text(|r| &r.api_key)),
+    counted("spend", Dollars(|r| r.spend)),
+    counted("total_tokens", Count(|r| r.total_tokens)),
+    counted("prompt_tokens", Count(|r| r.prompt_tokens)),
+    counted("completion_tokens", Count(|r| r.completion_tokens)),
+    counted("startTime", Time(|r| Some(r.start))),
+    counted("endTime", Time(|r| Some(r.end))),
+    shown("completionStartTime", Time(|r| r.completion_start)),
+    counted("request_duration_ms", Count(|r| r.request_duration_ms)),
+    counted("model", Text(|r| &r.model)),
+    shown("model_id", Text(|r| &r.model_id)),
+    counted("model_group", Text(|r| &r.model_group)),
+    counted("custom_llm_provider", Text(|r| &r.custom_llm_provider)),
+    shown("api_base", Text(|r| &r.api_base)),
+    counted("user", Text(|r| &r.user)),
+    counted("team_id", Text(|r| &r.team_id)),
+    counted("organization_id", Text(|r| &r.organization_id)),
+    counted("end_user", Text(|r| &r.end_user)),
+    counted("agent_id", OptionalText(|r| r.agent_id.as_deref())),
+    shown("billing_agent_id", OptionalText(|r| r.billing_agent_id.as_deref())),
+    counted("metadata", Document(|r| Some(&r.metadata))),
+    shown("cache_hit", Text(|r| &r.cache_hit)),
+    shown("cache_key", Text(|r| &r.cache_key)),
+    counted("request_tags", Document(|r| Some(&r.request_tags))),
+    shown("requester_ip_address", OptionalText(|r| r.requester_ip_address.as_deref())),
+    shown("session_id", OptionalText(|r| r.session_id.as_deref())),
+    counted("status", Text(|r| if r.is_failure { "failure" } else { "success" })),
+    counted("mcp_namespaced_tool_name", OptionalText(|r| r.mcp_namespaced_tool_name.as_deref())),
+    shown("litellm_call_id", OptionalText(|r| r.litellm_call_id.as_deref())),
+    shown("messages", Document(|r| r.messages.as_ref())),
+    shown("response", Document(|r| r.response.as_ref())),
+    shown("proxy_server_request", Document(|r| r.proxy_server_request.as_ref())),
+];
