@@ -55,6 +55,23 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spen
 -- requires:
 --   litellm_spend
 
+-- What tells whether the log of a day still is what folds have counted: rebuild trusts no other log.
+CREATE TABLE litellm_spend.counted_days (
+    date        date PRIMARY KEY,
+    requests    bigint NOT NULL,
+    fingerprint bigint NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
+COMMENT ON COLUMN litellm_spend.counted_days.date IS 'The UTC day';
+COMMENT ON COLUMN litellm_spend.counted_days.requests IS 'How many requests';
+COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   litellm_spend
+
 -- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
 -- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
 -- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
@@ -108,23 +125,6 @@ COMMENT ON COLUMN litellm_spend.ledger_rotation.started_at IS 'When each table b
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/lib.rs
--- requires:
---   litellm_spend
-
--- What tells whether the log of a day still is what folds have counted: rebuild trusts no other log.
-CREATE TABLE litellm_spend.counted_days (
-    date        date PRIMARY KEY,
-    requests    bigint NOT NULL,
-    fingerprint bigint NOT NULL
-) WITH (fillfactor = 50);
-COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
-COMMENT ON COLUMN litellm_spend.counted_days.date IS 'The UTC day';
-COMMENT ON COLUMN litellm_spend.counted_days.requests IS 'How many requests';
-COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
-/* </end connected objects> */
-
-/* <begin connected objects> */
 -- src/inbox.rs
 -- litellm_spend::inbox::litellm_spend::insert_into_inbox
 
@@ -145,10 +145,11 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::staging::subscriber
 
 /* <begin connected objects> */
 -- src/verify.rs
--- litellm_spend::verify::verify
-CREATE  FUNCTION litellm_spend."verify"(
+-- litellm_spend::verify::rebuild
+CREATE  FUNCTION litellm_spend."rebuild"(
 	"from_date" date, /* Date */
-	"to_date" date /* Date */
+	"to_date" date, /* Date */
+	"dry_run" bool DEFAULT true /* bool */
 ) RETURNS TABLE (
 	"day" date,  /* Date */
 	"target" TEXT,  /* & '_ str */
@@ -161,45 +162,7 @@ CREATE  FUNCTION litellm_spend."verify"(
 STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'verify_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/postgres/lock_holders.rs
--- litellm_spend::postgres::lock_holders::lock_holders
-CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
-ErrorReport > */
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/status.rs
--- litellm_spend::functions::status::worker_state
-CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
-	"preloaded" bool,  /* bool */
-	"worker" TEXT,  /* & '_ str */
-	"worker_pid" INT,  /* Option < i32 > */
-	"last_error" TEXT,  /* Option < String > */
-	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'worker_state_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/retry_rejected.rs
--- litellm_spend::functions::retry_rejected::retry_rejected
-CREATE  FUNCTION litellm_spend."retry_rejected"(
-	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
-) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+AS 'MODULE_PATHNAME', 'rebuild_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -228,25 +191,51 @@ AS 'MODULE_PATHNAME', 'flush_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/verify.rs
--- litellm_spend::verify::rebuild
-CREATE  FUNCTION litellm_spend."rebuild"(
-	"from_date" date, /* Date */
-	"to_date" date, /* Date */
-	"dry_run" bool DEFAULT true /* bool */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+-- src/functions/retry_rejected.rs
+-- litellm_spend::functions::retry_rejected::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/targets.rs
+-- litellm_spend::functions::targets::list_targets
+CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
+	"target" TEXT,  /* String */
+	"found" bool,  /* bool */
+	"action" TEXT,  /* & '_ str */
+	"columns_written" TEXT[],  /* Vec < String > */
+	"columns_unknown" TEXT[],  /* Vec < String > */
+	"reason" TEXT  /* Option < String > */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'list_targets_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/staging/adoption.rs
+-- litellm_spend::staging::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -263,51 +252,24 @@ AS 'MODULE_PATHNAME', 'version_skew_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/functions/health.rs
--- litellm_spend::functions::health::alert_bounds
-CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
-	"slow" interval,  /* Interval */
-	"stuck" interval,  /* Interval */
-	"pinned" interval  /* Interval */
+-- src/verify.rs
+-- litellm_spend::verify::verify
+CREATE  FUNCTION litellm_spend."verify"(
+	"from_date" date, /* Date */
+	"to_date" date /* Date */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
 )
-STRICT STABLE PARALLEL SAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/status.rs
--- litellm_spend::functions::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"postponed" bigint  /* i64 */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/staging/adoption.rs
--- litellm_spend::staging::adoption::foreign_rows
-CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/staging/adoption.rs
--- litellm_spend::staging::adoption::adopt
-CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
 STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'adopt_wrapper';
+AS 'MODULE_PATHNAME', 'verify_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -339,29 +301,67 @@ $$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/functions/targets.rs
--- litellm_spend::functions::targets::list_targets
-CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
-	"target" TEXT,  /* String */
-	"found" bool,  /* bool */
-	"action" TEXT,  /* & '_ str */
-	"columns_written" TEXT[],  /* Vec < String > */
-	"columns_unknown" TEXT[],  /* Vec < String > */
-	"reason" TEXT  /* Option < String > */
+-- src/functions/status.rs
+-- litellm_spend::functions::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
 )
 STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
 SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'list_targets_wrapper';
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/worker.rs
--- litellm_spend::worker::start_worker
-CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
-STRICT VOLATILE PARALLEL UNSAFE 
+-- src/staging/adoption.rs
+-- litellm_spend::staging::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
 LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/health.rs
+-- litellm_spend::functions::health::alert_bounds
+CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
+	"slow" interval,  /* Interval */
+	"stuck" interval,  /* Interval */
+	"pinned" interval  /* Interval */
+)
+STRICT STABLE PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/status.rs
+-- litellm_spend::functions::status::worker_state
+CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
+	"preloaded" bool,  /* bool */
+	"worker" TEXT,  /* & '_ str */
+	"worker_pid" INT,  /* Option < i32 > */
+	"last_error" TEXT,  /* Option < String > */
+	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'worker_state_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/postgres/lock_holders.rs
+-- litellm_spend::postgres::lock_holders::lock_holders
+CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
+ErrorReport > */
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -449,46 +449,6 @@ BEGIN
 END
 $$;
 COMMENT ON COLUMN litellm_spend.staging.segment IS 'Which segment has the row: 0, 1 or 2';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   staging
---   functions::status::worker_state
-
--- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
--- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
--- has no process; its lock and its transaction id share a virtual transaction.
-CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
-LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH locks AS MATERIALIZED (
-        SELECT l.locktype, l.database, l.relation, l.transactionid, l.virtualtransaction, l.pid
-        FROM pg_catalog.pg_locks AS l WHERE l.granted
-    ), holders AS (
-        SELECT DISTINCT l.virtualtransaction, l.pid FROM locks AS l
-        WHERE l.locktype = 'relation'
-          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-          AND l.relation IN ('litellm_spend.staging_0'::pg_catalog.regclass, 'litellm_spend.staging_1'::pg_catalog.regclass,
-                             'litellm_spend.staging_2'::pg_catalog.regclass)
-          AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-          -- A worker's transactions are short, and it truncates what they leave behind.
-          AND l.pid IS DISTINCT FROM (SELECT w.worker_pid FROM litellm_spend.worker_state() AS w)
-    ), pins AS (
-        SELECT pg_catalog.format('prepared transaction %L', p.gid) AS pinned_by, p.prepared AS pinned_since
-        FROM holders AS h
-        JOIN locks AS t ON t.locktype = 'transactionid' AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
-        JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = t.transactionid
-        WHERE h.pid IS NULL
-        UNION ALL
-        SELECT pg_catalog.format('open transaction of process %s', h.pid), a.xact_start
-        FROM holders AS h JOIN pg_catalog.pg_stat_activity AS a ON a.pid = h.pid
-        WHERE a.xact_start IS NOT NULL
-    )
-    SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
-$$;
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -613,8 +573,48 @@ COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of li
 /* <begin connected objects> */
 -- src/lib.rs
 -- requires:
+--   staging
+--   functions::status::worker_state
+
+-- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
+-- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
+-- has no process; its lock and its transaction id share a virtual transaction.
+CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH locks AS MATERIALIZED (
+        SELECT l.locktype, l.database, l.relation, l.transactionid, l.virtualtransaction, l.pid
+        FROM pg_catalog.pg_locks AS l WHERE l.granted
+    ), holders AS (
+        SELECT DISTINCT l.virtualtransaction, l.pid FROM locks AS l
+        WHERE l.locktype = 'relation'
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+          AND l.relation IN ('litellm_spend.staging_0'::pg_catalog.regclass, 'litellm_spend.staging_1'::pg_catalog.regclass,
+                             'litellm_spend.staging_2'::pg_catalog.regclass)
+          AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
+          -- A worker's transactions are short, and it truncates what they leave behind.
+          AND l.pid IS DISTINCT FROM (SELECT w.worker_pid FROM litellm_spend.worker_state() AS w)
+    ), pins AS (
+        SELECT pg_catalog.format('prepared transaction %L', p.gid) AS pinned_by, p.prepared AS pinned_since
+        FROM holders AS h
+        JOIN locks AS t ON t.locktype = 'transactionid' AND t.pid IS NULL AND t.virtualtransaction = h.virtualtransaction
+        JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = t.transactionid
+        WHERE h.pid IS NULL
+        UNION ALL
+        SELECT pg_catalog.format('open transaction of process %s', h.pid), a.xact_start
+        FROM holders AS h JOIN pg_catalog.pg_stat_activity AS a ON a.pid = h.pid
+        WHERE a.xact_start IS NOT NULL
+    )
+    SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
 --   state
---   pins
+--   segment_holders
 --   functions::status::backlog
 --   functions::status::worker_state
 --   staging::adoption::foreign_rows

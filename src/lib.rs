@@ -36,14 +36,18 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/state.sql", name = "state", requires = ["staging"]);
 extension_sql_file!("../sql/ledger.sql", name = "ledger", requires = [litellm_spend]);
-extension_sql_file!("../sql/pins.sql", name = "pins", requires = ["staging", functions::status::worker_state]);
+extension_sql_file!(
+    "../sql/segment_holders.sql",
+    name = "segment_holders",
+    requires = ["staging", functions::status::worker_state]
+);
 extension_sql_file!("../sql/verify.sql", name = "verify", requires = [litellm_spend]);
 extension_sql_file!(
     "../sql/status.sql",
     name = "status",
     requires = [
         "state",
-        "pins",
+        "segment_holders",
         functions::status::backlog,
         functions::status::worker_state,
         staging::adoption::foreign_rows,

@@ -1,6 +1,8 @@
 //! Postgres below SQL: every call of its C functions, safe from outside.
 
 pub mod batch_table;
+pub mod compat;
+pub mod current_statement;
 pub mod databases;
 pub mod deadlock_watch;
 pub mod failure;
@@ -14,8 +16,12 @@ pub mod plans;
 pub mod process;
 pub mod quit_note;
 pub mod relation;
+pub mod segment_insert;
+mod segment_shape;
+pub mod session;
 pub mod signals;
 pub mod statement_log;
 pub mod subtransaction;
 pub mod timestamp;
 pub mod transaction;
+pub mod wait;

@@ -15,6 +15,7 @@ use pgrx::prelude::*;
 use crate::error::{Error, Result};
 use crate::postgres::jsonb::{Jsonb, Toasted};
 use crate::postgres::own_tables::Relation;
+use crate::postgres::session;
 use crate::postgres::{headroom, plans, statement_log};
 use crate::worker::wake;
 use crate::{settings, staging};
@@ -48,11 +49,7 @@ fn litellm_record_spend(
 
 fn record(payload: Option<Toasted>, on_invalid: Option<&str>) -> Result<i64> {
     let on_invalid = parse_on_invalid(on_invalid)?;
-    // SAFETY: both raise an error or return; the name is a static C string.
-    unsafe {
-        pg_sys::PreventCommandDuringRecovery(c"litellm_record_spend()".as_ptr());
-        pg_sys::PreventCommandIfReadOnly(c"litellm_record_spend()".as_ptr());
-    }
+    session::require_writes(c"litellm_record_spend()");
     let payload = payload.ok_or_else(|| {
         Error::refused(
             PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
@@ -161,7 +158,7 @@ fn parse_on_invalid(text: Option<&str>) -> Result<OnInvalid> {
 pub fn accept(record: Raw<'_>) -> std::result::Result<Stored<'_>, (RecordError, Option<Jsonb>)> {
     let (bounds, store_prompts) = (settings::record_bounds(), settings::store_prompts());
     let container = record.object_container();
-    if let Some(container) = container.filter(|container| unchanged::is_vouched_for(container, store_prompts))
+    if let Some(container) = container.filter(|container| unchanged::is_unchanged(container, store_prompts))
         && bounds::cut(container, bounds) == Ok(None)
     {
         return Ok(Stored::AsSent(container));

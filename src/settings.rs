@@ -1,6 +1,7 @@
 //! The settings `litellm_spend.*`. Each is described here and in the README's table. What decides
 //! where spend is written, and with which power, only a superuser may change.
 
+use crate::postgres::session;
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
@@ -286,8 +287,7 @@ pub fn define() {
         GucFlags::UNIT_S,
     );
     // Only a library that is preloaded may define a setting of the postmaster's. Elsewhere it has no effect.
-    // SAFETY: a plain flag of this process, set before libraries are loaded.
-    let context = match unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+    let context = match session::is_preloading() {
         true => GucContext::Postmaster,
         false => GucContext::Sighup,
     };

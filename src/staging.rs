@@ -8,6 +8,8 @@ use pgrx::prelude::*;
 use crate::error::{Error, Result};
 use crate::postgres::own_tables::{Relation, SEGMENTS};
 use crate::postgres::plans;
+use crate::postgres::segment_insert::Common;
+use crate::postgres::{process, session};
 use crate::worker::board;
 
 pub mod adoption;
@@ -19,7 +21,6 @@ pub mod postponed;
 mod room;
 pub mod rotation;
 mod rows;
-mod shape;
 pub mod subscriber;
 pub mod truncation;
 
@@ -36,7 +37,7 @@ thread_local! {
 /// One transaction stages more than 2^31 records, or the segment does not take one.
 pub fn insert(records: &[&[u8]]) -> Result<()> {
     let first_row = reserve_rows(records.len())?;
-    let common = rows::Common { xid: NEXT_ROW.get().0, origin: cluster_id::this_database(), first_row };
+    let common = Common { xid: NEXT_ROW.get().0, origin: cluster_id::this_database(), first_row };
     rows::insert(open_segment()?, &common, records)
 }
 
@@ -61,8 +62,7 @@ pub fn open_segment() -> Result<(usize, pg_sys::Oid)> {
 /// note on the board is enough, which costs no query and, under a snapshot that somebody holds, no search
 /// through old versions of a row.
 fn current_segment() -> Result<usize> {
-    // SAFETY: the session's database is set before any function can run in it.
-    let database = unsafe { pg_sys::MyDatabaseId };
+    let database = process::my_database();
     if let Some(segment) = board::segment(database) {
         return Ok(segment);
     }
@@ -80,8 +80,7 @@ fn current_segment() -> Result<usize> {
 
 /// Numbers `count` rows of the running transaction and returns the first number.
 pub fn reserve_rows(count: usize) -> Result<i32> {
-    // SAFETY: gives the top-level transaction an id, as its insert would.
-    let xid = unsafe { pg_sys::GetTopFullTransactionId() }.value;
+    let xid = session::transaction_id();
     let (last_xid, next) = NEXT_ROW.get();
     let first = if last_xid == xid { next } else { 0 };
     let after = i32::try_from(count).ok().and_then(|count| first.checked_add(count)).ok_or_else(|| {

@@ -132,8 +132,8 @@ impl Targets {
 
     /// The tables for which `mode_of` names a lock. Their order does not matter, because nobody waits for one of these
     /// locks while holding another.
-    fn locks<'t>(&'t self, mode_of: LockMode<'t>) -> impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)> {
-        Role::all().filter_map(move |role| Some((&self.get(role)?.table, mode_of(role)? as pg_sys::LOCKMODE)))
+    fn locks<'t>(&'t self, mode_of: LockMode<'t>) -> impl Iterator<Item = (&'t Table, u32)> {
+        Role::all().filter_map(move |role| Some((&self.get(role)?.table, mode_of(role)?)))
     }
 }
 

@@ -245,7 +245,6 @@ fn days(from: Date, to: Date) -> Result<std::ops::RangeInclusive<i32>> {
 
 fn day_of(number: i32) -> Result<(Date, Moment)> {
     const MICROS: i64 = 86_400_000_000;
-    // SAFETY: a number of days between two dates.
-    let date = unsafe { Date::from_pg_epoch_days(number) };
+    let date = timestamp::date(number);
     Ok((date, timestamp::moment(i64::from(number).saturating_mul(MICROS))))
 }

@@ -7,10 +7,13 @@ use std::time::Duration;
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::prelude::*;
 
+use crate::postgres::session;
+
 pub mod board;
 mod database;
 mod launcher;
-mod step;
+mod next;
+mod reports;
 pub mod wake;
 
 const LIBRARY: &str = "litellm_spend";
@@ -18,10 +21,7 @@ const LAUNCHER_RESTART: Duration = Duration::from_secs(1);
 
 /// Registers shared memory and the launcher, if the server is loading the library at its start.
 pub fn register() {
-    // SAFETY: plain flags of this process, set before libraries are loaded.
-    let (preloading, upgrading) =
-        unsafe { (pg_sys::process_shared_preload_libraries_in_progress, pg_sys::IsBinaryUpgrade) };
-    if !preloading || upgrading {
+    if !session::is_preloading() || session::is_binary_upgrade() {
         return;
     }
     board::reserve();

@@ -87,7 +87,7 @@ impl<'a> Groups<'a> {
         let mut by_id: HashMap<Text<'a>, usize> = HashMap::new();
         let mut duplicates = 0;
         for record in records {
-            if record.is_cost_of_work() && record.spend <= 0.0 {
+            if record.is_cost_of_work() && record.usage.spend <= 0.0 {
                 // LiteLLM records no such poll either. It would hold the id of the poll that tells the cost.
                 duplicates += 1;
                 continue;
@@ -142,7 +142,7 @@ impl Holders {
     /// Whether `record` repeats a request that holds its id: the holder is equal, or one side is unknown.
     /// Work in the background was charged, or there is nothing to charge (LiteLLM's `_claim_settle_once_cost_row`).
     fn include(&self, record: &SpendRecord) -> bool {
-        if record.is_cost_of_work() && (self.is_charged_work || record.spend <= 0.0) {
+        if record.is_cost_of_work() && (self.is_charged_work || record.usage.spend <= 0.0) {
             return true;
         }
         let Some(holder) = record.holder() else { return true };

@@ -3,7 +3,7 @@
 
 /// Whose fault an error may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blame {
+pub enum Fault {
     /// The database's: it is not as it must be, and the next record would meet the same error.
     Environment,
     /// Another session's, which holds a lock.
@@ -11,7 +11,7 @@ pub enum Blame {
     /// That of the whole batch, which needs more memory than there is.
     Size,
     /// Perhaps one record's, perhaps everybody's, as that of a trigger which always raises.
-    Perhaps,
+    Undecided,
 }
 
 /// Classes that no value of a record can cause: connections, transaction states and rollbacks
@@ -25,13 +25,13 @@ const DEADLOCK: &str = "40P01";
 const OUT_OF_MEMORY: &str = "53200";
 
 /// Judges an error by its SQLSTATE.
-pub fn of(sqlstate: &str) -> Blame {
+pub fn of(sqlstate: &str) -> Fault {
     let class = sqlstate.get(..2).unwrap_or_default();
     match sqlstate {
-        LOCK_NOT_AVAILABLE | DEADLOCK => Blame::Lock,
-        OUT_OF_MEMORY => Blame::Size,
-        _ if class == FOREIGN_DATA || ENVIRONMENT.contains(&class) => Blame::Environment,
-        _ => Blame::Perhaps,
+        LOCK_NOT_AVAILABLE | DEADLOCK => Fault::Lock,
+        OUT_OF_MEMORY => Fault::Size,
+        _ if class == FOREIGN_DATA || ENVIRONMENT.contains(&class) => Fault::Environment,
+        _ => Fault::Undecided,
     }
 }
 
@@ -44,19 +44,19 @@ mod tests {
         for sqlstate in
             ["22003", "22P02", "22021", "23502", "23503", "23505", "23514", "23P01", "54000", "P0001", "AB123"]
         {
-            assert_eq!(of(sqlstate), Blame::Perhaps, "{sqlstate}");
+            assert_eq!(of(sqlstate), Fault::Undecided, "{sqlstate}");
         }
     }
 
     #[test]
     fn what_the_database_lacks_is_nobodys_fault() {
         for sqlstate in ["40001", "42501", "42P01", "53100", "57014", "58030", "XX000", "25006", "HV000", "0A000"] {
-            assert_eq!(of(sqlstate), Blame::Environment, "{sqlstate}");
+            assert_eq!(of(sqlstate), Fault::Environment, "{sqlstate}");
         }
     }
 
     #[test]
     fn a_lock_is_another_sessions_and_memory_is_that_of_the_whole_batch() {
-        assert_eq!(["55P03", "40P01", "53200"].map(of), [Blame::Lock, Blame::Lock, Blame::Size]);
+        assert_eq!(["55P03", "40P01", "53200"].map(of), [Fault::Lock, Fault::Lock, Fault::Size]);
     }
 }

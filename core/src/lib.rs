@@ -17,5 +17,6 @@ pub mod numeric;
 pub mod pace;
 pub mod record;
 pub mod snapshot;
+pub mod step;
 pub mod totals;
 pub mod version;

@@ -13,6 +13,7 @@ use reader::Reader;
 
 mod attributes;
 pub mod background;
+mod groups;
 mod holder;
 pub mod identity;
 pub mod log_row;
@@ -22,6 +23,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
+pub use groups::{Call, CallOrigin, Documents, Identity, Outcome, Savings, Timing, Usage};
 pub use holder::Holder;
 
 type Text<'a> = Cow<'a, str>;
@@ -40,86 +42,12 @@ pub struct SpendRecord<'a> {
     /// Never empty; at most 1 kB.
     pub request_id: Text<'a>,
     pub litellm_call_id: Option<Text<'a>>,
-    pub call_type: Text<'a>,
-    /// A hash or a service alias, never a raw key.
-    pub api_key: Text<'a>,
-    /// US dollars, finite; may be negative.
-    pub spend: f64,
-    pub total_tokens: i64,
-    pub prompt_tokens: i64,
-    pub completion_tokens: i64,
-    pub cache_read_input_tokens: i64,
-    pub cache_creation_input_tokens: i64,
-    pub start: Moment,
-    pub end: Moment,
-    pub completion_start: Option<Moment>,
-    pub request_duration_ms: i64,
-    pub model: Text<'a>,
-    pub model_id: Text<'a>,
-    /// Of a request that was made outside a proxy the model, where it names no group.
-    pub model_group: Text<'a>,
-    pub custom_llm_provider: Text<'a>,
-    pub api_base: Text<'a>,
-    pub user: Text<'a>,
-    pub team_id: Text<'a>,
-    pub organization_id: Text<'a>,
-    pub end_user: Text<'a>,
-    pub project_id: Text<'a>,
-    /// The user row by which a proxy enforces a budget of its own, charged beside the user.
-    pub proxy_budget_name: Text<'a>,
-    pub agent_id: Option<Text<'a>>,
-    pub billing_agent_id: Option<Text<'a>>,
-    /// What the record says of who is charged, and how sure it is of that.
-    pub claim: Claim<'a>,
-    /// Distinct names, `MOST_NAMES` at most.
-    pub model_access_groups: Vec<Text<'a>>,
-    /// Tools that the request called, the MCP tool first; distinct, `MOST_NAMES` at most.
-    pub tools: Vec<Text<'a>>,
-    /// As sent, for the log row.
-    pub request_tags: Json<'a>,
-    /// The distinct string tags, in the order they were sent, `MOST_NAMES` at most.
-    pub tags: Vec<Text<'a>>,
-    /// Distinct tags, tools and access groups beyond `MOST_NAMES` of each.
-    pub names_not_counted: usize,
-    /// `None`, `True` or `False`, as Python prints them.
-    pub cache_hit: Text<'a>,
-    pub cache_key: Text<'a>,
-    pub session_id: Option<Text<'a>>,
-    pub is_failure: bool,
-    pub mcp_namespaced_tool_name: Option<Text<'a>>,
-    pub requester_ip_address: Option<Text<'a>>,
-    pub origin: CallOrigin,
-    pub is_billed_retry: bool,
-    /// The client marked it: no LiteLLM proxy answered it, so none counts it as a request.
-    pub made_outside_proxy: bool,
-    /// HTTP status of a failed request, 100 to 599; 0 where none is known.
-    pub status_code: i32,
-    pub savings: Savings,
-    pub metadata: Json<'a>,
-    pub messages: Option<Json<'a>>,
-    pub response: Option<Json<'a>>,
-    pub proxy_server_request: Option<Json<'a>>,
-}
-
-/// Who made a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallOrigin {
-    /// The caller: it counts as a request.
-    Caller,
-    /// LiteLLM itself, on the caller's account: it costs, but is no request.
-    Internal,
-    /// LiteLLM's poll for the cost of a background response, which model usage shows too.
-    CostPoll,
-}
-
-/// What caching, compression and routing saved; the first in tokens, the others in US dollars.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Savings {
-    pub compression_tokens: i64,
-    pub compression: f64,
-    pub prompt_caching: f64,
-    pub gateway_injected_caching: f64,
-    pub autorouter: f64,
+    pub identity: Identity<'a>,
+    pub usage: Usage,
+    pub timing: Timing,
+    pub call: Call<'a>,
+    pub outcome: Outcome,
+    pub documents: Documents<'a>,
 }
 
 /// An id of at most 1 kB: a longer one is cut, with a hash of the whole in place of the rest.
@@ -130,23 +58,23 @@ pub fn fit_id(id: Text<'_>) -> Text<'_> {
 impl<'a> SpendRecord<'a> {
     /// Whether it counts as a request: it is a caller's, and no attempt of a call that has another record.
     pub fn counts_as_request(&self) -> bool {
-        self.origin == CallOrigin::Caller && !self.is_billed_retry
+        self.outcome.call_origin == CallOrigin::Caller && !self.outcome.is_billed_retry
     }
 
     /// Whether it tells what work in the background cost, which every retrieval of that work does.
     pub fn is_cost_of_work(&self) -> bool {
-        !self.is_failure && background::is_cost(&self.call_type, &self.request_id)
+        !self.outcome.is_failure && background::is_cost(&self.call.call_type, &self.request_id)
     }
 
     /// What tells a repetition of this request from another request with its id; `None` without a call id. Work in
     /// the background costs once, whichever call told of it.
     pub fn holder(&self) -> Option<Holder<'a>> {
-        self.held_from(self.start)
+        self.held_from(self.timing.start)
     }
 
     /// The same where LiteLLM's proxy wrote the log row: Prisma cuts a start to milliseconds that Postgres rounds.
     pub fn holder_in_proxys_row(&self) -> Option<Holder<'a>> {
-        self.held_from(self.start.cut_to_millis())
+        self.held_from(self.timing.start.cut_to_millis())
     }
 
     fn held_from(&self, start: Moment) -> Option<Holder<'a>> {
@@ -190,53 +118,65 @@ impl<'a> SpendRecord<'a> {
         let cached = [(CACHE_READ, cache_read_input_tokens), (CACHE_CREATION, cache_creation_input_tokens)];
         Ok(SpendRecord {
             litellm_call_id: reader.first_id(&["litellm_call_id"], &["litellm_call_id"]),
-            call_type: reader.name("call_type"),
-            spend: reader.spend(is_failure)?,
-            total_tokens: reader.count("total_tokens"),
-            prompt_tokens: reader.count("prompt_tokens"),
-            completion_tokens: reader.count("completion_tokens"),
-            cache_read_input_tokens,
-            cache_creation_input_tokens,
-            start,
-            end,
-            completion_start: reader.time("completionStartTime")?,
-            request_duration_ms: reader.duration_ms(start, end),
-            model_id: reader.name("model_id"),
-            model_group: if has_no_group { model.clone() } else { model_group },
-            model,
-            custom_llm_provider: reader.name("custom_llm_provider"),
-            api_base: reader.name("api_base"),
-            user,
-            team_id,
-            organization_id: reader.first_id(&["organization_id"], &["user_api_key_org_id"]).unwrap_or_default(),
-            end_user: reader.end_user(),
-            project_id: reader.first_id(&["project_id"], &["user_api_key_project_id"]).unwrap_or_default(),
-            proxy_budget_name: reader.first_id(&["proxy_budget_name"], &[]).unwrap_or_default(),
-            claim,
-            names_not_counted: tags.beyond + tools.beyond + model_access_groups.beyond,
-            model_access_groups: model_access_groups.names,
-            tools: tools.names,
-            status_code: reader.status_code(),
-            agent_id: reader.first_id(&["agent_id"], &["agent_id"]),
-            billing_agent_id: reader.first_id(&["billing_agent_id"], &["billing_agent_id"]),
-            tags: tags.names,
-            request_tags,
-            cache_hit: reader.cache_hit(),
-            cache_key: reader.cache_key(),
-            session_id: reader.session_id(&request_id),
-            is_failure,
-            mcp_namespaced_tool_name,
-            requester_ip_address: reader.first_id(&["requester_ip_address"], &["requester_ip_address"]),
-            origin: reader.origin(),
-            is_billed_retry: reader.is_marked("billed_retry_attempt"),
-            made_outside_proxy,
-            savings: reader.savings(),
-            metadata: metadata::for_log_row(&reader, &api_key, is_failure, cached),
-            messages: reader.document("messages"),
-            response: reader.document("response"),
-            proxy_server_request: reader.document("proxy_server_request"),
+            usage: Usage {
+                spend: reader.spend(is_failure)?,
+                total_tokens: reader.count("total_tokens"),
+                prompt_tokens: reader.count("prompt_tokens"),
+                completion_tokens: reader.count("completion_tokens"),
+                cache_read_input_tokens,
+                cache_creation_input_tokens,
+                savings: reader.savings(),
+            },
+            timing: Timing {
+                start,
+                end,
+                completion_start: reader.time("completionStartTime")?,
+                request_duration_ms: reader.duration_ms(start, end),
+            },
+            call: Call {
+                call_type: reader.name("call_type"),
+                model_id: reader.name("model_id"),
+                model_group: if has_no_group { model.clone() } else { model_group },
+                model,
+                custom_llm_provider: reader.name("custom_llm_provider"),
+                api_base: reader.name("api_base"),
+                cache_hit: reader.cache_hit(),
+                cache_key: reader.cache_key(),
+                session_id: reader.session_id(&request_id),
+                requester_ip_address: reader.first_id(&["requester_ip_address"], &["requester_ip_address"]),
+            },
+            outcome: Outcome {
+                is_failure,
+                status_code: reader.status_code(),
+                call_origin: reader.call_origin(),
+                is_billed_retry: reader.is_marked("billed_retry_attempt"),
+                made_outside_proxy,
+            },
+            documents: Documents {
+                metadata: metadata::for_log_row(&reader, &api_key, is_failure, cached),
+                messages: reader.document("messages"),
+                response: reader.document("response"),
+                proxy_server_request: reader.document("proxy_server_request"),
+            },
+            identity: Identity {
+                user,
+                team_id,
+                organization_id: reader.first_id(&["organization_id"], &["user_api_key_org_id"]).unwrap_or_default(),
+                end_user: reader.end_user(),
+                project_id: reader.first_id(&["project_id"], &["user_api_key_project_id"]).unwrap_or_default(),
+                proxy_budget_name: reader.first_id(&["proxy_budget_name"], &[]).unwrap_or_default(),
+                agent_id: reader.first_id(&["agent_id"], &["agent_id"]),
+                billing_agent_id: reader.first_id(&["billing_agent_id"], &["billing_agent_id"]),
+                claim,
+                names_not_counted: tags.beyond + tools.beyond + model_access_groups.beyond,
+                model_access_groups: model_access_groups.names,
+                tools: tools.names,
+                mcp_namespaced_tool_name,
+                request_tags,
+                tags: tags.names,
+                api_key,
+            },
             request_id,
-            api_key,
         })
     }
 }

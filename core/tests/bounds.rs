@@ -78,14 +78,14 @@ type Counted = (String, f64, i64, i64, String, String, Vec<String>);
 fn counted(json: Json, store_prompts: bool) -> Result<Counted, RecordError> {
     let kept = sanitise(json, store_prompts).json;
     let record = SpendRecord::decode(&kept)?;
-    let tags = record.tags.iter().map(|tag| tag.clone().into_owned()).collect();
+    let tags = record.identity.tags.iter().map(|tag| tag.clone().into_owned()).collect();
     Ok((
         record.request_id.into_owned(),
-        record.spend,
-        record.total_tokens,
-        record.cache_read_input_tokens,
-        record.user.into_owned(),
-        record.api_key.into_owned(),
+        record.usage.spend,
+        record.usage.total_tokens,
+        record.usage.cache_read_input_tokens,
+        record.identity.user.into_owned(),
+        record.identity.api_key.into_owned(),
         tags,
     ))
 }
@@ -179,7 +179,7 @@ fn prompts_go_first_then_the_users_own_metadata_then_what_is_long() {
     assert_eq!(dropped(1, 1, 2_000), ["messages", "request_tags", "metadata.spend_logs_metadata"]);
     let text = of(1, 1, 2_000);
     let kept = cut_to_smallest(&text, true).0;
-    assert_eq!(SpendRecord::decode(&kept).unwrap().tags.len(), 100);
+    assert_eq!(SpendRecord::decode(&kept).unwrap().identity.tags.len(), 100);
     // Where prompts are not stored, they are no part of the record.
     assert_eq!(cut_to_smallest(&of(2_000, 1, 1), false).1, [""; 0]);
 }
@@ -203,7 +203,7 @@ fn an_absurd_record_of_any_kind_has_a_countable_rest() {
         for raw in [Raw::Text(&text), Raw::Jsonb(Element::Document(&in_jsonb))] {
             let kept = sanitise(bounds::read(raw, SMALLEST, true).unwrap().json, true).json;
             let record = SpendRecord::decode(&kept).unwrap();
-            assert_eq!((record.request_id.as_ref(), record.spend), ("r", 0.5));
+            assert_eq!((record.request_id.as_ref(), record.usage.spend), ("r", 0.5));
             let stored = jsonb::write(&kept).unwrap();
             assert_eq!(bounds::cut(&stored, SMALLEST).unwrap(), None, "what is left is within the smallest bounds");
             assert!(!kept.to_text().contains(&"x".repeat(1025)));

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use litellm_spend_core::allowed::fields::{Fields, RECORD, Rule, rule};
 use litellm_spend_core::allowed::sanitise::sanitise;
-use litellm_spend_core::allowed::unchanged::is_vouched_for;
+use litellm_spend_core::allowed::unchanged::is_unchanged;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
 use litellm_spend_core::record::SpendRecord;
@@ -241,7 +241,7 @@ proptest! {
     #[test]
     fn what_is_vouched_for_is_stored_as_it_came(record in record(), store_prompts in any::<bool>()) {
         let bytes = support::container::container(&record);
-        if is_vouched_for(&bytes, store_prompts) {
+        if is_unchanged(&bytes, store_prompts) {
             // Of duplicate keys jsonb holds the last one.
             let sanitised = sanitise(jsonb::read(&bytes).unwrap(), store_prompts);
             prop_assert!(!sanitised.changed && SpendRecord::decode(&sanitised.json).is_ok());
@@ -251,7 +251,7 @@ proptest! {
     #[test]
     fn any_record_is_decoded_or_refused(record in record()) {
         if let Ok(decoded) = SpendRecord::decode(&record) {
-            prop_assert!(!decoded.api_key.contains(NEEDLE));
+            prop_assert!(!decoded.identity.api_key.contains(NEEDLE));
         }
         let kept = sanitise(record, false).json;
         if let Ok(decoded) = SpendRecord::decode(&kept) {

@@ -1,10 +1,10 @@
-//! What the walk over the binary form vouches for: the records that LiteLLM sends of an ordinary call, and no
+//! What the walk over the binary form good_records_pass for: the records that LiteLLM sends of an ordinary call, and no
 //! record that the sanitiser would change or that cannot be counted.
 
 use std::borrow::Cow;
 
 use litellm_spend_core::allowed::sanitise::sanitise;
-use litellm_spend_core::allowed::unchanged::is_vouched_for;
+use litellm_spend_core::allowed::unchanged::is_unchanged;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::record::SpendRecord;
 use support::container::container;
@@ -70,11 +70,11 @@ fn ordinary_records_are_vouched_for() {
         with(&["response_cost"], "-5"),
     ] {
         let bytes = container(&record);
-        assert!(is_vouched_for(&bytes, false), "{record:?}");
+        assert!(is_unchanged(&bytes, false), "{record:?}");
         assert!(!sanitise(record.clone(), false).changed && SpendRecord::decode(&record).is_ok(), "{record:?}");
     }
     let prompts = container(&with(&["messages"], r#"[{"content":"prompt"}]"#));
-    assert!(is_vouched_for(&prompts, true) && !is_vouched_for(&prompts, false));
+    assert!(is_unchanged(&prompts, true) && !is_unchanged(&prompts, false));
 }
 
 #[test]
@@ -114,8 +114,8 @@ fn whatever_is_changed_or_cannot_be_counted_is_not() {
         with(&["proxy_server_request"], "{}"),
     ] {
         for store_prompts in [true, false] {
-            assert!(!is_vouched_for(&container(&record), store_prompts), "{record:?}");
+            assert!(!is_unchanged(&container(&record), store_prompts), "{record:?}");
         }
     }
-    assert!(!is_vouched_for(&container(&json("[1]")), false));
+    assert!(!is_unchanged(&container(&json("[1]")), false));
 }

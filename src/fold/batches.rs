@@ -9,7 +9,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use litellm_spend_core::fault::Blame;
+use litellm_spend_core::fault::Fault;
 use litellm_spend_core::pace::{Counted, FoldedBy, LockWait, Pace};
 use litellm_spend_core::snapshot::window::Position;
 use pgrx::prelude::*;
@@ -150,12 +150,12 @@ impl<'s> Attempt<'s> {
     }
 
     fn learn_from(self, failure: Failure) -> Result<Outcome> {
-        match failure.blame() {
-            Blame::Environment => Err(Error::Failed(failure.advised())),
-            Blame::Lock => self.learn_what_is_held(failure),
-            Blame::Size | Blame::Perhaps if self.narrow() => Ok(Outcome::TryAgain),
-            Blame::Size => Err(Error::Failed(failure)),
-            Blame::Perhaps => self.judge(failure),
+        match failure.fault() {
+            Fault::Environment => Err(Error::Failed(failure.advised())),
+            Fault::Lock => self.learn_what_is_held(failure),
+            Fault::Size | Fault::Undecided if self.narrow() => Ok(Outcome::TryAgain),
+            Fault::Size => Err(Error::Failed(failure)),
+            Fault::Undecided => self.judge(failure),
         }
     }
 

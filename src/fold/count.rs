@@ -104,7 +104,7 @@ impl Count {
             duplicates: admitted.duplicates,
             reused_ids: admitted.reused_ids,
             rejected: 0,
-            names_not_counted: counted.iter().map(|record| record.names_not_counted).sum(),
+            names_not_counted: counted.iter().map(|record| record.identity.names_not_counted).sum(),
         })
     }
 

@@ -25,7 +25,7 @@ pub struct Folded {
     pub more: bool,
 }
 
-/// Folds in the running transaction, which must be READ COMMITTED, under `session::pinned`.
+/// Folds in the running transaction, which must be READ COMMITTED, under `pinned_settings::pinned`.
 pub fn fold_once(by: FoldedBy) -> Result<Folded> {
     version::check()?;
     let mut cursor = Spi::connect_mut(cursor::Cursor::lock)?;

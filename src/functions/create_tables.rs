@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, quote_identifier, quote_qualified_identifier};
 
 use crate::error::{Error, Result};
+use crate::postgres::pinned_settings;
 use crate::settings;
 
 const DEFINITIONS: &str = include_str!("../../sql/litellm_tables.sql");
@@ -84,11 +85,9 @@ fn exists(client: &mut SpiClient, schema: &str, name: &str) -> Result<bool> {
 
 /// Runs definitions whose names are not qualified.
 fn in_schema(client: &mut SpiClient, schema: &str, statements: &str) -> Result<()> {
-    // SAFETY: the nest level is closed below, or by the transaction's abort.
-    let level = unsafe { pg_sys::NewGUCNestLevel() };
-    client.update(&format!("SET LOCAL search_path TO {}, pg_temp", quote_identifier(schema)), None, &[])?;
-    client.update(statements, None, &[])?;
-    // SAFETY: closes the level opened above.
-    unsafe { pg_sys::AtEOXact_GUC(true, level) };
-    Ok(())
+    pinned_settings::restoring(|| {
+        client.update(&format!("SET LOCAL search_path TO {}, pg_temp", quote_identifier(schema)), None, &[])?;
+        client.update(statements, None, &[])?;
+        Ok(())
+    })
 }

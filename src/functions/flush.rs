@@ -7,7 +7,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::postgres::{own_tables, pinned_settings, transaction};
+use crate::postgres::{own_tables, pinned_settings, process, session, transaction, wait};
 use crate::staging::{backlog, postponed};
 use crate::worker::board;
 
@@ -35,8 +35,7 @@ fn wait_until_folded(timeout: Interval) -> Result<bool> {
             Ok::<_, Error>(text.unwrap_or_default().parse()?)
         })
     })?;
-    // SAFETY: the session's database is set before any function can run in it.
-    let database = unsafe { pg_sys::MyDatabaseId };
+    let database = process::my_database();
     loop {
         if pinned_settings::pinned(|| is_folded(&asked))? {
             return Ok(true);
@@ -47,7 +46,7 @@ fn wait_until_folded(timeout: Interval) -> Result<bool> {
             return Ok(false);
         }
         board::request_fold(database);
-        wait(POLL.min(left));
+        wait::for_latch(Some(POLL.min(left).max(Duration::from_millis(1))));
     }
 }
 
@@ -64,16 +63,14 @@ fn refuse_where_it_cannot_work() -> Result<()> {
             "CALL litellm_spend.fold_all(), or add litellm_spend to shared_preload_libraries and restart the server.",
         ));
     }
-    // SAFETY: reads this session's transaction state.
-    let (isolation, xid) = unsafe { (pg_sys::XactIsoLevel, pg_sys::GetTopTransactionIdIfAny()) };
-    if isolation >= pg_sys::XACT_REPEATABLE_READ as i32 {
+    if session::keeps_its_snapshot() {
         return Err(Error::refused(
             PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
             "litellm_spend.flush() cannot see the progress of folds at REPEATABLE READ or SERIALIZABLE",
             "Call it at READ COMMITTED.",
         ));
     }
-    if xid != pg_sys::InvalidTransactionId {
+    if session::has_written() {
         return Err(Error::refused(
             PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
             "litellm_spend.flush() would wait for its own transaction, whose rows and locks a fold may need",
@@ -113,16 +110,4 @@ fn tell_what_is_waited_for() {
     if let Some(error) = board::state_of_this_database().last_error {
         notice!("litellm_spend.flush() ran out of time: {error}");
     }
-}
-
-/// Sleeps, but lets a cancel or a shutdown through.
-fn wait(duration: Duration) {
-    let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1);
-    // SAFETY: waits on this process's own latch; interrupts are served at a safe place.
-    unsafe {
-        let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, millis, pg_sys::PG_WAIT_EXTENSION);
-        pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
-    pgrx::check_for_interrupts!();
 }

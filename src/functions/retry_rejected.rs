@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 use crate::error::Result;
 use crate::postgres::jsonb::{Jsonb, Toasted};
 use crate::postgres::own_tables::Relation;
+use crate::postgres::session;
 use crate::worker::wake;
 use crate::{record, settings, staging};
 
@@ -21,11 +22,7 @@ const AT_ONCE: i64 = 1_000;
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn retry_rejected(ids: default!(Option<Vec<Option<i64>>>, "NULL")) -> std::result::Result<i64, ErrorReport> {
-    // SAFETY: both raise an error or return; the name is a static C string.
-    unsafe {
-        pg_sys::PreventCommandDuringRecovery(c"litellm_spend.retry_rejected()".as_ptr());
-        pg_sys::PreventCommandIfReadOnly(c"litellm_spend.retry_rejected()".as_ptr());
-    }
+    session::require_writes(c"litellm_spend.retry_rejected()");
     Relation::Rejected.lock_and_wait(pg_sys::RowExclusiveLock)?;
     let (mut after, mut staged) = (0, 0);
     while let Some(last) = retry_some(ids.as_ref(), after, &mut staged)? {

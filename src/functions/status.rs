@@ -28,8 +28,8 @@ fn backlog() -> std::result::Result<
 }
 
 fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>, i64)> {
-    let (rows, oldest) = if backlog::exists()? { backlog::count(COUNTED_AT_MOST)? } else { (0, None) };
-    let (postponed, oldest_postponed) = postponed::count(COUNTED_AT_MOST)?;
+    let (rows, oldest) = if backlog::exists()? { backlog::size(COUNTED_AT_MOST)? } else { (0, None) };
+    let (postponed, oldest_postponed) = postponed::size(COUNTED_AT_MOST)?;
     let oldest = oldest.into_iter().chain(oldest_postponed).min();
     let bytes = Spi::connect(|client| {
         client

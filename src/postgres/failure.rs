@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 
-use litellm_spend_core::fault::{self, Blame};
+use litellm_spend_core::fault::{self, Fault};
 use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
 
@@ -21,13 +21,13 @@ pub struct Failure {
 
 impl Failure {
     /// Whose fault it may be.
-    pub fn blame(&self) -> Blame {
+    pub fn fault(&self) -> Fault {
         fault::of(&self.sqlstate)
     }
 
     /// Whether it waited for a lock in vain.
     pub fn is_lock(&self) -> bool {
-        self.blame() == Blame::Lock
+        self.fault() == Fault::Lock
     }
 
     /// Whether it was in a circle of sessions that wait for each other's locks.
@@ -76,15 +76,15 @@ impl From<Error> for Failure {
 impl From<CaughtError> for Failure {
     fn from(caught: CaughtError) -> Self {
         let names_constraint = names_constraint(&caught);
-        let site = SITE.with_borrow(Clone::clone);
+        let extras = EXTRAS.with_borrow(Clone::clone);
         let report = report_of(&caught);
         let code = report.sql_error_code();
         // A SQLSTATE that a trigger made up has no name.
         let known = sqlstate(code as i32);
-        let is_made_up = code == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && site.message == report.message();
+        let is_made_up = code == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && extras.message == report.message();
         Failure {
             code,
-            sqlstate: if is_made_up { sqlstate(site.code) } else { known },
+            sqlstate: if is_made_up { sqlstate(extras.code) } else { known },
             message: report.message().to_owned(),
             hint: report.hint().map(str::to_owned),
             names_constraint,
@@ -95,7 +95,7 @@ impl From<CaughtError> for Failure {
 /// Whether the error that was just caught names the constraint that a row violates.
 pub fn names_constraint(caught: &CaughtError) -> bool {
     let report = report_of(caught);
-    SITE.with_borrow(|site| site.names_constraint && site.message == report.message())
+    EXTRAS.with_borrow(|extras| extras.names_constraint && extras.message == report.message())
 }
 
 fn report_of(caught: &CaughtError) -> &ErrorReportWithLevel {
@@ -117,14 +117,14 @@ pub fn caught<R>(body: impl FnOnce() -> std::result::Result<R, Failure>) -> std:
 
 /// What an error says of itself and pgrx does not keep.
 #[derive(Debug, Clone, Default)]
-struct Site {
+struct ErrorExtras {
     code: i32,
     message: String,
     names_constraint: bool,
 }
 
 thread_local! {
-    static SITE: RefCell<Site> = RefCell::default();
+    static EXTRAS: RefCell<ErrorExtras> = RefCell::default();
 }
 
 /// Runs `body`, and notes of each error that Postgres raises in it what pgrx does not keep.
@@ -160,7 +160,7 @@ unsafe extern "C-unwind" fn note_error(_argument: *mut std::ffi::c_void) {
                 std::ffi::CStr::from_ptr((*data).message).to_string_lossy().into_owned()
             };
             let names_constraint = !(*data).constraint_name.is_null();
-            SITE.set(Site { code: (*data).sqlerrcode, message, names_constraint });
+            EXTRAS.set(ErrorExtras { code: (*data).sqlerrcode, message, names_constraint });
         }
         pg_sys::FreeErrorData(data);
         pg_sys::MemoryContextSwitchTo(context);

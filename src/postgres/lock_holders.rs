@@ -41,7 +41,7 @@ pub fn of_table(table: pg_sys::Oid) -> Result<Option<String>> {
     Spi::connect(|client| Ok(client.select(&query, Some(1), &[table.into()])?.first().get(1)?))
 }
 
-/// The error of who cannot have the extension's own tables, under `session::pinned`; `None` if nobody is in the
+/// The error of who cannot have the extension's own tables, under `pinned_settings::pinned`; `None` if nobody is in the
 /// way by now.
 pub fn of_own_tables() -> Result<Option<Error>> {
     let holders: Option<String> =

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// How long a function's caller waits for relations of which another session holds one: far longer than a
 /// truncation takes.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How soon to try again for them.
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -139,7 +139,7 @@ pub fn lock_pending() -> Result<()> {
 }
 
 fn patiently(lock: impl Fn() -> Lock) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LONGEST_WAIT;
     loop {
         match lock() {
             Lock::Taken => return Ok(()),

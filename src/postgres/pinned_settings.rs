@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
+use super::compat;
 use crate::settings;
 
 const PINS: &[(&str, &str)] = &[
@@ -49,9 +50,18 @@ const OF_A_WORKER: &[(&str, &str)] = &[
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
     ("idle_in_transaction_session_timeout", "0"),
-    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-    ("transaction_timeout", "0"),
 ];
+
+/// Runs `body`, and takes back afterwards the settings that it has made. An error needs no clean-up: it ends the
+/// transaction, and with it every setting made here.
+pub fn restoring<R>(body: impl FnOnce() -> R) -> R {
+    // SAFETY: the nest level is closed below, or by the transaction's abort.
+    let level = unsafe { pg_sys::NewGUCNestLevel() };
+    let result = body();
+    // SAFETY: closes the level opened above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    result
+}
 
 /// Runs `body` under the pinned settings and restores the session's own. An error needs no clean-up:
 /// it ends the transaction, and with it every setting made here.
@@ -133,7 +143,7 @@ pub fn pin_worker() {
     // SAFETY: a background worker that named no role has connected as the bootstrap superuser. `session_authorization`
     // itself can be set within a transaction only.
     unsafe { pg_sys::SetSessionAuthorization(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), true) };
-    for (name, value) in OF_A_WORKER {
+    for (name, value) in OF_A_WORKER.iter().chain(compat::LATER_SETTINGS) {
         set(name, value, pg_sys::GucAction::GUC_ACTION_SET);
     }
 }

@@ -1,8 +1,9 @@
 //! Processes of the server and its clock, as launcher, workers and sessions ask for them.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use pgrx::pg_sys;
+use pgrx::prelude::*;
 
 /// The time in microseconds, as the server counts it.
 pub fn now() -> pg_sys::TimestampTz {
@@ -48,5 +49,23 @@ pub fn wake(pid: i32) {
         if !process.is_null() {
             pg_sys::SetLatch(&raw mut (*process).procLatch);
         }
+    }
+}
+
+thread_local! {
+    static AT_EXIT: Cell<Option<fn(i32)>> = const { Cell::new(None) };
+}
+
+/// Has `run` called with the exit code as this process ends, while shared memory is still there. Called once in a process.
+pub fn at_exit(run: fn(i32)) {
+    AT_EXIT.set(Some(run));
+    // SAFETY: registers a callback of this library, which stays loaded.
+    unsafe { pg_sys::before_shmem_exit(Some(exit), pg_sys::Datum::from(0)) };
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn exit(exit_code: i32, _argument: pg_sys::Datum) {
+    if let Some(run) = AT_EXIT.get() {
+        run(exit_code);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use pgrx::pg_sys;
 
-use super::{process, signals};
+use super::{compat, process};
 
 unsafe extern "C" {
     // POSIX functions that a signal handler may call.
@@ -53,7 +53,7 @@ pub fn prepare() -> End {
         && let Ok(path) = CString::new(path())
     {
         PATH.store(path.into_raw(), Ordering::Relaxed);
-        signals::handle(pg_sys::SIGQUIT, quit);
+        compat::handle_signal(pg_sys::SIGQUIT, quit);
     }
     match Path::new(&path()).metadata() {
         Err(_) => End::Died,

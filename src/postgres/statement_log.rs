@@ -11,6 +11,7 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
+use super::compat::{self, CheckedRights};
 use super::own_tables;
 
 const RECORDER: &CStr = c"litellm_record_spend";
@@ -26,7 +27,6 @@ thread_local! {
 // SAFETY: set once at load, before any error can call a hook; only ever read afterwards.
 static mut PREVIOUS_LOG_HOOK: pg_sys::emit_log_hook_type = None;
 static mut PREVIOUS_ACCESS_HOOK: pg_sys::object_access_hook_type = None;
-static mut PREVIOUS_PERMISSION_HOOK: pg_sys::ExecutorCheckPerms_hook_type = None;
 
 /// Notes that the running statement records. The recorder and the inbox call it too, because a session that does
 /// not preload the library has no hooks before its first call, and a compiled expression is checked only once.
@@ -43,9 +43,8 @@ pub fn install() {
         pg_sys::emit_log_hook = Some(hide_recording_statement);
         PREVIOUS_ACCESS_HOOK = pg_sys::object_access_hook;
         pg_sys::object_access_hook = Some(notice_call);
-        PREVIOUS_PERMISSION_HOOK = pg_sys::ExecutorCheckPerms_hook;
-        pg_sys::ExecutorCheckPerms_hook = Some(notice_insert);
     }
+    compat::on_checked_permissions(notice_inbox);
 }
 
 /// # Safety
@@ -99,39 +98,14 @@ fn is_recorder(function: pg_sys::Oid) -> bool {
     is_recorder
 }
 
-/// Postgres calls it once it has found that the role may do all that a statement does with its tables.
-#[cfg(feature = "pg15")]
-#[pg_guard]
-unsafe extern "C-unwind" fn notice_insert(tables: *mut pg_sys::List, raises: bool) -> bool {
-    // SAFETY: Postgres passes a list of RangeTblEntry; the previous hook has the same contract.
-    unsafe {
-        let tables = pgrx::PgList::<pg_sys::RangeTblEntry>::from_pg(tables);
-        notice_inbox(tables.iter_ptr().map(|table| ((*table).relid, (*table).requiredPerms)));
-        PREVIOUS_PERMISSION_HOOK.is_none_or(|previous| previous(tables.into_pg(), raises))
-    }
-}
-
-/// Postgres calls it once it has found that the role may do all that a statement does with its tables.
-#[cfg(not(feature = "pg15"))]
-#[pg_guard]
-unsafe extern "C-unwind" fn notice_insert(
-    tables: *mut pg_sys::List,
-    permissions: *mut pg_sys::List,
-    raises: bool,
-) -> bool {
-    // SAFETY: Postgres passes a list of RTEPermissionInfo; the previous hook has the same contract.
-    unsafe {
-        let checked = pgrx::PgList::<pg_sys::RTEPermissionInfo>::from_pg(permissions);
-        notice_inbox(checked.iter_ptr().map(|table| ((*table).relid, (*table).requiredPerms)));
-        PREVIOUS_PERMISSION_HOOK.is_none_or(|previous| previous(tables, permissions, raises))
-    }
-}
-
 /// Looks for an INSERT or COPY into the inbox among the tables of a statement and the privileges that it needs.
-fn notice_inbox(mut tables: impl Iterator<Item = (pg_sys::Oid, pg_sys::AclMode)>) {
-    let is_inserted = |privileges: pg_sys::AclMode| privileges & pg_sys::AclMode::from(pg_sys::ACL_INSERT) != 0;
-    if tables.any(|(table, privileges)| is_inserted(privileges) && is_inbox(table)) {
-        hide_this_statement();
+fn notice_inbox(tables: &mut dyn Iterator<Item = CheckedRights>) {
+    let is_inserted = |rights: pg_sys::AclMode| rights & pg_sys::AclMode::from(pg_sys::ACL_INSERT) != 0;
+    for (table, rights) in tables {
+        if is_inserted(rights) && is_inbox(table) {
+            hide_this_statement();
+            return;
+        }
     }
 }
 

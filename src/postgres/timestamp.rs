@@ -1,7 +1,7 @@
 //! Moments as Postgres's timestamps, and back.
 
 use litellm_spend_core::moment::Moment;
-use pgrx::datum::Timestamp;
+use pgrx::datum::{Date, Timestamp};
 
 /// Postgres counts microseconds from 2000-01-01.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
@@ -21,4 +21,10 @@ pub fn moment(raw: i64) -> Moment {
 pub fn transaction_start() -> Moment {
     // SAFETY: reads the transaction's start, in microseconds since 2000.
     moment(unsafe { pgrx::pg_sys::GetCurrentTransactionStartTimestamp() })
+}
+
+/// The date of so many days after 2000-01-01, as `Date::to_pg_epoch_days` counts them.
+pub fn date(days: i32) -> Date {
+    // SAFETY: a number of days between two dates.
+    unsafe { Date::from_pg_epoch_days(days) }
 }

@@ -24,7 +24,7 @@ pub fn exists() -> Result<bool> {
 }
 
 /// How many rows are left, counted up to `limit`, and when the first of them was staged.
-pub fn count(limit: i64) -> Result<(i64, Option<TimestampWithTimeZone>)> {
+pub fn size(limit: i64) -> Result<(i64, Option<TimestampWithTimeZone>)> {
     Spi::connect(|client| {
         let unfolded = Unfolded::ended(&Cursor::peek(client)?, &current_snapshot(client)?);
         let query = format!(

@@ -4,7 +4,8 @@
 use std::cell::OnceCell;
 
 use litellm_spend_core::litellm::api_key::sha256_hex;
-use pgrx::pg_sys;
+
+use crate::postgres::{process, session};
 
 thread_local! {
     static ORIGIN: OnceCell<i64> = const { OnceCell::new() };
@@ -17,8 +18,7 @@ pub fn this_database() -> i64 {
 }
 
 fn compute() -> i64 {
-    // SAFETY: the control file is read at server start and the database is set before any call.
-    let (system, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId.to_u32()) };
+    let (system, database) = (session::system_identifier(), process::my_database().to_u32());
     let hash = sha256_hex(&format!("{system}/{database}"));
     i64::from_str_radix(&hash[..15], 16).unwrap_or_default()
 }

@@ -14,6 +14,7 @@ use super::cluster_id;
 use crate::error::Result;
 use crate::postgres::pinned_settings;
 use crate::postgres::plans;
+use crate::postgres::session;
 use crate::settings;
 
 /// Counts of a fold, added to the cursor's totals.
@@ -95,8 +96,8 @@ impl Cursor {
             None => {
                 let now = plans::run(client, "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text", &[])?;
                 let now: Option<String> = now.first().get(1)?;
-                // SAFETY: reads this transaction's own id, which the lock above gave it.
-                let own = unsafe { pg_sys::GetTopFullTransactionIdIfAny() }.value;
+                // The lock above gave this transaction its id.
+                let own = session::transaction_id_if_any();
                 now.unwrap_or_default().parse::<Snapshot>()?.with_in_progress(own)
             }
         };

@@ -80,7 +80,7 @@ pub fn read(client: &mut SpiClient, after: Position, rows: usize) -> Result<Batc
 }
 
 /// How many rows are postponed, counted up to `limit`, and when the first of them was staged.
-pub fn count(limit: i64) -> Result<(i64, Option<TimestampWithTimeZone>)> {
+pub fn size(limit: i64) -> Result<(i64, Option<TimestampWithTimeZone>)> {
     Spi::connect(|client| {
         let found = client.select(
             "SELECT pg_catalog.count(*), pg_catalog.min(p.staged_at)

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::postgres::failure::Failure;
 use crate::postgres::own_tables::{Relation, SEGMENTS};
 use crate::postgres::plans;
+use crate::postgres::process;
 use crate::postgres::{relation, subtransaction};
 use crate::worker::board;
 use crate::{failpoint, settings};
@@ -177,8 +178,7 @@ impl Rotation {
 
     /// What is left of the segment's delay.
     fn wait(&self, segment: usize) -> Duration {
-        // SAFETY: reads the clock.
-        let now = unsafe { pg_sys::GetCurrentTimestamp() };
+        let now = process::now();
         let retired_at = self.retired_at[segment].unwrap_or(0);
         let waited = Duration::from_micros(u64::try_from(now.saturating_sub(retired_at)).unwrap_or(0));
         settings::truncate_delay().saturating_sub(waited)
@@ -230,8 +230,7 @@ fn set_current(client: &mut SpiClient, segment: usize) -> Result<()> {
 
 /// Tells recorders which segment to use.
 fn note(segment: usize) {
-    // SAFETY: the session's database is set before any function can run in it.
-    board::note_segment(unsafe { pg_sys::MyDatabaseId }, segment);
+    board::note_segment(process::my_database(), segment);
 }
 
 /// Bytes of a segment's heap; 0 if it does not exist.

@@ -1,69 +1,20 @@
-//! Writes the rows of a staging segment: heap and index directly, without a statement, as Postgres writes a
-//! system catalogue. A segment of another shape (`shape`) than this version makes is written by SQL: somebody
-//! added an index or a trigger, or the SQL objects are of another version than the library.
+//! Writes the rows of a staging segment: directly (`segment_insert`), or by SQL where the segment is of another shape
+//! than this version creates, because somebody added an index or a trigger, or because the SQL objects are of another
+//! version than the library.
 
 use pgrx::prelude::*;
 
-use super::shape;
 use crate::error::{Error, Result};
-use crate::postgres::jsonb::{self, Jsonb};
+use crate::postgres::jsonb::Jsonb;
 use crate::postgres::plans;
-
-/// What the rows of a call have in common.
-pub struct Common {
-    /// Their top-level transaction.
-    pub xid: u64,
-    pub origin: i64,
-    /// The first row's number in that transaction.
-    pub first_row: i32,
-}
+use crate::postgres::segment_insert::{self, Common};
 
 /// Inserts a row for each payload, a jsonb container. The caller holds a lock on the segment.
 ///
 /// # Errors
 /// The segment does not take a row.
 pub fn insert((number, segment): (usize, pg_sys::Oid), common: &Common, payloads: &[&[u8]]) -> Result<()> {
-    if insert_directly(segment, common, payloads) { Ok(()) } else { insert_by_sql(number, common, payloads) }
-}
-
-/// False, and nothing is inserted, if the segment is not of the known shape.
-fn insert_directly(segment: pg_sys::Oid, common: &Common, payloads: &[&[u8]]) -> bool {
-    // SAFETY: a table that the caller has locked stays what it is, and its shape is looked at. Whatever raises an
-    // error leaves its resources to the end of the transaction, as everywhere in Postgres.
-    unsafe {
-        let relation = pg_sys::table_open(segment, pg_sys::NoLock as pg_sys::LOCKMODE);
-        let indexes = pg_sys::CatalogOpenIndexes(relation);
-        let is_known = shape::is_known(relation, indexes);
-        if is_known {
-            for (row, payload) in (common.first_row..).zip(payloads) {
-                // Not many at once: CatalogTuplesMultiInsertWithInfo makes a broken index entry for a tuple that
-                // goes to TOAST, because no catalogue of its callers has one.
-                let tuple = form(relation, common, row, payload);
-                pg_sys::CatalogTupleInsertWithInfo(relation, tuple, indexes);
-                pg_sys::heap_freetuple(tuple);
-            }
-        }
-        pg_sys::CatalogCloseIndexes(indexes);
-        pg_sys::table_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE);
-        is_known
-    }
-}
-
-/// # Safety
-/// `relation` is an open segment of the known shape.
-unsafe fn form(relation: pg_sys::Relation, common: &Common, row: i32, payload: &[u8]) -> pg_sys::HeapTuple {
-    // SAFETY: the values are those of a segment's columns; the tuple is a copy of them.
-    unsafe {
-        let payload = jsonb::datum(payload);
-        let now = pg_sys::GetCurrentTimestamp();
-        // Mutable, because before Postgres 18 the signature asks for that.
-        let mut values: [pg_sys::Datum; shape::COLUMNS.len()] =
-            [common.xid.into(), common.origin.into(), now.into(), row.into(), payload];
-        let mut nulls = [false; shape::COLUMNS.len()];
-        let tuple = pg_sys::heap_form_tuple((*relation).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
-        pg_sys::pfree(payload.cast_mut_ptr());
-        tuple
-    }
+    if segment_insert::insert(segment, common, payloads) { Ok(()) } else { insert_by_sql(number, common, payloads) }
 }
 
 /// Each row that is not there afterwards would be a lost record, so one that was left out is an error.

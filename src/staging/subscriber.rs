@@ -6,13 +6,12 @@
 //! The apply worker holds the segment exclusively, and a fold keeps its lock on every segment to its end. So no fold
 //! is between reading a row here and moving the cursor, and the cursor's row need not be locked.
 
-use std::ffi::{CStr, CString};
-
 use pgrx::prelude::*;
 
 use super::{cluster_id, reserve_rows};
 use crate::error::{Error, Result};
 use crate::postgres::own_tables::{Relation, SEGMENTS};
+use crate::postgres::{current_statement, relation};
 use crate::worker::wake;
 
 /// Rows `s` of this database that its cursor `c` has not consumed, as `fold::pending` has it.
@@ -68,7 +67,7 @@ fn stage_anew(truncated: usize) -> Result<usize> {
         "FROM litellm_spend.staging_{truncated} s LEFT JOIN litellm_spend.fold_cursor c USING (origin) WHERE {PENDING}"
     );
     let origin = pg_sys::Datum::from(cluster_id::this_database());
-    if run_as_of_now(&format!("SELECT {from} LIMIT 1"), &[(pg_sys::INT8OID, origin)])? == 0 {
+    if current_statement::run(&format!("SELECT {from} LIMIT 1"), &[(pg_sys::INT8OID, origin)])? == 0 {
         return Ok(0);
     }
     let into = lock_another_segment(truncated)?;
@@ -78,7 +77,7 @@ fn stage_anew(truncated: usize) -> Result<usize> {
          SELECT pg_catalog.pg_current_xact_id(), $1, s.staged_at,
                 $2 + (pg_catalog.row_number() OVER () - 1)::pg_catalog.int4, s.payload {from}"
     );
-    let staged = run_as_of_now(&statement, &[(pg_sys::INT8OID, origin), (pg_sys::INT4OID, first_row)])?;
+    let staged = current_statement::run(&statement, &[(pg_sys::INT8OID, origin), (pg_sys::INT4OID, first_row)])?;
     reserve_rows(staged)?;
     Ok(staged)
 }
@@ -86,10 +85,7 @@ fn stage_anew(truncated: usize) -> Result<usize> {
 /// Locks a segment that is not truncated in the same transaction, which would take the rows away after all.
 fn lock_another_segment(truncated: usize) -> Result<usize> {
     let is_kept = |segment: &usize| {
-        // SAFETY: asks by oid about the locks of this transaction.
-        let is_truncated = |oid| unsafe {
-            pg_sys::CheckRelationOidLockedByMe(oid, pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE, false)
-        };
+        let is_truncated = |oid| relation::is_locked_by_me(oid, pg_sys::AccessExclusiveLock);
         Relation::Segment(*segment).oid().is_some_and(|oid| !is_truncated(oid))
     };
     let kept: Vec<usize> = (0..SEGMENTS).filter(|segment| *segment != truncated).filter(is_kept).collect();
@@ -107,38 +103,5 @@ fn lock_another_segment(truncated: usize) -> Result<usize> {
             Relation::Segment(*first).lock_and_wait(pg_sys::RowExclusiveLock)?;
             Ok(*first)
         }
-    }
-}
-
-/// Runs a statement under a snapshot of this moment; returns how many rows it processed. Under that of the
-/// transaction, which at REPEATABLE READ is older than the lock, rows that committed in between would be missed.
-fn run_as_of_now(statement: &str, arguments: &[(pg_sys::Oid, pg_sys::Datum)]) -> Result<usize> {
-    let statement = CString::new(statement).unwrap_or_default();
-    let (mut types, mut values): (Vec<_>, Vec<_>) = arguments.iter().copied().unzip();
-    let count = i32::try_from(arguments.len()).unwrap_or(0);
-    Spi::connect_mut(|_| {
-        // SAFETY: as many types and values as the statement has parameters, none of them null; the plan and the
-        // result live in the memory of this SPI connection.
-        let processed = unsafe { execute(&statement, count, types.as_mut_ptr(), values.as_mut_ptr()) };
-        let (status, rows) = processed;
-        Spi::check_status(status)?;
-        Ok(usize::try_from(rows).unwrap_or(usize::MAX))
-    })
-}
-
-/// # Safety
-/// Called within an SPI connection, with types and values for the statement's parameters.
-unsafe fn execute(statement: &CStr, count: i32, types: *mut pg_sys::Oid, values: *mut pg_sys::Datum) -> (i32, u64) {
-    // SAFETY: as the caller says; a statement that does not parse raises an error.
-    unsafe {
-        let plan = pg_sys::SPI_prepare(statement.as_ptr(), count, types);
-        if plan.is_null() {
-            return (pg_sys::SPI_result, 0);
-        }
-        let now = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
-        let status =
-            pg_sys::SPI_execute_snapshot(plan, values, std::ptr::null(), now, std::ptr::null_mut(), false, true, 0);
-        pg_sys::UnregisterSnapshot(now);
-        (status, pg_sys::SPI_processed)
     }
 }

@@ -8,7 +8,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::ffi::CString;
 use std::rc::Rc;
 use std::sync::Once;
 use std::time::{Duration, Instant};
@@ -18,6 +17,7 @@ use pgrx::spi::{SpiClient, quote_qualified_identifier};
 
 use super::{LockMode, Role, Table, Targets, catalogue};
 use crate::error::{Error, Result};
+use crate::postgres::relation;
 use crate::postgres::transaction::with_latest_snapshot;
 use crate::postgres::{lock_holders, pinned_settings};
 use crate::settings;
@@ -48,7 +48,7 @@ const RETRY: Duration = Duration::from_millis(20);
 /// The targets, those of them locked for which `mode_of` names a mode; tries for as long as
 /// `litellm_spend.lock_timeout`.
 pub(super) fn locked(client: &mut SpiClient, mode_of: LockMode) -> Result<Rc<Targets>> {
-    WATCH.call_once(watch);
+    WATCH.call_once(|| relation::on_change(relation_changed));
     let schema = settings::target_schema();
     let deadline = Instant::now() + settings::lock_timeout();
     loop {
@@ -86,8 +86,7 @@ fn oids<'t>(targets: &'t Targets, mode_of: LockMode<'t>) -> impl Iterator<Item =
 /// Locks all tables or none, without waiting; the oid and name of a table that another session has locked.
 fn lock_all(targets: &Targets, mode_of: LockMode) -> std::result::Result<(), (pg_sys::Oid, String)> {
     for (taken, (table, mode)) in targets.locks(mode_of).enumerate() {
-        // SAFETY: a lock request by oid, released when the transaction ends or below.
-        if !unsafe { pg_sys::ConditionalLockRelationOid(table.oid, mode) } {
+        if !relation::try_lock(table.oid, mode) {
             unlock(targets.locks(mode_of).take(taken));
             return Err((table.oid, table.name.clone()));
         }
@@ -96,17 +95,15 @@ fn lock_all(targets: &Targets, mode_of: LockMode) -> std::result::Result<(), (pg
 }
 
 /// Gives back locks under which nothing was read or written yet.
-pub(super) fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, pg_sys::LOCKMODE)>) {
+pub(super) fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, u32)>) {
     for (table, mode) in locks {
-        // SAFETY: releases a lock that `lock_all` has just taken.
-        unsafe { pg_sys::UnlockRelationOid(table.oid, mode) };
+        relation::unlock(table.oid, mode);
     }
 }
 
 /// The targets as they are now: those that were kept, unless one of them has changed.
 fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
-    // SAFETY: reads the invalidations that other sessions have sent.
-    unsafe { pg_sys::AcceptInvalidationMessages() };
+    relation::accept_changes();
     let bearers = bearers_of_names(schema);
     let counts_gateway_requests = settings::count_gateway_requests();
     let kept = CACHE.with_borrow(|cache| {
@@ -139,13 +136,11 @@ fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
 /// Runs `body`, which reads the shapes of these relations: what shows the definition of an index locks its table,
 /// and would wait for it.
 fn with_shapes_locked<R>(schema: &str, bearers: &[pg_sys::Oid], body: impl FnOnce() -> Result<R>) -> Result<R> {
-    const MODE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+    const MODE: u32 = pg_sys::AccessShareLock;
     let there = || bearers.iter().zip(Role::all()).filter(|(oid, _)| **oid != pg_sys::InvalidOid);
-    // SAFETY: releases locks that are taken below.
-    let unlock = |count| there().take(count).for_each(|(oid, _)| unsafe { pg_sys::UnlockRelationOid(*oid, MODE) });
+    let unlock = |count| there().take(count).for_each(|(oid, _)| relation::unlock(*oid, MODE));
     for (taken, (oid, role)) in there().enumerate() {
-        // SAFETY: a lock request by oid, released below or when the transaction ends.
-        if !unsafe { pg_sys::ConditionalLockRelationOid(*oid, MODE) } {
+        if !relation::try_lock(*oid, MODE) {
             unlock(taken);
             return Err(locked_by_another(*oid, &quote_qualified_identifier(schema, role.table())));
         }
@@ -162,15 +157,7 @@ pub fn look_at<R>(schema: &str, body: impl FnOnce() -> Result<R>) -> Result<R> {
 
 /// The relation of each role's name, in the order of `Role::all`; invalid where there is none.
 fn bearers_of_names(schema: &str) -> Vec<pg_sys::Oid> {
-    let Ok(schema) = CString::new(schema) else { return Vec::new() };
-    // SAFETY: a catalogue look-up by name within a transaction; an unknown name gives InvalidOid.
-    let schema = unsafe { pg_sys::get_namespace_oid(schema.as_ptr(), true) };
-    let bearer = |role: Role| {
-        let Ok(name) = CString::new(role.table()) else { return pg_sys::InvalidOid };
-        // SAFETY: the same.
-        unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) }
-    };
-    Role::all().map(bearer).collect()
+    relation::named(schema, Role::all().map(Role::table))
 }
 
 fn locked_by_another(table: pg_sys::Oid, name: &str) -> Error {
@@ -193,14 +180,8 @@ fn replaced() -> Error {
     )
 }
 
-fn watch() {
-    // SAFETY: registers a callback of this library, which stays loaded, once in this process.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0)) };
-}
-
 /// Called for each relation that changes; the invalid oid stands for all of them.
-#[pg_guard]
-unsafe extern "C-unwind" fn relation_changed(_argument: pg_sys::Datum, relation: pg_sys::Oid) {
+fn relation_changed(relation: pg_sys::Oid) {
     let is_watched =
         || WATCHED.with(|watched| watched.try_borrow().map_or(true, |watched| watched.contains(&relation)));
     if relation == pg_sys::InvalidOid || is_watched() {

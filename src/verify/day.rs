@@ -119,22 +119,23 @@ impl Day {
             self.unreadable_rows += 1;
             return;
         };
-        let is_of_day = record.start.utc_date() == midnight.utc_date();
+        let is_of_day = record.timing.start.utc_date() == midnight.utc_date();
         if is_of_day {
             self.requests.add(&record.request_id);
         } else {
             // Midnight at the end of the day: the request may have started just before.
-            record.start = record.start.just_before();
+            record.timing.start = record.timing.start.just_before();
         }
         // A start within half a millisecond before midnight is logged as midnight.
-        let is_midnight = !is_of_day || record.start == midnight;
+        let is_midnight = !is_of_day || record.timing.start == midnight;
         if is_midnight || is_cut(&record, narrow) {
             self.doubtful_rows += 1;
             self.doubtful.add(&record);
         }
         if is_of_day {
-            if record.spend < 0.0 {
-                let refund = SpendRecord { spend: -record.spend, ..record.clone() };
+            if record.usage.spend < 0.0 {
+                let mut refund = record.clone();
+                refund.usage.spend = -record.usage.spend;
                 self.refunds.add(&refund);
             }
             self.totals.add(&record);
@@ -149,7 +150,7 @@ impl Day {
 
 /// Whether a number is as large as its column can hold, so that more may have been counted.
 fn is_cut(record: &SpendRecord, narrow: [bool; 3]) -> bool {
-    let numbers = [record.prompt_tokens, record.completion_tokens, record.request_duration_ms];
+    let numbers = [record.usage.prompt_tokens, record.usage.completion_tokens, record.timing.request_duration_ms];
     let is_limit = |number: i64| number == i64::from(i32::MAX) || number == i64::from(i32::MIN);
     numbers.into_iter().zip(narrow).any(|(number, narrow)| narrow && is_limit(number))
 }

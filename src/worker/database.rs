@@ -1,14 +1,17 @@
-//! The worker of one database: folds when the board says that something has committed, and leaves when `pace`
+//! The worker of one database: folds when the board says that something has committed, and leaves when `step`
 //! says so.
 
+use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 use litellm_spend_core::pace::FoldedBy;
+use litellm_spend_core::step::{Next, State, Step};
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
 use super::board;
-use super::step::Pace;
+use super::next;
+use super::reports::Reports;
 use crate::error::Result;
 use crate::failpoint;
 use crate::fold;
@@ -16,26 +19,10 @@ use crate::fold::isolate::{fuse, postponed_walk};
 use crate::fold::pass;
 use crate::postgres::failure::Failure;
 use crate::postgres::own_tables::{self, Lock};
-use crate::postgres::{pinned_settings, signals, transaction};
+use crate::postgres::{lock_holders, pinned_settings, process, session, signals, transaction};
 use crate::staging::{backlog, postponed, rotation};
 
-/// What one look at staging came to.
-enum Step {
-    /// The extension is not (or no longer) installed here.
-    NotInstalled,
-    /// Somebody drops or alters the extension's tables.
-    Busy,
-    /// Rows were folded.
-    Folded { more: bool },
-    /// It was noted that a fold is about to begin, for the first time since the server's start.
-    Armed,
-    /// It was noted which row is folded next, alone.
-    Noted,
-    /// Records that were postponed were tried again, or a fold learned why it fails.
-    Retried,
-    /// There was nothing to fold.
-    Idle { prepared: bool, truncate_in: Option<Duration>, retry_in: Option<Duration> },
-}
+const ACTIVITY: &CStr = c"litellm_spend fold";
 
 /// The worker's entry point; the argument is the database's oid.
 ///
@@ -44,86 +31,109 @@ enum Step {
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
-    // SAFETY: the launcher passes an oid.
-    let database = unsafe { pg_sys::Oid::from_datum(argument, false) }.unwrap_or(pg_sys::InvalidOid);
+    // The launcher passes an oid.
+    let database = u32::try_from(argument.value()).map_or(pg_sys::InvalidOid, pg_sys::Oid::from);
     signals::attach();
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
     if !board::attach_worker(database) {
         return;
     }
-    // SAFETY: registers a callback of this library, which stays loaded; its argument is an oid.
-    unsafe {
-        pg_sys::before_shmem_exit(Some(leave_board), argument);
-        pg_sys::pgstat_report_appname(c"litellm_spend worker".as_ptr());
-    }
+    process::at_exit(leave_board);
+    session::report_name(c"litellm_spend worker");
     pinned_settings::pin_worker();
     serve(database);
 }
 
-#[pg_guard]
-unsafe extern "C-unwind" fn leave_board(exit_code: i32, argument: pg_sys::Datum) {
-    // SAFETY: the argument is the oid registered above.
-    if let Some(database) = unsafe { pg_sys::Oid::from_datum(argument, false) } {
-        fuse::forget_at_exit();
-        board::detach_worker(database, exit_code == 0);
-    }
+/// Runs as the process ends, however it ends.
+fn leave_board(exit_code: i32) {
+    fuse::forget_at_exit();
+    board::detach_worker(process::my_database(), exit_code == 0);
 }
 
 fn serve(database: pg_sys::Oid) {
-    let mut pace = Pace::new(database);
+    let clock = Instant::now();
+    let mut state = State::new(clock.elapsed());
+    let mut reports = Reports::new(database);
     let (mut last_refusal, mut has_retried) = (None, false);
     loop {
         board::take_wanted(database);
-        let begun = Instant::now();
-        report_activity(pg_sys::BackendState::STATE_RUNNING);
-        let outcome = step(database, has_retried && !fuse::is_careful(), &mut last_refusal);
+        session::report_activity(true, ACTIVITY);
+        let outcome = look(database, has_retried && !fuse::is_careful(), &mut last_refusal);
         has_retried = matches!(outcome, Ok(Step::Retried)) && !has_retried;
-        report_activity(pg_sys::BackendState::STATE_IDLE);
-        let goes_on = match outcome {
-            Ok(Step::NotInstalled) => {
-                board::clear(database);
-                false
+        session::report_activity(false, ACTIVITY);
+        let mut after = |step| state.after(step, clock.elapsed(), &next::settings(), board::give_way);
+        let next = match after(reported(outcome, database, &mut reports)) {
+            Next::NameHolders => {
+                let holders = transaction::run(name_lock_holders).map(|()| Step::StillBusy);
+                after(reported(holders, database, &mut reports))
             }
-            Ok(Step::Busy) => pace.wait_for_tables(),
-            Ok(Step::Folded { more }) => pace.go_on(more, begun),
-            Ok(Step::Armed) => {
-                board::note_fuse_armed(database);
-                true
-            }
-            Ok(Step::Noted) => {
-                fuse::note_is_committed();
-                true
-            }
-            Ok(Step::Retried) => pace.look_again(),
-            Ok(Step::Idle { prepared, truncate_in, retry_in }) => pace.idle(prepared, truncate_in, retry_in),
-            Err(failure) => pace.hold(&failure),
+            next => next,
         };
-        if !goes_on {
+        if !next::carry_out(next, database) {
             return;
         }
     }
 }
 
-/// Shows in pg_stat_activity whether the worker folds or waits.
-fn report_activity(state: pg_sys::BackendState::Type) {
-    // SAFETY: reports this process; the text is static.
-    unsafe { pg_sys::pgstat_report_activity(state, c"litellm_spend fold".as_ptr()) };
+/// Tells of a step whoever must know of it.
+fn reported(outcome: std::result::Result<Step, Failure>, database: pg_sys::Oid, reports: &mut Reports) -> Step {
+    match outcome {
+        Ok(Step::Folded { more, took }) => {
+            fuse::note_is_gone();
+            failpoint::reach("after_commit");
+            reports.tell_of_success();
+            reports.tell_what_is_held();
+            Step::Folded { more, took }
+        }
+        Ok(Step::Armed) => {
+            board::note_fuse_armed(database);
+            Step::Armed
+        }
+        Ok(Step::Noted) => {
+            fuse::note_is_committed();
+            Step::Noted
+        }
+        Ok(Step::Retried) => {
+            fuse::forget();
+            reports.tell_what_is_held();
+            Step::Retried
+        }
+        Ok(Step::Idle { has_prepared, truncate_in, retry_in }) => {
+            reports.tell_of_success();
+            reports.tell_what_is_held();
+            let is_noted = board::take_prepared(database);
+            Step::Idle { has_prepared: has_prepared || is_noted, truncate_in, retry_in }
+        }
+        Ok(step @ (Step::NotInstalled | Step::Busy { .. } | Step::StillBusy | Step::Failed { .. })) => step,
+        Err(failure) => {
+            fuse::forget();
+            Step::Failed { retry_in: reports.tell_of_failure(&failure) }
+        }
+    }
+}
+
+/// Fails if another session is in the way of the extension's own tables.
+fn name_lock_holders() -> Result<()> {
+    lock_holders::of_own_tables()?.map_or(Ok(()), Err)
 }
 
 /// A fold if there is something to fold, and the upkeep of staging once nothing is left.
-fn step(
+fn look(
     database: pg_sys::Oid,
     has_retried: bool,
     last_refusal: &mut Option<Failure>,
 ) -> std::result::Result<Step, Failure> {
+    let begun = Instant::now();
     match transaction::run(|| fold(database, has_retried))? {
-        Step::Idle { prepared, retry_in, .. } => {
-            Ok(Step::Idle { prepared, truncate_in: keep_staging(last_refusal, true), retry_in })
+        Step::Idle { has_prepared, retry_in, .. } => {
+            Ok(Step::Idle { has_prepared, truncate_in: keep_staging(last_refusal, true), retry_in })
         }
-        // Here too, because under a steady load there is always something to fold.
-        Step::Folded { more: false } => {
-            keep_staging(last_refusal, false);
-            Ok(Step::Folded { more: false })
+        Step::Folded { more, .. } => {
+            // Here too, because under a steady load there is always something to fold.
+            if !more {
+                keep_staging(last_refusal, false);
+            }
+            Ok(Step::Folded { more, took: begun.elapsed() })
         }
         other => Ok(other),
     }
@@ -134,7 +144,7 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
     // Nothing of the database is read before.
     match own_tables::lock() {
         Lock::NotInstalled => return Ok(Step::NotInstalled),
-        Lock::Busy(_) => return Ok(Step::Busy),
+        Lock::Busy(_) => return Ok(Step::Busy { is_failing: board::is_failing(database) }),
         Lock::Taken => {}
     }
     let (is_postponed, is_pending) = (postponed::exists()?, backlog::exists()?);
@@ -144,7 +154,7 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
     }
     if (is_postponed && postponed_walk::next().is_some() || is_pending) && fuse::wants_note() {
         let has_rejected = fuse::note_next()?;
-        return Ok(if has_rejected { Step::Folded { more: true } } else { Step::Noted });
+        return Ok(if has_rejected { folded(true) } else { Step::Noted });
     }
     // They take turns, so that many postponed records put no other off.
     let has_had_its_turn = is_pending && has_retried;
@@ -152,21 +162,26 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
         return Ok(Step::Retried);
     }
     if is_pending && fuse::lets_fold(false) {
-        let folded = pass::fold_once(FoldedBy::Worker)?;
-        if folded.rows == 0 && folded.more {
+        let folded_rows = pass::fold_once(FoldedBy::Worker)?;
+        if folded_rows.rows == 0 && folded_rows.more {
             return Ok(Step::Retried);
         }
         failpoint::reach("before_commit");
-        return Ok(Step::Folded { more: folded.more });
+        return Ok(folded(folded_rows.more));
     }
     if !fold::version::is_known()? {
-        return Ok(Step::Idle { prepared: false, truncate_in: None, retry_in: None });
+        return Ok(Step::Idle { has_prepared: false, truncate_in: None, retry_in: None });
     }
     Ok(Step::Idle {
-        prepared: rotation::prepared_transactions_hold_rows()?,
+        has_prepared: rotation::prepared_transactions_hold_rows()?,
         truncate_in: None,
         retry_in: pass::next_retry()?,
     })
+}
+
+/// A step that has folded; how long it took is measured with its commit.
+fn folded(more: bool) -> Step {
+    Step::Folded { more, took: Duration::ZERO }
 }
 
 /// Gives staging space back, in a transaction of its own: a failure here undoes no fold. Tells an idle worker when

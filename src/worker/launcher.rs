@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 
 use super::{LIBRARY, board};
 use crate::postgres::databases::{self, Listed};
+use crate::postgres::session;
 use crate::postgres::{process, signals};
 
 /// How soon to look for a free slot again while databases wait for one.
@@ -30,8 +31,7 @@ pub extern "C-unwind" fn litellm_spend_launcher(_argument: pg_sys::Datum) {
     signals::attach();
     BackgroundWorker::connect_worker_to_spi_by_oid(None, None);
     board::attach_launcher();
-    // SAFETY: reports this process to pg_stat_activity.
-    unsafe { pg_sys::pgstat_report_appname(c"litellm_spend launcher".as_ptr()) };
+    session::report_name(c"litellm_spend launcher");
     let mut launcher = Launcher { to_visit: databases::open(), started: Vec::new(), starved: None };
     loop {
         launcher.forget_ended();

@@ -7,7 +7,7 @@ use pgrx::callbacks::{PgXactCallbackEvent, register_xact_callback};
 use pgrx::pg_sys;
 
 use super::board;
-use crate::postgres::process;
+use crate::postgres::{compat, process};
 
 thread_local! {
     static REGISTERED_FOR: Cell<pg_sys::LocalTransactionId> = const { Cell::new(0) };
@@ -18,25 +18,11 @@ pub fn at_commit() {
     if !board::is_available() {
         return;
     }
-    let transaction = this_transaction();
+    let transaction = compat::local_transaction();
     if REGISTERED_FOR.replace(transaction) == transaction {
         return;
     }
     let database = process::my_database();
     register_xact_callback(PgXactCallbackEvent::Commit, move || board::request_fold(database));
     register_xact_callback(PgXactCallbackEvent::Prepare, move || board::note_prepared(database));
-}
-
-/// A number that no two transactions of this session share.
-fn this_transaction() -> pg_sys::LocalTransactionId {
-    // SAFETY: MyProc is set in every process that runs SQL; the field is this process's own.
-    #[cfg(any(feature = "pg15", feature = "pg16"))]
-    unsafe {
-        (*pg_sys::MyProc).lxid
-    }
-    // SAFETY: as above.
-    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-    unsafe {
-        (*pg_sys::MyProc).vxid.lxid
-    }
 }

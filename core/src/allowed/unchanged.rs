@@ -12,7 +12,7 @@ use crate::litellm::api_key;
 use crate::moment::Moment;
 
 /// Whether sanitising would leave the record as it is, and decoding it would succeed.
-pub fn is_vouched_for(container: &[u8], store_prompts: bool) -> bool {
+pub fn is_unchanged(container: &[u8], store_prompts: bool) -> bool {
     let mut walk = Walk { store_prompts, seen: Seen::default() };
     let mut rules = InOrder::new(RECORD);
     let walked = each_member(container, |key, value| walk.member(key, value, &mut rules, true));

@@ -47,7 +47,7 @@ impl Memory {
         for record in records {
             if uses.log {
                 let call = record.litellm_call_id.as_deref().map(str::to_owned);
-                self.log.insert(record.request_id.to_string(), (call, record.start.rounded_to_millis()));
+                self.log.insert(record.request_id.to_string(), (call, record.timing.start.rounded_to_millis()));
             }
             if uses.ledger {
                 self.ledger.insert(request_hash(&record.request_id), record.holder().map(|holder| holder.hash()));

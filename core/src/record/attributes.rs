@@ -32,7 +32,7 @@ impl<'a> Reader<'_, 'a> {
             .unwrap_or(0)
     }
 
-    pub(super) fn origin(&self) -> CallOrigin {
+    pub(super) fn call_origin(&self) -> CallOrigin {
         let key = "internal_call_origin";
         match self.given(key).or_else(|| self.metadata().given(key)) {
             Some(Json::Str(origin)) if origin == "background_response_cost_poll" => CallOrigin::CostPoll,

@@ -70,25 +70,25 @@ const PROJECT: &str = "user_api_key_project_id";
 impl<'a> SpendRecord<'a> {
     /// Whether the key's row may know what the record does not say.
     pub fn asks_for_key(&self) -> bool {
-        let user_is_unknown = self.user.is_empty() || self.claim.user || self.is_failure;
-        !self.api_key.is_empty()
+        let user_is_unknown = self.identity.user.is_empty() || self.identity.claim.user || self.outcome.is_failure;
+        !self.identity.api_key.is_empty()
             && user_is_unknown
-            && !self.claim.key_is_described
-            && !IDENTITY_IS_OLDER.contains(&self.call_type.as_ref())
+            && !self.identity.claim.key_is_described
+            && !IDENTITY_IS_OLDER.contains(&self.call.call_type.as_ref())
     }
 
     /// The key whose row is charged.
     pub fn charged_key(&self) -> &Cow<'a, str> {
-        self.claim.active_key.as_ref().unwrap_or(&self.api_key)
+        self.identity.claim.active_key.as_ref().unwrap_or(&self.identity.api_key)
     }
 
     /// Fills in what the rows of the keys know.
     pub fn resolve(&mut self, keys: &Keys) {
-        if !keys.active.contains_key(self.api_key.as_ref())
-            && let Some(deprecated) = keys.deprecated.get(self.api_key.as_ref())
-            && self.start < deprecated.revoked_at
+        if !keys.active.contains_key(self.identity.api_key.as_ref())
+            && let Some(deprecated) = keys.deprecated.get(self.identity.api_key.as_ref())
+            && self.timing.start < deprecated.revoked_at
         {
-            self.claim.active_key = Some(Cow::Owned(deprecated.active_key.clone()));
+            self.identity.claim.active_key = Some(Cow::Owned(deprecated.active_key.clone()));
         }
         if self.asks_for_key()
             && let Some(identity) = keys.active.get(self.charged_key().as_ref())
@@ -99,22 +99,22 @@ impl<'a> SpendRecord<'a> {
 
     /// The team whose row may know what the record does not say; asked after `resolve`.
     pub fn team_to_ask(&self) -> Option<&str> {
-        let is_open = self.asks_for_organization() || self.metadata.given(TEAM_ALIAS).is_none();
-        (is_open && !self.team_id.is_empty()).then_some(self.team_id.as_ref())
+        let is_open = self.asks_for_organization() || self.documents.metadata.given(TEAM_ALIAS).is_none();
+        (is_open && !self.identity.team_id.is_empty()).then_some(self.identity.team_id.as_ref())
     }
 
     /// Whether the team's organization is charged, because nothing else names one.
     fn asks_for_organization(&self) -> bool {
-        self.organization_id.is_empty()
-            && self.metadata.given(ORGANIZATION).is_none()
-            && !IDENTITY_IS_OLDER.contains(&self.call_type.as_ref())
+        self.identity.organization_id.is_empty()
+            && self.documents.metadata.given(ORGANIZATION).is_none()
+            && !IDENTITY_IS_OLDER.contains(&self.call.call_type.as_ref())
     }
 
     /// Charges the organization of the record's team, and names the team in the log, by the rows of teams.
     pub fn adopt_team(&mut self, teams: &HashMap<String, TeamIdentity>) {
         let Some(team) = self.team_to_ask().and_then(|team| teams.get(team)) else { return };
         if let Some(organization) = team.organization_id.as_ref().filter(|_| self.asks_for_organization()) {
-            self.organization_id = Cow::Owned(organization.clone());
+            self.identity.organization_id = Cow::Owned(organization.clone());
             self.describe(ORGANIZATION, organization);
         }
         if let Some(alias) = &team.alias {
@@ -124,7 +124,7 @@ impl<'a> SpendRecord<'a> {
 
     /// Fills in each name that is not known; one that the proxy said is empty stays so.
     fn adopt(&mut self, identity: &KeyIdentity) {
-        let is_open = [USER, TEAM, ORGANIZATION, PROJECT].map(|key| self.metadata.given(key).is_none());
+        let is_open = [USER, TEAM, ORGANIZATION, PROJECT].map(|key| self.documents.metadata.given(key).is_none());
         let fill = |name: &mut Cow<'_, str>, is_claimed: bool, open: bool, known: &Option<String>| {
             if let Some(known) =
                 known.as_ref().filter(|known| open && !known.is_empty() && (name.is_empty() || is_claimed))
@@ -132,10 +132,10 @@ impl<'a> SpendRecord<'a> {
                 *name = Cow::Owned(known.clone());
             }
         };
-        fill(&mut self.user, self.claim.user, is_open[0], &identity.user_id);
-        fill(&mut self.team_id, self.claim.team, is_open[1], &identity.team_id);
-        fill(&mut self.organization_id, false, is_open[2], &identity.organization_id);
-        fill(&mut self.project_id, false, is_open[3], &identity.project_id);
+        fill(&mut self.identity.user, self.identity.claim.user, is_open[0], &identity.user_id);
+        fill(&mut self.identity.team_id, self.identity.claim.team, is_open[1], &identity.team_id);
+        fill(&mut self.identity.organization_id, false, is_open[2], &identity.organization_id);
+        fill(&mut self.identity.project_id, false, is_open[3], &identity.project_id);
         for (key, value) in [
             ("user_api_key_alias", &identity.alias),
             (USER, &identity.user_id),
@@ -151,7 +151,7 @@ impl<'a> SpendRecord<'a> {
 
     /// Sets a member of the log row's metadata that is not known yet.
     fn describe(&mut self, key: &'static str, value: &str) {
-        let Json::Object(members) = &mut self.metadata else { return };
+        let Json::Object(members) = &mut self.documents.metadata else { return };
         let value = Json::Str(Cow::Owned(value.to_owned()));
         match members.iter_mut().find(|(name, _)| name == key) {
             Some((_, Json::Null)) => members.retain(|(name, _)| name != key),

@@ -87,7 +87,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         let cost = if is_failure { 0.0 } else { self.spend(is_failure).unwrap_or_default() };
         let guardrails = self.given("cost_breakdown").and_then(|parts| parts.given("guardrail_cost"));
         let guardrails = guardrails.and_then(Json::as_f64).unwrap_or_default();
-        background::suffix(call_type, cost, guardrails, self.origin() == CallOrigin::CostPoll)
+        background::suffix(call_type, cost, guardrails, self.call_origin() == CallOrigin::CostPoll)
     }
 
     pub(super) fn time(&self, key: &'static str) -> Result<Option<Moment>, RecordError> {

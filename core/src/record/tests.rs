@@ -23,7 +23,11 @@ fn both_shapes_name_the_same_request() {
         "endTime":"2026-03-14T15:09:26.75Z","session_id":"s","user":"u","team_id":"t","organization_id":"o"}"#,
     )
     .unwrap();
-    assert_eq!(SpendRecord { metadata: Json::Null, ..payload }, SpendRecord { metadata: Json::Null, ..row });
+    let without_metadata = |mut record: SpendRecord<'static>| {
+        record.documents.metadata = Json::Null;
+        record
+    };
+    assert_eq!(without_metadata(payload), without_metadata(row));
 }
 
 #[test]
@@ -42,28 +46,28 @@ fn what_is_required_is_named_when_it_is_missing() {
 #[test]
 fn only_a_failure_may_leave_out_its_cost_and_is_named_by_its_call_id() {
     let record = decode(r#"{"id":"r","litellm_call_id":"c","status":"failure","startTime":1}"#).unwrap();
-    assert_eq!((record.request_id.as_ref(), record.spend, record.is_failure), ("c", 0.0, true));
+    assert_eq!((record.request_id.as_ref(), record.usage.spend, record.outcome.is_failure), ("c", 0.0, true));
 }
 
 #[test]
 fn the_sdks_user_counts_only_without_an_identity() {
-    assert_eq!(standard(r#","user":"sdk""#).user, "sdk");
-    assert_eq!(standard(r#","user":"sdk","metadata":{"user_api_key_user_id":"known"}"#).user, "known");
-    assert_eq!(standard(r#","metadata":{"team_id":"sdk"}"#).team_id, "sdk");
-    assert_eq!(standard(r#","metadata":{"team_id":"sdk","user_api_key_team_id":"known"}"#).team_id, "known");
+    assert_eq!(standard(r#","user":"sdk""#).identity.user, "sdk");
+    assert_eq!(standard(r#","user":"sdk","metadata":{"user_api_key_user_id":"known"}"#).identity.user, "known");
+    assert_eq!(standard(r#","metadata":{"team_id":"sdk"}"#).identity.team_id, "sdk");
+    assert_eq!(standard(r#","metadata":{"team_id":"sdk","user_api_key_team_id":"known"}"#).identity.team_id, "known");
 }
 
 #[test]
 fn the_body_user_of_a_payload_is_no_end_user() {
-    assert_eq!(standard(r#","end_user":"body""#).end_user, "");
-    assert_eq!(standard(r#","end_user":"body","metadata":{"user_api_key_end_user_id":"e"}"#).end_user, "e");
+    assert_eq!(standard(r#","end_user":"body""#).identity.end_user, "");
+    assert_eq!(standard(r#","end_user":"body","metadata":{"user_api_key_end_user_id":"e"}"#).identity.end_user, "e");
 }
 
 #[test]
 fn cached_tokens_come_from_the_usage_or_its_details() {
     let read = |usage: &str| {
         let record = standard(&format!(r#","metadata":{{"usage_object":{usage}}}"#));
-        (record.cache_read_input_tokens, record.cache_creation_input_tokens)
+        (record.usage.cache_read_input_tokens, record.usage.cache_creation_input_tokens)
     };
     assert_eq!(read(r#"{"cache_read_input_tokens":7,"cache_creation_input_tokens":9}"#), (7, 9));
     assert_eq!(read(r#"{"cache_read_input_tokens":0,"prompt_tokens_details":{"cached_tokens":3}}"#), (3, 0));
@@ -74,14 +78,14 @@ fn cached_tokens_come_from_the_usage_or_its_details() {
 fn values_of_another_type_never_lose_a_record() {
     let record =
         standard(r#","prompt_tokens":"many","total_tokens":1e30,"user":7,"request_tags":{"a":1},"model":null"#);
-    assert_eq!((record.prompt_tokens, record.total_tokens), (0, 1 << 40));
-    assert_eq!((record.user.as_ref(), record.model.as_ref()), ("7", ""));
-    assert!(record.tags.is_empty());
+    assert_eq!((record.usage.prompt_tokens, record.usage.total_tokens), (0, 1 << 40));
+    assert_eq!((record.identity.user.as_ref(), record.call.model.as_ref()), ("7", ""));
+    assert!(record.identity.tags.is_empty());
 }
 
 #[test]
 fn distinct_string_tags_count_once() {
-    assert_eq!(standard(r#","request_tags":["a","b","a",1,null,""]"#).tags, ["a", "b", ""]);
+    assert_eq!(standard(r#","request_tags":["a","b","a",1,null,""]"#).identity.tags, ["a", "b", ""]);
 }
 
 #[test]
@@ -97,33 +101,37 @@ fn of_each_list_the_first_hundred_distinct_names_count_and_the_row_keeps_all() {
         list("tool"),
         list("group")
     ));
-    for (of, counted) in [("tag", &record.tags), ("tool", &record.tools), ("group", &record.model_access_groups)] {
+    for (of, counted) in [
+        ("tag", &record.identity.tags),
+        ("tool", &record.identity.tools),
+        ("group", &record.identity.model_access_groups),
+    ] {
         let expected: Vec<String> =
             (0..75).map(|n| format!("{of}-{n}")).chain((0..25).map(|n| format!("{of}+{n}"))).collect();
         assert_eq!(*counted, expected);
     }
-    assert_eq!(record.names_not_counted, 3 * 15);
-    assert!(matches!(&record.request_tags, Json::Array(tags) if tags.len() == 190));
+    assert_eq!(record.identity.names_not_counted, 3 * 15);
+    assert!(matches!(&record.identity.request_tags, Json::Array(tags) if tags.len() == 190));
 }
 
 #[test]
 fn an_id_over_a_kilobyte_is_cut_and_stays_distinct() {
-    let long = |tail: &str| standard(&format!(r#","user":"{}{tail}""#, "ü".repeat(600))).user;
+    let long = |tail: &str| standard(&format!(r#","user":"{}{tail}""#, "ü".repeat(600))).identity.user;
     assert!(long("a").len() <= reader::LONGEST_ID);
     assert_ne!(long("a"), long("b"));
 }
 
 #[test]
 fn a_raw_key_is_hashed_even_without_the_sanitiser() {
-    assert_eq!(standard(r#","api_key":"Bearer sk-golden-key-1""#).api_key.len(), 64);
+    assert_eq!(standard(r#","api_key":"Bearer sk-golden-key-1""#).identity.api_key.len(), 64);
 }
 
 #[test]
 fn absurd_amounts_are_bounded_so_that_sums_of_them_stay_in_range() {
     let record = standard(r#","prompt_tokens":9223372036854775807,"response_cost":1.7e308"#);
-    assert_eq!((record.prompt_tokens, record.spend), (1 << 40, 1e290));
+    assert_eq!((record.usage.prompt_tokens, record.usage.spend), (1 << 40, 1e290));
     let ages = standard(r#","startTime":"0001-01-01","endTime":"9999-01-01""#);
-    assert_eq!(ages.request_duration_ms, 1 << 40);
+    assert_eq!(ages.timing.request_duration_ms, 1 << 40);
 }
 
 #[test]
@@ -163,7 +171,7 @@ fn what_a_read_of_a_response_or_a_poll_of_a_video_costs_is_the_cost_of_that_work
 
 #[test]
 fn the_session_is_the_callers_else_the_trace_and_of_a_batch_the_batch() {
-    let session = |members: &str| standard(members).session_id.unwrap().into_owned();
+    let session = |members: &str| standard(members).call.session_id.unwrap().into_owned();
     assert_eq!(session(r#","trace_id":"t""#), "t");
     assert_eq!(session(r#","trace_id":"t","session_id":"""#), "t");
     assert_eq!(session(r#","trace_id":"t","session_id":"s""#), "s");
@@ -175,7 +183,7 @@ fn the_session_is_the_callers_else_the_trace_and_of_a_batch_the_batch() {
 fn many_tags_take_no_quadratic_time() {
     let tags: Vec<String> = (0..200_000).map(|n| format!("\"{n}\"")).collect();
     let record = standard(&format!(r#","request_tags":[{}]"#, tags.join(",")));
-    assert_eq!((record.tags.len(), record.names_not_counted), (MOST_NAMES, 200_000 - MOST_NAMES));
+    assert_eq!((record.identity.tags.len(), record.identity.names_not_counted), (MOST_NAMES, 200_000 - MOST_NAMES));
 }
 
 #[test]
@@ -183,7 +191,7 @@ fn a_log_row_keeps_how_a_request_counts() {
     let text = r#"{"request_id":"r","spend":1,"startTime":0,"internal_call_origin":"judge","billed_retry_attempt":true,
         "made_outside_proxy":true,"error_information":{"error_code":"429"},"metadata":{"internal_call_origin":null}}"#;
     let json = Json::from_text(text).unwrap();
-    let metadata = SpendRecord::decode(&json).unwrap().metadata;
+    let metadata = SpendRecord::decode(&json).unwrap().documents.metadata;
     assert_eq!(metadata.get("internal_call_origin").and_then(Json::as_str), Some("judge"));
     assert_eq!(metadata.get("billed_retry_attempt"), Some(&Json::Bool(true)));
     assert_eq!(metadata.get("made_outside_proxy"), Some(&Json::Bool(true)));
@@ -192,7 +200,7 @@ fn a_log_row_keeps_how_a_request_counts() {
 
 #[test]
 fn the_model_is_the_group_of_a_request_that_was_made_outside_a_proxy() {
-    let group = |members: &str| standard(members).model_group.into_owned();
+    let group = |members: &str| standard(members).call.model_group.into_owned();
     assert_eq!(group(r#","model":"m""#), "");
     assert_eq!(group(r#","model":"m","made_outside_proxy":true"#), "m");
     assert_eq!(group(r#","model":"m","model_group":"","made_outside_proxy":true"#), "m");

@@ -40,14 +40,14 @@ pub type HolderSpends<'n> = BTreeMap<&'n str, Sum>;
 
 /// The key or team whose windows a record adds to; a request that costs nothing opens no window.
 pub fn holder_id<'r>(holder: EntityKind, record: &'r SpendRecord) -> Option<&'r str> {
-    let id = if holder == EntityKind::Key { record.charged_key() } else { &record.team_id };
-    (!id.is_empty() && record.spend != 0.0).then_some(id)
+    let id = if holder == EntityKind::Key { record.charged_key() } else { &record.identity.team_id };
+    (!id.is_empty() && record.usage.spend != 0.0).then_some(id)
 }
 
 /// Adds a record's key or team.
 pub fn add(totals: &mut HolderTotals, names: &mut Names, holder: EntityKind, record: &SpendRecord) {
     if let Some(id) = holder_id(holder, record) {
-        totals.entry(names.intern(id)).or_default().add(record.spend);
+        totals.entry(names.intern(id)).or_default().add(record.usage.spend);
     }
 }
 

@@ -89,7 +89,7 @@ pub fn add(
             model: named.model,
             custom_llm_provider: named.provider,
             mcp_namespaced_tool_name: if shape.has_mcp_tool { named.mcp_tool } else { Name::EMPTY },
-            endpoint: if shape.has_endpoint { endpoint::of_call_type(&record.call_type) } else { "" },
+            endpoint: if shape.has_endpoint { endpoint::of_call_type(&record.call.call_type) } else { "" },
             model_group: if shape.has_model_group { named.model_group } else { Name::EMPTY },
         };
         let row = totals.entry(key).or_insert_with(|| DailyRow {
@@ -103,7 +103,7 @@ pub fn add(
         add_to(entity, names);
     }
     if kind == DailyKind::Tag {
-        for tag in &record.tags {
+        for tag in &record.identity.tags {
             let tag = names.intern(tag);
             add_to(tag, names);
         }
@@ -185,22 +185,25 @@ pub fn columns<'n>(kind: DailyKind, rows: &DailyRows<'n>) -> Vec<Column<'n>> {
 
 impl DailySums {
     fn add(&mut self, record: &SpendRecord) {
-        let is_callers = record.origin == CallOrigin::Caller;
+        let is_callers = record.outcome.call_origin == CallOrigin::Caller;
         let requests = i64::from(record.counts_as_request());
-        let timed = !record.is_failure && is_callers && record.request_duration_ms >= 0;
+        let timed = !record.outcome.is_failure && is_callers && record.timing.request_duration_ms >= 0;
         let tally = |column: &mut i64, by: i64| *column = column.saturating_add(by);
-        tally(&mut self.prompt_tokens, record.prompt_tokens);
-        tally(&mut self.completion_tokens, record.completion_tokens);
-        tally(&mut self.cache_read_input_tokens, record.cache_read_input_tokens);
-        tally(&mut self.cache_creation_input_tokens, record.cache_creation_input_tokens);
+        tally(&mut self.prompt_tokens, record.usage.prompt_tokens);
+        tally(&mut self.completion_tokens, record.usage.completion_tokens);
+        tally(&mut self.cache_read_input_tokens, record.usage.cache_read_input_tokens);
+        tally(&mut self.cache_creation_input_tokens, record.usage.cache_creation_input_tokens);
         tally(&mut self.api_requests, requests);
-        tally(if record.is_failure { &mut self.failed_requests } else { &mut self.successful_requests }, requests);
+        tally(
+            if record.outcome.is_failure { &mut self.failed_requests } else { &mut self.successful_requests },
+            requests,
+        );
         if timed {
-            tally(&mut self.total_response_time_ms, record.request_duration_ms);
+            tally(&mut self.total_response_time_ms, record.timing.request_duration_ms);
             tally(&mut self.timed_requests, 1);
         }
-        self.spend.add(record.spend);
-        let savings = &record.savings;
+        self.spend.add(record.usage.spend);
+        let savings = &record.usage.savings;
         tally(&mut self.compression_saved_tokens, savings.compression_tokens);
         self.compression_savings_spend.add(savings.compression);
         self.prompt_caching_savings_spend.add(savings.prompt_caching);

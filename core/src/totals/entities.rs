@@ -35,7 +35,7 @@ pub struct EntityTotals {
 impl EntityTotals {
     /// Adds a record to each entity that it names; a record that costs nothing still touches them.
     pub fn add(&mut self, names: &mut Names, named: &Named, record: &SpendRecord) {
-        let spend = record.spend;
+        let spend = record.usage.spend;
         self.charge(EntityKind::User, named.user, spend);
         self.charge(EntityKind::User, named.proxy_budget, spend);
         self.charge(EntityKind::EndUser, named.end_user, spend);
@@ -45,10 +45,10 @@ impl EntityTotals {
         self.charge(EntityKind::Organization, named.organization, spend);
         self.charge_member(EntityKind::OrganizationMember, named.organization, named.user, spend);
         self.charge(EntityKind::Project, named.project, spend);
-        for tag in &record.tags {
+        for tag in &record.identity.tags {
             self.charge(EntityKind::Tag, names.intern(tag), spend);
         }
-        for group in &record.model_access_groups {
+        for group in &record.identity.model_access_groups {
             self.charge(EntityKind::ModelAccessGroup, names.intern(group), spend);
         }
         self.charge(EntityKind::Agent, named.agent, spend);

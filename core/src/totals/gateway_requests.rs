@@ -34,8 +34,8 @@ pub type GatewayFailedRequestRows<'n> = BTreeMap<(&'n str, i32), i64>;
 
 /// Counts a record if it is a request that was made outside a proxy.
 pub fn add(totals: &mut GatewayRequestTotals, named: &Named, record: &SpendRecord) {
-    if record.made_outside_proxy && record.counts_as_request() {
-        let status = record.is_failure.then_some(record.status_code);
+    if record.outcome.made_outside_proxy && record.counts_as_request() {
+        let status = record.outcome.is_failure.then_some(record.outcome.status_code);
         *totals.entry((named.date, status)).or_default() += 1;
     }
 }

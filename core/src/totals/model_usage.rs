@@ -70,7 +70,7 @@ pub type ModelUsageRows<'n> = BTreeMap<ModelUsageKey<&'n str>, ModelUsage>;
 
 /// Adds a record, unless LiteLLM made the call itself.
 pub fn add(totals: &mut ModelUsageTotals, names: &mut Names, named: &Named, record: &SpendRecord) {
-    if record.origin == CallOrigin::Internal {
+    if record.outcome.call_origin == CallOrigin::Internal {
         return;
     }
     let model = if named.model.is_empty() { names.intern(UNKNOWN) } else { named.model };
@@ -80,16 +80,16 @@ pub fn add(totals: &mut ModelUsageTotals, names: &mut Names, named: &Named, reco
         model_group: if named.model_group.is_empty() { model } else { named.model_group },
         model,
         custom_llm_provider: provider,
-        task_type: task_type(&record.request_tags),
+        task_type: task_type(&record.identity.request_tags),
     };
     let row = totals.entry(key).or_default();
-    let requests = i64::from(record.origin == CallOrigin::Caller);
+    let requests = i64::from(record.outcome.call_origin == CallOrigin::Caller);
     let tally = |column: &mut i64, by: i64| *column = column.saturating_add(by);
-    row.spend.add(record.spend);
-    tally(&mut row.prompt_tokens, record.prompt_tokens);
-    tally(&mut row.completion_tokens, record.completion_tokens);
+    row.spend.add(record.usage.spend);
+    tally(&mut row.prompt_tokens, record.usage.prompt_tokens);
+    tally(&mut row.completion_tokens, record.usage.completion_tokens);
     tally(&mut row.request_count, requests);
-    tally(if record.is_failure { &mut row.failed_requests } else { &mut row.successful_requests }, requests);
+    tally(if record.outcome.is_failure { &mut row.failed_requests } else { &mut row.successful_requests }, requests);
 }
 
 /// The rows with their names, in order.

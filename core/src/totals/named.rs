@@ -31,10 +31,10 @@ pub type Dates = HashMap<Day, Name>;
 
 impl Named {
     pub fn new(names: &mut Names, dates: &mut Dates, record: &SpendRecord) -> Self {
-        let day = record.start.utc_day();
+        let day = record.timing.start.utc_day();
         let date = *dates.entry(day).or_insert_with(|| names.intern(&day.to_string()));
-        let api_key = names.intern(&record.api_key);
-        let charged_key = match &record.claim.active_key {
+        let api_key = names.intern(&record.identity.api_key);
+        let charged_key = match &record.identity.claim.active_key {
             Some(active) => names.intern(active),
             None => api_key,
         };
@@ -42,17 +42,17 @@ impl Named {
             date,
             api_key,
             charged_key,
-            user: names.intern(&record.user),
-            team: names.intern(&record.team_id),
-            organization: names.intern(&record.organization_id),
-            end_user: names.intern(&record.end_user),
-            project: names.intern(&record.project_id),
-            proxy_budget: names.intern(&record.proxy_budget_name),
-            agent: names.intern(record.agent_id.as_deref().unwrap_or_default()),
-            model: names.intern(&record.model),
-            model_group: names.intern(&record.model_group),
-            provider: names.intern(&record.custom_llm_provider),
-            mcp_tool: names.intern(record.mcp_namespaced_tool_name.as_deref().unwrap_or_default()),
+            user: names.intern(&record.identity.user),
+            team: names.intern(&record.identity.team_id),
+            organization: names.intern(&record.identity.organization_id),
+            end_user: names.intern(&record.identity.end_user),
+            project: names.intern(&record.identity.project_id),
+            proxy_budget: names.intern(&record.identity.proxy_budget_name),
+            agent: names.intern(record.identity.agent_id.as_deref().unwrap_or_default()),
+            model: names.intern(&record.call.model),
+            model_group: names.intern(&record.call.model_group),
+            provider: names.intern(&record.call.custom_llm_provider),
+            mcp_tool: names.intern(record.identity.mcp_namespaced_tool_name.as_deref().unwrap_or_default()),
         }
     }
 }

@@ -32,7 +32,7 @@ pub type RequestErrorRows<'n> = BTreeMap<RequestErrorKey<&'n str>, i64>;
 
 /// Adds a record if it is a failure that counts as a request.
 pub fn add(totals: &mut RequestErrorTotals, named: &Named, record: &SpendRecord) {
-    if !record.is_failure || !record.counts_as_request() {
+    if !record.outcome.is_failure || !record.counts_as_request() {
         return;
     }
     let key = RequestErrorKey {
@@ -41,7 +41,7 @@ pub fn add(totals: &mut RequestErrorTotals, named: &Named, record: &SpendRecord)
         team_id: named.team,
         user_id: named.user,
         model_group: if named.model_group.is_empty() { named.model } else { named.model_group },
-        status_code: record.status_code,
+        status_code: record.outcome.status_code,
     };
     *totals.entry(key).or_default() += 1;
 }

@@ -34,10 +34,10 @@ pub type ToolSpendRows<'n> = BTreeMap<ToolKey<&'n str>, ToolSpend>;
 
 /// Adds a record to each tool that it called.
 pub fn add(totals: &mut ToolSpendTotals, names: &mut Names, named: &Named, record: &SpendRecord) {
-    for tool in &record.tools {
+    for tool in &record.identity.tools {
         let row = totals.entry((named.date, names.intern(tool))).or_default();
-        row.spend.add(record.spend);
-        row.total_tokens = row.total_tokens.saturating_add(record.total_tokens);
+        row.spend.add(record.usage.spend);
+        row.total_tokens = row.total_tokens.saturating_add(record.usage.total_tokens);
         row.request_count = row.request_count.saturating_add(1);
     }
 }

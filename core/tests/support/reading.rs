@@ -26,7 +26,7 @@ pub fn read_everything(bytes: &[u8]) {
     for element in elements {
         let Ok(element) = element else { return };
         let _ = element.container().map(jsonb::read);
-        let vouched_for = element.container().is_some_and(|container| unchanged::is_vouched_for(container, true));
+        let vouched_for = element.container().is_some_and(|container| unchanged::is_unchanged(container, true));
         let Ok(json) = element.json() else { continue };
         read += values(&json);
         let _ = SpendRecord::decode(&json);

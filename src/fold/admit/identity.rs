@@ -33,7 +33,7 @@ pub fn resolve(client: &mut SpiClient, targets: &Targets, records: &mut [SpendRe
 
 fn read_keys(client: &mut SpiClient, targets: &Targets, table: &Target, records: &[SpendRecord]) -> Result<Keys> {
     let mut keys = Keys::default();
-    let named = distinct(records.iter().map(|record| record.api_key.as_ref()));
+    let named = distinct(records.iter().map(|record| record.identity.api_key.as_ref()));
     if named.is_empty() {
         return Ok(keys);
     }

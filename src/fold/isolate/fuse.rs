@@ -18,6 +18,7 @@ use crate::fold::version;
 use crate::postgres::own_tables::{self, Lock};
 use crate::postgres::plans;
 use crate::postgres::quit_note::{self, End, Row};
+use crate::postgres::session;
 use crate::postgres::transaction;
 use crate::settings;
 use crate::staging::batch::{self, Consumed};
@@ -233,8 +234,7 @@ pub fn forget_at_exit() {
     if !quit_note::is_named() {
         return;
     }
-    // SAFETY: as the server itself does before it drops temporary tables at a session's end.
-    unsafe { pg_sys::AbortOutOfAnyTransaction() };
+    session::abort_at_exit();
     forget();
     quit_note::leave();
 }

@@ -152,7 +152,7 @@ pub fn needed_by(client: &mut SpiClient, targets: &Targets, records: &[SpendReco
 }
 
 fn member_of<'r>(record: &'r SpendRecord) -> EntityId<'r> {
-    (&record.team_id, &record.user)
+    (&record.identity.team_id, &record.identity.user)
 }
 
 fn needs_row(targets: &Targets, keys: &HashSet<Key>, roles: &HashSet<Role>, record: &SpendRecord) -> bool {

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
-use litellm_spend_core::fault::Blame;
+use litellm_spend_core::fault::Fault;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::litellm::api_key::sha256_hex;
 use litellm_spend_core::litellm::tables::Role;
 use litellm_spend_core::moment::Moment;
-use litellm_spend_core::record::SpendRecord;
+use litellm_spend_core::record::{Call, Documents, Identity, SpendRecord, Timing, Usage};
 use litellm_spend_core::totals::{Totals, columns};
 use pgrx::spi::SpiClient;
 
@@ -34,7 +34,7 @@ const NAME: &str = "litellm_spend-probe";
 /// Whether the environment takes good records where it refuses the suspect: the suspect's own entities with
 /// the values of a good record; or a good record that reaches all the tables that the suspect reaches, and
 /// the same one with entities that do not exist. `others` are rows among which good ones are looked for.
-pub fn vouches(
+pub fn good_records_pass(
     client: &mut SpiClient,
     targets: &Rc<Targets>,
     suspect: &Row,
@@ -43,9 +43,9 @@ pub fn vouches(
 ) -> Result<bool> {
     let Some(document) = count::document(suspect) else { return Ok(false) };
     let Some(suspect) = decoded(client, targets, &document)? else { return Ok(false) };
-    let may_vouch = |start| !failure.is_missing_partition() || partition_was_due(suspect.start, start);
+    let may_tell = |start| !failure.is_missing_partition() || partition_was_due(suspect.timing.start, start);
     let plain = with_identity_of(&suspect, plain(&suspect));
-    if may_vouch(plain.start) && passes(client, targets, &plain)? {
+    if may_tell(plain.timing.start) && passes(client, targets, &plain)? {
         return Ok(true);
     }
     let reached = reach(client, targets, &suspect)?;
@@ -53,7 +53,7 @@ pub fn vouches(
     for row in others {
         let Some(document) = count::document(row) else { continue };
         let Some(record) = decoded(client, targets, &document)? else { continue };
-        if !may_vouch(record.start) || !reach(client, targets, &record)?.is_superset(&reached) {
+        if !may_tell(record.timing.start) || !reach(client, targets, &record)?.is_superset(&reached) {
             continue;
         }
         if passes(client, targets, &with_identity_of(&suspect, record.clone()))?
@@ -118,7 +118,7 @@ fn passes(client: &mut SpiClient, targets: &Rc<Targets>, record: &SpendRecord) -
     });
     match rehearsal {
         Ok(passed) => Ok(passed),
-        Err(failure) if matches!(failure.blame(), Blame::Environment | Blame::Lock) => Err(Error::Failed(failure)),
+        Err(failure) if matches!(failure.fault(), Fault::Environment | Fault::Lock) => Err(Error::Failed(failure)),
         Err(_) => Ok(false),
     }
 }
@@ -139,7 +139,7 @@ fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Res
                     && (entities::makes_rows(kind, target)
                         || !entities::existing(client, kind, target, spend.keys())?.is_empty())
             }
-            Role::ToolIndex => !record.tools.is_empty(),
+            Role::ToolIndex => !record.identity.tools.is_empty(),
             Role::WindowSpend => !windows.is_empty(),
             role => columns::rows(&totals.columns(role)) > 0,
         };
@@ -152,59 +152,33 @@ fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Res
 
 /// `values` on the account of `suspect`.
 fn with_identity_of<'a>(suspect: &SpendRecord<'a>, values: SpendRecord<'a>) -> SpendRecord<'a> {
-    SpendRecord {
-        api_key: suspect.api_key.clone(),
-        user: suspect.user.clone(),
-        team_id: suspect.team_id.clone(),
-        organization_id: suspect.organization_id.clone(),
-        end_user: suspect.end_user.clone(),
-        project_id: suspect.project_id.clone(),
-        proxy_budget_name: suspect.proxy_budget_name.clone(),
-        agent_id: suspect.agent_id.clone(),
-        billing_agent_id: suspect.billing_agent_id.clone(),
-        claim: suspect.claim.clone(),
-        model_access_groups: suspect.model_access_groups.clone(),
-        tools: suspect.tools.clone(),
-        mcp_namespaced_tool_name: suspect.mcp_namespaced_tool_name.clone(),
-        request_tags: suspect.request_tags.clone(),
-        tags: suspect.tags.clone(),
-        is_failure: suspect.is_failure,
-        status_code: suspect.status_code,
-        origin: suspect.origin,
-        made_outside_proxy: suspect.made_outside_proxy,
-        ..values
-    }
+    SpendRecord { identity: suspect.identity.clone(), outcome: suspect.outcome, ..values }
 }
 
 /// The record of a request that cost nothing and said nothing.
 fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
     let now = transaction_start();
     SpendRecord {
-        call_type: Cow::Borrowed("acompletion"),
-        spend: 0.0,
-        total_tokens: 0,
-        prompt_tokens: 0,
-        completion_tokens: 0,
-        cache_read_input_tokens: 0,
-        cache_creation_input_tokens: 0,
-        start: now,
-        end: now,
-        completion_start: None,
-        request_duration_ms: 0,
-        model: Cow::Borrowed(NAME),
-        model_id: Cow::Borrowed(""),
-        model_group: Cow::Borrowed(NAME),
-        custom_llm_provider: Cow::Borrowed("openai"),
-        api_base: Cow::Borrowed(""),
-        cache_hit: Cow::Borrowed("None"),
-        cache_key: Cow::Borrowed(""),
-        session_id: None,
-        requester_ip_address: None,
-        savings: Default::default(),
-        metadata: Json::Object(Vec::new()),
-        messages: None,
-        response: None,
-        proxy_server_request: None,
+        usage: Usage::default(),
+        timing: Timing { start: now, end: now, completion_start: None, request_duration_ms: 0 },
+        call: Call {
+            call_type: Cow::Borrowed("acompletion"),
+            model: Cow::Borrowed(NAME),
+            model_id: Cow::Borrowed(""),
+            model_group: Cow::Borrowed(NAME),
+            custom_llm_provider: Cow::Borrowed("openai"),
+            api_base: Cow::Borrowed(""),
+            cache_hit: Cow::Borrowed("None"),
+            cache_key: Cow::Borrowed(""),
+            session_id: None,
+            requester_ip_address: None,
+        },
+        documents: Documents {
+            metadata: Json::Object(Vec::new()),
+            messages: None,
+            response: None,
+            proxy_server_request: None,
+        },
         ..suspect.clone()
     }
 }
@@ -213,18 +187,22 @@ fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
 fn of_nobody(record: SpendRecord) -> SpendRecord {
     let named = |name: &Cow<str>| if name.is_empty() { Cow::Borrowed("") } else { Cow::Borrowed(NAME) };
     let several = |names: &[Cow<str>]| if names.is_empty() { Vec::new() } else { vec![Cow::Borrowed(NAME)] };
+    let identity = record.identity;
     SpendRecord {
-        api_key: if record.api_key.is_empty() { Cow::Borrowed("") } else { Cow::Owned(sha256_hex(NAME)) },
-        user: named(&record.user),
-        team_id: named(&record.team_id),
-        organization_id: named(&record.organization_id),
-        end_user: named(&record.end_user),
-        project_id: named(&record.project_id),
-        proxy_budget_name: named(&record.proxy_budget_name),
-        agent_id: record.agent_id.as_ref().map(named),
-        billing_agent_id: record.billing_agent_id.as_ref().map(named),
-        model_access_groups: several(&record.model_access_groups),
-        tags: several(&record.tags),
+        identity: Identity {
+            api_key: if identity.api_key.is_empty() { Cow::Borrowed("") } else { Cow::Owned(sha256_hex(NAME)) },
+            user: named(&identity.user),
+            team_id: named(&identity.team_id),
+            organization_id: named(&identity.organization_id),
+            end_user: named(&identity.end_user),
+            project_id: named(&identity.project_id),
+            proxy_budget_name: named(&identity.proxy_budget_name),
+            agent_id: identity.agent_id.as_ref().map(named),
+            billing_agent_id: identity.billing_agent_id.as_ref().map(named),
+            model_access_groups: several(&identity.model_access_groups),
+            tags: several(&identity.tags),
+            ..identity
+        },
         ..record
     }
 }

@@ -1,11 +1,11 @@
 //! One poison record costs one record, and a broken environment costs none (invariant 7). A row that fails by
-//! itself is rejected only if a record that is known to be good can take its way (`probe`); otherwise the whole fold
+//! itself is rejected only if a record that is known to be good can take its way (`rehearsal`); otherwise the whole fold
 //! fails, to be tried again, and nothing is rejected.
 
 use std::rc::Rc;
 
 use litellm_spend_core::dedupe::Groups;
-use litellm_spend_core::fault::Blame;
+use litellm_spend_core::fault::Fault;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::prelude::*;
 
@@ -27,7 +27,7 @@ use litellm_spend_core::litellm::tables::Role;
 pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally> {
     let is_bad = Spi::connect_mut(|client| {
         let neighbours = batch::neighbours(client, row.position)?;
-        rehearsal::vouches(client, targets, row, &failure, &neighbours)
+        rehearsal::good_records_pass(client, targets, row, &failure, &neighbours)
     })?;
     if !is_bad && failure.is_missing_partition() {
         return Err(Error::Failed(failure));
@@ -40,7 +40,7 @@ pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally
     // Once more: what refused it may have been repaired between its failure and the probe.
     match subtransaction::attempt(|| count_alone(targets, row)) {
         Ok(tally) => Ok(tally),
-        Err(failure) if failure.blame() != Blame::Perhaps => Err(Error::Failed(failure.advised())),
+        Err(failure) if failure.fault() != Fault::Undecided => Err(Error::Failed(failure.advised())),
         Err(failure) => {
             record::reject(&Error::Failed(failure), Some(&row.payload))?;
             Ok(Tally { rejected: 1, ..Tally::default() })
@@ -103,7 +103,7 @@ fn waits_for_log(targets: &Targets, record: SpendRecord) -> Result<bool> {
     });
     match logged {
         Ok(()) => Ok(false),
-        Err(failure) if failure.blame() == Blame::Lock => Ok(true),
+        Err(failure) if failure.fault() == Fault::Lock => Ok(true),
         Err(failure) => Err(Error::Failed(failure)),
     }
 }

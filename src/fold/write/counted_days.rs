@@ -36,7 +36,7 @@ pub struct CountedDays(BTreeMap<Day, Requests>);
 
 impl CountedDays {
     pub fn add(&mut self, record: &SpendRecord) {
-        self.0.entry(day_in_log(record.start)).or_default().add(&record.request_id);
+        self.0.entry(day_in_log(record.timing.start)).or_default().add(&record.request_id);
     }
 
     /// Adds them to what folds have counted before.

@@ -13,7 +13,9 @@ use crate::targets::Target;
 pub fn write(client: &mut SpiClient, target: &Target, records: &[SpendRecord]) -> Result<()> {
     let mut entries: Vec<(&str, &str, _)> = records
         .iter()
-        .flat_map(|record| record.tools.iter().map(|tool| (record.request_id.as_ref(), tool.as_ref(), record.start)))
+        .flat_map(|record| {
+            record.identity.tools.iter().map(|tool| (record.request_id.as_ref(), tool.as_ref(), record.timing.start))
+        })
         .collect();
     if entries.is_empty() {
         return Ok(());

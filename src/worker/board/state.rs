@@ -6,6 +6,7 @@ use pgrx::prelude::*;
 
 use super::{find, memory};
 use crate::postgres::process;
+use crate::postgres::session;
 
 pub struct State {
     pub preloaded: bool,
@@ -26,8 +27,7 @@ pub fn state_of_this_database() -> State {
         let (slot, error) = at.map(|at| (board.slots[at], board.errors[at])).unwrap_or_default();
         (board.notes.launcher_pid, slot, error, is_crowded)
     });
-    // SAFETY: reads the state of the server.
-    let no_launcher = !process::is_alive(launcher) && !unsafe { pg_sys::RecoveryInProgress() };
+    let no_launcher = !process::is_alive(launcher) && !session::is_in_recovery();
     let is_alive = process::is_alive(slot.worker_pid);
     let last_error = error.text().map(Cow::into_owned);
     let worker = match is_alive {

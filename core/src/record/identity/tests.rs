@@ -26,14 +26,14 @@ fn resolved(rest: &str) -> SpendRecord<'static> {
 }
 
 fn names<'r>(record: &'r SpendRecord) -> [&'r str; 4] {
-    [&record.user, &record.team_id, &record.organization_id, &record.project_id]
+    [&record.identity.user, &record.identity.team_id, &record.identity.organization_id, &record.identity.project_id]
 }
 
 #[test]
 fn a_key_without_a_user_brings_its_rows_identity() {
     let record = resolved("");
     assert_eq!(names(&record), ["u", "t", "o", "p"]);
-    assert_eq!(record.metadata.get("user_api_key_alias").and_then(Json::as_str), Some("key-one"));
+    assert_eq!(record.documents.metadata.get("user_api_key_alias").and_then(Json::as_str), Some("key-one"));
 }
 
 #[test]
@@ -68,9 +68,9 @@ fn the_organization_is_the_charged_teams_unless_the_record_or_its_key_names_one(
         let mut record = record(rest);
         record.resolve(&keys);
         record.adopt_team(&teams);
-        let described = record.metadata.get(ORGANIZATION).and_then(Json::as_str).unwrap_or_default();
-        assert_eq!(described, record.organization_id);
-        record.organization_id.into_owned()
+        let described = record.documents.metadata.get(ORGANIZATION).and_then(Json::as_str).unwrap_or_default();
+        assert_eq!(described, record.identity.organization_id);
+        record.identity.organization_id.into_owned()
     };
     assert_eq!(organization("", None), "of-t");
     assert_eq!(organization("", Some("o")), "o");
@@ -94,7 +94,7 @@ fn the_log_has_the_alias_of_the_charged_team_unless_the_record_names_one() {
         let mut record = record(rest);
         record.resolve(&keys());
         record.adopt_team(&teams);
-        record.metadata.get(TEAM_ALIAS).and_then(Json::as_str).map(str::to_owned)
+        record.documents.metadata.get(TEAM_ALIAS).and_then(Json::as_str).map(str::to_owned)
     };
     let named = |alias: &str| Some(alias.to_owned());
     assert_eq!(alias(""), named("Alpha"), "of the key's team");
@@ -122,7 +122,10 @@ fn a_key_in_its_grace_period_charges_the_key_that_replaced_it() {
         record
     };
     let within = deprecated(100_000_001);
-    assert_eq!((within.charged_key().as_ref(), within.user.as_ref(), within.api_key.as_ref()), ("new", "u", KEY));
+    assert_eq!(
+        (within.charged_key().as_ref(), within.identity.user.as_ref(), within.identity.api_key.as_ref()),
+        ("new", "u", KEY)
+    );
     let after = deprecated(100_000_000);
-    assert_eq!((after.charged_key().as_ref(), after.user.as_ref()), (KEY, ""));
+    assert_eq!((after.charged_key().as_ref(), after.identity.user.as_ref()), (KEY, ""));
 }

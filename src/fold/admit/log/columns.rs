@@ -123,13 +123,14 @@ const GAP: i64 = 2 * 86_400_000_000;
 /// partition between them.
 pub fn near_in_time<'r, 'a>(records: &[&'r SpendRecord<'a>]) -> Vec<Vec<&'r SpendRecord<'a>>> {
     let mut sorted = records.to_vec();
-    sorted.sort_by_key(|record| record.start);
-    let is_near = |a: &&SpendRecord, b: &&SpendRecord| b.start.micros().saturating_sub(a.start.micros()) < GAP;
+    sorted.sort_by_key(|record| record.timing.start);
+    let is_near =
+        |a: &&SpendRecord, b: &&SpendRecord| b.timing.start.micros().saturating_sub(a.timing.start.micros()) < GAP;
     sorted.chunk_by(is_near).map(<[_]>::to_vec).collect()
 }
 
 /// When the first and the last of these requests started; `None` if there are none.
 pub fn starts(records: &[&SpendRecord]) -> Option<(Timestamp, Timestamp)> {
-    let starts = || records.iter().map(|record| record.start);
+    let starts = || records.iter().map(|record| record.timing.start);
     Some((timestamp(starts().min()?), timestamp(starts().max()?)))
 }

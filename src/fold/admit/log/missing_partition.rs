@@ -32,7 +32,7 @@ pub fn explained<R>(table: &Table, records: &[&SpendRecord], insert: impl FnOnce
 }
 
 fn hint(table: &Table, records: &[&SpendRecord]) -> String {
-    let days = || records.iter().map(|record| record.start.utc_date());
+    let days = || records.iter().map(|record| record.timing.start.utc_date());
     let (first, last) = (days().min().unwrap_or_default(), days().max().unwrap_or_default());
     format!(
         "Create the partitions of {} for the days from {first} to {last}, or a DEFAULT partition; \
