@@ -65,7 +65,7 @@ extension_sql_file!(
     name = "inbox",
     requires = ["staging", "state", inbox::litellm_spend::insert_into_inbox]
 );
-extension_sql_file!("../sql/fold_all.sql", name = "fold_all", requires = [fold::fold]);
+extension_sql_file!("../sql/fold_all.sql", name = "fold_all", requires = [functions::fold::fold]);
 extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
 /// Runs when the library is loaded: at server start when preloaded, else at a session's first call.
