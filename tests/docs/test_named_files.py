@@ -9,7 +9,7 @@ import pytest
 from harness.postgres import PROJECT
 
 PATH = re.compile(
-    r"(?<![\w./-])(?:src|core|sql|tests|scripts|python|docs|benches|fuzz|demo)/[\w./-]*\w/?|[A-Z]\w+\.(?:toml|md)"
+    r"(?<![\w./-])(?:src|core|sql|tests|scripts|python|docs|benches|fuzz|demo)/[\w./-]*\w/?(?![-*\w])|[A-Z]\w+\.(?:toml|md)"
 )
 
 
