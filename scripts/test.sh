@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Build and test. What can go on beside the out-of-process tests does: the rest of one major, then the build of the next.
 # Usage: test.sh run [MAJOR...]             every test on the first major (the newest by default), and on the others
-#                                           what depends on the server: the tests inside Postgres and tests/server
+#                                           what depends on the server: the tests inside Postgres, tests/server,
+#                                           tests/isolation and tests/adversary
 #        test.sh run all                    the same for each supported major, the newest first
 #        test.sh prepare [MAJOR]            only install and build what a pytest started by hand needs
 #        test.sh inside [MAJOR] [NAME]      only the tests inside Postgres, those whose name contains NAME
@@ -120,7 +121,7 @@ run() {
   attempt "the callback's unit tests" "$(environment tests)" -m pytest "$ROOT/python/tests"
   for index in "${!majors[@]}"; do
     major=${majors[index]} next=${majors[index + 1]:-}
-    tests=("$ROOT/tests/server" "$ROOT/tests/adversary")
+    tests=("$ROOT/tests/server" "$ROOT/tests/isolation" "$ROOT/tests/adversary")
     if [ "$index" = 0 ]; then tests=("$ROOT/tests"); fi
     rm -f "$FAILED_BESIDE"
     LITELLM_SPEND_HEARTBEAT=off start beside beside "$major" "$next"
@@ -145,7 +146,7 @@ prepare() {
   finish packages crates
   build "$major"
   finish environments
-  step "ready. For example: .build/venv-tests/bin/pytest -c tests/pytest.ini tests/server/test_folding.py"
+  step "ready. For example: .build/venv-tests/bin/pytest -c tests/pytest.ini tests/server/folding/test_folding.py"
 }
 
 inside() {
@@ -166,7 +167,7 @@ stress() {
   older=$((major - 1))
   if [[ " ${MAJORS[*]} " != *" $older "* ]]; then
     untested=", but pg_upgrade was NOT tested: Postgres $older is not supported"
-    options+=(--deselect server/test_pg_upgrade.py)
+    options+=(--deselect server/backup_and_replication/test_pg_upgrade.py)
   else
     # PG_CONFIG names the Postgres under test, and never the older one.
     LITELLM_SPEND_OLD_PG_CONFIG=$(PG_CONFIG=${OLD_PG_CONFIG:-} "$SCRIPTS/postgres.sh" "$older") ||

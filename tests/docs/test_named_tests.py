@@ -8,13 +8,17 @@ import pytest
 
 from harness.postgres import PROJECT
 
-NAMED = re.compile(r"`(?P<file>(?:python/tests|[a-z]+)/test_\w+\.py)(?:::(?P<test>test_\w+))?|`…::(?P<again>test_\w+)")
+NAMED = re.compile(r"`(?P<file>(?:[a-z_]+/)+test_\w+\.py)(?:::(?P<test>test_\w+))?|`…::(?P<again>test_\w+)")
+
+
+def matches(document: str) -> list[re.Match[str]]:
+    return list(NAMED.finditer((PROJECT / "docs" / document).read_text()))
 
 
 def named(document: str) -> list[tuple[str, str | None]]:
     """(file, function) of each test that is named, "…" meaning the file named last."""
     found, last = [], ""
-    for match in NAMED.finditer((PROJECT / "docs" / document).read_text()):
+    for match in matches(document):
         last = match["file"] or last
         found.append((last, match["test"] or match["again"]))
     return found
@@ -24,6 +28,9 @@ def named(document: str) -> list[tuple[str, str | None]]:
 def test_each_test_that_is_named_is_there(document: str) -> None:
     tests = named(document)
     assert tests
+    # A path that NAMED does not match would not be looked up.
+    files = re.findall(r"\btest_\w+\.py", (PROJECT / "docs" / document).read_text())
+    assert files == [match["file"].rsplit("/", 1)[1] for match in matches(document) if match["file"]]
     missing = [
         (file, function)
         for file, function in tests

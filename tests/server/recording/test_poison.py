@@ -1,4 +1,5 @@
-"""One record that the database refuses costs one record (invariant 7); what costs none is in test_environment.py."""
+"""One record that the database refuses costs one record (invariant 7); what costs none is in
+../targets/test_environment.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Interleavings of recorders, folds and others, step by step, with Postgres' own isolationtester.
 
-Each spec of tests/isolation/specs follows prelude.spec and must print just what its file in tests/isolation/expected
-holds, on every major. A line `# settings: NAME = VALUE` at its top changes the cluster's settings for it.
+Each spec of specs/ follows prelude.spec and must print just what its file in expected/ holds, on every major. A line
+`# settings: NAME = VALUE` at its top changes the cluster's settings for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 from harness.postgres import PROJECT, isolationtester, libdir
 
-ISOLATION = PROJECT / "tests" / "isolation"
+ISOLATION = Path(__file__).parent
 SPECS = sorted((ISOLATION / "specs").glob("*.spec"))
 # A fold waits for a row at most half of deadlock_timeout: here until its spec lets it go on.
 SETTINGS = {
