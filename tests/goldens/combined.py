@@ -6,11 +6,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from harness.litellm_tables import DAILY, LOGS
+
 from .case import NAMES, Golden, golden
-from .expected import LOGS, stored_id
+from .expected import stored_id
 from .runner import WITH_PROMPTS, expectation
 from .shapes import Shape
-from .state import DAILY, ENTITIES, Row, State, add_row
+from .state import ENTITIES, Row, State, add_row
 
 # In a sum with 1e15 all others would hide under the tolerance; with prompts all would have prompts.
 _ALONE = ["huge_cost", *WITH_PROMPTS]

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.litellm_tables import DAILY, LOGS
+
 from .case import Golden, Request
 from .shapes import Shape
-from .state import DAILY, Row, State, add_row, key_of
+from .state import Row, State, add_row, key_of
 
-LOGS = "LiteLLM_SpendLogs"
 # Longest id in bytes.
 LONGEST_ID = 1024
 

@@ -5,11 +5,13 @@ Each rule works the better value out from what was sent; none is a copy of what 
 
 from __future__ import annotations
 
+from harness.litellm_tables import DAILY, LOGS
+
 from .case import golden
 from .expectation import log_row, log_row_of
-from .expected import LOGS, Expected, add_daily_row, add_tag_rows, distinct_tags, rule, sent_key, stored_id
+from .expected import Expected, add_daily_row, add_tag_rows, distinct_tags, rule, sent_key, stored_id
 from .shapes import PAYLOADS, TWIN_OF_UNTRACKED, Shape, sent_spend_log
-from .state import DAILY, Row
+from .state import Row
 
 # The entities that create_missing creates by default, and that LiteLLM does not: table, column of the log row.
 CREATED = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from .expected import LOGS, Expected, add_daily_row, rule
+from harness.litellm_tables import DAILY, LOGS
+
+from .expected import Expected, add_daily_row, rule
 from .shapes import Shape
-from .state import DAILY, State
+from .state import State
 
 
 @rule("the callback sends the provider's address, which LiteLLM's payload has elsewhere", Shape.CALLBACK)

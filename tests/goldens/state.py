@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from harness.database import Database
+from harness.litellm_tables import FOLDED, UNCOMPARED
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -14,44 +15,11 @@ State = dict[str, dict[Key, Row]]
 # table: its columns
 Columns = dict[str, set[str]]
 
-# Entity tables: the key, and the columns that a spend may change. Of last_active only "is set" counts.
-ENTITIES = {
-    "LiteLLM_UserTable": (("user_id",), ("spend",)),
-    "LiteLLM_EndUserTable": (("user_id",), ("spend", "blocked")),
-    "LiteLLM_VerificationToken": (("token",), ("spend", "total_spend", "last_active")),
-    "LiteLLM_TeamTable": (("team_id",), ("spend",)),
-    "LiteLLM_TeamMembership": (("team_id", "user_id"), ("spend", "total_spend")),
-    "LiteLLM_OrganizationTable": (("organization_id",), ("spend",)),
-    "LiteLLM_OrganizationMembership": (("organization_id", "user_id"), ("spend",)),
-    "LiteLLM_ProjectTable": (("project_id",), ("spend",)),
-    "LiteLLM_TagTable": (("tag_name",), ("spend",)),
-    "LiteLLM_ModelAccessGroupBudgetTable": (("access_group_name",), ("spend",)),
-    "LiteLLM_AgentsTable": (("agent_id",), ("spend",)),
-    "LiteLLM_BudgetTable": (("budget_id",), ("max_budget", "soft_budget")),
-}
-_DAILY_KEY = ("date", "api_key", "model", "custom_llm_provider", "mcp_namespaced_tool_name", "endpoint")
-# The daily tables: their entity.
-DAILY = {
-    "LiteLLM_DailyUserSpend": "user_id",
-    "LiteLLM_DailyTeamSpend": "team_id",
-    "LiteLLM_DailyOrganizationSpend": "organization_id",
-    "LiteLLM_DailyEndUserSpend": "end_user_id",
-    "LiteLLM_DailyAgentSpend": "agent_id",
-    "LiteLLM_DailyTagSpend": "tag",
-}
+# Tables whose rows the operator creates: the key, and the columns that are compared. Of last_active only "is set"
+# counts.
+ENTITIES = {name: (table.key, table.changed) for name, table in FOLDED.items() if table.changed}
 # Tables whose rows are compared whole, but for the columns in UNCOMPARED: their keys.
-ROWS = {
-    **{table: (entity, *_DAILY_KEY) for table, entity in DAILY.items()},
-    "LiteLLM_SpendLogs": ("request_id",),
-    "LiteLLM_SpendLogToolIndex": ("request_id", "tool_name"),
-    "LiteLLM_DailyModelUsage": ("date", "model_group", "model", "custom_llm_provider", "task_type"),
-    "LiteLLM_DailyToolSpend": ("date", "tool_name"),
-    "LiteLLM_DailyRequestErrors": ("date", "api_key", "team_id", "user_id", "model_group", "status_code"),
-    "LiteLLM_DailyGatewayRequests": ("date", "category", "route"),
-    "LiteLLM_DailyGatewayFailedRequests": ("date", "category", "route", "status_code"),
-    "LiteLLM_BudgetWindowSpend": ("entity_type", "entity_id", "window_duration"),
-}
-UNCOMPARED = {"id", "created_at", "updated_at"}
+ROWS = {name: table.key for name, table in FOLDED.items() if not table.changed}
 # Golden numbers were summed in floats from left to right. In a sum below 10 the least cost, 1e-12, must show.
 TOLERANCE = 1e-13
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from harness.litellm_tables import DAILY, LOGS
+
 from .case import raw, read
-from .expected import LOGS, stored_id
+from .expected import stored_id
 from .litellm_ledger import LiteLLMLedger
 from .runner import by_caller, record_and_fold
 from .shapes import Shape, records
 from .site import Site
-from .state import DAILY, State, differences
+from .state import State, differences
 
 SHAPE = Shape.STANDARD_LOGGING
 # The most that the ledger adds to a counter at once, and the longest text of a key, in bytes.

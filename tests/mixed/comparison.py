@@ -7,33 +7,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from harness.database import Database
+from harness.litellm_tables import FOLDED, LOGS, TOOL_INDEX
 
 from .call import Call
-from .expected import DAILY, Rows, Total, identity_of, tools_of
+from .expected import Rows, Total, identity_of, tools_of
 
-_DAILY_KEY = ("date", "api_key", "model", "custom_llm_provider", "mcp_namespaced_tool_name", "endpoint")
-KEYS = {
-    "LiteLLM_UserTable": ("user_id",),
-    "LiteLLM_EndUserTable": ("user_id",),
-    "LiteLLM_VerificationToken": ("token",),
-    "LiteLLM_TeamTable": ("team_id",),
-    "LiteLLM_TeamMembership": ("team_id", "user_id"),
-    "LiteLLM_OrganizationTable": ("organization_id",),
-    "LiteLLM_OrganizationMembership": ("organization_id", "user_id"),
-    "LiteLLM_ProjectTable": ("project_id",),
-    "LiteLLM_TagTable": ("tag_name",),
-    "LiteLLM_ModelAccessGroupBudgetTable": ("access_group_name",),
-    "LiteLLM_AgentsTable": ("agent_id",),
-    **{table: (entity, *_DAILY_KEY) for table, entity in DAILY.items()},
-    "LiteLLM_DailyModelUsage": ("date", "model_group", "model", "custom_llm_provider", "task_type"),
-    "LiteLLM_DailyToolSpend": ("date", "tool_name"),
-    "LiteLLM_DailyRequestErrors": ("date", "api_key", "team_id", "user_id", "model_group", "status_code"),
-    "LiteLLM_DailyGatewayRequests": ("date", "category", "route"),
-    "LiteLLM_DailyGatewayFailedRequests": ("date", "category", "route", "status_code"),
-    "LiteLLM_BudgetWindowSpend": ("entity_type", "entity_id", "window_duration"),
-}
+KEYS = {name: table.key for name, table in FOLDED.items() if table.has_sums}
 """Every table with sums, and what tells its rows apart."""
-LOG, TOOL_INDEX = "LiteLLM_SpendLogs", "LiteLLM_SpendLogToolIndex"
 INT4_MAX = 2**31 - 1
 
 
@@ -96,8 +76,8 @@ def on_key_of(expected: Rows, table: str, columns: set[str]) -> Rows:
 
 
 def _compare_log(database: Database, calls: list[Call]) -> Comparison:
-    actual = database.rows(f'SELECT * FROM "{LOG}"')
-    result = Comparison(LOG, len(actual), math.fsum(row["spend"] for row in actual))
+    actual = database.rows(f'SELECT * FROM "{LOGS}"')
+    result = Comparison(LOGS, len(actual), math.fsum(row["spend"] for row in actual))
     unseen = _log_rows(calls)
     for row in actual:
         found = {column: row[column] for column in next(iter(unseen.values()), {}) if column in row}
@@ -167,7 +147,7 @@ def _wrong_ids(found: list[tuple[str, str]], calls: list[Call]) -> list[str]:
 
 
 def _compare_tool_index(database: Database, calls: list[Call]) -> Comparison:
-    call_ids = {row["request_id"]: _call_id(row) for row in database.rows(f'SELECT * FROM "{LOG}"')}
+    call_ids = {row["request_id"]: _call_id(row) for row in database.rows(f'SELECT * FROM "{LOGS}"')}
     actual = database.query(f'SELECT request_id, tool_name FROM "{TOOL_INDEX}"')
     result = Comparison(TOOL_INDEX, len(actual), 0.0)
     wanted = {(call.call_id, tool) for call in calls for tool in tools_of(call)}

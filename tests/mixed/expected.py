@@ -15,17 +15,6 @@ from . import world
 from .call import Call, Identity
 
 KNOWN_TASKS = {"classification"}
-DAILY = {
-    "LiteLLM_DailyUserSpend": "user_id",
-    "LiteLLM_DailyTeamSpend": "team_id",
-    "LiteLLM_DailyOrganizationSpend": "organization_id",
-    "LiteLLM_DailyEndUserSpend": "end_user_id",
-    "LiteLLM_DailyAgentSpend": "agent_id",
-    "LiteLLM_DailyTagSpend": "tag",
-}
-"""The daily tables and their entity."""
-
-
 # Below the size, sums of multiples of the step are exact in float64 (53 bits), in whatever order.
 EXACT_STEP, EXACT_SIZE = 2.0**-9, 2.0**44
 TOLERANCE = 1e-12

@@ -15,44 +15,15 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.database import Database
+from harness.litellm_tables import LOGS, TABLES
 
 from . import traffic
 
 Row = dict[str, Any]
-LOGS = "LiteLLM_SpendLogs"
 MISSING = "missing"
 ANY = object()
-_DAILY = ("api_key", "model", "custom_llm_provider", "mcp_namespaced_tool_name", "endpoint")
-KEYS: dict[str, tuple[str, ...]] = {
-    "LiteLLM_AgentsTable": ("agent_id",),
-    "LiteLLM_BudgetTable": ("budget_id",),
-    "LiteLLM_BudgetWindowSpend": ("entity_type", "entity_id", "window_duration"),
-    "LiteLLM_Config": ("param_name",),
-    "LiteLLM_DailyAgentSpend": ("agent_id", *_DAILY),
-    "LiteLLM_DailyEndUserSpend": ("end_user_id", *_DAILY),
-    "LiteLLM_DailyGatewayFailedRequests": ("category", "route", "status_code"),
-    "LiteLLM_DailyGatewayRequests": ("category", "route"),
-    "LiteLLM_DailyGuardrailMetrics": ("guardrail_id",),
-    "LiteLLM_DailyModelUsage": ("model_group", "model", "custom_llm_provider", "task_type"),
-    "LiteLLM_DailyOrganizationSpend": ("organization_id", *_DAILY),
-    "LiteLLM_DailyRequestErrors": ("api_key", "team_id", "user_id", "model_group", "status_code"),
-    "LiteLLM_DailyTagSpend": ("tag", *_DAILY),
-    "LiteLLM_DailyTeamSpend": ("team_id", *_DAILY),
-    "LiteLLM_DailyToolSpend": ("tool_name",),
-    "LiteLLM_DailyUserSpend": ("user_id", *_DAILY),
-    "LiteLLM_EndUserTable": ("user_id",),
-    "LiteLLM_OrganizationMembership": ("user_id", "organization_id"),
-    "LiteLLM_OrganizationTable": ("organization_id",),
-    "LiteLLM_ProjectTable": ("project_id",),
-    "LiteLLM_SpendLogDelivery": (),
-    "LiteLLM_SpendLogGuardrailIndex": (),
-    "LiteLLM_SpendLogToolIndex": ("request_id", "tool_name"),
-    "LiteLLM_TagTable": ("tag_name",),
-    "LiteLLM_TeamMembership": ("user_id", "team_id"),
-    "LiteLLM_TeamTable": ("team_id",),
-    "LiteLLM_ToolTable": ("tool_name",),
-    "LiteLLM_UserTable": ("user_id",),
-    "LiteLLM_VerificationToken": ("token",),
+KEYS = {
+    name: tuple(column for column in table.key if column != "date") for name, table in TABLES.items() if name != LOGS
 }
 """What names a row of each table but the log. The day does not: midnight may pass."""
 IGNORED = {"LiteLLM_ProxyWorkerHeartbeat"}

@@ -10,10 +10,11 @@ import pytest
 
 from conftest import Tell, discard, new_database
 from harness.cluster import Cluster
+from harness.litellm_tables import LOGS
 from harness.projector import VERSION as LEDGER_VERSION
 
 from . import traffic
-from .comparing import LOGS, MISSING, Named, differences, differences_of_pages, plain, tables_of, unexplained
+from .comparing import MISSING, Named, differences, differences_of_pages, plain, tables_of, unexplained
 from .conftest import MakeProxy
 from .tables import add_proxy_template
 from .writers import Written, both_writers

@@ -12,10 +12,11 @@ from typing import Any
 import provider
 
 from harness.database import Database
+from harness.litellm_tables import LOGS
 from harness.waiting import wait_until
 
 from . import traffic
-from .comparing import KEYS, LOGS
+from .comparing import KEYS
 from .documented import ONE_WRITER, merged
 from .server import Proxy
 

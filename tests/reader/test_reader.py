@@ -16,9 +16,10 @@ import versions
 from conftest import Interpreters, discard, new_database
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.litellm_tables import DAILY
 from mixed import world
 from mixed.call import Call
-from mixed.expected import DAILY, Total
+from mixed.expected import Total
 from mixed.generator import DAYS, random_calls, record_of
 
 from .expected import Breakdown, activity

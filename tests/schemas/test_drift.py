@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.database import Database
+from harness.litellm_tables import DAILY
 from harness.records import DAY, assert_counted, spend_record, spend_records
-from mixed.expected import DAILY
 
 USER = "LiteLLM_DailyUserSpend"
 UNIQUE_INDEX = """

@@ -9,6 +9,7 @@ import pytest
 
 import versions
 from harness.database import Database
+from harness.litellm_tables import FOLDED, TABLES
 from harness.postgres import PROJECT
 from harness.prisma_schema import Model, schema_of
 
@@ -71,3 +72,15 @@ def test_the_ledger_came_with_the_newest_litellm_and_its_predecessors_went() -> 
     gone = {"LiteLLM_AccountingEvent", "LiteLLM_AccountingDelivery"}
     assert gone == before.keys() - newest.keys()
     assert LEDGER in newest.keys() - before.keys()
+
+
+def test_the_tests_compare_every_table_that_a_fold_writes() -> None:
+    assert FOLDED.keys() == set(WRITTEN)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_tests_name_rows_by_a_key_of_litellms(table: str) -> None:
+    model, declared = schema_of(NEWEST)[0][table], TABLES[table]
+    unique = [set(model.key), *(set(columns) for is_unique, columns in model.indexes if is_unique)]
+    assert not declared.key or set(declared.key) in unique
+    assert {*declared.changed} <= model.columns.keys()

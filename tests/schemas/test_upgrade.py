@@ -17,10 +17,11 @@ from harness.catalogue import differences, tables_of
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.litellm_schema import NEWEST, SCHEMAS, LiteLLMSchema, apply_migrations, pending_migrations
+from harness.litellm_tables import LOGS
 from harness.waiting import wait_until
 from mixed import world
 from mixed.call import Call
-from mixed.comparison import KEYS, LOG, on_key_of
+from mixed.comparison import KEYS, on_key_of
 from mixed.expected import Rows, Total, expected_rows
 from mixed.generator import first_day, random_calls, record_of
 
@@ -102,7 +103,7 @@ def test_an_upgrade_beside_the_worker_loses_nothing(cluster: Cluster, tell: Tell
     assert differences(tables_of(newest), tables_of(database)) == []
 
     assert (counted, database.status()["duplicates"]) == (len(calls), 0)
-    logged = database.query(f'SELECT request_id FROM "{LOG}"')
+    logged = database.query(f'SELECT request_id FROM "{LOGS}"')
     assert sorted(name for (name,) in logged) == sorted(call.request_id for call in calls)
     expected = expected_rows(calls)
     expected_later = expected_rows(later)
