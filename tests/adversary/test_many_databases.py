@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from psycopg.types.json import Jsonb
 from conftest import Tell, own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.recorders import recorders
 from harness.records import assert_counted, counted, spend_record, spend_records
 from harness.waiting import wait_until
 
@@ -142,31 +142,11 @@ def test_a_database_without_a_place_says_so_and_gets_one_as_soon_as_there_is_one
 
 def test_databases_under_load_take_turns_in_one_place(one_place: Cluster) -> None:
     loaded = databases(one_place, 3)
-    stop = threading.Event()
-    sent: dict[str, list[dict]] = {database.name: [] for database in loaded}
-
-    def record(database: Database) -> None:
-        with database.connect() as connection:
-            while not stop.is_set():
-                batch = spend_records(5, f"r{len(sent[database.name])}")
-                connection.execute("SELECT litellm_record_spend(%s)", (Jsonb(batch),))
-                sent[database.name] += batch
-                stop.wait(0.02)
-
-    with ThreadPoolExecutor() as pool:
-        jobs = [pool.submit(record, database) for database in loaded]
-        try:
-            wait_until(lambda: max(map(counted, loaded)) >= 500, deadline=60, what="one database to be folded often")
-            folded = [counted(database) for database in loaded]
-            # All record at one pace. Without turns one of them keeps the place for as long as it records.
-            assert 4 * min(folded) >= max(folded), folded
-        finally:
-            stop.set()
-        for job in jobs:
-            job.result()
-    for database in loaded:
-        database.wait_folded("60 s")
-        assert_counted(database, sent[database.name])
+    with recorders(loaded, records=5, pause=0.02):
+        wait_until(lambda: max(map(counted, loaded)) >= 500, deadline=60, what="one database to be folded often")
+        folded = [counted(database) for database in loaded]
+        # All record at one pace. Without turns one of them keeps the place for as long as it records.
+        assert 4 * min(folded) >= max(folded), folded
 
 
 def test_the_board_is_as_large_as_the_setting_and_only_a_start_changes_it(cluster: Cluster) -> None:

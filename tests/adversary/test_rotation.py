@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -159,18 +159,7 @@ def buffers(database: Database, statement: str) -> int:
 @without_worker
 @pytest.mark.parametrize("statement", ["SELECT * FROM litellm_spend.status", "SELECT litellm_spend.fold()"])
 def test_what_is_consumed_but_pinned_costs_no_poll_and_no_fold(quick: Database, statement: str) -> None:
-    quick.record(spend_record())
-    quick.fold()
-    with quick.connect(autocommit=False) as pin:
-        pin.execute("SELECT litellm_record_spend(%s)", (Jsonb(spend_record()),))
-        quick.record(spend_record())
-        quick.fold()
-        before = max(buffers(quick, statement) for _ in range(3))
-        quick.execute(CONSUMED.replace("staging_0", f"staging_{pinned_segment(quick, pin.info.backend_pid)}"))
-        quick.execute("UPDATE litellm_spend.fold_cursor SET folded_through = pg_current_snapshot()")
-        buffers(quick, statement)
-        # The rows take a thousand pages. A deeper index costs a few.
-        assert min(buffers(quick, statement) for _ in range(3)) < before + 100
+    assert_costs_the_same_beside_consumed_rows(quick, statement, quick.fold)
 
 
 def pinned_segment(database: Database, pid: int) -> int:
@@ -180,15 +169,20 @@ AND l.relation::regclass::text ~ '^litellm_spend.staging_.$'"
 
 
 def test_flush_reads_nothing_that_is_consumed_but_pinned(quick: Database) -> None:
-    statement = "SELECT litellm_spend.flush()"
-    quick.record(spend_record())
-    quick.wait_folded()
-    with quick.connect(autocommit=False) as pin:
+    assert_costs_the_same_beside_consumed_rows(quick, "SELECT litellm_spend.flush()", quick.wait_folded)
+
+
+def assert_costs_the_same_beside_consumed_rows(database: Database, statement: str, fold: Callable[[], object]) -> None:
+    """The statement reads as few pages as before when consumed rows stand in a segment that a transaction pins."""
+    database.record(spend_record())
+    fold()
+    with database.connect(autocommit=False) as pin:
         pin.execute("SELECT litellm_record_spend(%s)", (Jsonb(spend_record()),))
-        quick.record(spend_record())
-        quick.wait_folded()
-        before = max(buffers(quick, statement) for _ in range(3))
-        quick.execute(CONSUMED.replace("staging_0", f"staging_{pinned_segment(quick, pin.info.backend_pid)}"))
-        quick.execute("UPDATE litellm_spend.fold_cursor SET folded_through = pg_current_snapshot()")
-        buffers(quick, statement)
-        assert min(buffers(quick, statement) for _ in range(3)) < before + 100
+        database.record(spend_record())
+        fold()
+        before = max(buffers(database, statement) for _ in range(3))
+        database.execute(CONSUMED.replace("staging_0", f"staging_{pinned_segment(database, pin.info.backend_pid)}"))
+        database.execute("UPDATE litellm_spend.fold_cursor SET folded_through = pg_current_snapshot()")
+        buffers(database, statement)
+        # The rows take a thousand pages. A deeper index costs a few.
+        assert min(buffers(database, statement) for _ in range(3)) < before + 100

@@ -10,29 +10,19 @@ import pytest
 from conftest import own_schema_database
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.idleness import CONNECTED, QUIET, TRANSACTIONS
 from harness.records import spend_records
 
-QUIET = {
-    "autovacuum": "off",
-    "checkpoint_timeout": "1d",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "litellm_spend.truncate_delay": "0",
-    "litellm_spend.linger": "200 ms",
-}
 # Longer than a worker waits before it tries a truncation again that a lock has put off.
 WATCHED_SECONDS = 11
 FOREIGN_ROW = "(origin, staged_at, seq, payload) VALUES (1, now(), 0, '{}')"
 NEXT_XID = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'"
-# A visit is too short to be seen for sure among the processes, but it is counted.
-TRANSACTIONS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{}'"
 WORKERS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'litellm_spend worker'"
 
 
 @pytest.fixture
 def quiet() -> Iterator[Database]:
-    with Cluster(QUIET) as cluster:
+    with Cluster({**QUIET, "litellm_spend.linger": "200 ms"}) as cluster:
         yield own_schema_database(cluster)
 
 

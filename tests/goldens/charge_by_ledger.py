@@ -40,9 +40,10 @@ SETTINGS: dict[str, Any] = {}
 class Proxy(Client):
     """What LiteLLM's writer asks of the PrismaClient of a running proxy."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.db = self.writer_db = ErringEngine(self.db._connection)
+    engine = ErringEngine
+
+    def __init__(self, db: ErringEngine) -> None:
+        super().__init__(db)
         self.spend_log_transactions: list[dict[str, Any]] = []
         self._spend_log_transactions_lock = asyncio.Lock()
 
@@ -151,7 +152,7 @@ def revive(value: dict[str, Any]) -> Any:
 async def main() -> None:
     # LiteLLM prints to the standard output too.
     answers, sys.stdout = sys.stdout, sys.stderr
-    client = Proxy(os.environ["DATABASE_URL"])
+    client = await Proxy.connect(os.environ["DATABASE_URL"])
     install()
     run_as_proxy(client)
     number_deliveries()

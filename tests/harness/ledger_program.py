@@ -76,7 +76,7 @@ async def project(client: Client, hold: str | None, batch_size: int, retry_only:
 
 
 async def main() -> None:
-    client = Client(os.environ["DATABASE_URL"])
+    client = await Client.connect(os.environ["DATABASE_URL"])
     while (order := hear())["do"] != "end":
         if order["do"] == "log":
             rows = [ledger_row(request) for request in order["requests"]]

@@ -1,7 +1,7 @@
 """Sessions in which LiteLLM's own writers charge LiteLLM's tables, with little rest between two flushes.
 
 Runs in an interpreter of LiteLLM. Which statements are issued and in which order is LiteLLM's code; Prisma's client,
-which sends them, is replaced by prisma_client.py. Reads a line of JSON from stdin, {"url", "requests",
+which sends them, is replaced by prisma.py. Reads a line of JSON from stdin, {"url", "requests",
 "sessions": [[kind, prefix]]}, writes a line when all sessions have begun, ends them at the next line, and prints what
 was charged and what failed.
 """
@@ -14,12 +14,8 @@ import os
 import sys
 import uuid
 from collections import Counter
-from contextlib import asynccontextmanager
 from datetime import datetime, timezone
-
-import psycopg
-from charges import DAY, charges, daily_row, log_row, make_request
-from prisma_client import Client
+from pathlib import Path
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
@@ -31,6 +27,10 @@ from litellm.proxy.db.model_usage_rollup import (
     flush_model_usage_transactions,
 )
 
+sys.path.append(str(Path(__file__).parents[1]))
+from harness.charges import DAY, charges, daily_row, log_row, make_request
+from harness.prisma import Client
+
 PAUSE = 0.05
 """Between two flushes of a session, in seconds. A proxy's take ten to thirty."""
 
@@ -38,13 +38,13 @@ PAUSE = 0.05
 class Session:
     """One writer, which charges some requests at a time, all those of a time in the order of LiteLLM."""
 
-    def __init__(self, connection: psycopg.AsyncConnection, kind: str, prefix: str, requests: int) -> None:
+    def __init__(self, client: Client, kind: str, prefix: str, requests: int) -> None:
         self.requests = requests
         """How many requests it charges at a time."""
         self.kind = kind
         self.prefix = prefix
-        self.connection = connection
-        self.client = Client(connection, in_one=kind != "queues")
+        self.client = client
+        self.connection = client.db.connection
         self.writer = DBSpendUpdateWriter()
         self.rounds = 0
         self.charged: Counter[tuple[str, ...]] = Counter()
@@ -65,13 +65,13 @@ class Session:
     async def _attempt(self, writes: list) -> None:
         """Runs writes, in one transaction if there are several; each charges what it returns."""
         try:
-            if self.client.in_one:
+            if len(writes) > 1:
                 async with self.connection.transaction():
                     charged = [await write() for write in writes]
             else:
                 charged = [await write() for write in writes]
         except Exception:
-            if not self.client.errors:
+            if not self.client.db.errors:
                 raise
             return
         for counts in charged:
@@ -145,7 +145,7 @@ class Session:
         def day(entity: str):
             return lambda: days(entity)
 
-        order = [entities] if self.client.in_one else [one(name) for name, _ in names]
+        order = [entities] if self.kind == "queues in one" else [one(name) for name, _ in names]
         return [*order, *(day(entity) for entity in ("user", "team", "org", "end_user", "agent", "tag")), usage]
 
     async def _project(self, requests: list[dict[str, str]]) -> None:
@@ -156,7 +156,7 @@ class Session:
         async with self.connection.transaction():
             for request in requests:
                 row = log_row(request)
-                await self.client.execute_raw(
+                await self.client.db.execute_raw(
                     'INSERT INTO "LiteLLM_SpendLogDelivery" (delivery_id, request_id, accounting_payload, is_batch)'
                     " VALUES ($1, $2, $3::jsonb, false)",
                     str(uuid.uuid4()),
@@ -172,29 +172,17 @@ class Session:
                 transaction, deliveries, prisma_client=self.client, writer=self.writer, proxy_logging_obj=Alerts()
             )
 
-        result = await AccountingDeliveryRepository(Ledger(self.client)).apply_pending(
+        result = await AccountingDeliveryRepository(self.client).apply_pending(
             apply, batch_size=self.requests, retry_only=False
         )
         if result.applied:
             self.charged.update(charges(claimed))
-        elif not self.client.errors:
+        elif not self.client.db.errors:
             raise AssertionError(result)
 
 
-class Ledger:
-    """Where the projector begins its transactions."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
-    @asynccontextmanager
-    async def tx(self, **_: object):
-        async with self.client.connection.transaction():
-            yield self.client
-
-
 class Alerts:
-    """What LiteLLM tells of a failure, which `Client` has counted."""
+    """What LiteLLM tells of a failure, which `Engine` has counted."""
 
     def __init__(self) -> None:
         self.call_details: dict[str, object] = {}
@@ -207,12 +195,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     asked = json.loads(sys.stdin.readline())
     sessions = [
-        Session(
-            await psycopg.AsyncConnection.connect(asked["url"], autocommit=True),
-            kind,
-            prefix,
-            asked["requests"],
-        )
+        Session(await Client.connect(asked["url"]), kind, prefix, asked["requests"])
         for kind, prefix in asked["sessions"]
     ]
     stop = asyncio.Event()
@@ -226,7 +209,7 @@ async def main() -> None:
         json.dumps(
             {
                 "rounds": [session.rounds for session in sessions],
-                "errors": dict(sum((session.client.errors for session in sessions), Counter())),
+                "errors": dict(sum((session.client.db.errors for session in sessions), Counter())),
                 "charged": [[list(key), spend] for key, spend in sorted(charged.items())],
             }
         ),

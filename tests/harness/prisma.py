@@ -1,17 +1,19 @@
 """What LiteLLM's code needs of Prisma's client, on psycopg: the engine that Prisma downloads is not needed.
 
-It runs LiteLLM's SQL as it is, and translates the few calls that Prisma would turn into SQL. Runs in LiteLLM's
-interpreter.
+It runs LiteLLM's SQL as it is, and translates the few calls that Prisma would turn into SQL. LiteLLM's code decides
+which statements are sent and in which order. Runs in LiteLLM's interpreter.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 COMPARISONS = {"gte": ">= {}", "lte": "<= {}", "in": "= ANY({}::text[])"}
@@ -19,50 +21,75 @@ COLUMNS = """SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS
     WHERE c.relkind IN ('r', 'p') AND c.relname ^@ 'LiteLLM_' AND a.attnum > 0 AND NOT a.attisdropped"""
 
 
-class Client:
-    """Stands where LiteLLM has its PrismaClient."""
-
-    def __init__(self, url: str) -> None:
-        connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.RawCursor)
-        # A time without offset is of UTC for Prisma.
-        connection.execute("SET TimeZone = 'UTC'")
-        self.db = self.writer_db = Engine(connection)
-
-    def tx(self, **options: Any) -> Any:
-        return self.db.tx(**options)
-
-
 class Engine:
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self._connection = connection
-        self._columns: dict[str, set[str]] = {}
-        for row in connection.execute(COLUMNS):
-            self._columns.setdefault(row["relname"], set()).add(row["attname"])
-        self._tables = {name.lower(): name for name in self._columns}
+    """Stands where LiteLLM has Prisma's own client: sends statements over one connection."""
+
+    def __init__(self, connection: psycopg.AsyncConnection, columns: Mapping[str, set[str]]) -> None:
+        self.connection = connection
+        self.errors: Counter[str] = Counter()
+        """How many statements failed, by SQLSTATE."""
+        self._columns = columns
+        self._tables = {name.lower(): name for name in columns}
 
     def __getattr__(self, name: str) -> Table:
         """`litellm_usertable` is "LiteLLM_UserTable"."""
         if name not in self._tables:
             raise AttributeError(name)
         table = self._tables[name]
-        return Table(self._connection, table, self._columns[table])
+        return Table(self, table, self._columns[table])
+
+    async def run(self, query: str, values: Sequence[Any]) -> psycopg.AsyncCursor:
+        try:
+            return await self.connection.execute(query, as_lists(values))
+        except psycopg.Error as error:
+            self.errors[error.sqlstate or type(error).__name__] += 1
+            raise
 
     async def query_raw(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        return self._connection.execute(query, as_lists(values)).fetchall()
+        return await (await self.run(query, values)).fetchall()
 
     async def execute_raw(self, query: str, *values: Any) -> int:
-        return self._connection.execute(query, as_lists(values)).rowcount
+        return (await self.run(query, values)).rowcount
 
     @asynccontextmanager
     async def tx(self, **_: Any) -> AsyncIterator[Engine]:
-        with self._connection.transaction():
+        """A transaction, or a part of the one that is open."""
+        if self.connection.info.transaction_status == TransactionStatus.IDLE:
+            async with self.connection.transaction():
+                yield self
+        else:
             yield self
 
     @asynccontextmanager
     async def batch_(self) -> AsyncIterator[Batch]:
         batch = Batch(self)
         yield batch
-        batch.run()
+        async with self.tx():
+            await batch.run()
+
+
+class Client:
+    """Stands where LiteLLM has its PrismaClient."""
+
+    engine = Engine
+
+    def __init__(self, db: Engine) -> None:
+        self.db = self.writer_db = db
+
+    @classmethod
+    async def connect(cls, url: str) -> Client:
+        connection = await psycopg.AsyncConnection.connect(
+            url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.AsyncRawCursor
+        )
+        # A time without offset is of UTC for Prisma.
+        await connection.execute("SET TimeZone = 'UTC'")
+        columns: dict[str, set[str]] = {}
+        async for row in await connection.execute(COLUMNS):
+            columns.setdefault(row["relname"], set()).add(row["attname"])
+        return cls(cls.engine(connection, columns))
+
+    def tx(self, **options: Any) -> Any:
+        return self.db.tx(**options)
 
 
 class Batch:
@@ -70,27 +97,27 @@ class Batch:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._statements: list[Callable[[], Any]] = []
+        self._statements: list[Callable[[], Awaitable[Any]]] = []
 
     def __getattr__(self, name: str) -> SimpleNamespace:
         table: Table = getattr(self._engine, name)
 
-        def later(write: Callable[..., Any]) -> Callable[..., None]:
+        def later(write: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
             return lambda **arguments: self._statements.append(lambda: write(**arguments))
 
-        return SimpleNamespace(update_many=later(table.update), upsert=later(table.insert_or_update))
+        return SimpleNamespace(update_many=later(table.update_many), upsert=later(table.upsert))
 
     def execute_raw(self, query: str, *values: Any) -> None:
-        self._statements.append(lambda: self._engine._connection.execute(query, as_lists(values)))
+        self._statements.append(lambda: self._engine.run(query, values))
 
-    def run(self) -> None:
+    async def run(self) -> None:
         for statement in self._statements:
-            statement()
+            await statement()
 
 
 class Table:
-    def __init__(self, connection: psycopg.Connection, name: str, columns: set[str]) -> None:
-        self._connection = connection
+    def __init__(self, engine: Engine, name: str, columns: set[str]) -> None:
+        self._engine = engine
         self._name = name
         # Prisma sets it with every write.
         self._stamp = ["updated_at"] if "updated_at" in columns else []
@@ -98,7 +125,8 @@ class Table:
     async def count(self, *, where: Mapping[str, Any]) -> int:
         values: list[Any] = []
         query = f'SELECT count(*) FROM "{self._name}" WHERE {condition(where, values)}'
-        return self._connection.execute(query, values).fetchone()["count"]
+        [row] = await self._engine.query_raw(query, *values)
+        return row["count"]
 
     async def find_many(
         self,
@@ -113,17 +141,14 @@ class Table:
         if order:
             query += " ORDER BY " + ", ".join(f'"{name}" {how}' for part in order for name, how in part.items())
         query += f" OFFSET {skip}" + (f" LIMIT {take}" if take is not None else "")
-        return [SimpleNamespace(**row) for row in self._connection.execute(query, values)]
+        return [SimpleNamespace(**row) for row in await self._engine.query_raw(query, *values)]
 
-    async def upsert(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-        self.insert_or_update(where=where, data=data)
-
-    def update(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    async def update_many(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         values: list[Any] = []
         query = f'UPDATE "{self._name}" AS t SET {self._assignments(data, values)}'
-        self._connection.execute(f"{query} WHERE {condition(where, values)}", values)
+        await self._engine.run(f"{query} WHERE {condition(where, values)}", values)
 
-    def insert_or_update(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    async def upsert(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         """What Prisma makes of an upsert by one unique key."""
         created = data["create"]
         values = list(created.values())
@@ -133,7 +158,7 @@ class Table:
         key = next((list(value) for value in where.values() if isinstance(value, Mapping)), list(where))
         query = f'INSERT INTO "{self._name}" AS t ({quoted(columns)}) VALUES ({", ".join(new)})'
         query += f" ON CONFLICT ({quoted(key)}) DO UPDATE SET {self._assignments(data['update'], values)}"
-        self._connection.execute(query, values)
+        await self._engine.run(query, values)
 
     def _assignments(self, data: Mapping[str, Any], values: list[Any]) -> str:
         parts = [f"{name} = now() AT TIME ZONE 'UTC'" for name in self._stamp]

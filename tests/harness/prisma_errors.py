@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -48,18 +47,8 @@ def install() -> None:
 class ErringEngine(Engine):
     """An engine whose statements fail as Prisma's do."""
 
-    async def query_raw(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        with as_prisma_errors():
-            return await super().query_raw(query, *values)
-
-    async def execute_raw(self, query: str, *values: Any) -> int:
-        with as_prisma_errors():
-            return await super().execute_raw(query, *values)
-
-
-@contextmanager
-def as_prisma_errors() -> Iterator[None]:
-    try:
-        yield
-    except ROW_IS_REFUSED as error:
-        raise DataError(str(error)) from error
+    async def run(self, query: str, values: Sequence[Any]) -> psycopg.AsyncCursor:
+        try:
+            return await super().run(query, values)
+        except ROW_IS_REFUSED as error:
+            raise DataError(str(error)) from error

