@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from litellm_spend.dsn import Target, UrlError, resolve, translate
+from litellm_spend._dsn import Destination, UrlError, resolve, translate
 
 URL = "postgresql://app:s3cret@db:5433/litellm"
 
@@ -48,10 +48,10 @@ def test_any_driver_in_the_scheme_will_do(scheme: str) -> None:
 
 
 def test_prismas_parameters_are_left_out_and_told() -> None:
-    target = translate(URL + "?schema=app&connection_limit=5&pool_timeout=60&pgbouncer=true&sslmode=disable")
-    assert target.schema == "app"
-    assert conninfo_to_dict(target.conninfo)["sslmode"] == "disable"
-    assert len(target.changes) == 4
+    destination = translate(URL + "?schema=app&connection_limit=5&pool_timeout=60&pgbouncer=true&sslmode=disable")
+    assert destination.schema == "app"
+    assert conninfo_to_dict(destination.conninfo)["sslmode"] == "disable"
+    assert len(destination.changes) == 4
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_sslaccept_becomes_sslmode(parameters: str, sslmode: str) -> None:
 
 @pytest.mark.parametrize("parameter", ["max_idle_connection_lifetime", "max_connection_lifetime", "socket_timeout"])
 def test_what_litellms_proxy_adds_is_left_out(parameter: str) -> None:
-    target = translate(f"{URL}?{parameter}=60")
-    assert (parameter in str(target.changes), target.unknown) == (True, ())
-    assert parameter not in target.conninfo
+    destination = translate(f"{URL}?{parameter}=60")
+    assert (parameter in str(destination.changes), destination.unknown) == (True, ())
+    assert parameter not in destination.conninfo
 
 
 def test_an_unknown_parameter_is_left_out_and_named() -> None:
-    target = translate(URL + "?sslmod=require&target_session_attrs=any")
-    assert target.unknown == ("'sslmod'",)
-    assert "sslmod=" not in target.conninfo and "target_session_attrs=any" in target.conninfo
+    destination = translate(URL + "?sslmod=require&target_session_attrs=any")
+    assert destination.unknown == ("'sslmod'",)
+    assert "sslmod=" not in destination.conninfo and "target_session_attrs=any" in destination.conninfo
 
 
 def test_an_unknown_parameter_that_is_the_password_is_not_named() -> None:
@@ -110,11 +110,11 @@ def test_an_unknown_parameter_that_may_be_a_piece_of_a_password_is_not_named(url
 )
 def test_an_unreadable_url_is_told_without_its_password(url: str) -> None:
     try:
-        target = translate(url)
+        destination = translate(url)
     except UrlError as error:
         assert "needle" not in str(error) and error.__cause__ is None
     else:
-        assert "needle" not in repr(target)
+        assert "needle" not in repr(destination)
 
 
 @pytest.mark.parametrize("user", ["app:s3cret@needle", "app:a@needle:1", "app@server:needle"])
@@ -123,10 +123,10 @@ def test_what_follows_a_bare_at_sign_is_taken_for_no_host_which_an_error_would_n
         translate(f"postgresql://{user}@db/x")
 
 
-def test_a_target_hides_its_password_in_every_spelling() -> None:
-    target = translate("postgresql://app:p%40ss-w0rd@db/x")
-    assert isinstance(target, Target) and "w0rd" not in repr(target)
-    assert target.redact("p@ss-w0rd, p%40ss-w0rd") == "***, ***"
+def test_a_destination_hides_its_password_in_every_spelling() -> None:
+    destination = translate("postgresql://app:p%40ss-w0rd@db/x")
+    assert isinstance(destination, Destination) and "w0rd" not in repr(destination)
+    assert destination.redact("p@ss-w0rd, p%40ss-w0rd") == "***, ***"
 
 
 def test_libpqs_own_form_is_taken() -> None:

@@ -92,7 +92,7 @@ def wait_until(condition, what):
         time.sleep(0.01)
 """
 # For programs whose records nobody takes, where it is not the point that they try for five seconds at exit.
-GIVE_UP_SOON = "import litellm_spend.lifecycle; litellm_spend.lifecycle.EXIT_SECONDS = 0.5\n"
+GIVE_UP_SOON = "import litellm_spend._lifecycle; litellm_spend._lifecycle.EXIT_SECONDS = 0.5\n"
 
 
 @dataclass(frozen=True)

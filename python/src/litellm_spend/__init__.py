@@ -10,10 +10,10 @@ import importlib.util
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .capture import spend_record
+from ._capture import spend_record
 
 if TYPE_CHECKING:
-    from .logger import SpendLogger
+    from ._logger import SpendLogger
 
     handler: SpendLogger
 
@@ -28,7 +28,7 @@ def __getattr__(name: str) -> Any:
     if name == "SpendLogger":
         if importlib.util.find_spec("litellm") is None:
             raise ImportError("litellm_spend records LiteLLM's calls and finds no LiteLLM: pip install 'litellm>=1.79'")
-        from .logger import SpendLogger
+        from ._logger import SpendLogger
 
         return SpendLogger
     if name == "handler":
@@ -43,16 +43,16 @@ def _registered_logger() -> Any:
     """What a name stands for: the logger that the application already registered, else `handler`."""
     import litellm
 
-    from .logger import SpendLogger
+    from ._logger import SpendLogger
 
     registered = [logger for logger in litellm.callbacks if isinstance(logger, SpendLogger)]
     logger = registered[0] if registered else __getattr__("handler")
     # A name in success_callback alone gets no hook before the first call.
-    logger.attach_twin()
+    logger.attach_sync_delivery()
     return logger
 
 
 if importlib.util.find_spec("litellm") is not None:
-    from .registration import register_names
+    from ._registration import register_names
 
     register_names(_registered_logger)

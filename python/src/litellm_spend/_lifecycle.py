@@ -16,7 +16,7 @@ import time
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from . import habits, termination
+from . import _litellm_workarounds, _termination
 
 log = logging.getLogger("litellm_spend")
 
@@ -52,7 +52,7 @@ def register(logger: Logger, *, flush_at_sigterm: bool) -> None:
 def look_at_sigterm() -> None:
     """Makes sure that the loggers send what they have when SIGTERM ends the process; cheap."""
     if _looks_at_sigterm:
-        termination.look(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
+        _termination.look(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
 
 
 def exit_deadline() -> float | None:
@@ -62,19 +62,19 @@ def exit_deadline() -> float | None:
 
 def _at_exit() -> None:
     global _deadline
-    termination.end_if_told()
+    _termination.end_if_told()
     if _deadline is None:
         _deadline = time.monotonic() + EXIT_SECONDS
     for logger in list(_loggers):
         logger.finish(_deadline)
-    termination.end_if_told()
+    _termination.end_if_told()
 
 
 def _finish_at_sigterm() -> None:
     """What the process captured is sent, and it ends."""
     global _deadline
     _deadline = _deadline or _deadline_at_sigterm()
-    habits.wait_for_thread_pool(_deadline)
+    _litellm_workarounds.wait_for_thread_pool(_deadline)
     for logger in list(_flushed_at_sigterm):
         logger.finish(_deadline)
 
@@ -82,11 +82,11 @@ def _finish_at_sigterm() -> None:
 async def _send_at_sigterm() -> None:
     """The same where the process may go on: what could not be sent is kept."""
     deadline = _deadline_at_sigterm()
-    await habits.deliver_async_events(EXIT_SECONDS / 2)
-    habits.wait_for_thread_pool(deadline)
+    await _litellm_workarounds.deliver_async_events(EXIT_SECONDS / 2)
+    _litellm_workarounds.wait_for_thread_pool(deadline)
     unsent = sum(logger.send(deadline) for logger in list(_flushed_at_sigterm))
     # Our own handler, which may come next, tells what is lost.
-    if unsent and not termination.has_handler():
+    if unsent and not _termination.has_handler():
         log.error("%d spend records are lost if the process ends now: the database did not take them in time", unsent)
 
 
@@ -125,8 +125,8 @@ def _after_fork() -> None:
     global _deadline
     _deadline = None
     _join_multiprocessing()
-    termination.restart_in_child()
-    habits.revive_thread_pool()
+    _termination.restart_in_child()
+    _litellm_workarounds.revive_thread_pool()
     for logger in list(_loggers):
         logger.restart_in_child()
 

@@ -12,16 +12,16 @@ from typing import Any
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from . import health, lifecycle, twin
-from .complaints import Complaints
-from .intake import Intake
-from .outbox import Outbox, Record, Stats
-from .proxy_failures import failure_events
-from .sender import Sender
+from . import _health, _lifecycle, _sync_delivery
+from ._complaints import Complaints
+from ._intake import Intake
+from ._outbox import Outbox, Record, Stats
+from ._proxy_failures import failure_events
+from ._sender import Sender
 
 log = logging.getLogger("litellm_spend")
 
-_targets: dict[str | None, int] = {}
+_destinations: dict[str | None, int] = {}
 
 
 class SpendLogger(CustomLogger):
@@ -32,9 +32,9 @@ class SpendLogger(CustomLogger):
     waits for others. `max_queue`: records kept while the server is away; more are dropped, and counted.
     `record_failures`: also record failed calls that cost nothing, and count all as requests. A Router's
     failed attempts are recorded too, but its call counts as one failed request at most, and as none if an
-    attempt succeeds; see `attempts`. What a failed call cost is recorded in any case. In a LiteLLM proxy a request
-    fails as a whole; see `proxy_failures`.
-    `flush_at_sigterm`: also send what was captured when SIGTERM ends the process; see `termination`.
+    attempt succeeds; see `_attempts`. What a failed call cost is recorded in any case. In a LiteLLM proxy a request
+    fails as a whole; see `_proxy_failures`.
+    `flush_at_sigterm`: also send what was captured when SIGTERM ends the process; see `_termination`.
 
     Its hooks never raise and never wait: a background thread talks to the server.
     """
@@ -53,17 +53,17 @@ class SpendLogger(CustomLogger):
         if batch_size < 1 or max_queue < 1 or flush_interval < 0:
             raise ValueError("batch_size and max_queue must be at least 1, flush_interval at least 0")
         # LiteLLM takes two loggers for one if their public str, bool and int attributes are equal.
-        self.target = _targets.setdefault(database_url, len(_targets))
+        self.destination = _destinations.setdefault(database_url, len(_destinations))
         self.record_failures = bool(record_failures)
         self._outbox = Outbox(max_queue, batch_size)
         self._sender = Sender(database_url, self._outbox, flush_interval)
         self._intake = self._new_intake()
-        self._twin = twin.SpendLoggerTwin(self, self.target, self._receive)
+        self._sync_delivery = _sync_delivery.SyncDelivery(self, self.destination, self._receive)
         self._complain = Complaints().tell
-        lifecycle.register(self, flush_at_sigterm=flush_at_sigterm)
+        _lifecycle.register(self, flush_at_sigterm=flush_at_sigterm)
 
     def __repr__(self) -> str:
-        return f"SpendLogger(target={self.target}, record_failures={self.record_failures})"
+        return f"SpendLogger(destination={self.destination}, record_failures={self.record_failures})"
 
     # LiteLLM's hooks.
 
@@ -119,9 +119,9 @@ class SpendLogger(CustomLogger):
         self._intake.release()
         return self._sender.close(time.monotonic() + timeout)
 
-    def health_check(self) -> health.Health:
+    def health_check(self) -> _health.Health:
         """Connects and tells whether spend can be recorded there, and if not, why."""
-        return health.check(self._sender.connection)
+        return _health.check(self._sender.connection)
 
     def stats(self) -> Stats:
         """What became of the records so far."""
@@ -132,12 +132,12 @@ class SpendLogger(CustomLogger):
             unusable_ids=self._intake.unusable_ids.count,
         )
 
-    # For `lifecycle` and registration by name.
+    # For `_lifecycle` and registration by name.
 
-    def attach_twin(self) -> None:
-        """Makes sure that async successes arrive though their event loop ends; see `twin`."""
+    def attach_sync_delivery(self) -> None:
+        """Makes sure that async successes arrive though their event loop ends; see `_sync_delivery`."""
         try:
-            twin.attach(self._twin)
+            _sync_delivery.attach(self._sync_delivery)
         except Exception as error:
             self._complain(f"cannot attach to LiteLLM's success callbacks: {type(error).__name__}")
 
@@ -171,16 +171,16 @@ class SpendLogger(CustomLogger):
         )
 
     def _before_call(self, kwargs: Any) -> None:
-        self.attach_twin()
+        self.attach_sync_delivery()
         try:
-            lifecycle.look_at_sigterm()
+            _lifecycle.look_at_sigterm()
             self._intake.started(kwargs)
         except Exception as error:
             self._complain(f"the start of a call was not looked at: {type(error).__name__}")
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
         try:
-            lifecycle.look_at_sigterm()
+            _lifecycle.look_at_sigterm()
             self._intake.finished(kwargs, response)
             self._finish_if_exiting()
         except Exception as error:
@@ -188,14 +188,14 @@ class SpendLogger(CustomLogger):
 
     def _receive_failure(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
         try:
-            lifecycle.look_at_sigterm()
+            _lifecycle.look_at_sigterm()
             self._intake.failed(kwargs, response, ended=ended)
             self._finish_if_exiting()
         except Exception as error:
             self._complain(f"a failure could not be recorded: {type(error).__name__}")
 
     def _finish_if_exiting(self) -> None:
-        deadline = lifecycle.exit_deadline()
+        deadline = _lifecycle.exit_deadline()
         if deadline is not None:
             self.finish(deadline)
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from . import proxy
+from . import _proxy
 
 log = logging.getLogger("litellm_spend")
 
@@ -22,7 +22,11 @@ class BothWriters:
 
     def look_at(self, kwargs: Mapping[str, Any]) -> None:
         """An event that becomes a record."""
-        if self._has_warned or not proxy.records_itself() or proxy.is_made_outside(kwargs.get("litellm_params") or {}):
+        if (
+            self._has_warned
+            or not _proxy.records_itself()
+            or _proxy.is_made_outside(kwargs.get("litellm_params") or {})
+        ):
             return
         self._has_warned = True
         log.warning(

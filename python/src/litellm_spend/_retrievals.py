@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .tools import get
+from ._tools import get
 
 # LiteLLM prices it only on the event loop, in the handler of its async event.
 PRICED_BY_ASYNC_EVENT: Final = frozenset(("aretrieve_batch",))

@@ -17,7 +17,7 @@ from collections.abc import Hashable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from .ids import text_of
+from ._ids import text_of
 
 # Twice LiteLLM's 10,000 pending events; two generations of both sets take some 8 MB.
 _GENERATION: Final = 20_000

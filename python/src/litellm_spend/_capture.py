@@ -3,7 +3,7 @@
 In two steps, because LiteLLM waits for the first: `take` copies what the record needs, and `shape` makes the
 record of that, on the sender's thread. Between them it waits as `freeze` leaves it.
 
-Copies the allow list of `fields` out of the StandardLoggingPayload and adds what only the request
+Copies the allow list of `_fields` out of the StandardLoggingPayload and adds what only the request
 holds: the caller's `user`, the hashed key, agent, project, origin, a Router's attempts and the names of
 the tools that were called; LiteLLM's own figure of what a prompt cache saved; and whether a proxy counts the request.
 Keeps no reference to prompt or response. Sources of each field: LiteLLM's spend_tracking_utils.py.
@@ -20,15 +20,15 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 from typing import Any, Final
 
-from . import proxy
-from .encode import encode
-from .fields import HIDDEN, ID, RECORD, REQUEST, REQUEST_METADATA
-from .ids import TEXT, Refuse, UnusableIds, id_of, plain, text_of
-from .retrievals import IN_BACKGROUND, id_of_cost, is_like_made, is_replay, tells_nothing
-from .savings import prompt_caching_savings
-from .seen import start_of
-from .selection import Selection
-from .tools import called_tools
+from . import _proxy
+from ._encode import encode
+from ._fields import HIDDEN, ID, RECORD, REQUEST, REQUEST_METADATA
+from ._ids import TEXT, Refuse, UnusableIds, id_of, plain, text_of
+from ._retrievals import IN_BACKGROUND, id_of_cost, is_like_made, is_replay, tells_nothing
+from ._savings import prompt_caching_savings
+from ._seen import start_of
+from ._selection import Selection
+from ._tools import called_tools
 
 log = logging.getLogger("litellm_spend")
 
@@ -73,8 +73,8 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
     if not _is_mapping(payload):
         return None
     params = _mapping(kwargs.get("litellm_params"))
-    made_outside_proxy = proxy.is_made_outside(params)
-    if payload.get("custom_llm_provider") == _TO_PROXY and (made_outside_proxy or not proxy.is_here()):
+    made_outside_proxy = _proxy.is_made_outside(params)
+    if payload.get("custom_llm_provider") == _TO_PROXY and (made_outside_proxy or not _proxy.is_here()):
         return None
     answer = payload.get("response") if response is None else response
     if payload.get("status") == "failure":
@@ -95,7 +95,7 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         kwargs.get("user"),
         kwargs.get("agent_id"),
         params.get("user_api_key_end_user_id"),
-        params.get("preset_cache_key") or proxy.cache_key(kwargs),
+        params.get("preset_cache_key") or _proxy.cache_key(kwargs),
         hidden.get("api_base"),
     )
     if not TEXT.issuperset(map(type, of_call)):
@@ -119,7 +119,7 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         replay,
         made_outside_proxy,
         not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False),
-        proxy.budget_name(),
+        _proxy.budget_name(),
         stored_key(key) if key else key,
         tools,
         savings,

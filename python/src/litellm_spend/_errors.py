@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from .dsn import UrlError
+from ._dsn import UrlError
 
 
 class Verdict(Enum):
@@ -40,7 +40,7 @@ def judge(error: BaseException) -> Verdict:
 
 
 def explain(error: BaseException) -> str:
-    """One sentence. May still hold a secret of the URL: pass it through Target.redact."""
+    """One sentence. May still hold a secret of the URL: pass it through Destination.redact."""
     if isinstance(error, UrlError):
         return str(error)
     if isinstance(error, ImportError):

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from .ids import text_of
-from .seen import Recent
+from ._ids import text_of
+from ._seen import Recent
 
 # A row of LiteLLM's proxy has its start cut to milliseconds, one of ours has it rounded.
 _NEIGHBOURS = (-1, 0, 1)

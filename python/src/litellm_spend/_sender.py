@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from . import habits
-from .capture import write
-from .connection import SHORTEST_CONNECT, Connection
-from .errors import Verdict, explain, judge
-from .outbox import Outbox, Record
+from . import _litellm_workarounds
+from ._capture import write
+from ._connection import SHORTEST_CONNECT, Connection
+from ._errors import Verdict, explain, judge
+from ._outbox import Outbox, Record
 
 log = logging.getLogger("litellm_spend")
 
@@ -119,13 +119,13 @@ class Sender:
 
     def _watchfully(self, seconds: float, wait: Callable[[float], bool], stopping: threading.Event) -> bool:
         """Waits with `wait` until it is true, and looks after LiteLLM's worker meanwhile where that can hang."""
-        watching = habits.may_hang_at_exit()
+        watching = _litellm_workarounds.may_hang_at_exit()
         until = time.monotonic() + seconds
         while (remaining := until - time.monotonic()) > 0 and not stopping.is_set():
             if wait(min(remaining, _WATCH_EVERY) if watching else remaining):
                 return True
             if watching:
-                habits.end_cancelled_worker()
+                _litellm_workarounds.end_cancelled_worker()
         return False
 
     def _send_batch(self, deadline: float | None = None) -> bool:

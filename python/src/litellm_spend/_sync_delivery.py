@@ -1,6 +1,6 @@
-"""The twin: a second, sync-only callback that receives async successes in LiteLLM's thread pool.
+"""A second, sync-only callback that receives async successes in LiteLLM's thread pool.
 
-LiteLLM hands async successes to a worker task, which `asyncio.run` cancels: without the twin, a script
+LiteLLM hands async successes to a worker task, which `asyncio.run` cancels: without this callback, a script
 that gathers 100 calls and exits loses between 1 and all of them. The pool's threads are joined at exit.
 LiteLLM 1.79 runs sync callbacks of async calls only if one is a plain function, and then calls no
 log_success_event but the logging_hook; later versions call both. `Seen` drops what comes twice.
@@ -17,19 +17,19 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
 
-from .retrievals import PRICED_BY_ASYNC_EVENT
+from ._retrievals import PRICED_BY_ASYNC_EVENT
 
 Receive = Callable[[Mapping[str, Any], Any], None]
 # Before it sorted callbacks into sync and async ones by the hooks they override (1.79 and a while after).
 LITELLM_IS_OLD = not hasattr(Logging, "_get_completed_success_callbacks")
 
 
-class SpendLoggerTwin(CustomLogger):
+class SyncDelivery(CustomLogger):
     """Passes what it receives to `receive`, while `owner` is one of LiteLLM's callbacks."""
 
-    def __init__(self, owner: CustomLogger, target: int, receive: Receive) -> None:
+    def __init__(self, owner: CustomLogger, destination: int, receive: Receive) -> None:
         super().__init__()
-        self.target = target
+        self.destination = destination
         self.owner = owner
         self._receive = receive
 
@@ -48,20 +48,20 @@ def start_sync_delivery(kwargs: Any, *_: Any) -> None:
     """Does nothing: that it is there makes LiteLLM 1.79 run the sync callbacks of async calls."""
 
 
-def attach(twin: SpendLoggerTwin) -> None:
-    """Puts the twin among LiteLLM's callbacks; cheap and harmless if it is there.
+def attach(delivery: SyncDelivery) -> None:
+    """Puts `delivery` among LiteLLM's callbacks; cheap and harmless if it is there.
 
-    One a target is enough, of two loggers of a target LiteLLM calls one; but not that of a logger that
+    One a destination is enough, of two loggers of a destination LiteLLM calls one; but not that of a logger that
     was replaced.
     """
     callbacks = litellm.success_callback
-    others = [other for other in callbacks if type(other) is SpendLoggerTwin and other.target == twin.target]
+    others = [other for other in callbacks if type(other) is SyncDelivery and other.destination == delivery.destination]
     for other in others:
         if not is_registered(other.owner):
             with contextlib.suppress(ValueError):  # another call's thread was faster
                 callbacks.remove(other)
     if not any(is_registered(other.owner) for other in others):
-        callbacks.append(twin)
+        callbacks.append(delivery)
     if LITELLM_IS_OLD and start_sync_delivery not in callbacks:
         callbacks.append(start_sync_delivery)
 

@@ -2,7 +2,7 @@
 
 A key that is not here is never sent, so no prompt, response, header, credential or traceback can be.
 The server keeps a list of its own and drops what it does not know; this one spares the network.
-`None` means a string, number or boolean; `LIST` a list of those; `ID` what `ids` makes text of, and `IDS` a list of
+`None` means a string, number or boolean; `LIST` a list of those; `ID` what `_ids` makes text of, and `IDS` a list of
 these; a dict an object with these members; `ANY` the user's own data, of a bounded size.
 """
 

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from . import dsn
+from . import _dsn
 
 if TYPE_CHECKING:
     import psycopg
@@ -22,9 +22,9 @@ TARGET_SCHEMA = "SELECT current_setting('litellm_spend.target_schema', true)"
 class Connection:
     def __init__(self, url: str | None) -> None:
         self._url = url
-        self._target: dsn.Target | None = None
+        self._destination: _dsn.Destination | None = None
         self._connection: psycopg.Connection | None = None
-        self._told_target = False
+        self._told_destination = False
         self._checked_schema = False
 
     def record(self, batch: list[str], deadline: float | None = None) -> int:
@@ -37,20 +37,20 @@ class Connection:
         return int(row[0]) if row and row[0] is not None else 0
 
     def redact(self, text: str) -> str:
-        return self._target.redact(text) if self._target else text
+        return self._destination.redact(text) if self._destination else text
 
     def open(self, deadline: float | None = None) -> psycopg.Connection:
         """A new autocommitting connection; raises UrlError, ImportError or psycopg.Error."""
         import psycopg
 
-        target = self._resolve()
+        destination = self._resolve()
         limits = {}
         if deadline is not None:
             # libpq takes the time for each host of several.
-            seconds = (deadline - time.monotonic()) / target.hosts
+            seconds = (deadline - time.monotonic()) / destination.hosts
             limits["connect_timeout"] = max(SHORTEST_CONNECT, int(seconds))
         # No prepared statements: behind pgbouncer the next call may meet another session.
-        return psycopg.connect(target.conninfo, autocommit=True, prepare_threshold=None, **limits)
+        return psycopg.connect(destination.conninfo, autocommit=True, prepare_threshold=None, **limits)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -63,7 +63,7 @@ class Connection:
 
     @property
     def schema(self) -> str | None:
-        return self._target.schema if self._target else None
+        return self._destination.schema if self._destination else None
 
     @property
     def is_open(self) -> bool:
@@ -74,13 +74,13 @@ class Connection:
             self._connection = self.open(deadline)
         return self._connection
 
-    def _resolve(self) -> dsn.Target:
-        if self._target is None:
-            self._target = dsn.resolve(self._url)
-        if not self._told_target:
-            self._told_target = True
-            _tell(self._target)
-        return self._target
+    def _resolve(self) -> _dsn.Destination:
+        if self._destination is None:
+            self._destination = _dsn.resolve(self._url)
+        if not self._told_destination:
+            self._told_destination = True
+            _tell(self._destination)
+        return self._destination
 
     def _compare_schema(self) -> None:
         """After a first record: the setting is there once the server has loaded the library."""
@@ -92,13 +92,13 @@ class Connection:
             log.warning("%s", difference)
 
 
-def _tell(target: dsn.Target) -> None:
-    if target.changes:
-        log.info("database URL: %s", "; ".join(target.changes))
-    if target.unknown:
+def _tell(destination: _dsn.Destination) -> None:
+    if destination.changes:
+        log.info("database URL: %s", "; ".join(destination.changes))
+    if destination.unknown:
         log.warning(
             "the database URL has parameters that libpq does not know, which are left out: %s. Correct or remove them",
-            ", ".join(target.unknown),
+            ", ".join(destination.unknown),
         )
 
 

@@ -9,19 +9,19 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import attempts, habits, proxy, twin
-from .amounts import costs
-from .both_writers import BothWriters
-from .callers import CallersMetadata
-from .capture import freeze, shape, take
-from .encode import encode
-from .ids import UnusableIds
-from .outbox import Record
-from .prices import UnpricedCalls
-from .router import is_attempt
-from .seen import Seen
-from .spend_counters import SpendCounters
-from .starts import Starts
+from . import _attempts, _litellm_workarounds, _proxy, _sync_delivery
+from ._amounts import costs
+from ._both_writers import BothWriters
+from ._callers_metadata import CallersMetadata
+from ._capture import freeze, shape, take
+from ._encode import encode
+from ._ids import UnusableIds
+from ._outbox import Record
+from ._prices import UnpricedCalls
+from ._router import is_attempt
+from ._seen import Seen
+from ._spend_counters import SpendCounters
+from ._starts import Starts
 
 log = logging.getLogger("litellm_spend")
 
@@ -47,7 +47,7 @@ class Intake:
         self._record_failures = record_failures
         self._seen = Seen()
         self._starts = Starts()
-        self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
+        self._attempts = _attempts.RouterAttempts(self._send_outcome, _attempts.HOLD_SECONDS)
         self._callers = CallersMetadata()
         self._counters = SpendCounters()
         self._both_writers = BothWriters()
@@ -56,7 +56,7 @@ class Intake:
 
     def started(self, kwargs: Any) -> None:
         """A call, or an attempt of a Router's, starts."""
-        if twin.LITELLM_IS_OLD:
+        if _sync_delivery.LITELLM_IS_OLD:
             self._seen.started(kwargs)
         if not self._ends_by_hook(kwargs) and (self._record_failures or self._attempts.concerns(kwargs)):
             self._attempts.started(kwargs)
@@ -85,7 +85,7 @@ class Intake:
         self._both_writers.look_at(kwargs)
         has_attempts = self._has_attempts(kwargs, payload)
         if payload.get("response_cost") and not has_attempts:
-            if proxy.is_left_to_callback():
+            if _proxy.is_left_to_callback():
                 self._send(shape(*taken))
                 return
             # Where the sender is behind, this thread is, for once, the one that has time to write.
@@ -106,11 +106,11 @@ class Intake:
         return self._attempts.held()
 
     def _counts_failures(self) -> bool:
-        return self._record_failures and proxy.logs_errors()
+        return self._record_failures and _proxy.logs_errors()
 
     def _ends_by_hook(self, kwargs: Mapping[str, Any]) -> bool:
         """Whether LiteLLM calls `async_post_call_failure_hook` if the request fails of which this call is a part."""
-        return proxy.made(kwargs) and self._is_callback()
+        return _proxy.made(kwargs) and self._is_callback()
 
     def _has_attempts(self, kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
         """Whether it depends on a call's other attempts how it counts."""
@@ -122,8 +122,8 @@ class Intake:
 
     def _look_at_price(self, record: dict[str, Any], kwargs: Mapping[str, Any], response: Any) -> None:
         try:
-            if twin.LITELLM_IS_OLD:
-                habits.restore_lost_cost(record, kwargs, response)
+            if _sync_delivery.LITELLM_IS_OLD:
+                _litellm_workarounds.restore_lost_cost(record, kwargs, response)
             self.unpriced.look_at(record, kwargs)
         except Exception as error:
             log.debug("the price of a call was not looked at: %s", type(error).__name__)
@@ -133,11 +133,11 @@ class Intake:
         if record.get("status") == "failure" and not self._counts_failures():
             if not costs(record):
                 return
-            attempts.mark(record)
+            _attempts.mark(record)
         self._starts.set_apart(record)
         self._send(record)
 
     def _send(self, record: dict[str, Any]) -> None:
         self._put(encode(record))
-        if proxy.is_left_to_callback():
+        if _proxy.is_left_to_callback():
             self._counters.raise_by(record)

@@ -23,9 +23,9 @@ from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from . import proxy
-from .retrievals import ENDS_OF_COSTS
-from .seen import Recent
+from . import _proxy
+from ._retrievals import ENDS_OF_COSTS
+from ._seen import Recent
 
 log = logging.getLogger("litellm_spend")
 
@@ -84,7 +84,7 @@ class SpendCounters:
         task.add_done_callback(self._tasks.discard)
 
     async def _raise_by(self, record: Mapping[str, Any]) -> None:
-        litellm_proxy = proxy.module()
+        litellm_proxy = _proxy.module()
         _is_raising.set(True)
         try:
             charged = charged_by(record)
@@ -101,7 +101,7 @@ class SpendCounters:
     def _knows_litellm(self) -> bool:
         with self._lock:
             if not self._is_prepared:
-                self._is_prepared, self._options = True, _prepare(proxy.module())
+                self._is_prepared, self._options = True, _prepare(_proxy.module())
                 if self._options is None:
                     log.warning(
                         "this LiteLLM's proxy counts spend in a way that is not known here. %s", _ENFORCED_LATER

@@ -42,7 +42,7 @@ class UrlError(ValueError):
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """Where records go. `conninfo` holds the password: it is in no repr."""
 
     conninfo: str = field(repr=False)
@@ -57,21 +57,21 @@ class Target:
     _secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def redact(self, text: str) -> str:
-        """`text` without this target's secrets."""
+        """`text` without the secrets of this destination."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
 
 
-def resolve(url: str | None) -> Target:
-    """The target of `url`, or of DATABASE_URL if it is None; raises UrlError."""
+def resolve(url: str | None) -> Destination:
+    """The destination of `url`, or of DATABASE_URL if it is None; raises UrlError."""
     url = url or os.environ.get("DATABASE_URL", "")
     if not url.strip():
         raise UrlError("no database URL: set DATABASE_URL or pass SpendLogger(database_url=...)")
     return translate(url.strip())
 
 
-def translate(url: str) -> Target:
+def translate(url: str) -> Destination:
     """Translates a URL, or takes libpq's own `key=value` form as it is; raises UrlError."""
     scheme = _SCHEME.match(url)
     if scheme:
@@ -81,7 +81,7 @@ def translate(url: str) -> Target:
     return _checked(url)
 
 
-def _translate_url(url: str, scheme: re.Match[str]) -> Target:
+def _translate_url(url: str, scheme: re.Match[str]) -> Destination:
     location, _, query = url[scheme.end() :].partition("?")
     if ("@" in query and "@" not in location) or location.count("@") > 1:
         # The password has a bare "?" in it, and what follows is no parameter; or a bare "@", and that is no host.
@@ -112,9 +112,9 @@ def _translate_url(url: str, scheme: re.Match[str]) -> Target:
         changes.append(_translate_sslaccept(sslaccept, kept))
     query = urlencode(kept, quote_via=quote)
     conninfo = f"postgresql://{location}" + (f"?{query}" if query else "")
-    target = _checked(conninfo)
-    shown = tuple(name if name == _NOT_SHOWN else target.redact(name) for name in unknown)
-    return replace(target, schema=schema or None, changes=tuple(changes), unknown=shown)
+    destination = _checked(conninfo)
+    shown = tuple(name if name == _NOT_SHOWN else destination.redact(name) for name in unknown)
+    return replace(destination, schema=schema or None, changes=tuple(changes), unknown=shown)
 
 
 def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:
@@ -130,7 +130,7 @@ def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:
     return f"took sslaccept={value} as sslmode={kept['sslmode']}"
 
 
-def _checked(conninfo: str) -> Target:
+def _checked(conninfo: str) -> Destination:
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -149,7 +149,7 @@ def _checked(conninfo: str) -> Target:
         secrets[written[1]] = secrets[unquote(written[1])] = None
     ordered = sorted(filter(None, secrets), key=len, reverse=True)
     hosts = str(options.get("host") or options.get("hostaddr") or "").count(",") + 1
-    return Target(complete, hosts=hosts, _secrets=tuple(ordered))
+    return Destination(complete, hosts=hosts, _secrets=tuple(ordered))
 
 
 def _libpq_keywords() -> frozenset[str]:

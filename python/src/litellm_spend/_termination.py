@@ -1,6 +1,6 @@
 """SIGTERM, which ends a process without its exit handlers: what was captured is sent first.
 
-Two dispositions are acted on. A uvicorn server's: see `uvicorn_shutdown`. The default one: a handler takes its
+Two dispositions are acted on. A uvicorn server's: see `_uvicorn_shutdown`. The default one: a handler takes its
 place that has a thread send what is left, waits for it, restores the default and raises the signal again, so
 that the process ends as without us. Any other disposition is the application's own and is left alone.
 
@@ -25,7 +25,7 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from . import uvicorn_shutdown
+from . import _uvicorn_shutdown
 
 # How long the main thread waits in one go, and how long it then runs before it waits again.
 _WAIT_SECONDS = 0.5
@@ -87,9 +87,9 @@ def look(finish: Callable[[], None], send: Callable[[], Awaitable[None]], second
         return
     with _looking:
         handler = getsignal(signal.SIGTERM)
-        server = uvicorn_shutdown.server_of(handler)
+        server = _uvicorn_shutdown.server_of(handler)
         if server is not None:
-            uvicorn_shutdown.send_after_shutdown(server, send)
+            _uvicorn_shutdown.send_after_shutdown(server, send)
         elif handler == signal.SIG_DFL and _may_handle():
             if threading.current_thread() is not threading.main_thread():
                 return

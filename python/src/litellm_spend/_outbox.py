@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Record = str | bytes
-"""A record as JSON text, or what `capture.write` makes that of."""
+"""A record as JSON text, or what `_capture.write` makes that of."""
 
 # A full batch of ordinary records has 1 MB; this bounds one of huge `spend_logs_metadata`.
 _BATCH_BYTES = 8_000_000
