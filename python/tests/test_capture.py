@@ -332,7 +332,7 @@ def test_a_record_stays_as_it_was_when_the_hook_returned(wait: Callable[[Any], A
     expected = captured(copy.deepcopy(kwargs))
     waiting = wait(take(kwargs, None))
     spoil(kwargs)
-    assert (shape(*waiting) if isinstance(waiting, tuple) else json.loads(write(waiting))) == expected
+    assert (shape(waiting) if isinstance(waiting, tuple) else json.loads(write(waiting))) == expected
 
 
 def test_what_waits_holds_no_text_of_a_request_its_answer_or_an_error() -> None:

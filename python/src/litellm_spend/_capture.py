@@ -18,7 +18,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import repeat
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from . import _proxy
 from ._encode import encode
@@ -50,6 +50,45 @@ _TO_PROXY: Final = "litellm_proxy"
 _OF_CALL_ITSELF: Final = "#call"
 
 
+class Taken(NamedTuple):
+    """What `take` copied out of an event. `marshal` can write each field, so the record can wait as bytes."""
+
+    payload: list[Any]
+    """The members of the StandardLoggingPayload that are on the allow list, as `Selection.take` returns them."""
+    hidden: list[Any]
+    """The members of its `hidden_params` that are on the allow list."""
+    call_id: str | None
+    """The event's `litellm_call_id`."""
+    user: str | None
+    """The caller's `user=`."""
+    agent: str | None
+    """The caller's `agent_id=`."""
+    end_user: str | None
+    """The end user that LiteLLM found for the request."""
+    cache_key: str | None
+    """The key of the call in LiteLLM's cache."""
+    api_base: str | None
+    """The provider's address from `hidden_params`. It may hold credentials."""
+    request: dict[str, Any]
+    """The members of the request's own metadata that are on the allow list."""
+    id_of_cost: str | None
+    """The id that all events with the price of one background job share; None for any other call."""
+    is_charged_elsewhere: bool
+    """Whether the event repeats a price that another event charges."""
+    made_outside_proxy: bool
+    """Whether no LiteLLM proxy answers the request."""
+    tracks_end_users: bool
+    """Whether LiteLLM is set to charge end users."""
+    proxy_budget: str | None
+    """The name of the budget of the whole proxy, where the callback charges it."""
+    key: str
+    """The key's hash or alias; empty if the call has no key."""
+    tools: list[str] | None
+    """The names of the tools that the response called."""
+    savings: float | None
+    """What the provider's prompt cache saved, in dollars."""
+
+
 def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, Any] | None:
     """The spend record of a finished call, as `litellm_record_spend` takes it.
 
@@ -60,11 +99,11 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     have too, as with LiteLLM's writer: the client's budget is there, and the client may name any provider.
     """
     taken = take(kwargs, response)
-    return None if taken is None else shape(*taken)
+    return None if taken is None else shape(taken)
 
 
-def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> tuple[Any, ...] | None:
-    """All that the record of a finished call needs, as the arguments of `shape`; None as for `spend_record`.
+def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> Taken | None:
+    """All that the record of a finished call needs; None as for `spend_record`.
 
     `refuse` is told of each field with an id that has no text. What the application or LiteLLM does afterwards with
     its objects changes nothing.
@@ -83,12 +122,12 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
     unusable: dict[str, Any] = {}
     note = unusable.setdefault
     request, key = _take_request(params, note)
-    work, replay = None, False
+    cost_id, is_charged_elsewhere = None, False
     if payload.get("call_type") in IN_BACKGROUND:
         if tells_nothing(payload, answer):
             return None
-        work = id_of_cost(payload, kwargs, answer, request.get("internal_call_origin"))
-        replay = work is None and is_replay(payload, kwargs, answer)
+        cost_id = id_of_cost(payload, kwargs, answer, request.get("internal_call_origin"))
+        is_charged_elsewhere = cost_id is None and is_replay(payload, kwargs, answer)
     key = text_of(_mapping(payload.get("metadata")).get("user_api_key_hash")) or key
     of_call: Iterable[Any] = (
         kwargs.get("litellm_call_id"),
@@ -110,107 +149,92 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         savings = plain(prompt_caching_savings(payload))
     except Exception as error:
         log.debug("what a prompt cache saved could not be read: %s", type(error).__name__)
-    taken = (
-        _PAYLOAD.take(payload, note),
-        _HIDDEN.take(hidden, note),
-        *of_call,
-        request,
-        work,
-        replay,
-        made_outside_proxy,
-        not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False),
-        _proxy.budget_name(),
-        stored_key(key) if key else key,
-        tools,
-        savings,
+    # By position, in the order of the fields: keyword arguments would take the caller's thread 0.7 microseconds more.
+    taken = Taken._make(
+        (
+            _PAYLOAD.take(payload, note),
+            _HIDDEN.take(hidden, note),
+            *of_call,
+            request,
+            cost_id,
+            is_charged_elsewhere,
+            made_outside_proxy,
+            not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False),
+            _proxy.budget_name(),
+            stored_key(key) if key else key,
+            tools,
+            savings,
+        )
     )
     for name, value in unusable.items():
         refuse(name, value)
     return taken
 
 
-def freeze(taken: tuple[Any, ...]) -> bytes | str:
+def freeze(taken: Taken) -> bytes | str:
     """What was taken, in the form in which it waits: small, and nothing to Python's garbage collector.
 
     `write` makes the text of it. What `marshal` refuses, a number of the user's own data, is written at once.
     """
     try:
-        return marshal.dumps(taken)
+        return marshal.dumps(tuple(taken))
     except ValueError:
-        return encode(shape(*taken))
+        return encode(shape(taken))
 
 
 def write(frozen: bytes | str) -> str:
     """The record of what was frozen, as JSON text."""
-    return frozen if isinstance(frozen, str) else encode(shape(*marshal.loads(frozen)))
+    return frozen if isinstance(frozen, str) else encode(shape(Taken._make(marshal.loads(frozen))))
 
 
-def shape(
-    payload: list[Any],
-    hidden: list[Any],
-    call_id: str | None,
-    user: str | None,
-    agent: str | None,
-    end_user: str | None,
-    cache_key: str | None,
-    api_base: str | None,
-    request: dict[str, Any],
-    work: str | None,
-    replay: bool,
-    made_outside_proxy: bool,
-    end_users_are_tracked: bool,
-    proxy_budget: str | None,
-    key: str,
-    tools: list[str] | None,
-    savings: float | None,
-) -> dict[str, Any]:
+def shape(taken: Taken) -> dict[str, Any]:
     """The record made of what `take` took."""
-    record = _PAYLOAD.shape(payload)
+    record = _PAYLOAD.shape(taken.payload)
     metadata = record.setdefault("metadata", {})
-    if call_id is not None:
-        record.setdefault("litellm_call_id", call_id)  # LiteLLM 1.79's payload lacks it
-    if work:
-        record["id"] = record["litellm_call_id"] = work
-    elif not made_outside_proxy and is_like_made(_own_id(record)):
+    if taken.call_id is not None:
+        record.setdefault("litellm_call_id", taken.call_id)  # LiteLLM 1.79's payload lacks it
+    if taken.id_of_cost:
+        record["id"] = record["litellm_call_id"] = taken.id_of_cost
+    elif not taken.made_outside_proxy and is_like_made(_own_id(record)):
         # A proxy's client chose it. It would be free after the first time, or take the place of that work's cost.
         record["id"] = record["litellm_call_id"] = _own_id(record) + _OF_CALL_ITSELF
-    if made_outside_proxy:
+    if taken.made_outside_proxy:
         record["made_outside_proxy"] = True
-    if replay:
+    if taken.is_charged_elsewhere:
         record.update(response_cost=0.0, prompt_tokens=0, completion_tokens=0, total_tokens=0)
         metadata.pop("usage_object", None)
     if record.get("cache_hit") is True:
         record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
-    metadata.update(_HIDDEN.shape(hidden))
-    if not record.get("api_base") and api_base is not None:
-        record["api_base"] = api_base
+    metadata.update(_HIDDEN.shape(taken.hidden))
+    if not record.get("api_base") and taken.api_base is not None:
+        record["api_base"] = taken.api_base
     if isinstance(address := record.get("api_base"), str):
         record["api_base"] = _bare_url(address)
     # To a proxy, who sends a request is the key's user, team and project, whatever its body claims.
-    if user is not None and made_outside_proxy and not metadata.get("user_api_key_user_id"):
-        record["user"] = user
-    if agent is not None:
-        record["agent_id"] = agent
-    for name, value in request.items():
+    if taken.user is not None and taken.made_outside_proxy and not metadata.get("user_api_key_user_id"):
+        record["user"] = taken.user
+    if taken.agent is not None:
+        record["agent_id"] = taken.agent
+    for name, value in taken.request.items():
         (record if name in REQUEST else metadata).setdefault(name, value)
-    if not made_outside_proxy:
+    if not taken.made_outside_proxy:
         metadata.pop("team_id", None)
         record.pop("project_id", None)
-    if end_user is not None:
-        metadata["user_api_key_end_user_id"] = end_user
-    if cache_key is not None:
-        record.setdefault("cache_key", cache_key)
-    if not end_users_are_tracked:
+    if taken.end_user is not None:
+        metadata["user_api_key_end_user_id"] = taken.end_user
+    if taken.cache_key is not None:
+        record.setdefault("cache_key", taken.cache_key)
+    if not taken.tracks_end_users:
         record.pop("end_user", None)
         metadata.pop("user_api_key_end_user_id", None)
-    if proxy_budget:
-        record["proxy_budget_name"] = proxy_budget
-    if key:
-        record["api_key"] = metadata["user_api_key_hash"] = key
-    if tools:
-        record["tool_calls"] = tools
-    if savings:
-        record["prompt_caching_savings_spend"] = savings
+    if taken.proxy_budget:
+        record["proxy_budget_name"] = taken.proxy_budget
+    if taken.key:
+        record["api_key"] = metadata["user_api_key_hash"] = taken.key
+    if taken.tools:
+        record["tool_calls"] = taken.tools
+    if taken.savings:
+        record["prompt_caching_savings_spend"] = taken.savings
     return record
 
 

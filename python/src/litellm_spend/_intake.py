@@ -86,12 +86,12 @@ class Intake:
         has_attempts = self._has_attempts(kwargs, payload)
         if payload.get("response_cost") and not has_attempts:
             if _proxy.is_left_to_callback():
-                self._send(shape(*taken))
+                self._send(shape(taken))
                 return
             # Where the sender is behind, this thread is, for once, the one that has time to write.
-            self._put(encode(shape(*taken)) if self._is_behind() else freeze(taken))
+            self._put(encode(shape(taken)) if self._is_behind() else freeze(taken))
             return
-        record = shape(*taken)
+        record = shape(taken)
         self._look_at_price(record, kwargs, response)
         if has_attempts:
             self._attempts.finished(kwargs, record)
