@@ -325,10 +325,10 @@ def test_what_is_pushed_out_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_starts_and_successes_concern_attempts_if_others_came_before(events: Events) -> None:
     first, second = events.kwargs("a", 0), events.kwargs("a", 1)
-    assert not events.attempts.concerns(first) and events.attempts.concerns(second)
+    assert not events.attempts.may_affect(first) and events.attempts.may_affect(second)
     events.finish("a", 0, FAILURE, 2.0)
-    assert events.attempts.concerns(first)
-    assert not events.attempts.concerns(second | {"litellm_trace_id": None})
+    assert events.attempts.may_affect(first)
+    assert not events.attempts.may_affect(second | {"litellm_trace_id": None})
 
 
 def test_a_router_may_list_attempts_in_either_metadata() -> None:

@@ -19,7 +19,7 @@ def start(call_id: str = "call-1", **arguments: Any) -> dict[str, Any]:
 
 def ended(remembered: CallersMetadata, call_type: str = "aresponses") -> Any:
     kwargs = event(metadata={"team_id": None}, request_tags=["agent"]) | {"call_type": call_type}
-    payload = remembered.added_to(kwargs)["standard_logging_object"]
+    payload = remembered.with_metadata(kwargs)["standard_logging_object"]
     return payload["metadata"].get("team_id"), payload["request_tags"]
 
 
@@ -32,20 +32,20 @@ def test_what_litellm_drops_is_added_once_and_only_what_is_on_the_list(call_type
     remembered.started(start(), call_type)
     remembered.started({"litellm_call_id": "call-1"}, "acompletion")  # the completion that serves it
     kwargs = event() | {"call_type": "acompletion"}
-    added = remembered.added_to(kwargs)
+    added = remembered.with_metadata(kwargs)
     payload = added["standard_logging_object"]
     assert payload["metadata"]["team_id"] == "team-1", "what LiteLLM passes on comes first"
     assert payload["metadata"]["user_api_key_user_id"] == "user-2"
     assert payload["request_tags"] == ["tag", "a", "b"]
     assert "needle" not in str(added)
-    assert remembered.added_to(kwargs) is kwargs
+    assert remembered.with_metadata(kwargs) is kwargs
 
 
 def test_a_completion_that_litellm_calls_sync_and_marks_as_async_ends_the_call() -> None:
     remembered = CallersMetadata()
     remembered.started(start(), "anthropic_messages")
     kwargs = event() | {"call_type": "completion", "litellm_params": {"acompletion": True}}
-    assert remembered.added_to(kwargs)["standard_logging_object"]["request_tags"] == ["tag", "a", "b"]
+    assert remembered.with_metadata(kwargs)["standard_logging_object"]["request_tags"] == ["tag", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -91,4 +91,4 @@ def test_nothing_is_remembered_of_a_call_whose_id_is_none(call_id: Any) -> None:
     remembered = CallersMetadata()
     remembered.started(start(call_id), "aresponses")
     kwargs = event() | {"call_type": "aresponses", "litellm_call_id": call_id}
-    assert remembered.added_to(kwargs) is kwargs
+    assert remembered.with_metadata(kwargs) is kwargs

@@ -192,7 +192,7 @@ PLACES: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any
 
 
 def recorded(kwargs: dict[str, Any], ids: UnusableIds) -> dict[str, Any]:
-    taken = take(kwargs, None, ids.refuse)
+    taken = take(kwargs, None, ids.report_unusable)
     assert taken is not None
     frozen = freeze(taken)
     assert isinstance(frozen, bytes), "it is marshalled"

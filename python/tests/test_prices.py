@@ -43,7 +43,7 @@ def call(**changes: Any) -> dict[str, Any]:
 
 def is_told(event: dict[str, Any] | None = None, **changes: Any) -> bool:
     calls = UnpricedCalls()
-    calls.look_at(call(**changes), event or {})
+    calls.check(call(**changes), event or {})
     return calls.count == 1
 
 
@@ -147,8 +147,8 @@ def test_each_model_is_told_once_and_not_without_end(caplog: pytest.LogCaptureFi
     calls = UnpricedCalls()
     with caplog.at_level(logging.WARNING, "litellm_spend"):
         for number in range(700):
-            calls.look_at(call(model=f"model-{number}"), {})
-            calls.look_at(call(model=f"model-{number}"), {})
+            calls.check(call(model=f"model-{number}"), {})
+            calls.check(call(model=f"model-{number}"), {})
     assert calls.count == 1400
     assert len(caplog.messages) == 500
     assert caplog.messages[0] == (
@@ -159,5 +159,5 @@ def test_each_model_is_told_once_and_not_without_end(caplog: pytest.LogCaptureFi
 
 def test_a_models_name_is_cut() -> None:
     calls = UnpricedCalls()
-    calls.look_at(call(model="x" * 100_000), {})
+    calls.check(call(model="x" * 100_000), {})
     assert all(len(model) <= 200 for model in calls._warned)

@@ -108,12 +108,12 @@ def test_any_other_id_stays() -> None:
 
 def test_an_event_of_the_proxy_is_told_by_the_request_that_it_serves(server: SimpleNamespace) -> None:
     asked = {"litellm_params": {"proxy_server_request": {"url": "http://proxy"}}}
-    assert _proxy.made(asked) and _proxy.made({"litellm_no_upstream_llm_call": True})
-    assert not _proxy.made({"litellm_params": {"proxy_server_request": None}})
+    assert _proxy.is_proxy_request(asked) and _proxy.is_proxy_request({"litellm_no_upstream_llm_call": True})
+    assert not _proxy.is_proxy_request({"litellm_params": {"proxy_server_request": None}})
 
 
 def test_an_application_has_no_events_of_a_proxy() -> None:
-    assert not _proxy.made({"litellm_params": {"proxy_server_request": {"url": "http://proxy"}}})
+    assert not _proxy.is_proxy_request({"litellm_params": {"proxy_server_request": {"url": "http://proxy"}}})
 
 
 @pytest.mark.usefixtures("server")
@@ -131,7 +131,7 @@ def test_a_failed_request_is_one_record_of_the_key_that_the_proxy_found() -> Non
 @pytest.mark.parametrize("call_id", [{"a": 1}, ["c"], None, 5])
 def test_a_failed_request_is_recorded_whatever_its_body_says_is_its_id(call_id: Any) -> None:
     [event] = failure_events({"litellm_call_id": call_id}, ValueError("no"), AUTH)
-    assert Seen().first_time(event["standard_logging_object"], event)
+    assert Seen().is_new(event["standard_logging_object"], event)
     assert type(event["litellm_call_id"]) is str and event["litellm_call_id"]
 
 
@@ -195,7 +195,7 @@ def test_one_warning_tells_that_the_proxy_records_the_same_requests_itself(
         caplog.clear()
         both_writers = BothWriters()
         for event in events:
-            both_writers.look_at(event)
+            both_writers.check(event)
         return caplog.text.count("charged twice")
 
     answered = {"litellm_params": {"proxy_server_request": {"url": "http://proxy"}}}

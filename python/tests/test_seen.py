@@ -15,7 +15,7 @@ from litellm_spend._seen import Seen
 
 def first_time(seen: Seen, call_id: str = "call-1", **payload: Any) -> bool:
     event = {"id": "chatcmpl-1", "status": "success", "call_type": "acompletion", "startTime": 1.0}
-    return seen.first_time({"custom_llm_provider": "openai", **event, **payload}, {"litellm_call_id": call_id})
+    return seen.is_new({"custom_llm_provider": "openai", **event, **payload}, {"litellm_call_id": call_id})
 
 
 def test_the_same_event_is_new_once() -> None:
@@ -53,7 +53,7 @@ def failure(start: datetime, sent: datetime | None = None, began: datetime = BEG
 
 
 def new(events: Seen, report: dict[str, Any]) -> bool:
-    return events.first_time(report["standard_logging_object"], report)
+    return events.is_new(report["standard_logging_object"], report)
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["outer first", "outer last"])

@@ -148,7 +148,7 @@ def test_a_record_that_takes_the_server_too_long_alone_is_kept(sender: Sender, o
     for record in "abcd":
         outbox.put(record)
     assert not sender._send_batch()
-    assert server.batches == [["a"]] and outbox.take() == ["b", "c", "d"]
+    assert server.batches == [["a"]] and outbox.next_batch() == ["b", "c", "d"]
     assert outbox.stats().refused == 0
 
 

@@ -66,7 +66,7 @@ class Litellm(ModuleType):
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Litellm:
     module = Litellm()
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(_spend_counters, "_raised", Recent())
+    monkeypatch.setattr(_spend_counters, "_raised_costs", Recent())
     return module
 
 

@@ -36,7 +36,7 @@ Server.__module__ = "uvicorn.server"
 
 @pytest.fixture(autouse=True)
 def default(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(_termination, "_looked_at", None)
+    monkeypatch.setattr(_termination, "_handler_at_last_look", None)
     monkeypatch.setattr(_termination, "_ending", None)
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
@@ -50,7 +50,7 @@ def look(events: list[str] | None = None) -> Any:
         if events is not None:
             events.append("sent")
 
-    _termination.look(lambda: None, send, 5)
+    _termination.watch(lambda: None, send, 5)
     return signal.getsignal(signal.SIGTERM)
 
 
@@ -105,7 +105,7 @@ def test_a_server_that_got_sigterm_sends_once_when_it_has_shut_down(
     for _ in range(2):
         assert look(server.events) is handler
         # Another handler comes and goes.
-        _termination._looked_at = None
+        _termination._handler_at_last_look = None
     asyncio.run(server.shutdown(sockets=[]))
     assert server.events == ["shut down []", *sent]
 

@@ -148,7 +148,7 @@ def test_a_look_at_the_price_that_fails_costs_no_record(database: Database, lite
     code = """
 def fail(record):
     raise RuntimeError
-logger._intake.unpriced.look_at = fail
+logger._intake.unpriced.check = fail
 call()
 """
     litellm.run_code(REGISTER + code, url=database.url)

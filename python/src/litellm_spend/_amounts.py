@@ -21,26 +21,26 @@ class Amounts:
 
     def add(self, record: Record) -> None:
         """Adds a record, if it has a cost."""
-        if costs(record):
+        if has_cost(record):
             for name in _AMOUNTS:
                 self._sums[name] = self._sums.get(name, 0) + (record.get(name) or 0)
 
-    def take_off(self, record: Record) -> None:
+    def subtract_from(self, record: Record) -> None:
         """Takes the sums off a record that includes them; what is left is not negative."""
         for name, amount in self._sums.items():
             record[name] = max(0, (record.get(name) or 0) - amount)
         self._sums = {}
 
 
-def costs(record: Mapping[str, Any]) -> bool:
+def has_cost(record: Mapping[str, Any]) -> bool:
     """Whether a failure has a cost. LiteLLM's proxy charges no negative one for a failure."""
     cost = record.get("response_cost")
     return isinstance(cost, (int, float)) and cost > 0
 
 
-def free(record: Record) -> Record:
+def remove_cost(record: Record) -> Record:
     """Takes cost and tokens out of a record whose cost another record has."""
-    if costs(record):
+    if has_cost(record):
         record.update(dict.fromkeys(_AMOUNTS, 0))
         record.pop("cost_breakdown", None)
         (record.get("metadata") or {}).pop("usage_object", None)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ._amounts import Amounts, Record, costs, free
+from ._amounts import Amounts, Record, has_cost, remove_cost
 from ._router import call_of, is_first, sent_at
 
 # A Router waits for a provider's Retry-After of up to 60 s before it tries again, else up to 8 s.
@@ -50,7 +50,7 @@ class _Call:
     success: float | None = None
     """The start of the attempt that succeeded."""
 
-    def waits(self) -> bool:
+    def is_held(self) -> bool:
         return self.held is not None or bool(self.costly)
 
     def has_running_attempt(self) -> bool:
@@ -78,8 +78,8 @@ class RouterAttempts:
         if trace is None:
             return
         with self._lock:
-            ready = self._start(trace, str(kwargs.get("litellm_call_id")), is_first(kwargs))
-        self._pass_on(ready)
+            ready = self._on_start(trace, str(kwargs.get("litellm_call_id")), is_first(kwargs))
+        self._send_all(ready)
 
     def finished(self, kwargs: Mapping[str, Any], record: Record) -> None:
         """A call or an attempt ended with `record`."""
@@ -89,20 +89,20 @@ class RouterAttempts:
             return
         attempt = str(kwargs.get("litellm_call_id"))
         with self._lock:
-            if (earlier := _key_of(trace, attempt)) in self._calls:
+            if (earlier := _key_of_earlier(trace, attempt)) in self._calls:
                 trace = earlier
             call = self._calls.get(trace)
             ready = []
             if call is None or not call.has(attempt, record):
-                ready = self._start(trace, attempt, is_first(kwargs))
+                ready = self._on_start(trace, attempt, is_first(kwargs))
                 call = self._calls[trace]
             if record.get("status") == "failure":
-                ready += self._fail(call, attempt, record, sent_at(kwargs) or _start_of(record))
+                ready += self._on_failure(call, attempt, record, sent_at(kwargs) or _start_of(record))
             else:
-                ready += self._succeed(trace, call, record, alone=is_first(kwargs))
-        self._pass_on(ready)
+                ready += self._on_success(trace, call, record, alone=is_first(kwargs))
+        self._send_all(ready)
 
-    def concerns(self, kwargs: Mapping[str, Any]) -> bool:
+    def may_affect(self, kwargs: Mapping[str, Any]) -> bool:
         """Whether a start or a success may bear on failed attempts, where only those with a cost are of interest."""
         trace = call_of(kwargs)
         return trace is not None and (trace in self._calls or not is_first(kwargs))
@@ -110,72 +110,72 @@ class RouterAttempts:
     def release(self) -> None:
         """Sends all that is held: no further attempt is expected."""
         with self._lock:
-            ready = list(self._let_go(float("inf")))
-        self._pass_on(ready)
+            ready = list(self._end_idle_calls(float("inf")))
+        self._send_all(ready)
 
     def held(self) -> int:
         with self._lock:
-            return sum(call.waits() for call in self._calls.values())
+            return sum(call.is_held() for call in self._calls.values())
 
     # With the lock held; what they return is ready to be sent.
 
-    def _start(self, trace: str, attempt: str, first: bool) -> list[Record]:
+    def _on_start(self, trace: str, attempt: str, first: bool) -> list[Record]:
         call = self._calls.get(trace)
         if call is None:
             self._calls[trace] = _Call(deque([attempt], _ATTEMPTS))
-            return self._make_room()
+            return self._end_oldest()
         if attempt == call.attempts[-1]:
             return []
         if first:
             self._calls[trace] = _Call(deque([attempt], _ATTEMPTS))
             if call.has_running_attempt():
                 # Another call with the same id: how the earlier one ended is reported late.
-                self._calls[_key_of(trace, call.attempts[-1])] = call
-                return self._make_room()
+                self._calls[_key_of_earlier(trace, call.attempts[-1])] = call
+                return self._end_oldest()
             # Another call with the same id: the earlier one has failed for good.
-            return _end(call)
+            return _take_all(call)
         call.attempts.append(attempt)
-        return _supersede(call)
+        return _take_superseded(call)
 
-    def _fail(self, call: _Call, attempt: str, record: Record, sent: float) -> list[Record]:
+    def _on_failure(self, call: _Call, attempt: str, record: Record, sent: float) -> list[Record]:
         if call.success is not None or attempt != call.attempts[-1]:
             # LiteLLM reports from several threads, and this report comes late.
-            late = mark(_under_its_own_id(record, sent) if attempt == call.attempts[-1] else record)
+            late = mark_as_attempt(_with_own_id(record, sent) if attempt == call.attempts[-1] else record)
             if call.success is not None:
-                return [free(late)]
-            return self._wait(call, late) if costs(late) else [late]
+                return [remove_cost(late)]
+            return self._hold(call, late) if has_cost(late) else [late]
         # What is still held would have been marked by the start of an attempt with another id.
         if call.held is not None:
-            _under_its_own_id(call.held, call.sent)
-        ready = _supersede(call)
+            _with_own_id(call.held, call.sent)
+        ready = _take_superseded(call)
         call.held, call.sent = record, sent
-        self._wait(call)
+        self._hold(call)
         return ready
 
-    def _wait(self, call: _Call, *costly: Record) -> list[Record]:
+    def _hold(self, call: _Call, *costly: Record) -> list[Record]:
         call.costly += costly
         call.since = time.monotonic()
         self._set_timer(self._hold_seconds)
         return []
 
-    def _succeed(self, trace: str, call: _Call, record: Record, *, alone: bool) -> list[Record]:
-        if alone and len(call.attempts) == 1 and not call.waits():
+    def _on_success(self, trace: str, call: _Call, record: Record, *, alone: bool) -> list[Record]:
+        if alone and len(call.attempts) == 1 and not call.is_held():
             del self._calls[trace]
-        ready = [*_supersede(call), *call.costly]
+        ready = [*_take_superseded(call), *call.costly]
         call.success, call.costly = _start_of(record), []
-        call.charged.take_off(record)
-        return [*map(free, ready), record]
+        call.charged.subtract_from(record)
+        return [*map(remove_cost, ready), record]
 
-    def _make_room(self) -> list[Record]:
+    def _end_oldest(self) -> list[Record]:
         if len(self._calls) <= _CALLS:
             return []
         _, oldest = self._calls.popitem(last=False)
-        return _end(oldest)
+        return _take_all(oldest)
 
-    def _let_go(self, until: float) -> Iterator[Record]:
+    def _end_idle_calls(self, until: float) -> Iterator[Record]:
         for trace, call in list(self._calls.items()):
-            if call.waits() and call.since <= until:
-                ready = _end(call)
+            if call.is_held() and call.since <= until:
+                ready = _take_all(call)
                 if not call.charged:
                     del self._calls[trace]
                 yield from ready
@@ -198,18 +198,18 @@ class RouterAttempts:
         now = time.monotonic()
         with self._lock:
             self._timer = None
-            ready = list(self._let_go(now - self._hold_seconds))
-            held_since = [call.since for call in self._calls.values() if call.waits()]
+            ready = list(self._end_idle_calls(now - self._hold_seconds))
+            held_since = [call.since for call in self._calls.values() if call.is_held()]
             if held_since:
                 self._set_timer(max(0.0, min(held_since) + self._hold_seconds - now))
-        self._pass_on(ready)
+        self._send_all(ready)
 
-    def _pass_on(self, ready: list[Record]) -> None:
+    def _send_all(self, ready: list[Record]) -> None:
         for record in ready:
             self._send(record)
 
 
-def _key_of(trace: str, attempt: str) -> str:
+def _key_of_earlier(trace: str, attempt: str) -> str:
     """Of a call that another one with its id has followed: its last attempt is still to end."""
     return f"{trace} {attempt}"
 
@@ -218,19 +218,19 @@ def _start_of(record: Record) -> float:
     return record.get("startTime") or 0.0
 
 
-def _supersede(call: _Call) -> list[Record]:
+def _take_superseded(call: _Call) -> list[Record]:
     """Takes the held attempt, which another followed: one with a cost waits for the end of the call."""
     record, call.held = call.held, None
     if record is None:
         return []
-    mark(record)
-    if not costs(record):
+    mark_as_attempt(record)
+    if not has_cost(record):
         return [record]
     call.costly.append(record)
     return []
 
 
-def _end(call: _Call) -> list[Record]:
+def _take_all(call: _Call) -> list[Record]:
     """Takes all that waits: as far as can be told, the call has failed."""
     ready = [*call.costly, *([call.held] if call.held else [])]
     call.costly, call.held = [], None
@@ -239,13 +239,13 @@ def _end(call: _Call) -> list[Record]:
     return ready
 
 
-def _under_its_own_id(record: Record, sent: float) -> Record:
+def _with_own_id(record: Record, sent: float) -> Record:
     """A failure's id is its call's, which attempts share if the caller gave it: it is left to the last of them."""
     record["id"] = record["litellm_call_id"] = f"{record.get('litellm_call_id')}_attempt{sent}"
     return record
 
 
-def mark(record: Record) -> Record:
+def mark_as_attempt(record: Record) -> Record:
     """Makes the server count no request for a record, only its spend and tokens."""
     record.setdefault("metadata", {})["billed_retry_attempt"] = True
     return record

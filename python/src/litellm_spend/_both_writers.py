@@ -20,11 +20,11 @@ class BothWriters:
     def __init__(self) -> None:
         self._has_warned = False
 
-    def look_at(self, kwargs: Mapping[str, Any]) -> None:
+    def check(self, kwargs: Mapping[str, Any]) -> None:
         """An event that becomes a record."""
         if (
             self._has_warned
-            or not _proxy.records_itself()
+            or not _proxy.own_writer_is_on()
             or _proxy.is_made_outside(kwargs.get("litellm_params") or {})
         ):
             return

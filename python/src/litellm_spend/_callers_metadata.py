@@ -56,7 +56,7 @@ class CallersMetadata:
                 if len(self._calls) > _CALLS:
                     self._calls.popitem(last=False)
 
-    def added_to(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    def with_metadata(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         """The event of a call that ended, with what LiteLLM left out of it; once a call."""
         if not self._calls or not _is_end(kwargs):
             return kwargs
@@ -68,10 +68,10 @@ class CallersMetadata:
         sent = payload.get("request_tags") or []
         return {
             **kwargs,
-            "litellm_params": {**params, "metadata": _over(remembered, params.get("metadata"))},
+            "litellm_params": {**params, "metadata": _merged(remembered, params.get("metadata"))},
             "standard_logging_object": {
                 **payload,
-                "metadata": _over(remembered, payload.get("metadata")),
+                "metadata": _merged(remembered, payload.get("metadata")),
                 "request_tags": [*tags, *(tag for tag in sent if tag not in tags)],
             },
         }
@@ -89,6 +89,6 @@ def _is_end(kwargs: Mapping[str, Any]) -> bool:
     return call_type in _ENDED_BY
 
 
-def _over(remembered: dict[str, Any], given: Any) -> dict[str, Any]:
+def _merged(remembered: dict[str, Any], given: Any) -> dict[str, Any]:
     given = given if isinstance(given, Mapping) else {}
     return {**remembered, **{name: value for name, value in given.items() if value is not None}}

@@ -23,8 +23,8 @@ from typing import Any, Final, NamedTuple
 from . import _proxy
 from ._encode import encode
 from ._fields import HIDDEN, ID, RECORD, REQUEST, REQUEST_METADATA
-from ._ids import TEXT, Refuse, UnusableIds, id_of, plain, text_of
-from ._retrievals import IN_BACKGROUND, id_of_cost, is_like_made, is_replay, tells_nothing
+from ._ids import TEXT, ReportUnusable, UnusableIds, id_of, plain, text_of
+from ._retrievals import IN_BACKGROUND, has_no_cost_yet, has_reserved_ending, id_of_cost, repeats_price
 from ._savings import prompt_caching_savings
 from ._seen import start_of
 from ._selection import Selection
@@ -34,20 +34,20 @@ log = logging.getLogger("litellm_spend")
 
 _PAYLOAD: Final = Selection(RECORD)
 _HIDDEN: Final = Selection(HIDDEN)
-_OF_CALL: Final = ("litellm_call_id", "user", "agent_id", "user_api_key_end_user_id", "preset_cache_key", "api_base")
+_EVENT_IDS: Final = ("litellm_call_id", "user", "agent_id", "user_api_key_end_user_id", "preset_cache_key", "api_base")
 _REQUEST: Final = REQUEST | REQUEST_METADATA
 _NAMES_OF_REQUEST: Final = frozenset(_REQUEST)
 # Where no logger counts them.
-_refuse: Final = UnusableIds().refuse
+_count_unusable: Final = UnusableIds().report_unusable
 _EMPTY: Final[dict[str, Any]] = {}
 _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
 _USER_AND_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
 # Names that LiteLLM's proxy uses in place of a key hash.
 _KEY_ALIASES: Final = frozenset(("litellm_proxy_master_key", "litellm-internal-health-check", "litellm-cli"))
 # The LiteLLM proxy that serves these calls records them itself.
-_TO_PROXY: Final = "litellm_proxy"
+_PROXY_PROVIDER: Final = "litellm_proxy"
 # Added to a call's own id that ends like one that was made for a cost.
-_OF_CALL_ITSELF: Final = "#call"
+_CALL_ID_SUFFIX: Final = "#call"
 
 
 class Taken(NamedTuple):
@@ -102,10 +102,10 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
     return None if taken is None else shape(taken)
 
 
-def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> Taken | None:
+def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusable = _count_unusable) -> Taken | None:
     """All that the record of a finished call needs; None as for `spend_record`.
 
-    `refuse` is told of each field with an id that has no text. What the application or LiteLLM does afterwards with
+    `report_unusable` is called for each id that has no text. What the application or LiteLLM does afterwards with
     its objects changes nothing.
     """
     payload = kwargs.get("standard_logging_object")
@@ -113,7 +113,7 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         return None
     params = _mapping(kwargs.get("litellm_params"))
     made_outside_proxy = _proxy.is_made_outside(params)
-    if payload.get("custom_llm_provider") == _TO_PROXY and (made_outside_proxy or not _proxy.is_here()):
+    if payload.get("custom_llm_provider") == _PROXY_PROVIDER and (made_outside_proxy or not _proxy.is_serving()):
         return None
     answer = payload.get("response") if response is None else response
     if payload.get("status") == "failure":
@@ -124,12 +124,12 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
     request, key = _take_request(params, note)
     cost_id, is_charged_elsewhere = None, False
     if payload.get("call_type") in IN_BACKGROUND:
-        if tells_nothing(payload, answer):
+        if has_no_cost_yet(payload, answer):
             return None
         cost_id = id_of_cost(payload, kwargs, answer, request.get("internal_call_origin"))
-        is_charged_elsewhere = cost_id is None and is_replay(payload, kwargs, answer)
+        is_charged_elsewhere = cost_id is None and repeats_price(payload, kwargs, answer)
     key = text_of(_mapping(payload.get("metadata")).get("user_api_key_hash")) or key
-    of_call: Iterable[Any] = (
+    event_ids: Iterable[Any] = (
         kwargs.get("litellm_call_id"),
         kwargs.get("user"),
         kwargs.get("agent_id"),
@@ -137,8 +137,8 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         params.get("preset_cache_key") or _proxy.cache_key(kwargs),
         hidden.get("api_base"),
     )
-    if not TEXT.issuperset(map(type, of_call)):
-        of_call = map(id_of, _OF_CALL, of_call, repeat(note))
+    if not TEXT.issuperset(map(type, event_ids)):
+        event_ids = map(id_of, _EVENT_IDS, event_ids, repeat(note))
     # A record without these two is better than none.
     tools, savings = None, None
     try:
@@ -154,7 +154,7 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         (
             _PAYLOAD.take(payload, note),
             _HIDDEN.take(hidden, note),
-            *of_call,
+            *event_ids,
             request,
             cost_id,
             is_charged_elsewhere,
@@ -167,7 +167,7 @@ def take(kwargs: Mapping[str, Any], response: Any, refuse: Refuse = _refuse) -> 
         )
     )
     for name, value in unusable.items():
-        refuse(name, value)
+        report_unusable(name, value)
     return taken
 
 
@@ -195,9 +195,9 @@ def shape(taken: Taken) -> dict[str, Any]:
         record.setdefault("litellm_call_id", taken.call_id)  # LiteLLM 1.79's payload lacks it
     if taken.id_of_cost:
         record["id"] = record["litellm_call_id"] = taken.id_of_cost
-    elif not taken.made_outside_proxy and is_like_made(_own_id(record)):
+    elif not taken.made_outside_proxy and has_reserved_ending(_own_id(record)):
         # A proxy's client chose it. It would be free after the first time, or take the place of that work's cost.
-        record["id"] = record["litellm_call_id"] = _own_id(record) + _OF_CALL_ITSELF
+        record["id"] = record["litellm_call_id"] = _own_id(record) + _CALL_ID_SUFFIX
     if taken.made_outside_proxy:
         record["made_outside_proxy"] = True
     if taken.is_charged_elsewhere:
@@ -246,7 +246,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if _is_mapping(value) else _EMPTY
 
 
-def _take_request(params: Mapping[str, Any], refuse: Refuse) -> tuple[dict[str, Any], str]:
+def _take_request(params: Mapping[str, Any], report_unusable: ReportUnusable) -> tuple[dict[str, Any], str]:
     """What only the request's own metadata holds, and its key. Of two sources the first that has a value counts."""
     found: dict[str, Any] = {}
     key = ""
@@ -255,11 +255,11 @@ def _take_request(params: Mapping[str, Any], refuse: Refuse) -> tuple[dict[str, 
         if source and _is_mapping(source):
             for name in _NAMES_OF_REQUEST.intersection(source):
                 value = source.get(name)
-                value = id_of(name, value, refuse) if _REQUEST[name] is ID else plain(value)
+                value = id_of(name, value, report_unusable) if _REQUEST[name] is ID else plain(value)
                 if value is not None:
                     found.setdefault(name, value)
             if not key:
-                key = id_of("user_api_key", source.get("user_api_key"), refuse) or ""
+                key = id_of("user_api_key", source.get("user_api_key"), report_unusable) or ""
     return found, key
 
 

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("litellm_spend")
 
-RECORD = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
+_RECORD_BATCH = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
 # Seconds; libpq takes less for this much.
-SHORTEST_CONNECT = 2
-TARGET_SCHEMA = "SELECT current_setting('litellm_spend.target_schema', true)"
+SHORTEST_CONNECT_SECONDS = 2
+_TARGET_SCHEMA = "SELECT current_setting('litellm_spend.target_schema', true)"
 
 
 class Connection:
@@ -24,15 +24,15 @@ class Connection:
         self._url = url
         self._destination: _dsn.Destination | None = None
         self._connection: psycopg.Connection | None = None
-        self._told_destination = False
-        self._checked_schema = False
+        self._logged_destination = False
+        self._compared_schema = False
 
     def record(self, batch: list[str], deadline: float | None = None) -> int:
         """Commits a batch of encoded records in one call; how many the server staged (not rejected).
 
         Gives up connecting at `deadline` (monotonic).
         """
-        row = self._connected(deadline).execute(RECORD, ("[" + ",".join(batch) + "]",)).fetchone()
+        row = self._connected(deadline).execute(_RECORD_BATCH, ("[" + ",".join(batch) + "]",)).fetchone()
         self._compare_schema()
         return int(row[0]) if row and row[0] is not None else 0
 
@@ -48,7 +48,7 @@ class Connection:
         if deadline is not None:
             # libpq takes the time for each host of several.
             seconds = (deadline - time.monotonic()) / destination.hosts
-            limits["connect_timeout"] = max(SHORTEST_CONNECT, int(seconds))
+            limits["connect_timeout"] = max(SHORTEST_CONNECT_SECONDS, int(seconds))
         # No prepared statements: behind pgbouncer the next call may meet another session.
         return psycopg.connect(destination.conninfo, autocommit=True, prepare_threshold=None, **limits)
 
@@ -77,22 +77,22 @@ class Connection:
     def _resolve(self) -> _dsn.Destination:
         if self._destination is None:
             self._destination = _dsn.resolve(self._url)
-        if not self._told_destination:
-            self._told_destination = True
-            _tell(self._destination)
+        if not self._logged_destination:
+            self._logged_destination = True
+            _log_changes(self._destination)
         return self._destination
 
     def _compare_schema(self) -> None:
         """After a first record: the setting is there once the server has loaded the library."""
-        if self._checked_schema or not self.schema or self._connection is None:
+        if self._compared_schema or not self.schema or self._connection is None:
             return
-        self._checked_schema = True
-        row = self._connection.execute(TARGET_SCHEMA).fetchone()
+        self._compared_schema = True
+        row = self._connection.execute(_TARGET_SCHEMA).fetchone()
         if difference := schema_difference(self.schema, row[0] if row else None):
             log.warning("%s", difference)
 
 
-def _tell(destination: _dsn.Destination) -> None:
+def _log_changes(destination: _dsn.Destination) -> None:
     if destination.changes:
         log.info("database URL: %s", "; ".join(destination.changes))
     if destination.unknown:

@@ -68,18 +68,18 @@ def _encode_exactly(cleaned: Any) -> str:
     return _EXACT_NUMBER.sub(r"\1", _encode(cleaned))
 
 
-def _clean(value: Any, depth: int, left: list[float], *, as_text: bool = False) -> Any:
+def _clean(value: Any, depth: int, remaining: list[float], *, as_text: bool = False) -> Any:
     """`left` holds one number: how many values there may still be. `as_text`: numbers as `_EXACT_NUMBER` has them."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
-        return _clean(value.value, depth, left, as_text=as_text)
+        return _clean(value.value, depth, remaining, as_text=as_text)
     if isinstance(value, str):
         return _clean_text(value)
     if isinstance(value, Integral):
-        return _clean_integer(int(value), left, as_text)
+        return _clean_integer(int(value), remaining, as_text)
     if isinstance(value, Decimal):
-        return _clean_decimal(value, left, as_text)
+        return _clean_decimal(value, remaining, as_text)
     if isinstance(value, Real):
         number = float(value)
         return number if math.isfinite(number) else None
@@ -90,40 +90,43 @@ def _clean(value: Any, depth: int, left: list[float], *, as_text: bool = False) 
     if isinstance(value, dict):
         if depth >= _DEEPEST:
             return _mark(TOO_DEEP)
-        items = _take(list(value.items()), left, ("<cut>", TOO_MANY))
-        return {_clean_key(key): _clean(item, depth + 1, left, as_text=as_text) for key, item in items}
+        items = _up_to_limit(list(value.items()), remaining, ("<cut>", TOO_MANY))
+        return {_clean_key(key): _clean(item, depth + 1, remaining, as_text=as_text) for key, item in items}
     if isinstance(value, (list, tuple, set, frozenset)):
         if depth >= _DEEPEST:
             return _mark(TOO_DEEP)
-        return [_clean(item, depth + 1, left, as_text=as_text) for item in _take(list(value), left, TOO_MANY)]
+        return [
+            _clean(item, depth + 1, remaining, as_text=as_text)
+            for item in _up_to_limit(list(value), remaining, TOO_MANY)
+        ]
     # The type tells that something was there; its repr might hold anything.
     return f"<{type(value).__name__}>"
 
 
-def _take(items: list[Any], left: list[float], mark: Any) -> Iterator[Any]:
+def _up_to_limit(items: list[Any], remaining: list[float], mark: Any) -> Iterator[Any]:
     """The items for which there is room; the first one for which there is none is a mark, and the others go."""
     for item in items:
-        if left[0] <= 0:
-            if left[0] > -math.inf:
-                left[0] = -math.inf
+        if remaining[0] <= 0:
+            if remaining[0] > -math.inf:
+                remaining[0] = -math.inf
                 _mark(TOO_MANY)
                 yield mark
             return
-        left[0] -= 1
+        remaining[0] -= 1
         yield item
 
 
-def _clean_integer(number: int, left: list[float], as_text: bool) -> Any:
+def _clean_integer(number: int, remaining: list[float], as_text: bool) -> Any:
     if number.bit_length() < 64:
         return number
     if not -_BEYOND_NUMERIC < number < _BEYOND_NUMERIC:
         return _mark(TOO_LARGE)
-    left[0] -= number.bit_length() / (math.log2(10) * _DIGITS_OF_VALUE)
+    remaining[0] -= number.bit_length() / (math.log2(10) * _DIGITS_OF_VALUE)
     # Python itself prints no integer of more than 4300 digits.
     return f"\0{Decimal(number)}" if as_text else number
 
 
-def _clean_decimal(number: Decimal, left: list[float], as_text: bool) -> Any:
+def _clean_decimal(number: Decimal, remaining: list[float], as_text: bool) -> Any:
     if not number.is_finite():
         return None
     text, digits = Decimal.__str__(number), number.adjusted() + 1
@@ -132,7 +135,7 @@ def _clean_decimal(number: Decimal, left: list[float], as_text: bool) -> Any:
     exponent = int(number.as_tuple().exponent)
     if -exponent > _MOST_FRACTION_DIGITS:
         return _mark(TOO_LARGE)
-    left[0] -= max(abs(digits), abs(exponent)) / _DIGITS_OF_VALUE
+    remaining[0] -= max(abs(digits), abs(exponent)) / _DIGITS_OF_VALUE
     return f"\0{text}" if as_text else number
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from ._dsn import UrlError
 
 
-class Verdict(Enum):
+class Recovery(Enum):
     RETRY = "keep the batch and try again with backoff"
     SHRINK = "the server did not finish in its time: send less at once, and keep what is too much even alone"
     SPLIT = "the batch holds a record that the server cannot take: isolate it"
@@ -32,11 +32,11 @@ _ADVICE = {
 _DATA_CLASSES = ("22", "54")
 
 
-def judge(error: BaseException) -> Verdict:
+def recovery_from(error: BaseException) -> Recovery:
     state = getattr(error, "sqlstate", None)
     if state == "57014":
-        return Verdict.SHRINK
-    return Verdict.SPLIT if isinstance(state, str) and state[:2] in _DATA_CLASSES else Verdict.RETRY
+        return Recovery.SHRINK
+    return Recovery.SPLIT if isinstance(state, str) and state[:2] in _DATA_CLASSES else Recovery.RETRY
 
 
 def explain(error: BaseException) -> str:

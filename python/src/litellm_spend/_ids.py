@@ -19,7 +19,7 @@ from uuid import UUID
 log = logging.getLogger("litellm_spend")
 
 Scalar = str | int | float | bool
-Refuse = Callable[[str, Any], None]
+ReportUnusable = Callable[[str, Any], None]
 """Told the field and the value of an id that is none."""
 
 # Exact types: they are nearly all that is seen.
@@ -49,13 +49,13 @@ def text_of(value: Any) -> str | None:
         return None
 
 
-def id_of(name: str, value: Any, refuse: Refuse) -> str | None:
+def id_of(name: str, value: Any, report_unusable: ReportUnusable) -> str | None:
     """The text of an id; what has none is refused."""
     if value is None or type(value) is str:
         return value
     text = text_of(value)
     if text is None:
-        refuse(name, value)
+        report_unusable(name, value)
     return text
 
 
@@ -104,7 +104,7 @@ class UnusableIds:
         self._lock = threading.Lock()
         self.count = 0
 
-    def refuse(self, name: str, value: Any) -> None:
+    def report_unusable(self, name: str, value: Any) -> None:
         with self._lock:
             self.count += 1
         with UnusableIds._warning:

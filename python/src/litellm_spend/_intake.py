@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import _attempts, _litellm_workarounds, _proxy, _sync_delivery
-from ._amounts import costs
+from ._amounts import has_cost
 from ._both_writers import BothWriters
 from ._callers_metadata import CallersMetadata
 from ._capture import freeze, shape, take
 from ._encode import encode
 from ._ids import UnusableIds
-from ._outbox import Record
+from ._outbox import QueuedRecord
 from ._prices import UnpricedCalls
 from ._router import is_attempt
 from ._seen import Seen
@@ -35,7 +35,7 @@ class Intake:
 
     def __init__(
         self,
-        put: Callable[[Record], None],
+        put: Callable[[QueuedRecord], None],
         is_behind: Callable[[], bool],
         is_callback: Callable[[], bool],
         *,
@@ -58,17 +58,17 @@ class Intake:
         """A call, or an attempt of a Router's, starts."""
         if _sync_delivery.LITELLM_IS_OLD:
             self._seen.started(kwargs)
-        if not self._ends_by_hook(kwargs) and (self._record_failures or self._attempts.concerns(kwargs)):
+        if not self._ends_by_hook(kwargs) and (self._record_failures or self._attempts.may_affect(kwargs)):
             self._attempts.started(kwargs)
 
     def started_async(self, kwargs: Any, call_type: Any) -> None:
         """The same on the event loop, in a hook that sees the caller's own arguments."""
-        self._counters.notice_loop()
+        self._counters.remember_loop()
         self._callers.started(kwargs, call_type)
 
     def failed(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
         """A call failed, or (`ended`) the request to a proxy of which it was a part."""
-        if not (self._counts_failures() or costs(kwargs.get("standard_logging_object") or {})):
+        if not (self._counts_failures() or has_cost(kwargs.get("standard_logging_object") or {})):
             return
         if ended or not self._ends_by_hook(kwargs):
             self.finished(kwargs, response)
@@ -76,23 +76,23 @@ class Intake:
     def finished(self, kwargs: Mapping[str, Any], response: Any) -> None:
         """A call ended."""
         payload = kwargs.get("standard_logging_object")
-        if not payload or not self._seen.first_time(payload, kwargs):
+        if not payload or not self._seen.is_new(payload, kwargs):
             return
-        kwargs = self._starts.apart(self._callers.added_to(kwargs))
-        taken = take(kwargs, response, self.unusable_ids.refuse)
+        kwargs = self._starts.with_distinct_start(self._callers.with_metadata(kwargs))
+        taken = take(kwargs, response, self.unusable_ids.report_unusable)
         if taken is None:
             return
-        self._both_writers.look_at(kwargs)
+        self._both_writers.check(kwargs)
         has_attempts = self._has_attempts(kwargs, payload)
         if payload.get("response_cost") and not has_attempts:
-            if _proxy.is_left_to_callback():
-                self._send(shape(taken))
+            if _proxy.own_writer_is_off():
+                self._send_and_raise_counters(shape(taken))
                 return
             # Where the sender is behind, this thread is, for once, the one that has time to write.
             self._put(encode(shape(taken)) if self._is_behind() else freeze(taken))
             return
         record = shape(taken)
-        self._look_at_price(record, kwargs, response)
+        self._check_price(record, kwargs, response)
         if has_attempts:
             self._attempts.finished(kwargs, record)
         else:
@@ -110,7 +110,7 @@ class Intake:
 
     def _ends_by_hook(self, kwargs: Mapping[str, Any]) -> bool:
         """Whether LiteLLM calls `async_post_call_failure_hook` if the request fails of which this call is a part."""
-        return _proxy.made(kwargs) and self._is_callback()
+        return _proxy.is_proxy_request(kwargs) and self._is_callback()
 
     def _has_attempts(self, kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
         """Whether it depends on a call's other attempts how it counts."""
@@ -118,26 +118,32 @@ class Intake:
             return False
         if payload.get("status") == "failure":
             return True
-        return is_attempt(kwargs) if self._record_failures else self._attempts.concerns(kwargs)
+        return is_attempt(kwargs) if self._record_failures else self._attempts.may_affect(kwargs)
 
-    def _look_at_price(self, record: dict[str, Any], kwargs: Mapping[str, Any], response: Any) -> None:
+    def _check_price(self, record: dict[str, Any], kwargs: Mapping[str, Any], response: Any) -> None:
         try:
             if _sync_delivery.LITELLM_IS_OLD:
                 _litellm_workarounds.restore_lost_cost(record, kwargs, response)
-            self.unpriced.look_at(record, kwargs)
+            self.unpriced.check(record, kwargs)
         except Exception as error:
             log.debug("the price of a call was not looked at: %s", type(error).__name__)
 
     def _send_outcome(self, record: dict[str, Any]) -> None:
         """Sends what it is known how to count; of a failure that nobody asked for, its cost alone counts."""
         if record.get("status") == "failure" and not self._counts_failures():
-            if not costs(record):
+            if not has_cost(record):
                 return
-            _attempts.mark(record)
-        self._starts.set_apart(record)
+            _attempts.mark_as_attempt(record)
+        self._starts.make_start_distinct(record)
         self._send(record)
 
     def _send(self, record: dict[str, Any]) -> None:
+        if _proxy.own_writer_is_off():
+            self._send_and_raise_counters(record)
+        else:
+            self._put(encode(record))
+
+    def _send_and_raise_counters(self, record: dict[str, Any]) -> None:
+        """Sends a record of a proxy that leaves its spend counters to the callback, and raises them."""
         self._put(encode(record))
-        if _proxy.is_left_to_callback():
-            self._counters.raise_by(record)
+        self._counters.raise_by(record)

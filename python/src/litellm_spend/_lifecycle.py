@@ -33,26 +33,26 @@ class Logger(Protocol):
 
 _loggers: WeakSet[Any] = WeakSet()
 _flushed_at_sigterm: WeakSet[Any] = WeakSet()
-_looks_at_sigterm = False
+_watches_sigterm = False
 _deadline: float | None = None
 _sigterm_deadline = float("-inf")
 _in_multiprocessing = False
 
 
 def register(logger: Logger, *, flush_at_sigterm: bool) -> None:
-    global _looks_at_sigterm
+    global _watches_sigterm
     _loggers.add(logger)
     _join_multiprocessing()
     if flush_at_sigterm:
         _flushed_at_sigterm.add(logger)
-        _looks_at_sigterm = True
-        look_at_sigterm()
+        _watches_sigterm = True
+        watch_sigterm()
 
 
-def look_at_sigterm() -> None:
+def watch_sigterm() -> None:
     """Makes sure that the loggers send what they have when SIGTERM ends the process; cheap."""
-    if _looks_at_sigterm:
-        _termination.look(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
+    if _watches_sigterm:
+        _termination.watch(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
 
 
 def exit_deadline() -> float | None:
@@ -62,12 +62,12 @@ def exit_deadline() -> float | None:
 
 def _at_exit() -> None:
     global _deadline
-    _termination.end_if_told()
+    _termination.end_if_signalled()
     if _deadline is None:
         _deadline = time.monotonic() + EXIT_SECONDS
     for logger in list(_loggers):
         logger.finish(_deadline)
-    _termination.end_if_told()
+    _termination.end_if_signalled()
 
 
 def _finish_at_sigterm() -> None:

@@ -13,10 +13,10 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from . import _health, _lifecycle, _sync_delivery
-from ._complaints import Complaints
 from ._intake import Intake
-from ._outbox import Outbox, Record, Stats
+from ._outbox import Outbox, QueuedRecord, Stats
 from ._proxy_failures import failure_events
+from ._rate_limited_log import RateLimitedLog
 from ._sender import Sender
 
 log = logging.getLogger("litellm_spend")
@@ -59,7 +59,7 @@ class SpendLogger(CustomLogger):
         self._sender = Sender(database_url, self._outbox, flush_interval)
         self._intake = self._new_intake()
         self._sync_delivery = _sync_delivery.SyncDelivery(self, self.destination, self._receive)
-        self._complain = Complaints().tell
+        self._log_error = RateLimitedLog().error
         _lifecycle.register(self, flush_at_sigterm=flush_at_sigterm)
 
     def __repr__(self) -> str:
@@ -75,7 +75,7 @@ class SpendLogger(CustomLogger):
         try:
             self._intake.started_async(kwargs, call_type)
         except Exception as error:
-            self._complain(f"the metadata of a call was not looked at: {type(error).__name__}")
+            self._log_error(f"the metadata of a call was not looked at: {type(error).__name__}")
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self._receive(kwargs, response_obj)
@@ -97,7 +97,7 @@ class SpendLogger(CustomLogger):
             for event in failure_events(request_data, original_exception, user_api_key_dict):
                 self._receive_failure(event, None, ended=True)
         except Exception as error:
-            self._complain(f"a proxy's failure could not be recorded: {type(error).__name__}")
+            self._log_error(f"a proxy's failure could not be recorded: {type(error).__name__}")
 
     # For the application.
 
@@ -139,7 +139,7 @@ class SpendLogger(CustomLogger):
         try:
             _sync_delivery.attach(self._sync_delivery)
         except Exception as error:
-            self._complain(f"cannot attach to LiteLLM's success callbacks: {type(error).__name__}")
+            self._log_error(f"cannot attach to LiteLLM's success callbacks: {type(error).__name__}")
 
     def finish(self, deadline: float) -> None:
         """Sends what is left while the process exits, and says how many records that could not save."""
@@ -160,7 +160,7 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(self._outbox.max_queue, self._outbox.batch_size)
         self._sender = self._sender.copy_for_child(self._outbox)
         self._intake = self._new_intake()
-        self._complain = Complaints().tell
+        self._log_error = RateLimitedLog().error
 
     def _new_intake(self) -> Intake:
         return Intake(
@@ -173,33 +173,33 @@ class SpendLogger(CustomLogger):
     def _before_call(self, kwargs: Any) -> None:
         self.attach_sync_delivery()
         try:
-            _lifecycle.look_at_sigterm()
+            _lifecycle.watch_sigterm()
             self._intake.started(kwargs)
         except Exception as error:
-            self._complain(f"the start of a call was not looked at: {type(error).__name__}")
+            self._log_error(f"the start of a call was not looked at: {type(error).__name__}")
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
         try:
-            _lifecycle.look_at_sigterm()
+            _lifecycle.watch_sigterm()
             self._intake.finished(kwargs, response)
             self._finish_if_exiting()
         except Exception as error:
-            self._complain(f"an event could not be recorded: {type(error).__name__}")
+            self._log_error(f"an event could not be recorded: {type(error).__name__}")
 
     def _receive_failure(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
         try:
-            _lifecycle.look_at_sigterm()
+            _lifecycle.watch_sigterm()
             self._intake.failed(kwargs, response, ended=ended)
             self._finish_if_exiting()
         except Exception as error:
-            self._complain(f"a failure could not be recorded: {type(error).__name__}")
+            self._log_error(f"a failure could not be recorded: {type(error).__name__}")
 
     def _finish_if_exiting(self) -> None:
         deadline = _lifecycle.exit_deadline()
         if deadline is not None:
             self.finish(deadline)
 
-    def _put(self, record: Record) -> None:
+    def _put(self, record: QueuedRecord) -> None:
         if not self._outbox.put(record):
-            self._complain("spend records are dropped: the queue is full and the server does not keep up")
+            self._log_error("spend records are dropped: the queue is full and the server does not keep up")
         self._sender.ensure_running()

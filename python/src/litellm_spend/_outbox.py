@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-Record = str | bytes
+QueuedRecord = str | bytes
 """A record as JSON text, or what `_capture.write` makes that of."""
 
 # A full batch of ordinary records has 1 MB; this bounds one of huge `spend_logs_metadata`.
@@ -51,23 +51,23 @@ class Outbox:
         self.max_queue = max_queue
         self.batch_size = batch_size
         self._changed = threading.Condition(threading.Lock())
-        self._queue: deque[Record] = deque()
-        self._taken = 0
-        self._given_up = 0  # how many of those were given up
+        self._queue: deque[QueuedRecord] = deque()
+        self._in_flight = 0
+        self._in_flight_dropped = 0  # how many of those were given up
         self._captured = self._sent = self._rejected = self._refused = self._dropped = self._retries = 0
-        self._waiting = 0  # how many threads wait for a first record
-        self._in_a_hurry = 0  # how many callers wait for the queue to empty
+        self._idle_waiters = 0  # how many threads wait for a first record
+        self._draining = 0  # how many callers wait for the queue to empty
         self._last_error: str | None = None
 
-    def put(self, record: Record) -> bool:
+    def put(self, record: QueuedRecord) -> bool:
         """Queues a record; False if the queue is full and the record is dropped. Never waits."""
         with self._changed:
             self._captured += 1
-            if len(self._queue) + self._taken >= self.max_queue:
+            if len(self._queue) + self._in_flight >= self.max_queue:
                 self._dropped += 1
                 return False
             self._queue.append(record)
-            if self._waiting or len(self._queue) == self.batch_size:
+            if self._idle_waiters or len(self._queue) == self.batch_size:
                 self._changed.notify_all()
             return True
 
@@ -75,29 +75,29 @@ class Outbox:
         """Whether more is queued than the sender takes at once."""
         return len(self._queue) >= self.batch_size
 
-    def take(self) -> list[Record]:
+    def next_batch(self) -> list[QueuedRecord]:
         """Up to one batch, in order; give it back with `settle` or `put_back`."""
         with self._changed:
-            batch: list[Record] = []
+            batch: list[QueuedRecord] = []
             size = 0
             while self._queue and len(batch) < self.batch_size and size < _BATCH_BYTES:
                 size += len(self._queue[0])
                 batch.append(self._queue.popleft())
-            self._taken += len(batch)
+            self._in_flight += len(batch)
             return batch
 
     def settle(self, *, sent: int = 0, rejected: int = 0, refused: int = 0) -> None:
         with self._changed:
-            self._taken -= sent + refused
+            self._in_flight -= sent + refused
             self._sent += sent
             self._rejected += rejected
             self._refused += refused
             self._last_error = None
             self._changed.notify_all()
 
-    def put_back(self, batch: list[Record], error: str) -> None:
+    def put_back(self, batch: list[QueuedRecord], error: str) -> None:
         with self._changed:
-            self._taken -= len(batch)
+            self._in_flight -= len(batch)
             self._queue.extendleft(reversed(batch))
             self._retries += 1
             self._last_error = error
@@ -105,8 +105,8 @@ class Outbox:
     def drop_all(self) -> int:
         """Gives up what is queued and on its way; how many records that were, each of which is told once."""
         with self._changed:
-            lost = len(self._queue) + max(0, self._taken - self._given_up)
-            self._given_up = self._taken
+            lost = len(self._queue) + max(0, self._in_flight - self._in_flight_dropped)
+            self._in_flight_dropped = self._in_flight
             self._dropped += len(self._queue)
             self._queue.clear()
             self._changed.notify_all()
@@ -115,32 +115,32 @@ class Outbox:
     def wait_for_record(self, timeout: float, stopping: Callable[[], bool]) -> bool:
         """Waits for a first record; True if there is one."""
         with self._changed:
-            self._waiting += 1
+            self._idle_waiters += 1
             try:
                 self._changed.wait_for(lambda: self._queue or stopping(), timeout)
                 return bool(self._queue)
             finally:
-                self._waiting -= 1
+                self._idle_waiters -= 1
 
     def wait_for_batch(self, timeout: float) -> None:
         """Waits until a batch is full, the time is up or somebody is waiting for the queue to empty."""
         with self._changed:
-            self._changed.wait_for(lambda: self._in_a_hurry or len(self._queue) >= self.batch_size, timeout)
+            self._changed.wait_for(lambda: self._draining or len(self._queue) >= self.batch_size, timeout)
 
     def wait_empty(self, deadline: float) -> bool:
         """Waits until nothing is queued or on its way, at most to `deadline` (monotonic)."""
         with self._changed:
-            self._in_a_hurry += 1
+            self._draining += 1
             self._changed.notify_all()
             try:
                 return self._changed.wait_for(lambda: not self._pending(), max(0.0, deadline - time.monotonic()))
             finally:
-                self._in_a_hurry -= 1
+                self._draining -= 1
 
     def pause(self, seconds: float) -> bool:
         """Waits before the next attempt; True, after a moment, if somebody waits for the queue to empty."""
         with self._changed:
-            if not self._changed.wait_for(lambda: self._in_a_hurry, seconds):
+            if not self._changed.wait_for(lambda: self._draining, seconds):
                 return False
         time.sleep(min(seconds, 0.2))
         return True
@@ -150,7 +150,7 @@ class Outbox:
             self._changed.notify_all()
 
     def _pending(self) -> int:
-        return len(self._queue) + self._taken
+        return len(self._queue) + self._in_flight
 
     def pending(self) -> int:
         with self._changed:

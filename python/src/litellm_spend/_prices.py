@@ -20,7 +20,7 @@ _TOKEN_RATES: Final = ("input_cost_per_token", "output_cost_per_token")
 _DEEPEST_PRICE: Final = 6
 # Calls of a model that cost though they may count no tokens. LiteLLM's other calls without tokens cost nothing: they
 # read, list, delete, upload, or start work that is charged later.
-_WORK: Final = (
+_MODEL_CALLS: Final = (
     "completion",
     "text_completion",
     "anthropic_messages",
@@ -42,7 +42,7 @@ _WORK: Final = (
     "video_edit",
     "video_extension",
 )
-_COSTS_WITHOUT_TOKENS: Final = frozenset((*_WORK, *(f"a{call_type}" for call_type in _WORK)))
+_COSTS_WITHOUT_TOKENS: Final = frozenset((*_MODEL_CALLS, *(f"a{call_type}" for call_type in _MODEL_CALLS)))
 # Of a search provider if it names a model, else of the caller's own files.
 _SEARCHES: Final = frozenset(("search", "asearch"))
 
@@ -59,11 +59,11 @@ class UnpricedCalls:
     def count(self) -> int:
         return self._count
 
-    def look_at(self, record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> None:
+    def check(self, record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> None:
         """`record`: of a finished call; `kwargs`: LiteLLM's event of it."""
         if not _is_unpriced(record, kwargs):
             return
-        model = _name(record)
+        model = _name_to_register(record)
         with self._lock:
             self._count += 1
             if model in self._warned or len(self._warned) >= _MODELS:
@@ -109,7 +109,7 @@ def _prices(record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Iterator[An
     yield get(get(params, "litellm_metadata"), "model_info")
     price_map = getattr(sys.modules.get("litellm"), "model_cost", None)
     if isinstance(price_map, Mapping):
-        yield from map(price_map.get, _names(record))
+        yield from map(price_map.get, _price_names(record))
 
 
 def _rates(price: Any, has_tokens: bool) -> list[float]:
@@ -135,7 +135,7 @@ def _rate_values(price: Mapping[Any, Any]) -> list[Any]:
     return [value for key, value in price.items() if isinstance(key, str) and ("cost" in key or "pricing" in key)]
 
 
-def _names(record: Mapping[str, Any]) -> Iterator[Any]:
+def _price_names(record: Mapping[str, Any]) -> Iterator[Any]:
     """The names under which LiteLLM looks for a price: a deployment's, the model's, the map's key.
 
     That with the provider comes first, as in LiteLLM: one provider's model may be free and its namesake not.
@@ -147,7 +147,7 @@ def _names(record: Mapping[str, Any]) -> Iterator[Any]:
     yield model
 
 
-def _name(record: Mapping[str, Any]) -> str:
+def _name_to_register(record: Mapping[str, Any]) -> str:
     """The name under which a price can be registered for the call: the model's, with its provider."""
     model = str(record.get("model") or "")
     provider = record.get("custom_llm_provider")

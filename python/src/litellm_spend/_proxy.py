@@ -16,11 +16,11 @@ log = logging.getLogger("litellm_spend")
 # The row of LiteLLM's user table by which a proxy enforces `litellm_settings.max_budget`.
 _BUDGET_NAME: Final = "litellm-proxy-budget"
 # What a proxy has when it serves.
-_SET_UP: Final = ("prisma_client", "llm_router", "master_key")
+_SET_WHEN_SERVING: Final = ("prisma_client", "llm_router", "master_key")
 # LiteLLM puts the request there that a client sent.
-_ASKED: Final = "proxy_server_request"
+_HTTP_REQUEST: Final = "proxy_server_request"
 # LiteLLM marks so a call that the proxy refused before any provider saw it.
-_REFUSED: Final = "litellm_no_upstream_llm_call"
+_NO_PROVIDER_CALL: Final = "litellm_no_upstream_llm_call"
 
 
 def module() -> Any:
@@ -28,29 +28,29 @@ def module() -> Any:
     return sys.modules.get("litellm.proxy.proxy_server")
 
 
-def is_here() -> bool:
+def is_serving() -> bool:
     """Whether this process runs a LiteLLM proxy: one that has been set up, and is not just loaded."""
     loaded = module()
     if loaded is None:
         return False
-    return bool(_settings(loaded)) or any(getattr(loaded, name, None) is not None for name in _SET_UP)
+    return bool(_settings(loaded)) or any(getattr(loaded, name, None) is not None for name in _SET_WHEN_SERVING)
 
 
-def is_left_to_callback() -> bool:
+def own_writer_is_off() -> bool:
     """Whether this process is a LiteLLM proxy whose own writer is off."""
     return _settings(module()).get("disable_spend_updates") is True
 
 
-def records_itself() -> bool:
+def own_writer_is_on() -> bool:
     """Whether this process is a LiteLLM proxy with a database, whose own writer is on."""
-    return getattr(module(), "prisma_client", None) is not None and not is_left_to_callback()
+    return getattr(module(), "prisma_client", None) is not None and not own_writer_is_off()
 
 
-def made(kwargs: Mapping[str, Any]) -> bool:
+def is_proxy_request(kwargs: Mapping[str, Any]) -> bool:
     """Whether an event is of a request to the proxy, whose failure LiteLLM reports once more when it has ended."""
     params = kwargs.get("litellm_params")
-    asked = kwargs.get(_ASKED) or (isinstance(params, Mapping) and params.get(_ASKED))
-    return bool(asked or kwargs.get(_REFUSED)) and is_here()
+    http_request = kwargs.get(_HTTP_REQUEST) or (isinstance(params, Mapping) and params.get(_HTTP_REQUEST))
+    return bool(http_request or kwargs.get(_NO_PROVIDER_CALL)) and is_serving()
 
 
 def is_made_outside(params: Mapping[str, Any]) -> bool:
@@ -60,14 +60,14 @@ def is_made_outside(params: Mapping[str, Any]) -> bool:
     which is None where it asks for none. In an application's own process the key proves nothing, because the
     application may name one too. A call that a proxy's hook makes on its own has neither.
     """
-    if params.get(_ASKED):
+    if params.get(_HTTP_REQUEST):
         return False
-    return not is_here() or not (_has_key(params.get("metadata")) or _has_key(params.get("litellm_metadata")))
+    return not is_serving() or not (_has_key(params.get("metadata")) or _has_key(params.get("litellm_metadata")))
 
 
 def budget_name() -> str | None:
     """The user row of the proxy's own budget, where the proxy has one and its own writer does not charge it."""
-    if not is_left_to_callback():
+    if not own_writer_is_off():
         return None
     budget = getattr(sys.modules.get("litellm"), "max_budget", 0) or 0
     return _BUDGET_NAME if budget > 0 else None
@@ -89,7 +89,7 @@ def logs_failures_of(route: Any, team_id: Any) -> bool:
     return is_dashboards is None or not is_dashboards(route, team_id)
 
 
-def leaves_out(error: BaseException, request: Mapping[str, Any]) -> bool:
+def suppresses_failure(error: BaseException, request: Mapping[str, Any]) -> bool:
     """Whether the proxy is not to log this failure, because it refused the request before a provider was considered."""
     if _settings(module()).get("disable_pre_routing_error_logs") is not True:
         return False
@@ -101,7 +101,7 @@ def leaves_out(error: BaseException, request: Mapping[str, Any]) -> bool:
 def cache_key(arguments: Mapping[str, Any]) -> str | None:
     """The key of a call in the proxy's cache, if it has one."""
     cache = getattr(sys.modules.get("litellm"), "cache", None)
-    if cache is None or not is_here():
+    if cache is None or not is_serving():
         return None
     try:
         return cache.get_cache_key(**arguments)

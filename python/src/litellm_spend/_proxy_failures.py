@@ -49,7 +49,7 @@ def failure_events(request: Mapping[str, Any], error: BaseException, key: Any) -
     """
     if not _proxy.logs_failures_of(getattr(key, "request_route", None), getattr(key, "team_id", None)):
         return
-    if _proxy.leaves_out(error, request):
+    if _proxy.suppresses_failure(error, request):
         return
     identity = {name: getattr(key, attribute, None) for name, attribute in _IDENTITY.items()}
     if getattr(key, "is_session_token", False) and identity["user_api_key_alias"]:

@@ -24,7 +24,7 @@ _VIDEOS: Final = frozenset(("video_status", "avideo_status"))
 # No other call type means anything here.
 IN_BACKGROUND: Final = _BATCHES | _RESPONSES | _VIDEOS
 # What the ids end with that are made for a cost, and those that the callback makes for a Router's failed attempts.
-ENDS_OF_COSTS: Final = ("_batch_cost", "_background_cost", "_video_cost", "_guardrail_cost")
+COST_ID_ENDINGS: Final = ("_batch_cost", "_background_cost", "_video_cost", "_guardrail_cost")
 _END_OF_ATTEMPT: Final = re.compile(r"_attempt[0-9.]+\Z")
 _UNFINISHED: Final = frozenset(("validating", "queued", "in_progress", "finalizing", "cancelling"))
 # The call in which LiteLLM's proxy tells the price of a response that it follows, under the id that the proxy logs.
@@ -33,7 +33,7 @@ _COST_POLL: Final = "background_response_cost_poll"
 _RESPONSE_ID: Final = re.compile(r"litellm:custom_llm_provider:([^;]*);model_id:[^;]*;response_id:(.*)", re.DOTALL)
 
 
-def tells_nothing(payload: Mapping[str, Any], answer: Any) -> bool:
+def has_no_cost_yet(payload: Mapping[str, Any], answer: Any) -> bool:
     """Whether a batch was retrieved whose cost is not known; a record of 0 would keep it from being counted.
 
     `payload`: LiteLLM's StandardLoggingPayload; `answer`: what was retrieved. `batch_models` is there where
@@ -65,13 +65,13 @@ def id_of_cost(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: An
     return None
 
 
-def is_like_made(call_id: str) -> bool:
+def has_reserved_ending(call_id: str) -> bool:
     """Whether a call's own id ends like one that was made. The server counts such an id once, whatever it names."""
     call_id = call_id.replace("\0", "")  # which is not sent
-    return call_id.endswith(ENDS_OF_COSTS) or _END_OF_ATTEMPT.search(call_id) is not None
+    return call_id.endswith(COST_ID_ENDINGS) or _END_OF_ATTEMPT.search(call_id) is not None
 
 
-def is_replay(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any) -> bool:
+def repeats_price(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any) -> bool:
     """Whether a retrieval's price is told elsewhere: when the work was made, or when it is finished.
 
     LiteLLM 1.79 prices a response again that it reads.

@@ -34,7 +34,7 @@ class Seen:
         """An attempt starts; if it is a chat completion, it may be the one that serves another call."""
         self._note_chat(kwargs.get("call_type"), text_of(kwargs.get("litellm_call_id")))
 
-    def first_time(self, payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> bool:
+    def is_new(self, payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether this event is new.
 
         A call is known by its litellm_call_id; status and start tell a retry from the first attempt,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ._encode import cut
 from ._fields import ANY, ID, IDS, LIST, Counts, Fields
-from ._ids import PLAIN, TEXT, Refuse, id_of, plain
+from ._ids import PLAIN, TEXT, ReportUnusable, id_of, plain
 
 _PLAIN_OR_NESTED: Final = PLAIN | {dict, list, tuple}
 _ONLY_TEXT: Final = frozenset((str,))
@@ -30,18 +30,18 @@ class Selection:
         self._scalars = slice(len(ids), len(ids) + len(scalars))
         self._others = [(place, *_steps(name, fields[name])) for place, name in enumerate(others, self._scalars.stop)]
 
-    def take(self, source: Any, refuse: Refuse) -> list[Any] | None:
+    def take(self, source: Any, report_unusable: ReportUnusable) -> list[Any] | None:
         """The members in the list's order, None for each that is missing; None if `source` is no mapping."""
         if type(source) is not dict and not isinstance(source, Mapping):
             return None
         taken = list(map(source.get, self._names))
         if self._ids and not TEXT.issuperset(map(type, taken[: self._ids])):
-            taken[: self._ids] = map(id_of, self._names, taken[: self._ids], repeat(refuse))
+            taken[: self._ids] = map(id_of, self._names, taken[: self._ids], repeat(report_unusable))
         if not PLAIN.issuperset(map(type, taken[self._scalars])):
             taken[self._scalars] = map(plain, taken[self._scalars])
         for place, take, _ in self._others:
             if taken[place] is not None:
-                taken[place] = take(taken[place], refuse)
+                taken[place] = take(taken[place], report_unusable)
         return taken
 
     def shape(self, taken: list[Any]) -> dict[str, Any]:
@@ -60,14 +60,14 @@ class Copy:
         self._names = fields.keys()
         self._members = [(name, Copy(rule)) for name, rule in fields.items() if rule is not None]
 
-    def take(self, source: Any, refuse: Refuse) -> dict[str, Any] | None:
+    def take(self, source: Any, report_unusable: ReportUnusable) -> dict[str, Any] | None:
         """A copy; None if `source` is no mapping."""
         if type(source) is not dict and not isinstance(source, Mapping):
             return None
         taken = dict(source)
         for name, member in self._members:
             if taken.get(name) is not None:
-                taken[name] = member.take(taken[name], refuse)
+                taken[name] = member.take(taken[name], report_unusable)
         if not _PLAIN_OR_NESTED.issuperset(map(type, taken.values())):
             for name in self._names & taken.keys():
                 if type(taken[name]) not in _PLAIN_OR_NESTED:
@@ -87,30 +87,30 @@ def _scalars(members: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in members if value is not None and type(value) in PLAIN}
 
 
-def _steps(name: str, rule: Any) -> tuple[Callable[[Any, Refuse], Any], Callable[[Any], Any]]:
+def _steps(name: str, rule: Any) -> tuple[Callable[[Any, ReportUnusable], Any], Callable[[Any], Any]]:
     """How a member of this rule is taken and shaped."""
     if rule is LIST:
         return _copy_list, _as_taken
     if rule is IDS:
-        return lambda value, refuse: _copy_ids(name, value, refuse), _as_taken
+        return lambda value, report_unusable: _copy_ids(name, value, report_unusable), _as_taken
     if rule is ANY:
         return lambda value, _: cut(value), _as_taken
     member = Copy(rule) if isinstance(rule, Counts) else Selection(rule)
     return member.take, member.shape
 
 
-def _copy_list(value: Any, _: Refuse) -> list[Any] | None:
+def _copy_list(value: Any, _: ReportUnusable) -> list[Any] | None:
     if not isinstance(value, (list, tuple)):
         return None
     return [item for item in map(plain, value) if item is not None]
 
 
-def _copy_ids(name: str, value: Any, refuse: Refuse) -> list[Any] | None:
+def _copy_ids(name: str, value: Any, report_unusable: ReportUnusable) -> list[Any] | None:
     if not isinstance(value, (list, tuple)):
         return None
     if _ONLY_TEXT.issuperset(map(type, value)):
         return list(value)
-    return [text for item in value if (text := id_of(name, item, refuse)) is not None]
+    return [text for item in value if (text := id_of(name, item, report_unusable)) is not None]
 
 
 def _as_taken(value: Any) -> Any:

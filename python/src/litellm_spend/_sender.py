@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from . import _litellm_workarounds
 from ._capture import write
-from ._connection import SHORTEST_CONNECT, Connection
-from ._errors import Verdict, explain, judge
-from ._outbox import Outbox, Record
+from ._connection import SHORTEST_CONNECT_SECONDS, Connection
+from ._errors import Recovery, explain, recovery_from
+from ._outbox import Outbox, QueuedRecord
 
 log = logging.getLogger("litellm_spend")
 
@@ -32,8 +32,8 @@ class Sender:
         self.outbox = outbox
         self.connection = Connection(url)
         self._flush_interval = flush_interval
-        self._start = threading.Lock()
-        self._sending = threading.Lock()
+        self._start_lock = threading.Lock()
+        self._send_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._pause = _FIRST_PAUSE
@@ -46,7 +46,7 @@ class Sender:
         """
         if self._is_running():
             return
-        with self._start:
+        with self._start_lock:
             if self._is_running():
                 return
             stopping = threading.Event()
@@ -66,7 +66,7 @@ class Sender:
         if self._is_running():
             return self.outbox.wait_empty(deadline)
         while self.outbox.pending() and (left := deadline - time.monotonic()) > 0:
-            if left < SHORTEST_CONNECT and not self.connection.is_open:
+            if left < SHORTEST_CONNECT_SECONDS and not self.connection.is_open:
                 break
             if not self._send_batch(deadline):
                 time.sleep(min(self._next_pause(), max(0.0, deadline - time.monotonic())))
@@ -96,28 +96,28 @@ class Sender:
         try:
             while not stopping.is_set():
                 if not self._wait_for_record(stopping):
-                    with self._sending:
+                    with self._send_lock:
                         self.connection.close()
                     continue
                 self.outbox.wait_for_batch(self._flush_interval)
                 while self.outbox.pending() and self._send_batch():
                     pass
                 if self.outbox.pending():
-                    self._watchfully(self._next_pause(), self.outbox.pause, stopping)
+                    self._wait_and_watch(self._next_pause(), self.outbox.pause, stopping)
         except Exception as error:
             # The next record starts a new thread.
             log.error("the sender stopped: %s", type(error).__name__)
         finally:
-            with self._sending:
+            with self._send_lock:
                 self.connection.close()
 
     def _wait_for_record(self, stopping: threading.Event) -> bool:
         """False if none came for so long that the connection is not worth keeping."""
-        return self._watchfully(
+        return self._wait_and_watch(
             _IDLE_CLOSE, lambda seconds: self.outbox.wait_for_record(seconds, stopping.is_set), stopping
         )
 
-    def _watchfully(self, seconds: float, wait: Callable[[float], bool], stopping: threading.Event) -> bool:
+    def _wait_and_watch(self, seconds: float, wait: Callable[[float], bool], stopping: threading.Event) -> bool:
         """Waits with `wait` until it is true, and looks after LiteLLM's worker meanwhile where that can hang."""
         watching = _litellm_workarounds.may_hang_at_exit()
         until = time.monotonic() + seconds
@@ -130,13 +130,13 @@ class Sender:
 
     def _send_batch(self, deadline: float | None = None) -> bool:
         """Takes one batch and sends it; False if it was put back."""
-        with self._sending:
-            batch = self.outbox.take()
+        with self._send_lock:
+            batch = self.outbox.next_batch()
             if not batch:
                 return False
             return self._record(self._write(batch), deadline)
 
-    def _write(self, batch: list[Record]) -> list[str]:
+    def _write(self, batch: list[QueuedRecord]) -> list[str]:
         """The texts of a batch; a record that has none is given up."""
         texts = []
         for record in batch:
@@ -154,9 +154,9 @@ class Sender:
             try:
                 staged = self.connection.record(part, deadline)
             except Exception as error:
-                verdict = judge(error)
-                if verdict is Verdict.RETRY or (verdict is Verdict.SHRINK and len(part) == 1):
-                    self._keep([record for rest in reversed([*parts, part]) for record in rest], error)
+                recovery = recovery_from(error)
+                if recovery is Recovery.RETRY or (recovery is Recovery.SHRINK and len(part) == 1):
+                    self._put_back([record for rest in reversed([*parts, part]) for record in rest], error)
                     return False
                 if len(part) > 1:
                     middle = len(part) // 2
@@ -166,10 +166,10 @@ class Sender:
                     log.error("the server cannot take a record and it is lost: %s", explain(error))
             else:
                 self.outbox.settle(sent=len(part), rejected=max(0, len(part) - staged))
-                self._recovered()
+                self._note_success()
         return True
 
-    def _keep(self, batch: list[str], error: Exception) -> None:
+    def _put_back(self, batch: list[str], error: Exception) -> None:
         reason = self.connection.redact(explain(error))
         self.outbox.put_back(batch, reason)
         self.connection.close()
@@ -178,7 +178,7 @@ class Sender:
             self._reported.add(kind)
             log.error("cannot record spend: %s. Records are kept and sent again later", reason)
 
-    def _recovered(self) -> None:
+    def _note_success(self) -> None:
         self._pause = _FIRST_PAUSE
         if self._reported:
             self._reported.clear()

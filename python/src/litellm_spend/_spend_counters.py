@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from . import _proxy
-from ._retrievals import ENDS_OF_COSTS
+from ._retrievals import COST_ID_ENDINGS
 from ._seen import Recent
 
 log = logging.getLogger("litellm_spend")
@@ -48,6 +48,10 @@ _CACHE: Final = frozenset(("token", "user_id", "end_user_id", "team_id", "respon
 _WITHOUT_WINDOW_ROWS: Final = "windows_from_ledger"
 # What queues the rows in LiteLLM 1.109.
 _QUEUE_WINDOW_ROW: Final = "_enqueue_window_spend_row_update"
+_ENFORCED_LATER: Final = "It enforces budgets by the tables alone, which it reads about once a minute"
+
+# The costs by which the counters were raised: a proxy may have several loggers, and one set of counters.
+_raised_costs = Recent()
 _is_raising: ContextVar[bool] = ContextVar("litellm_spend_is_raising", default=False)
 
 
@@ -63,18 +67,18 @@ class SpendCounters:
         self._options: dict[str, bool] | None = None
         self._has_failed = False
 
-    def notice_loop(self) -> None:
+    def remember_loop(self) -> None:
         """In a hook of LiteLLM's: where one runs on the proxy's event loop, the counters are raised there."""
         with contextlib.suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
 
     def raise_by(self, record: Mapping[str, Any]) -> None:
         """Raises the counters of all whom the record charges, soon and on the proxy's loop."""
-        self.notice_loop()
+        self.remember_loop()
         loop = self._loop
         if not record.get("response_cost") or loop is None or loop.is_closed():
             return
-        if not self._knows_litellm() or not _raised.add(_cost_of(record)):
+        if not self._knows_litellm() or not _raised_costs.add(_cost_of(record)):
             return
         loop.call_soon_threadsafe(self._start, record)
 
@@ -109,20 +113,6 @@ class SpendCounters:
             return self._options is not None
 
 
-def _forget() -> None:
-    """In a forked child: another thread of the parent may have held the lock."""
-    global _raised
-    _raised = Recent()
-
-
-# The costs by which the counters were raised: a proxy may have several loggers, and one set of counters.
-_raised = Recent()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
-
-_ENFORCED_LATER: Final = "It enforces budgets by the tables alone, which it reads about once a minute"
-
-
 def charged_by(record: Mapping[str, Any]) -> dict[str, Any]:
     """Whom a record charges, and how much, as LiteLLM's `increment_spend_counters` takes it."""
     metadata = record.get("metadata") or {}
@@ -144,7 +134,7 @@ def charged_by(record: Mapping[str, Any]) -> dict[str, Any]:
 def _cost_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """What tells a cost from others. That of work, such as a batch, is told again by each look at it."""
     name = str(record.get("id"))
-    if name.endswith(ENDS_OF_COSTS):
+    if name.endswith(COST_ID_ENDINGS):
         return (name,)
     return name, record.get("litellm_call_id"), record.get("startTime"), record.get("status")
 
@@ -181,3 +171,13 @@ def _keep_window_rows_from(module: Any) -> None:
 
     unless_raised_here.leaves_rows_to_the_fold = True
     setattr(module, _QUEUE_WINDOW_ROW, unless_raised_here)
+
+
+def _reset_in_child() -> None:
+    """In a forked child: another thread of the parent may have held the lock."""
+    global _raised_costs
+    _raised_costs = Recent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_in_child)

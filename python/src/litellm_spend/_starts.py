@@ -21,49 +21,49 @@ _NEIGHBOURS = (-1, 0, 1)
 class Starts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken = Recent()
+        self._reserved = Recent()
 
-    def apart(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    def with_distinct_start(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         """A new event; with a start some milliseconds later, if another call of its id has taken its own.
 
-        Failures are left as they are: their start tells their call's attempts apart. See `set_apart`.
+        Failures are left as they are: their start tells their call's attempts apart. See `make_start_distinct`.
         """
         payload = kwargs["standard_logging_object"]
         call_id, start = payload.get("id"), payload.get("startTime")
         if payload.get("status") != "success" or call_id != text_of(kwargs.get("litellm_call_id")):
             return kwargs
-        moved = self._take(call_id, start)
+        moved = self._reserve(call_id, start)
         return kwargs if moved == start else {**kwargs, "standard_logging_object": {**payload, "startTime": moved}}
 
-    def set_apart(self, record: dict[str, Any]) -> None:
+    def make_start_distinct(self, record: dict[str, Any]) -> None:
         """The same for the record of a failure that is about to be sent."""
         if record.get("status") == "failure" and record.get("id") == record.get("litellm_call_id"):
-            record["startTime"] = self._take(record["id"], record.get("startTime"))
+            record["startTime"] = self._reserve(record["id"], record.get("startTime"))
 
-    def _take(self, call_id: Any, start: Any) -> Any:
+    def _reserve(self, call_id: Any, start: Any) -> Any:
         """`start`, or the next one that is free."""
         if not isinstance(start, (int, float)):
             return start
         moment = round(start * 1000)
         with self._lock:
             free = moment + 2 * self._steps_to_free(call_id, moment)
-            self._taken.add((call_id, free))
+            self._reserved.add((call_id, free))
         return start if free == moment else free / 1000
 
     def _steps_to_free(self, call_id: Any, moment: int) -> int:
         """Steps of two milliseconds to a free moment, found in few tries: a job may make thousands of calls at once."""
-        if not self._is_taken(call_id, moment):
+        if not self._is_reserved(call_id, moment):
             return 0
-        taken, free = 0, 1
-        while self._is_taken(call_id, moment + 2 * free):
-            taken, free = free, 2 * free
-        while free - taken > 1:
-            middle = (taken + free) // 2
-            if self._is_taken(call_id, moment + 2 * middle):
-                taken = middle
+        reserved, free = 0, 1
+        while self._is_reserved(call_id, moment + 2 * free):
+            reserved, free = free, 2 * free
+        while free - reserved > 1:
+            middle = (reserved + free) // 2
+            if self._is_reserved(call_id, moment + 2 * middle):
+                reserved = middle
             else:
                 free = middle
         return free
 
-    def _is_taken(self, call_id: Any, moment: int) -> bool:
-        return any((call_id, moment + step) in self._taken for step in _NEIGHBOURS)
+    def _is_reserved(self, call_id: Any, moment: int) -> bool:
+        return any((call_id, moment + step) in self._reserved for step in _NEIGHBOURS)

@@ -39,7 +39,7 @@ class SyncDelivery(CustomLogger):
 
     def logging_hook(self, kwargs: dict, result: Any, call_type: str) -> tuple[dict, Any]:
         # Unlike events, hooks also run for streams in pieces and for calls that ask not to be logged.
-        if LITELLM_IS_OLD and not _is_piece(kwargs) and not _is_unlogged(kwargs):
+        if LITELLM_IS_OLD and not _is_stream_chunk(kwargs) and not _is_unlogged(kwargs):
             self.log_success_event(kwargs, result, None, None)
         return kwargs, result
 
@@ -71,7 +71,7 @@ def is_registered(logger: CustomLogger) -> bool:
     return any(other is logger for name in names for other in getattr(litellm, name, ()))
 
 
-def _is_piece(kwargs: dict) -> bool:
+def _is_stream_chunk(kwargs: dict) -> bool:
     return bool(kwargs.get("stream")) and "complete_streaming_response" not in kwargs
 
 

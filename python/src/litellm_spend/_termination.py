@@ -31,8 +31,8 @@ from . import _uvicorn_shutdown
 _WAIT_SECONDS = 0.5
 _RUN_SECONDS = 0.02
 
-_looking = threading.Lock()
-_looked_at: Any = None
+_watch_lock = threading.Lock()
+_handler_at_last_look: Any = None
 _ending: Ending | None = None
 
 
@@ -76,16 +76,16 @@ class Ending:
             self._unfinished.release()
 
 
-def look(finish: Callable[[], None], send: Callable[[], Awaitable[None]], seconds: float) -> None:
+def watch(finish: Callable[[], None], send: Callable[[], Awaitable[None]], seconds: float) -> None:
     """Sees to SIGTERM as it is handled now; cheap unless that has changed since the last look.
 
     `finish` sends what is left in a process that ends, within `seconds`, and `send` in one that may go on.
     Servers install their handlers late, so each event looks. Only the main thread can install a handler.
     """
-    global _looked_at, _ending
-    if getsignal(signal.SIGTERM) is _looked_at:
+    global _handler_at_last_look, _ending
+    if getsignal(signal.SIGTERM) is _handler_at_last_look:
         return
-    with _looking:
+    with _watch_lock:
         handler = getsignal(signal.SIGTERM)
         server = _uvicorn_shutdown.server_of(handler)
         if server is not None:
@@ -97,7 +97,7 @@ def look(finish: Callable[[], None], send: Callable[[], Awaitable[None]], second
             _ending = _ending or Ending(finish, seconds + 1)
             with contextlib.suppress(ValueError):  # a subinterpreter handles no signals
                 signal.signal(signal.SIGTERM, _handle)
-        _looked_at = getsignal(signal.SIGTERM)
+        _handler_at_last_look = getsignal(signal.SIGTERM)
 
 
 def has_handler() -> bool:
@@ -105,7 +105,7 @@ def has_handler() -> bool:
     return _ending is not None
 
 
-def end_if_told() -> None:
+def end_if_signalled() -> None:
     """At exit: ends the process by SIGTERM if it got one and its main thread ended while it was let run."""
     if _ending is not None and _ending.has_begun():
         _ending.wait(_ending.seconds)
@@ -114,9 +114,9 @@ def end_if_told() -> None:
 
 def restart_in_child() -> None:
     """In a forked child, which inherits the handler: the end that its parent has begun is not its own."""
-    global _looking, _looked_at, _ending
-    _looking = threading.Lock()
-    _looked_at = None
+    global _watch_lock, _handler_at_last_look, _ending
+    _watch_lock = threading.Lock()
+    _handler_at_last_look = None
     if _ending is not None:
         _ending = Ending(_ending.finish, _ending.seconds)
     if getsignal(signal.SIGTERM) is _handle and not _ends_by_default():

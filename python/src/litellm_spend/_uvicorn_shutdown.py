@@ -15,7 +15,7 @@ from typing import Any
 
 log = logging.getLogger("litellm_spend")
 
-_OURS = "_litellm_spend_sends_after_shutdown"
+_IS_WRAPPED = "_litellm_spend_sends_after_shutdown"
 
 
 def server_of(handler: Any) -> Any:
@@ -31,9 +31,9 @@ def send_after_shutdown(server: Any, send: Callable[[], Awaitable[None]]) -> Non
 
     Any other end of it leaves the exit handlers to run, or the process to go on.
     """
-    if _OURS in vars(server):
+    if _IS_WRAPPED in vars(server):
         return
-    setattr(server, _OURS, True)
+    setattr(server, _IS_WRAPPED, True)
     shutdown = server.shutdown
 
     @wraps(shutdown)

@@ -9,21 +9,21 @@ from typing import Final
 
 log = logging.getLogger("litellm_spend")
 
-_EVERY: Final = 60.0
+_EVERY_SECONDS: Final = 60.0
 
 
-class Complaints:
+class RateLimitedLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._told_at = float("-inf")
-        self._untold = 0
+        self._logged_at = float("-inf")
+        self._unlogged = 0
 
-    def tell(self, what: str) -> None:
+    def error(self, what: str) -> None:
         """Logs the sentence, with the number of those that were not logged since the last one."""
         with self._lock:
-            self._untold += 1
+            self._unlogged += 1
             now = time.monotonic()
-            if now - self._told_at < _EVERY:
+            if now - self._logged_at < _EVERY_SECONDS:
                 return
-            count, self._untold, self._told_at = self._untold, 0, now
+            count, self._unlogged, self._logged_at = self._unlogged, 0, now
         log.error("%s (%d since the last such line)", what, count)
