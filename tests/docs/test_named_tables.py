@@ -11,7 +11,7 @@ from harness.postgres import PROJECT
 WRITTEN = re.findall(r"^-- table (\w+)$", (PROJECT / "sql" / "litellm_tables.sql").read_text(), re.MULTILINE)
 # A fold creates one row of it, for the organizations that it creates.
 FOR_FOREIGN_KEYS = "LiteLLM_BudgetTable"
-DAILY = re.compile(r"LiteLLM_Daily(User|Team|Organization|EndUser|Agent|Tag)Spend")
+DAILY = re.compile(r"LiteLLM_Daily(\w+)Spend")
 
 
 def is_named(table: str, text: str) -> bool:

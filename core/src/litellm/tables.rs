@@ -2,13 +2,14 @@
 //! in the order in which tables are written. A new table of one of these kinds is one more entry here; the functions
 //! that add records up (`totals`) then do not compile until they know it.
 
-/// A table's place in each order of writing (`write_order`); a lower one is written first.
+/// A table's place in each order of writing (`write_order`); a lower one is written first. There is room between
+/// two places for a table that LiteLLM adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Up to LiteLLM 1.109.
-    pub queues: u8,
+    pub queues: u16,
     /// Since LiteLLM 1.110.
-    pub ledger: u8,
+    pub ledger: u16,
 }
 
 /// Declares the tables of one kind, each with its facts.
@@ -45,47 +46,47 @@ tables! {
     EntityKind: Entity {
         User {
             table: "LiteLLM_UserTable", key: &["user_id"], also: &["updated_at"], word: Some("user"),
-            place: Place { queues: 10, ledger: 13 },
+            place: Place { queues: 100, ledger: 130 },
         }
         EndUser {
             table: "LiteLLM_EndUserTable", key: &["user_id"], also: &[], word: Some("end_user"),
-            place: Place { queues: 11, ledger: 14 },
+            place: Place { queues: 110, ledger: 140 },
         }
         Key {
             table: "LiteLLM_VerificationToken", key: &["token"], also: &["total_spend", "last_active", "updated_at"],
-            word: Some("key"), place: Place { queues: 12, ledger: 16 },
+            word: Some("key"), place: Place { queues: 120, ledger: 160 },
         }
         Team {
             table: "LiteLLM_TeamTable", key: &["team_id"], also: &["updated_at"], word: Some("team"),
-            place: Place { queues: 13, ledger: 12 },
+            place: Place { queues: 130, ledger: 120 },
         }
         TeamMember {
             table: "LiteLLM_TeamMembership", key: &["team_id", "user_id"], also: &["total_spend"], word: None,
-            place: Place { queues: 14, ledger: 15 },
+            place: Place { queues: 140, ledger: 150 },
         }
         Organization {
             table: "LiteLLM_OrganizationTable", key: &["organization_id"], also: &["updated_at"],
-            word: Some("organization"), place: Place { queues: 15, ledger: 10 },
+            word: Some("organization"), place: Place { queues: 150, ledger: 100 },
         }
         OrganizationMember {
             table: "LiteLLM_OrganizationMembership", key: &["organization_id", "user_id"], also: &["updated_at"],
-            word: None, place: Place { queues: 16, ledger: 11 },
+            word: None, place: Place { queues: 160, ledger: 110 },
         }
         Project {
             table: "LiteLLM_ProjectTable", key: &["project_id"], also: &["updated_at"], word: Some("project"),
-            place: Place { queues: 17, ledger: 17 },
+            place: Place { queues: 170, ledger: 170 },
         }
         Tag {
             table: "LiteLLM_TagTable", key: &["tag_name"], also: &["updated_at"], word: Some("tag"),
-            place: Place { queues: 18, ledger: 18 },
+            place: Place { queues: 180, ledger: 180 },
         }
         ModelAccessGroup {
             table: "LiteLLM_ModelAccessGroupBudgetTable", key: &["access_group_name"], also: &["updated_at"],
-            word: Some("model_access_group"), place: Place { queues: 19, ledger: 19 },
+            word: Some("model_access_group"), place: Place { queues: 190, ledger: 190 },
         }
         Agent {
             table: "LiteLLM_AgentsTable", key: &["agent_id"], also: &["updated_at"], word: Some("agent"),
-            place: Place { queues: 20, ledger: 20 },
+            place: Place { queues: 200, ledger: 200 },
         }
     }
 }
@@ -104,27 +105,27 @@ tables! {
     DailyKind: Daily {
         User {
             table: "LiteLLM_DailyUserSpend", entity: "user_id", logged: "user",
-            place: Place { queues: 30, ledger: 35 },
+            place: Place { queues: 300, ledger: 350 },
         }
         Team {
             table: "LiteLLM_DailyTeamSpend", entity: "team_id", logged: "team_id",
-            place: Place { queues: 31, ledger: 34 },
+            place: Place { queues: 310, ledger: 340 },
         }
         Organization {
             table: "LiteLLM_DailyOrganizationSpend", entity: "organization_id", logged: "organization_id",
-            place: Place { queues: 32, ledger: 32 },
+            place: Place { queues: 320, ledger: 320 },
         }
         EndUser {
             table: "LiteLLM_DailyEndUserSpend", entity: "end_user_id", logged: "end_user",
-            place: Place { queues: 33, ledger: 31 },
+            place: Place { queues: 330, ledger: 310 },
         }
         Agent {
             table: "LiteLLM_DailyAgentSpend", entity: "agent_id", logged: "agent_id",
-            place: Place { queues: 34, ledger: 30 },
+            place: Place { queues: 340, ledger: 300 },
         }
         Tag {
             table: "LiteLLM_DailyTagSpend", entity: "tag", logged: "request_tags",
-            place: Place { queues: 35, ledger: 33 },
+            place: Place { queues: 350, ledger: 330 },
         }
     }
 }
@@ -160,30 +161,30 @@ tables! {
         ModelUsage {
             table: "LiteLLM_DailyModelUsage",
             key: &["date", "model_group", "model", "custom_llm_provider", "task_type"],
-            switch: None, follows_from_log: true, place: Place { queues: 42, ledger: 40 },
+            switch: None, follows_from_log: true, place: Place { queues: 420, ledger: 400 },
         }
         /// The Tools page.
         ToolSpend {
             table: "LiteLLM_DailyToolSpend", key: &["date", "tool_name"],
-            switch: Some(Switch::WriteSpendLogs), follows_from_log: false, place: Place { queues: 41, ledger: 42 },
+            switch: Some(Switch::WriteSpendLogs), follows_from_log: false, place: Place { queues: 410, ledger: 420 },
         }
         /// The Errors page.
         RequestErrors {
             table: "LiteLLM_DailyRequestErrors",
             key: &["date", "api_key", "team_id", "user_id", "model_group", "status_code"],
-            switch: None, follows_from_log: true, place: Place { queues: 43, ledger: 43 },
+            switch: None, follows_from_log: true, place: Place { queues: 430, ledger: 430 },
         }
         /// The UI's total requests and success rate.
         GatewayRequests {
             table: "LiteLLM_DailyGatewayRequests", key: &["date", "category", "route"],
             switch: Some(Switch::CountGatewayRequests), follows_from_log: true,
-            place: Place { queues: 44, ledger: 44 },
+            place: Place { queues: 440, ledger: 440 },
         }
         /// Those of them that failed, by HTTP status.
         GatewayFailedRequests {
             table: "LiteLLM_DailyGatewayFailedRequests", key: &["date", "category", "route", "status_code"],
             switch: Some(Switch::CountGatewayRequests), follows_from_log: true,
-            place: Place { queues: 45, ledger: 45 },
+            place: Place { queues: 450, ledger: 450 },
         }
     }
 }
@@ -262,11 +263,11 @@ impl Role {
     pub const fn place(self) -> Option<Place> {
         match self {
             Role::Log => Some(Place { queues: 0, ledger: 0 }),
-            Role::ToolIndex => Some(Place { queues: 1, ledger: 1 }),
+            Role::ToolIndex => Some(Place { queues: 10, ledger: 10 }),
             Role::Entity(kind) => Some(kind.facts().place),
             Role::Daily(kind) => Some(kind.facts().place),
             Role::Rollup(rollup) => Some(rollup.facts().place),
-            Role::WindowSpend => Some(Place { queues: 40, ledger: 41 }),
+            Role::WindowSpend => Some(Place { queues: 400, ledger: 410 }),
             Role::Budget | Role::DeprecatedKeys | Role::Deliveries => None,
         }
     }

@@ -17,12 +17,13 @@ pub enum WriteOrder {
 impl WriteOrder {
     /// The tables to which a fold adds spend, in this order.
     pub fn targets(self) -> impl Iterator<Item = Role> {
-        let mut places: Vec<(u8, Role)> = Role::all().filter_map(|role| Some((self.of(role.place()?), role))).collect();
+        let mut places: Vec<(u16, Role)> =
+            Role::all().filter_map(|role| Some((self.of(role.place()?), role))).collect();
         places.sort_unstable_by_key(|(place, _)| *place);
         places.into_iter().map(|(_, role)| role)
     }
 
-    fn of(self, place: Place) -> u8 {
+    fn of(self, place: Place) -> u16 {
         match self {
             WriteOrder::Queues => place.queues,
             WriteOrder::Ledger => place.ledger,
@@ -39,7 +40,7 @@ mod tests {
     #[test]
     fn no_two_tables_have_the_same_place() {
         for order in [WriteOrder::Queues, WriteOrder::Ledger] {
-            let places: BTreeSet<u8> = Role::all().filter_map(Role::place).map(|place| order.of(place)).collect();
+            let places: BTreeSet<u16> = Role::all().filter_map(Role::place).map(|place| order.of(place)).collect();
             assert_eq!(places.len(), order.targets().count(), "{order:?}");
         }
     }

@@ -71,7 +71,7 @@ pub struct Timing {
 }
 
 /// Which model was called, and how.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Call<'a> {
     pub call_type: Text<'a>,
     pub model: Text<'a>,

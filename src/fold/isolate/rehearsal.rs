@@ -164,14 +164,10 @@ fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
         call: Call {
             call_type: Cow::Borrowed("acompletion"),
             model: Cow::Borrowed(NAME),
-            model_id: Cow::Borrowed(""),
             model_group: Cow::Borrowed(NAME),
             custom_llm_provider: Cow::Borrowed("openai"),
-            api_base: Cow::Borrowed(""),
             cache_hit: Cow::Borrowed("None"),
-            cache_key: Cow::Borrowed(""),
-            session_id: None,
-            requester_ip_address: None,
+            ..Call::default()
         },
         documents: Documents {
             metadata: Json::Object(Vec::new()),
