@@ -1,4 +1,4 @@
-"""Fixtures of every out-of-process test: a server, databases on it, LiteLLM interpreters, and what a run tells at
+"""Fixtures of every out-of-process test: a server, databases on it, LiteLLM interpreters, and what a run reports at
 its end."""
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from harness.template import LITELLM, OWN_SCHEMA
 from harness.waiting import interrupt_on_sigterm
 
 _numbers = itertools.count(1)
-# A plugin and not a conftest.py of that folder: where pytest -n distributes the tests, the process that sums them up
-# collects none, and so reads no conftest.py but this one.
+# goldens.count is a plugin and no conftest.py: with pytest -n the process that sums up collects no tests, so it reads
+# no conftest.py but this one.
 pytest_plugins = ["goldens.count", "harness.distribution"]
 # {section: its lines}
 _told = pytest.StashKey[dict[str, list[str]]]()
-# Is called with a section of the run's summary and lines for it.
+# It is called with a section of the run's summary and lines for it.
 Tell = Callable[..., None]
-# By its version.
+# Gives the interpreter of a version of LiteLLM.
 Interpreters = Callable[[str], Interpreter]
 
 
@@ -63,13 +63,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """One of the processes of a distributed run has ended: what it told is told by this one."""
+    """A process of a distributed run has ended: this process takes over its lines."""
     for section, lines in getattr(node, "workeroutput", {}).get("told", {}).items():
         tell(node.config, section, *lines)
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process runs a part of a distributed run, which another one sums up."""
+    """Whether this process runs a part of a distributed run, which another process sums up."""
     return hasattr(config, "workeroutput")
 
 
@@ -83,7 +83,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def new_database(
     cluster: Cluster, *, schema: LiteLLMSchema = NEWEST, template: str | None = None, extension: bool = True
 ) -> Database:
-    """A database with LiteLLM's migrated schema of that version, or a copy of `template`."""
+    """A database with LiteLLM's migrated schema of this version, or a copy of `template`."""
     if extension and template is None and schema is NEWEST and LITELLM in cluster.templates:
         return copy_with_extension(cluster, LITELLM)
     database = Database(cluster, f"test_{next(_numbers)}")
@@ -97,13 +97,13 @@ def copy_with_extension(cluster: Cluster, template: str) -> Database:
     """A copy of a database in which nothing but CREATE EXTENSION has happened."""
     database = Database(cluster, f"test_{next(_numbers)}")
     cluster.create_database(database.name, template=template)
-    # The last thing that CREATE EXTENSION does, and it writes nothing into the database.
+    # CREATE EXTENSION does this last, and it writes nothing into the database.
     database.query("SELECT litellm_spend.start_worker()")
     return database
 
 
 def own_schema_database(cluster: Cluster) -> Database:
-    """A database whose tables the extension made itself: fewer than LiteLLM's migrations make, and sooner there."""
+    """A database whose tables the extension created: fewer than LiteLLM's migrations create, and in less time."""
     if OWN_SCHEMA in cluster.templates:
         return copy_with_extension(cluster, OWN_SCHEMA)
     database = new_database(cluster, template="template1")
@@ -126,7 +126,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
-    """A running preloaded server of the test's own, to be stopped, killed or changed."""
+    """A running preloaded server for one test alone, which may stop, kill or change it."""
     with Cluster() as cluster:
         yield cluster
 
@@ -148,7 +148,7 @@ def database(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def shared_database(cluster: Cluster) -> Iterator[Database]:
-    """One such database for all tests of a file, each of which counts under ids of its own."""
+    """A database with LiteLLM's schema and the extension for all tests of a file. Each test uses its own ids."""
     database = new_database(cluster)
     yield database
     discard(database)
@@ -156,7 +156,7 @@ def shared_database(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture
 def other_database(cluster: Cluster) -> Iterator[Database]:
-    """A second one beside `database`."""
+    """A second fresh database beside `database`."""
     database = new_database(cluster)
     yield database
     discard(database)
@@ -172,9 +172,9 @@ def empty_database(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def interpreters(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Interpreters]:
-    """Gives the interpreter of a version of LiteLLM; kept to the end of the run, as tests of two versions alternate."""
+    """Gives the interpreter of a LiteLLM. It lives to the end of the run, because tests of two versions alternate."""
     folder = tmp_path_factory.getbasetemp()
-    # That of the whole run, where several processes run its tests.
+    # Where several processes run the tests, they share the folder of the whole run.
     folder = folder.parent if is_worker(pytestconfig) else folder
     with contextlib.ExitStack() as stack:
         yield functools.cache(
@@ -191,12 +191,12 @@ def ledger_fixture(interpreters: Interpreters, database: Database) -> Iterator[L
 
 @pytest.fixture(scope="session", params=versions.LITELLM, ids=lambda version: f"litellm-{version}")
 def interpreter(request: pytest.FixtureRequest, interpreters: Interpreters) -> Interpreter:
-    """Where programs run with that LiteLLM and the callback of python/."""
+    """Runs programs with one version of LiteLLM and the callback of python/."""
     return interpreters(request.param)
 
 
 def litellm_python(version: str) -> Path:
-    """The Python of that LiteLLM's environment; made at first use."""
+    """The Python of this LiteLLM's environment, which is created at first use."""
     name = f"litellm-{version}"
     make_tool(name)
     return PROJECT / ".build" / f"venv-{name}" / "bin" / "python"

@@ -46,7 +46,7 @@ def test_what_was_pending_in_a_dump_by_the_owner_is_counted_once(owned: Database
         file = tmp_path / "owner.dump"
         command = [bindir() / "pg_dump", "-Fc", "-f", file, owned.cluster.url(owned.name, "dumper")]
         subprocess.run(command, check=True, capture_output=True, text=True)
-    # Another cluster: of two copies of one, each takes the other's rows for its own.
+    # This is another cluster, because each of two copies of one cluster reads the other's rows as its own.
     with Cluster(initdb=[]) as target:
         target.execute("CREATE ROLE dumper LOGIN")
         target.create_database("copy")

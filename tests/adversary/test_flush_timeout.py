@@ -1,4 +1,4 @@
-"""A timeout of any length is one: the longest waits for ever, and one below zero for nothing."""
+"""flush() takes a timeout of any length: the longest waits for ever, and one below zero does not wait."""
 
 from __future__ import annotations
 

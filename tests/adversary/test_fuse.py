@@ -38,7 +38,7 @@ def test_a_record_that_crashes_the_server_is_rejected_and_the_others_count(own_c
     database = new_database(own_cluster)
     database.execute(POISON)
     good = spend_records(41)
-    # As in a server that has folded since its start.
+    # This is the state of a server that has folded since its start.
     database.record(good[40])
     database.wait_folded()
     with database.held_fold():
@@ -67,7 +67,7 @@ def test_a_postponed_record_that_crashes_the_server_is_rejected_and_the_others_c
     assert database.query(rejected) == [("XX000", "poison")]
     assert 1 < len(own_cluster.crashes()) <= 4
     assert database.value("SELECT litellm_spend.retry_rejected()") == 0
-    # What is postponed while nothing crashes is counted as before.
+    # A record that is postponed while nothing crashes is counted as before.
     more = spend_records(5, "more")
     database.record(more)
     database.wait_folded()
@@ -75,7 +75,7 @@ def test_a_postponed_record_that_crashes_the_server_is_rejected_and_the_others_c
 
 
 def test_restarts_while_the_fold_is_held_reject_nothing(own_cluster: Cluster) -> None:
-    """Also where the restart comes while a row is tried alone."""
+    """The restart may also come while a row is tried alone."""
     database = new_database(own_cluster)
     records = spend_records(3)
     lock = 'ALTER TABLE "LiteLLM_SpendLogs" ADD CONSTRAINT c CHECK (false) NOT VALID'
@@ -123,8 +123,10 @@ TRIED_ALONE = "SELECT trying_xid IS NOT NULL FROM litellm_spend.fold_cursor"
 
 
 def kill_sleeper(cluster: Cluster, database: Database) -> None:
-    """Kill the process that sleeps in a trigger, and wait until the server is back. To wait until it tells of the
-    death is too little: it tells first and ends its other processes then, so that one of those still answers."""
+    """Kill the process that sleeps in a trigger, and wait until the server is back.
+
+    It is not enough to wait until the server logs the death: the server logs it first and ends its other processes
+    afterwards, so one of them may still answer."""
     before = cluster.times_ready()
     os.kill(database.value("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), signal.SIGKILL)
     wait_until(lambda: cluster.times_ready() > before, deadline=60, what="the server to be back")

@@ -1,4 +1,4 @@
-"""What counts against the row that a worker tried alone is lost to no other row, and nothing else counts against it."""
+"""A crash counts against the row that the worker tried alone, against no other row, and no other event counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_CRASHES = 4
 
 
 def hold_for_good(database: Database, user: str) -> None:
-    """The user's row is held by a prepared transaction, which a crash does not end; any role may prepare one."""
+    """A prepared transaction holds the user's row. A crash does not end it, and any role may prepare one."""
     with database.connect(autocommit=False) as holder:
         holder.execute('UPDATE "LiteLLM_UserTable" SET spend = spend WHERE user_id = %s', (user,))
         holder.execute(f"PREPARE TRANSACTION '{user}'")
@@ -77,7 +77,7 @@ def test_restarts_with_batches_of_one_row_are_no_records_fault(mode: str) -> Non
 
 
 def try_alone(cluster: Cluster, database: Database) -> None:
-    """From here on a record is tried alone, and its fold takes as long as somebody lets it."""
+    """From here on the worker tries a record alone, and the fold takes as long as the test lets it."""
     database.execute(SLEEP)
     database.record(spend_record())
     database.wait_for(ASLEEP, 1)
@@ -88,7 +88,7 @@ def try_alone(cluster: Cluster, database: Database) -> None:
 
 @contextmanager
 def held_as_the_fold_fails(database: Database) -> Iterator[None]:
-    """The row's fold fails, and from then on another session holds the table in which the row is noted."""
+    """The row's fold fails. From then on another session locks the table in which the row is noted."""
     waits = "SELECT count(*)::int FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     with database.connect(autocommit=False) as holder:
         lock = threading.Thread(
@@ -172,7 +172,7 @@ def test_a_note_outlives_a_crash_where_commits_are_asynchronous(own_cluster: Clu
     database = new_database(own_cluster)
     of = f'DATABASE "{database.name}" SET' if whose == "database" else "SYSTEM SET"
     database.execute(f"ALTER {of} synchronous_commit = off")
-    # So long that no note is written by then unless its commit waits for that.
+    # The delay is so long that no note is written by then, unless its commit waits for the write.
     database.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
     own_cluster.restart()
     database.execute(POISON)
@@ -182,7 +182,7 @@ def test_a_note_outlives_a_crash_where_commits_are_asynchronous(own_cluster: Clu
 
 
 def test_records_that_stay_postponed_do_not_end_the_search(own_cluster: Cluster) -> None:
-    """As many as are folded one at a time, and more."""
+    """At least as many records stay postponed as a fold tries one at a time."""
     database = new_database(own_cluster)
     database.record(spend_record(user="alice"))
     database.wait_folded()

@@ -1,4 +1,4 @@
-"""While somebody holds a row or lock, the others' records count in time, and WAL is that of the load alone."""
+"""While a session holds a row or lock, all other records count in time, and only the load writes WAL."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ HOLDS = {
 
 
 def batch(number: int) -> list[dict]:
-    """One record in fifty needs the user, and as many are those of a new member of the team."""
+    """One record in fifty needs the user, and one in fifty is of a new member of the team."""
     records = [spend_record(user=f"u{n % USERS}", team_id="") for n in range(BATCH - 2)]
     members = [spend_record(user=f"m{number}", team_id=TEAM) for _ in range(2)]
     return [*records, *members]
 
 
 class Load:
-    """Records for a while; how late each batch's first record of nobody that is held was counted."""
+    """Records for a while. Returns how late each batch's first record that needs nothing held was counted."""
 
     def __init__(self, database: Database, seconds: float, prefix: str) -> None:
         self.database, self.seconds, self.prefix = database, seconds, prefix
@@ -101,19 +101,19 @@ def held_beside_load(database: Database, tell: Tell, name: str, seconds: float) 
     database.record([spend_record(user=f"u{n}", team_id="") for n in range(USERS)])
     database.wait_folded()
     database.execute("INSERT INTO \"LiteLLM_UserTable\" (user_id) VALUES ('bystander')")
-    # A transaction that is open keeps old row versions and costs WAL, whatever it holds.
+    # An open transaction keeps old row versions and so costs WAL, whatever it holds.
     with database.connect(autocommit=False) as bystander:
         bystander.execute("UPDATE \"LiteLLM_UserTable\" SET spend = spend WHERE user_id = 'bystander'")
         alone, wal_alone = wal_of(database, seconds, "alone")
     database.wait_folded()
-    # As before, the members have no rows.
+    # The members have no rows yet, as in the first run.
     database.execute('DELETE FROM "LiteLLM_TeamMembership"')
     with database.connect(autocommit=False) as holder:
         holder.execute("UPDATE \"LiteLLM_UserTable\" SET spend = spend WHERE user_id = 'bystander'")
         holder.execute(HOLDS[name])
         held, wal_held = wal_of(database, seconds, "held")
         postponed = database.status()["postponed"]
-        # That of a session outlives its transaction.
+        # A session's lock outlives its transaction.
         holder.execute("SELECT pg_advisory_unlock_all()")
     database.wait_folded("120 s")
     counted = database.value('SELECT sum(api_requests)::int FROM "LiteLLM_DailyUserSpend"')

@@ -1,5 +1,5 @@
-"""A delivery of LiteLLM's ledger that another session holds stops only the records whose budget window begins with
-what it leaves out (invariant 7)."""
+"""Another session holds a delivery of LiteLLM's ledger. This stops only the records of a budget window that
+begins without that delivery (invariant 7)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import spend_record
 
-# A window of seven days that holds the day of all records.
+# This window of seven days holds the day of all records.
 WEEK = {"budget_duration": "7d", "reset_at": "2026-03-05T00:00:00Z"}
 HELD, FREE = "held team", "free team"
 LOGGED = """INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, team_id, spend, "startTime", "endTime")

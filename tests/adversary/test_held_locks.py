@@ -1,5 +1,5 @@
-"""What takes a fold or a comparison long keeps no migration waiting that has nothing to do with it: the migration
-would make everybody wait behind it."""
+"""A fold or a comparison that takes long keeps no unrelated migration waiting, because everybody else would wait behind
+that migration."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_one_old_request_among_new_ones_opens_no_partition_between(database: Dat
 
 @pytest.fixture(params=["litellm_spend", ""], ids=["the worker", "fold()"])
 def patient(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A database whose folds wait for seconds where they must, so that they can be looked at meanwhile."""
+    """A database whose folds wait for seconds where they must, so that the test can look at them meanwhile."""
     patience = {"deadlock_timeout": "60 s", "litellm_spend.lock_timeout": "30 s"}
     with Cluster({**patience, "shared_preload_libraries": request.param}) as cluster:
         database = new_database(cluster)
@@ -84,7 +84,7 @@ def test_a_fold_that_adds_up_the_log_for_a_budget_window_locks_no_other_target(p
            VALUES ('before', '', %s, 8.0, '2026-02-26 12:00', '2026-02-26 12:00')""",
         key,
     )
-    # The sum waits for this lock, as if the partition were large. Nothing else of a fold opens it.
+    # The sum waits for this lock, as if the partition were large. No other part of a fold opens the partition.
     partition = lock(patient, "LiteLLM_SpendLogs_2026-02-26")
     patient.record(spend_records(3, "new", api_key=key))
     pool = ThreadPoolExecutor()
@@ -108,7 +108,7 @@ def test_a_fold_that_adds_up_the_log_for_a_budget_window_locks_no_other_target(p
 
 
 def test_a_bad_record_beside_a_new_budget_window_leaves_each_request_counted_once(database: Database) -> None:
-    """The fold begins anew for the sum, and again, in parts, for the bad record."""
+    """The fold starts again for the sum, and once more, in parts, for the bad record."""
     database.execute('ALTER TABLE "LiteLLM_SpendLogs" ADD CONSTRAINT c CHECK (spend < 1000)')
     keys = [make_key(database, name) for name in ("one", "two", "three")]
     records = [spend_record(request_id=f"{key}-{n}", api_key=key) for n in range(5) for key in keys]
@@ -129,7 +129,7 @@ def test_a_comparison_holds_no_lock_on_what_it_has_compared(database: Database) 
         assert (compared, dry) == ([], [])
         for table in ("LiteLLM_SpendLogs", "LiteLLM_DailyUserSpend", "LiteLLM_UserTable"):
             lock(database, table).close()
-    # It still tells what differs.
+    # verify still lists what differs.
     database.execute('UPDATE "LiteLLM_DailyUserSpend" SET spend = spend + 1')
     rows = database.query(f"SELECT target, column_name, difference FROM litellm_spend.verify('{DAY}', '{DAY}')")
     assert [(target, column, float(difference)) for target, column, difference in rows] == [

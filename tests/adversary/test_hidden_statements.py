@@ -1,4 +1,4 @@
-"""Only a statement that Postgres has let through to the recorder or the inbox stays out of the server log."""
+"""A statement stays out of the server log only if Postgres has let it through to the recorder or the inbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.database import Database
 from harness.records import spend_record
 
 NEVER = "(1 / (random() * 0)::int)"
-# Each names the recorder or the inbox, and none of them gets there.
+# Each statement names the recorder or the inbox, and none of them gets there.
 VISIBLE = {
     "a comment": "SELECT 1 / 0 AS a_comment /* litellm_record_spend */",
     "a comment that names the inbox": "SELECT 1 / 0 AS a_name -- litellm_spend.inbox",
@@ -48,7 +48,7 @@ def database(server: Cluster) -> Database:
 
 @pytest.fixture(scope="module")
 def bare(server: Cluster) -> Database:
-    """Where the extension is not installed."""
+    """A database where the extension is not installed."""
     server.create_database("bare")
     database = Database(server, "bare")
     plant(database)
@@ -67,7 +67,7 @@ def plant(database: Database) -> None:
 
 
 def logged(database: Database, statement: str, user: str, *arguments: object) -> str:
-    """What the server logs of a failing statement, the first one of its session."""
+    """What the server logs of a failing statement that is the first one of its session."""
     before = len(database.cluster.log())
     with database.connect(user=user) as connection, pytest.raises(psycopg.Error) as error:
         connection.execute(statement, arguments or None)

@@ -1,5 +1,5 @@
-"""Whoever may record may send a record of any size: it is counted, without its documents, and no process needs much
-memory or time for it. Both entrances take it so, and so does a fold of what was staged in another way."""
+"""Every role that may record may send a record of any size. The record is counted without its documents, and no process
+needs much memory or time for it. This holds for both entrances, and for a fold of rows that were staged another way."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harness.waiting import wait_for_value, wait_until
 
 OWN_METADATA = "metadata.spend_logs_metadata"
 NULLS = 4_000_000
-# What a process of the server has touched before it does anything is some 40 MB; decoded, the nulls take 200 MB.
+# A process of the server has touched some 40 MB before it does anything. The nulls take 200 MB when decoded.
 MOST_KB = 140_000
 WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'litellm_spend worker' AND datname = current_database()"
 DROPPED = "SELECT metadata -> 'litellm_spend_dropped' FROM \"LiteLLM_SpendLogs\" WHERE request_id = %s"
 INBOX = "INSERT INTO litellm_spend.inbox (payload) VALUES (%s)"
-# As an older version, a restore or a subscription might: without any of the checks.
+# This stages as an older version, a restore or a subscription might: without any of the checks.
 STAGE = """INSERT INTO litellm_spend.staging_0 (origin, seq, payload)
     SELECT (SELECT origin FROM litellm_spend.fold_cursor), 0, {}"""
 
@@ -35,7 +35,7 @@ def nulls(count: int) -> str:
 
 
 def with_nulls(count: int) -> str:
-    """SQL for a record with so many nulls in the user's own metadata, which its caller would take long to send."""
+    """SQL that builds a record with this many nulls in the user's own metadata. Sending one would take long."""
     record = json.dumps(spend_record(request_id="large"))
     return (
         f"jsonb_set('{record}', '{{metadata,spend_logs_metadata}}', to_jsonb(array_fill(NULL::bool, ARRAY[{count}])))"
@@ -57,7 +57,7 @@ def bounded(bounded_cluster: Cluster) -> Iterator[Database]:
 
 
 def fold_watched(database: Database, statement: str, count: int) -> int:
-    """Run the statement and wait until so many records are folded; the most memory that the worker took, in kB."""
+    """Run the statement and wait until this many records are folded. Returns the worker's peak memory in kB."""
     folded = "SELECT coalesce(sum(folded), 0)::bigint FROM litellm_spend.fold_cursor"
     with database.connect() as connection:
         connection.execute(statement)
@@ -97,7 +97,7 @@ def test_a_row_that_was_staged_without_bounds_is_cut_before_it_is_decoded(databa
 
 
 def test_a_worker_that_is_refused_memory_holds_the_fold_and_ends_no_process(database: Database) -> None:
-    """Rust ends a process that is refused memory, and with it Postgres ends all others."""
+    """Rust ends a process that is refused memory, and Postgres then ends all other processes."""
     record = spend_record()
     database.record(record)
     database.wait_folded()
@@ -121,7 +121,7 @@ def test_a_worker_that_is_refused_memory_holds_the_fold_and_ends_no_process(data
 @pytest.mark.parametrize("on_invalid", ["error", "reject"])
 def test_an_array_of_millions_is_refused_before_memory_is_taken_for_it(database: Database, on_invalid: str) -> None:
     database.execute(f"CREATE TABLE public.sent AS SELECT to_jsonb(array_fill(NULL::bool, ARRAY[{NULLS}])) AS payload")
-    # A session of its own, whose memory nothing else has used.
+    # Nothing else has used the memory of this new session.
     with database.connect() as connection:
         with pytest.raises(psycopg.errors.InvalidParameterValue, match="more than 1000000 spend records"):
             connection.execute("SELECT litellm_record_spend(payload, %s) FROM public.sent", (on_invalid,))
@@ -138,7 +138,7 @@ def test_an_array_of_millions_in_the_inbox_costs_its_own_row(database: Database)
 
 
 def test_elements_that_are_no_records_are_read_once_each(database: Database) -> None:
-    """To read the whole text again for each of them took the square of its length."""
+    """Reading the whole text again for each element would take the square of its length."""
     bad = [spend_record(request_id=f"r-{n}", spend="no number") for n in range(20_000)]
     with database.connect() as connection:
         connection.execute("SET statement_timeout = '60 s'")
@@ -180,7 +180,7 @@ def test_an_absurd_record_counts_and_says_what_it_lost(bounded: Database, entran
     bounded.wait_folded()
     assert_counted(bounded, records)
     if "messages" in fields and entrance.startswith("a row"):
-        # What is staged is to be stored, whatever the setting is by now.
+        # The staged documents are to be stored, whatever the setting is by now.
         lost = ["messages", "response"]
     assert bounded.value(DROPPED, "absurd") == lost
     if not entrance.startswith("a row"):
@@ -227,7 +227,7 @@ def test_bounds_that_are_lowered_hold_for_what_is_staged_already(own_cluster: Cl
         database.record(record)
         own_cluster.execute("ALTER SYSTEM SET litellm_spend.max_record_values = 1000")
         own_cluster.execute("SELECT pg_reload_conf()")
-        # A process that begins after the server has read it.
+        # This process begins after the server has read the setting.
         show = "SHOW litellm_spend.max_record_values"
         wait_for_value(lambda: own_cluster.query(show), [("1000",)], what=show)
         own_cluster.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type ~ 'spend worker'")
@@ -262,7 +262,7 @@ def test_the_first_hundred_names_of_a_list_count_and_the_log_row_keeps_all(datab
 
 @pytest.mark.stress
 def test_records_of_many_names_are_folded_in_small_batches(database: Database) -> None:
-    """A batch of 5,000 rows would hold sums for a million rows of LiteLLM's tables."""
+    """A batch of 5,000 such rows would hold sums for a million rows of LiteLLM's tables."""
     count = 5_000
     tags = "(SELECT jsonb_agg(format('tag-%s-%s', n, i)) FROM generate_series(1, 100) AS i)"
     record = json.dumps(spend_record())
@@ -303,7 +303,8 @@ def test_a_sum_of_money_stays_finite_in_every_table(database: Database) -> None:
     tables = [f"LiteLLM_{name}" for name in ("UserTable", "TeamTable", "TagTable", "DailyUserSpend", "DailyTagSpend")]
     for table in tables:
         database.execute(f'UPDATE "{table}" SET spend = %s::float8', most)
-    # How often the user's row is updated: parts of the batch, each too small to change it, would be no error either.
+    # Counts how often the user's row is updated, because parts of the batch, each too small to change the row, would
+    # raise no error either.
     database.execute("CREATE SEQUENCE public.updates")
     database.execute(
         """CREATE FUNCTION public.note_update() RETURNS trigger LANGUAGE plpgsql AS
@@ -326,7 +327,7 @@ def test_old_rows_with_null_in_their_key_fill_a_count_and_hold_nothing(database:
     record = spend_record(prompt_tokens=10)
     database.record(record)
     database.wait_folded()
-    # As an old proxy left it: the row of this very key, with NULL in place of ''.
+    # An old proxy left the row of this very key with NULL in place of ''.
     database.execute(
         'UPDATE "LiteLLM_DailyUserSpend" SET mcp_namespaced_tool_name = NULL, prompt_tokens = %s', 2**63 - 5
     )

@@ -1,4 +1,4 @@
-"""Who locks the extension's own tables is named while a fold waits for it."""
+"""While a fold waits for a lock on the extension's own tables, the session that holds it is named."""
 
 from __future__ import annotations
 

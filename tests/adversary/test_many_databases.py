@@ -1,4 +1,5 @@
-"""More databases than places on the board, or than processes: all are folded, and a lack is told (invariant 16)."""
+"""There are more databases than places on the board, or than processes. All are folded, and a lack is reported
+(invariant 16)."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from harness.records import assert_counted, counted, spend_record, spend_records
 from harness.waiting import wait_until
 
 MAX_DATABASES = "litellm_spend.max_databases"
-# A worker leaves as soon as it can, and what is consumed waits for its truncation longer than any test.
+# A worker leaves as soon as it can, and a consumed segment waits for its truncation longer than any test.
 PENDING_VISITS = {"litellm_spend.linger": "0", "litellm_spend.truncate_delay": "1h"}
 DROP_LOG_KEY = 'ALTER TABLE "LiteLLM_SpendLogs" DROP CONSTRAINT "LiteLLM_SpendLogs_pkey"'
 ADD_LOG_KEY = 'ALTER TABLE "LiteLLM_SpendLogs" ADD PRIMARY KEY (request_id)'
@@ -35,7 +36,7 @@ def one_place() -> Iterator[Cluster]:
 
 @pytest.fixture
 def one_place_where_folds_hang() -> Iterator[Cluster]:
-    """A reload instead would leave a running worker one fold with the setting of before."""
+    """The server starts with the setting: after a reload a running worker does one more fold with the old one."""
     with Cluster({**PENDING_VISITS, MAX_DATABASES: "1", FAILPOINT: "before_commit:pause"}) as cluster:
         yield cluster
         assert cluster.crashes() == []
@@ -49,7 +50,7 @@ def databases(cluster: Cluster, count: int) -> list[Database]:
 
 
 def hold(database: Database, records: list[dict]) -> None:
-    """Its fold fails. The log says so, because its place may be another's at once."""
+    """Make the database's fold fail. Only the log shows it, because another database may get the place at once."""
     database.execute(DROP_LOG_KEY)
     database.record(records)
     wait_until(lambda: "holds the fold" in database.cluster.log(), what="the fold to be held")
@@ -57,7 +58,7 @@ def hold(database: Database, records: list[dict]) -> None:
 
 @contextmanager
 def a_worker_that_stays(database: Database) -> Iterator[None]:
-    """It hangs in the middle of a fold, because its server was started with that setting."""
+    """The worker hangs in the middle of a fold, because its server was started with that setting."""
     cluster = database.cluster
     database.record(spend_record())
     wait_until(lambda: "failpoint before_commit reached" in cluster.log(), what="the worker to hang")
@@ -82,7 +83,7 @@ def test_a_pending_truncation_keeps_no_place_from_another_database(one_place: Cl
 def test_an_old_error_keeps_no_place_from_another_database(one_place: Cluster) -> None:
     held, other = databases(one_place, 2)
     hold(held, spend_records(2))
-    # Who waits calls nothing of the extension, which would be a wish of its own.
+    # The test calls nothing of the extension while it waits, because a call would ask for a worker.
     other.record(spend_records(3, "other"))
     other.wait_for('SELECT count(*) FROM "LiteLLM_SpendLogs"', 3)
 
@@ -105,7 +106,7 @@ def test_a_prepared_transaction_keeps_no_place_from_another_database(one_place: 
     waiting, other = databases(one_place, 2)
 
     def keeps_a_worker() -> bool:
-        """Not where a visit of the other database takes the place at once: it is then asked for 30 s later."""
+        """False where a visit of the other database takes the place at once: the next attempt is then 30 s later."""
         with waiting.connect(autocommit=False) as session:
             session.execute("SELECT litellm_record_spend(%s)", (Jsonb(spend_records(2)),))
             session.execute("PREPARE TRANSACTION 'spend'")
@@ -170,7 +171,8 @@ def test_what_a_database_without_a_place_had_to_do_is_done_all_the_same(one_plac
 
 
 DATABASES, PROCESSES, SECONDS, RECORDERS = 200, 20, 30, 4
-# When each record was counted: at the end of the statement that writes its row, a moment before the commit.
+# The clock notes when each record was counted: at the end of the statement that writes its row, a moment before the
+# commit.
 CLOCK = """
 CREATE TABLE counted_at (request_id text, at timestamptz);
 CREATE FUNCTION note_time() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,5 +1,5 @@
-"""A table that bears the name of LiteLLM's ledger, made by somebody who may create tables in LiteLLM's schema, where
-LiteLLM has none yet: nothing of it runs with the rights of who owns LiteLLM's tables (invariant 10)."""
+"""Somebody who may create tables in LiteLLM's schema creates one with the name of LiteLLM's ledger, where LiteLLM has
+none yet. Nothing of that table runs with the rights of the role that owns LiteLLM's tables (invariant 10)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from harness.records import assert_counted, spend_record
 
 LOW = "ledger_low"
 WEEK = {"budget_duration": "7d", "reset_at": "2026-03-05T00:00:00Z"}
-# Postgres evaluates the expression of the index to plan a statement. The log tells whose rights it had, also where what
-# it did is rolled back.
+# Postgres evaluates the expression of the index to plan a statement. The log shows whose rights the expression had,
+# even if its work is rolled back.
 PLANTED = """
     CREATE FUNCTION public.climb() RETURNS int LANGUAGE plpgsql AS
         $$ BEGIN RAISE LOG 'planted code ran as <%>', current_user; RETURN 1; END $$;
@@ -52,7 +52,7 @@ def test_a_planted_ledger_runs_nothing_and_is_named(planted: Database) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=REFUSED) as refusal:
         planted.query("SELECT * FROM litellm_spend.verify('2026-03-01', '2026-03-01')")
     assert "one owner" in (refusal.value.diag.message_hint or "")
-    # Its maker's own sessions run it.
+    # The sessions of the role that created the table do run its expression.
     assert set(RAN_AS.findall(planted.cluster.log())) == {LOW}
     planted.execute('DROP TABLE "LiteLLM_SpendLogDelivery"')
     planted.wait_folded()

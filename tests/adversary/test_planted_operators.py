@@ -1,5 +1,5 @@
-"""Operators of a database's owner, whose schema the database's search_path names first: no statement of a worker, who
-is a superuser, runs them (invariant 10), also where its fold fails and where it ends."""
+"""A database's owner plants operators in a schema that the database's search_path names first. The worker is a
+superuser, and none of its statements runs them (invariant 10), even where its fold fails and where it ends."""
 
 from __future__ import annotations
 

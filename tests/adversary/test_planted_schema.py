@@ -1,4 +1,5 @@
-"""Objects that bear our names where the extension is not: the worker reads nothing of them (invariant 10)."""
+"""Somebody creates objects with our names where the extension is not installed. The worker reads none of them
+(invariant 10)."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ STARTED = re.compile(r'starting background worker process "litellm_spend worker"
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """A server that logs each start of a worker, with a role that may own a database and is no superuser."""
+    """A server that logs each start of a worker. A role may own a database there and is no superuser."""
     with Cluster({"log_min_messages": "debug1"}) as cluster:
         cluster.execute(f"CREATE ROLE {LOW} LOGIN")
         yield cluster
@@ -44,7 +45,7 @@ def plant(database: Database) -> None:
 
 
 def wait_for_visit(cluster: Cluster, starts: int) -> None:
-    """Wait until so many workers more than at the server's start have come and gone."""
+    """Wait until this many more workers than at the server's start have come and gone."""
     wait_until(lambda: len(STARTED.findall(cluster.log())) >= starts, what=f"{starts} starts of workers")
     wait_until(
         lambda: cluster.query("SELECT FROM pg_stat_activity WHERE backend_type = 'litellm_spend worker'") == [],
@@ -91,7 +92,7 @@ def test_where_the_extension_was_dropped(cluster: Cluster, schema: str, tell: Te
 
 
 def test_where_the_databases_owner_drops_the_schema_and_the_extension_with_it(cluster: Cluster, tell: Tell) -> None:
-    """While a fold is held, so that a visit is due."""
+    """The fold is held, so that a visit is due."""
     database = owned_database(cluster, schema="public")
     before = len(STARTED.findall(cluster.log()))
     with database.held_fold():

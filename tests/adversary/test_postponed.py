@@ -103,7 +103,7 @@ def test_what_is_held_stops_only_its_own_records(database: Database, name: str, 
         status = database.status()
         assert status["worker"] == "running" and status["backlog"] == 5
         assert f"process {pid}" in status["last_error"], status["last_error"]
-        # Of a row that is not there yet it cannot be told who creates it.
+        # Nobody can tell who creates a row that does not exist yet.
         assert f"process {bystander}" not in status["last_error"] or "created" in name, status["last_error"]
         tell(SECTION, f"{name}: {status['last_error']}")
         with database.connect() as session:
@@ -111,7 +111,7 @@ def test_what_is_held_stops_only_its_own_records(database: Database, name: str, 
             session.add_notice_handler(lambda notice: notices.append(notice.message_primary))
             assert session.execute("SELECT litellm_spend.flush('300 ms')").fetchone() == (False,)
             assert f"process {pid}" in notices[0]
-        # A repetition meanwhile.
+        # The request is sent again meanwhile.
         database.record(waiting[0])
         database.wait_for(POSTPONED, 6)
     database.wait_folded()
@@ -236,7 +236,7 @@ def test_a_row_that_others_lock_again_and_again_is_counted(database: Database) -
 
 
 def test_the_ledger_forgets_nothing_while_a_record_is_postponed(cluster: Cluster) -> None:
-    """A repetition that counts meanwhile must be known when the record is counted."""
+    """If a repetition counts first, the fold must know it when it counts the postponed record."""
     database = new_database(cluster, extension=False)
     configure(database, write_spend_logs="off")
     database.execute("CREATE EXTENSION litellm_spend")

@@ -1,4 +1,4 @@
-"""What other sessions do to staging costs no fold, and keeps back no more space than it must."""
+"""Other sessions at work on staging make no fold fail, and keep back no more space than they must."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FROM generate_series(0, 2) AS n"
 BYTES = "SELECT sum(pg_relation_size(format('litellm_spend.staging_%s', n)::regclass))::int \
 FROM generate_series(0, 2) AS n"
 TOAST = "SELECT reltoastrelid::regclass::text FROM pg_class WHERE oid = 'litellm_spend.staging_0'::regclass"
-# More than a page holds, and nothing that compression makes short.
+# A record that no page holds and that compression does not shorten.
 LARGE = {"metadata": {"spend_logs_metadata": [hashlib.sha512(str(n).encode()).hexdigest() for n in range(300)]}}
 
 
@@ -66,7 +66,7 @@ def test_a_reader_of_a_segments_toast_table_takes_no_fold_down(quick: Database) 
     quick.record(spend_record(**LARGE))
     with quick.connect(autocommit=False) as reader:
         assert reader.execute(f"SELECT count(*) > 0 FROM {quick.value(TOAST)}").fetchone() == (True,)
-        # A wait of any length would be a warning.
+        # A wait of any length would log a warning.
         notices: list[str] = []
         with quick.connect() as session:
             session.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
@@ -86,7 +86,7 @@ ALLOW = "DROP TRIGGER refuse ON litellm_spend.staging_{}"
 
 
 def refuse_truncation(quick: Database) -> None:
-    """Stands for whatever makes TRUNCATE fail: a full disk, a row of the catalogue that somebody updates."""
+    """Stands for any cause that makes TRUNCATE fail: a full disk, a row of the catalogue that somebody updates."""
     quick.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END'")
     for segment in range(3):
         quick.execute(REFUSE.format(segment))
@@ -120,7 +120,7 @@ def test_a_truncation_that_fails_takes_nothing_of_a_callers_fold_back(quick: Dat
         assert session.execute("SELECT litellm_spend.fold()").fetchone() == (1,)
     assert "gives no staging space back" in notices[0]
     assert counted(quick) == 2
-    # Recorders move on all the same.
+    # Recorders move on nevertheless.
     assert quick.value("SELECT segment FROM litellm_spend.rotation") == 2
     for segment in range(3):
         quick.execute(ALLOW.format(segment))
@@ -151,7 +151,7 @@ CONSUMED = """
 
 
 def buffers(database: Database, statement: str) -> int:
-    """The pages that it looks at."""
+    """How many pages the statement reads."""
     [[plan]] = database.query(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
     return plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
 

@@ -13,7 +13,7 @@ from harness.database import Database
 from harness.idleness import CONNECTED, QUIET, TRANSACTIONS
 from harness.records import spend_records
 
-# Longer than a worker waits before it tries a truncation again that a lock has put off.
+# This is longer than a worker waits before it retries a truncation that a lock has put off.
 WATCHED_SECONDS = 11
 FOREIGN_ROW = "(origin, staged_at, seq, payload) VALUES (1, now(), 0, '{}')"
 NEXT_XID = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
@@ -36,7 +36,7 @@ def test_rows_that_wait_for_adoption_start_no_worker_and_use_no_transaction_id(q
     server = Database(quiet.cluster, "postgres")
     server.wait_for(CONNECTED.format(quiet.name), 0)
     used = f"SELECT ({NEXT_XID}), ({TRANSACTIONS.format(quiet.name)})"
-    # The last figures of sessions and worker come as they end.
+    # Sessions and the worker report their last figures when they end.
     before, end = server.query(used), time.monotonic() + WATCHED_SECONDS
     while time.monotonic() < end:
         assert server.value(WORKERS) == 0

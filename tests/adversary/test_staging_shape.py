@@ -1,4 +1,4 @@
-"""A recorder writes a segment directly only where its shape is the known one, and by SQL where it is not."""
+"""A recorder writes a segment directly only if the segment has the known shape, and else by SQL."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ SHAPES = {
 
 
 def for_all(database: Database, statement: str) -> None:
-    """Run a statement for each segment, of which the current one may be any."""
+    """Run a statement for each segment, because any of them may be the current one."""
     for number, table in enumerate(SEGMENTS):
         database.execute(statement.format(table=table, n=number))
 
 
 def values(database: Database, column: str, prefix: str) -> list[object]:
-    """What the staged rows of these requests hold in a column."""
+    """The values of a column in the staged rows of these requests."""
     rows = " UNION ALL ".join(f"SELECT {column} AS value, payload FROM {table}" for table in SEGMENTS)
     found = database.query(f"SELECT value FROM ({rows}) AS s WHERE starts_with(payload ->> 'request_id', %s)", prefix)
     return [value for (value,) in found]
 
 
 def test_a_record_is_counted_whatever_shape_its_segment_is_given(database: Database) -> None:
-    """In one session, which must notice each change of the segment it has just written."""
+    """One session records all the time; it must notice each change of the segment it has just written."""
     database.execute(WITNESS)
     sent = []
     for number, (shape, (give, take)) in enumerate(SHAPES.items()):
@@ -147,7 +147,7 @@ def test_a_segment_of_another_access_method_is_written_by_sql(database: Database
 
 
 def test_a_library_records_into_the_segments_of_the_version_before_it(database: Database) -> None:
-    """Which had no trigger and another index; the fold waits for ALTER EXTENSION UPDATE (invariant 15)."""
+    """The older version had no trigger and another index. The fold waits for ALTER EXTENSION UPDATE (invariant 15)."""
     own = database.value("SELECT extversion FROM pg_extension WHERE extname = 'litellm_spend'")
     for_all(database, "DROP TRIGGER IF EXISTS keep_own_rows ON {table}")
     for_all(database, "DROP INDEX {table}_origin_xid_seq")

@@ -1,4 +1,4 @@
-"""Sessions that create, alter and drop tables without end hold no fold up, and no change of a target is missed."""
+"""Sessions create, alter and drop tables without end. They delay no fold, and no fold misses a change of a target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.records import counted, spend_record, spend_records, totals
 
 SESSIONS, FOLDS = 6, 15
 TEMPORARY = "CREATE TEMPORARY TABLE made (a int PRIMARY KEY, b text); DROP TABLE made"
-# Goes on beside a fold, and tells every session that the table has changed.
+# This runs beside a fold, and tells every session that the table has changed.
 ALTERATION = 'ALTER TABLE "LiteLLM_UserTable" ALTER COLUMN spend SET STATISTICS {}'
 
 
@@ -59,7 +59,7 @@ def test_tables_that_others_make_and_alter_hold_no_fold(database: Database, stat
 
 @pytest.fixture
 def session(unloaded_cluster: Cluster) -> Iterator[Database]:
-    """A database whose one session folds, and keeps what it has looked up."""
+    """A database whose one session folds, and remembers what it has looked up."""
     database = new_database(unloaded_cluster)
     fold(database)
     yield database
@@ -72,7 +72,7 @@ def fold(database: Database, **fields: object) -> None:
 
 
 def look_ups(session: Database) -> int:
-    """A multiple of how often folds have looked the targets up: nothing else here reads this catalogue."""
+    """Grows with how often folds have looked up the targets, because nothing else here reads this catalogue."""
     session.execute("SELECT pg_stat_force_next_flush()")
     return session.value("SELECT seq_scan + idx_scan FROM pg_stat_sys_tables WHERE relname = 'pg_partitioned_table'")
 

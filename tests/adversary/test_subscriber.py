@@ -17,9 +17,9 @@ from harness.cluster import Cluster
 from harness.records import assert_counted, counted, spend_records
 
 SEGMENTS = (0, 1, 2)
-# Postgres begins to copy a table, and tries again after an error, no sooner than this after the last time.
+# Postgres waits at least this long before it copies the next table, or retries after an error.
 SOON = {"wal_retrieve_retry_interval": "10 ms", "max_sync_workers_per_subscription": "4"}
-# Of this database: before its first fold it has no cursor.
+# Before its first fold this database has no cursor.
 PENDING = """SELECT coalesce(array_agg(DISTINCT s.segment ORDER BY s.segment), '{{}}'), count(*)
     FROM litellm_spend.staging s LEFT JOIN litellm_spend.fold_cursor c USING (origin)
     WHERE s.payload ->> 'user' = '{user}' AND (c.origin IS NULL OR NOT pg_visible_in_snapshot(s.xid, folded_through))"""
@@ -97,7 +97,7 @@ def test_what_a_subscriber_has_recorded_survives_each_truncate_and_is_counted_on
     pair.subscriber.record(counted_before)
     assert pair.subscriber.fold() == 3
     pair.subscriber.record(waiting)
-    # Of another day: litellm_spend.counted_days has one row for a day, whoever counted it.
+    # The records are of another day, because litellm_spend.counted_days has one row for a day, whoever counted it.
     pair.publisher.record(spend_records(4, "theirs", user=THEIRS, startTime="2026-03-02T12:00:00Z"))
     pair.publisher.wait_folded()
     staged_at = "SELECT max(staged_at) FROM litellm_spend.staging WHERE payload ->> 'user' = 'subscriber'"
@@ -108,7 +108,7 @@ def test_what_a_subscriber_has_recorded_survives_each_truncate_and_is_counted_on
         segments, count = pair.pending()
         assert segment not in segments and count == 5
     assert pair.pending(THEIRS) == ([], 0)
-    # The lag is that of the record.
+    # The record keeps the time at which it was staged, from which the lag is counted.
     assert pair.subscriber.value(staged_at) == before
     assert pair.subscriber.fold() == 5
     assert_counted(pair.subscriber, [*counted_before, *waiting])
@@ -135,7 +135,7 @@ def test_what_an_open_window_has_consumed_is_not_staged_anew(pair: Pair) -> None
     pair.subscriber.record(mine(1, "before"))
     assert pair.subscriber.fold() == 1
     pair.subscriber.record(mine(6, "window"))
-    # As a worker leaves it that was ended between two batches.
+    # A worker that was ended between two batches leaves this.
     pair.subscriber.execute(
         """UPDATE litellm_spend.fold_cursor c
            SET open_window = pg_current_snapshot(), position_xid = s.xid, position_seq = s.seq
@@ -150,7 +150,7 @@ def test_what_an_open_window_has_consumed_is_not_staged_anew(pair: Pair) -> None
 
 
 def test_rows_of_two_segments_keep_apart_in_the_third(pair: Pair) -> None:
-    """Each has a place of its own in the order in which a fold reads: a batch may end after any of them."""
+    """Each row has its own place in the order in which a fold reads, because a batch may end after any of them."""
     early, late = mine(4, "early"), mine(4, "late")
     pair.subscriber.record(early)
     with pair.subscriber.connect(autocommit=False) as blocker:
@@ -187,7 +187,7 @@ def test_a_record_that_commits_while_the_truncate_waits_for_it_survives(
     records = mine(2, "late")
     with pair.subscriber.connect(autocommit=False) as recorder:
         recorder.execute("SELECT litellm_record_spend(%s)", (psycopg.types.json.Jsonb(records),))
-        # So that the apply worker's transaction has a snapshot of this moment.
+        # The apply worker's transaction then has a snapshot of this moment.
         with pair.publisher.connect(autocommit=False) as connection:
             connection.execute("INSERT INTO litellm_spend.rotation (origin) VALUES (7)")
             connection.execute(pair.truncate(0))

@@ -1,4 +1,5 @@
-"""A database that no worker can connect to is tried ever more seldom, and is not forgotten (invariant 16)."""
+"""The launcher tries a database that no worker can connect to less and less often, and does not forget it
+(invariant 16)."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ HELD = "SELECT worker, last_error FROM litellm_spend.status"
 
 @pytest.fixture
 def idle_database(own_cluster: Cluster) -> Iterator[Database]:
-    """Nobody but the test is connected to it."""
+    """A database to which only the test is connected."""
     own_cluster.stop()
     own_cluster.configure(**{"litellm_spend.linger": "0"})
     own_cluster.start()

@@ -15,7 +15,7 @@ from harness.waiting import wait_until
 POINTS = ("after_log_insert", "before_commit", "after_commit", "before_truncate", "after_truncate", "after_switch")
 ANYWHERE = ("backend", "worker", "launcher", "postmaster", "immediate stop")
 SETTINGS_FILE = "failpoint.conf"
-# What the cluster needs; each fold is small and segments turn quickly, so that points are reached often.
+# The cluster needs these settings. Each fold is small and segments rotate quickly, so points are reached often.
 SETTINGS = {
     "include_if_exists": SETTINGS_FILE,
     "max_prepared_transactions": "50",
@@ -23,7 +23,7 @@ SETTINGS = {
     "litellm_spend.fold_rows": "600",
     "litellm_spend.segment_size": "64 kB",
     "litellm_spend.truncate_delay": "0",
-    # Each batch has entities of its own, to tell which records a sum holds.
+    # Each batch has its own entities, so that a sum shows which records it holds.
     "litellm_spend.max_new_entities": "-1",
 }
 VICTIMS = {
@@ -34,7 +34,7 @@ VICTIMS = {
 
 
 class Killer:
-    """Used by the thread that lives longest: the server dies with the thread that started it."""
+    """Call it from the thread that lives longest, because the server dies with the thread that started it."""
 
     def __init__(self, cluster: Cluster, chance: random.Random) -> None:
         self.kills: Counter[str] = Counter()

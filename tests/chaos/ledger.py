@@ -20,9 +20,9 @@ class Fate(enum.Enum):
 
 @dataclass
 class Batch:
-    """Records of one transaction, under a user, a team and a tag of their own.
+    """The records of one transaction, which have their own user, team and tag.
 
-    Record number k costs 2^k, so that each sum tells which records it holds: no loss hides a double.
+    Record number k costs 2^k. Each sum therefore shows which records it holds, and no loss hides a double.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Batch:
 
     @property
     def undone_records(self) -> list[dict[str, Any]]:
-        """Those that are staged after a savepoint and rolled back to it."""
+        """The records that are staged after a savepoint and rolled back to it."""
         return self.records[self.kept :]
 
     @property

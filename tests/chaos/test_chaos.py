@@ -36,7 +36,7 @@ def test_many_deaths_at_each_point_lose_and_double_nothing(chaos_cluster: Cluste
 
 
 def run_chaos(cluster: Cluster, tell: Tell, *, times_each: int, records: int, pause: float) -> None:
-    """Kill every kind and at every point `times_each` times, while writers get `records` acknowledged or more."""
+    """Kill each kind of process, and at each point, `times_each` times, while at least `records` are acknowledged."""
     seed, begun = random.randrange(2**32), time.monotonic()
     chance = random.Random(seed)
     database = own_schema_database(cluster)

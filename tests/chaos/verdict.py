@@ -20,7 +20,7 @@ ENTITIES = {
 
 @dataclass
 class Verdict:
-    """Records, but for `wrong`, which says what is wrong with a batch."""
+    """Counts of records, except `wrong`, which says what is wrong with a batch."""
 
     acknowledged: int = 0
     resent: int = 0

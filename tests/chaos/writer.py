@@ -15,7 +15,7 @@ from harness.database import Database
 from harness.waiting import wait_until
 
 RECORD = "SELECT litellm_record_spend(%s)"
-# How many batches later a prepared transaction is ended.
+# A prepared transaction is ended this many batches later.
 PREPARED_FOR = 5
 SERVER_IS_GOING = (errors.AdminShutdown, errors.CrashShutdown, errors.CannotConnectNow)
 
@@ -67,7 +67,7 @@ class Writer:
             act(batch)
         except psycopg.OperationalError as error:
             self._forget_connection(error)
-            # Half of what is unknown is sent again under the same ids, and half is left.
+            # Half of the batches with an unknown outcome are sent again under the same ids, and half are left.
             if batch.fate is Fate.UNKNOWN and act == self._send and self._random.random() < 0.5:
                 batch.resent = True
                 self._insist(lambda: self._send(batch))
@@ -79,7 +79,7 @@ class Writer:
         batch.fate = Fate.ACKNOWLEDGED
 
     def _stage_all(self, batch: Batch) -> psycopg.Connection:
-        """Everything but the end of a transaction that undoes a part of its work."""
+        """Run a transaction that undoes a part of its work, and leave it open."""
         batch.fate = Fate.ROLLED_BACK
         session = self._session()
         session.execute("BEGIN")
@@ -101,14 +101,14 @@ class Writer:
         self._stage_all(batch).execute("ROLLBACK")
 
     def _send_and_prepare(self, batch: Batch) -> None:
-        """It is prepared, or it is gone: `_end_prepared` finds out which."""
+        """The transaction is prepared or gone: `_end_prepared` finds out which."""
         session = self._stage_all(batch)
         batch.fate = Fate.PREPARED
         session.execute(f"PREPARE TRANSACTION '{batch.name}'")
 
     def _end_prepared(self, batch: Batch) -> None:
         commit = self._random.random() < 0.7
-        # The first look is before anything could have ended it.
+        # At the first look nothing could have ended the transaction yet.
         found = self._insist(lambda: self._is_prepared(batch))
         if found:
             verb = "COMMIT" if commit else "ROLLBACK"
@@ -124,14 +124,14 @@ class Writer:
         return self._session().execute(query, (batch.name,)).fetchone() == (1,)
 
     def end_all_prepared(self) -> None:
-        """After the last death."""
+        """Ends what is prepared, after the last death."""
         for batch in self.batches:
             if batch.fate is Fate.PREPARED:
                 self._end_prepared(batch)
         self._session().close()
 
     def _insist(self, act):
-        """Do it until the server lives long enough to say that it is done."""
+        """Repeat the work until the server lives long enough to say that it is done."""
         while True:
             try:
                 return act()
@@ -150,7 +150,7 @@ class Writer:
             return None
 
     def _forget_connection(self, error: psycopg.OperationalError) -> None:
-        """An error of a server that goes on is none that a death explains."""
+        """No death explains an error of a server that goes on."""
         connection, self._connection = self._connection, None
         if connection is not None and not connection.closed and not isinstance(error, SERVER_IS_GOING):
             raise error

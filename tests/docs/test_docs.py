@@ -25,11 +25,11 @@ def test_there_is_something_to_run() -> None:
 
 
 def test_the_sql_of_the_documents_runs_in_an_empty_database(empty_database: Database) -> None:
-    # The roles, which the reader has.
+    # The reader has these roles.
     for role in ("my_application", "my_shipper"):
         empty_database.execute(f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     for where, text in blocks("sql"):
-        # One statement at a time: flush() refuses a transaction, which several in one -c would be.
+        # psql gets one statement at a time, because several in one -c are a transaction, which flush() refuses.
         statements = [part.strip() for part in re.split(r";[ \t]*(?:--[^\n]*)?\n", text) if part.strip()]
         for statement in statements:
             output = empty_database.cluster.psql("-c", statement, database=empty_database.name)

@@ -1,5 +1,5 @@
-"""docs/invariants.md names for each invariant the change of one line that its test was seen to fail with. The line must
-still be there: a change that nobody can make any more proves nothing."""
+"""docs/invariants.md names for each invariant a change of one line with which its test was seen to fail. The line must
+still be there, because a change that nobody can make any more proves nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.postgres import PROJECT
 
 TABLE = PROJECT / "docs" / "invariants.md"
 FILE = re.compile(r"[\w./-]+\.(?:rs|py|sql|sh|pl|md)")
-# What a cell may say in place of a text that stands in the file.
+# A cell may say these words in place of a text from the file.
 IN_WORDS = ("the same", "any line of", "the row above")
 
 
@@ -42,7 +42,7 @@ def source(file: str) -> Path:
 
 
 def stands(text: str, file: str) -> bool:
-    """Whether the parts of a text, which `…` divides, stand in the file in this order."""
+    """Whether the file has the parts of a text, which `…` divides, in this order."""
     code = " ".join(source(file).read_text().split())
     at = 0
     for part in text.split("…"):

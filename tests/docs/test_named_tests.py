@@ -1,4 +1,4 @@
-"""The tests that the documents name as those which hold a promise are there."""
+"""The tests that the documents name for a promise exist."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_each_test_that_is_named_is_there(document: str) -> None:
 
 
 def test_each_rule_that_litellm_changed_names_its_test() -> None:
-    """The last table of litellm.md, in its last column."""
+    """The last table of litellm.md names the tests in its last column."""
     *_, table = (PROJECT / "docs" / "litellm.md").read_text().split("\n## ")
     _, _, *rules = [line for line in table.splitlines() if line.startswith("|")]
     assert rules

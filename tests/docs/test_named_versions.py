@@ -1,4 +1,4 @@
-"""Cargo.toml names each version that the project is built from and tested with; what else must name one agrees."""
+"""Cargo.toml names each version that the project is built from and tested with. Other places that name one agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.postgres import PROJECT
 OLDEST, NEWEST = versions.LITELLM[0], versions.LITELLM[-1]
 SCHEMAS = versions.LITELLM_SCHEMAS
 MAJORS = [str(postgres.major) for postgres in versions.POSTGRES]
-# Where a version may stand besides, and why.
+# These other places may name a version, and why.
 ALLOWED = {
     "Cargo.toml": "the one place",
     "*Cargo.lock": "cargo's own",

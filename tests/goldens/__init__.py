@@ -1,1 +1,1 @@
-"""LiteLLM's own writer as the oracle: README.md tells what is compared, verdicts.py the verdict of each case."""
+"""LiteLLM's own writer is the oracle. README.md says what is compared, and verdicts.py has the verdict of each case."""

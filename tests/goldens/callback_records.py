@@ -14,7 +14,7 @@ from litellm_spend._encode import encode
 
 
 def revive(value: dict[str, Any]) -> Any:
-    """The goldens' own notation for numbers that JSON lacks."""
+    """Read the goldens' own notation for numbers that JSON lacks."""
     return float(value["$nonfinite"]) if "$nonfinite" in value else value
 
 

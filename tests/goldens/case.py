@@ -13,18 +13,18 @@ from typing import Any
 FOLDER = Path(__file__).parent
 # The LiteLLM that wrote cases.jsonl; payloads of another release have other fields.
 MADE_BY = "1.109.1"
-# What every case starts from: seed.sql, with the TRUNCATE that it begins with as DELETEs, which on nearly
-# empty tables with 150 indexes take 3 ms instead of 170.
+# Every case starts from seed.sql. Its first statement, a TRUNCATE, is run as DELETEs: on nearly empty tables with 150
+# indexes they take 3 ms instead of 170.
 _TRUNCATE, _ROWS = (FOLDER / "seed.sql").read_text().split(";", maxsplit=1)
 _EMPTY = "".join(f"DELETE FROM {table};" for table in re.findall(r'"LiteLLM_\w+"', _TRUNCATE))
 SEED = f"BEGIN; SET LOCAL session_replication_role = replica; {_EMPTY} COMMIT; {_ROWS}"
-# LiteLLM flushed between these requests; those of every other case were one batch.
+# LiteLLM flushed between these requests. The requests of every other case were one batch.
 FLUSHED_APART = {"two_flushes_same_key"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """One call of the LiteLLM SDK: what a callback saw, and the SpendLogs rows that LiteLLM made of it."""
+    """One call of the LiteLLM SDK: what a callback saw, and the SpendLogs rows that LiteLLM wrote for it."""
 
     payload: dict[str, Any]
     kwargs: dict[str, Any]
@@ -46,7 +46,7 @@ class Golden:
 
     @cached_property
     def changed_tables(self) -> set[str]:
-        """The tables in which LiteLLM left something."""
+        """The tables in which LiteLLM left rows."""
         return {change["table"] for change in self.entity_changes} | {name for name, rows in self.rows.items() if rows}
 
     def batches(self, records: list[Any]) -> list[list[Any]]:
@@ -55,7 +55,7 @@ class Golden:
 
 
 def read(raw: dict[str, Any]) -> Golden:
-    """A case in the form of cases.jsonl."""
+    """Read a case in the form of cases.jsonl."""
     requests = [
         Request(each["standard_logging_object"], each["kwargs_subset"], each["spend_log_payloads"])
         for each in raw["requests"]
@@ -69,10 +69,10 @@ NAMES = list(_CASES)
 
 
 def raw(name: str) -> dict[str, Any]:
-    """A case as cases.jsonl has it, the caller's own."""
+    """A case as cases.jsonl has it, in a new copy."""
     return copy.deepcopy(_RAW[name])
 
 
 def golden(name: str) -> Golden:
-    """A case of the caller's own, free to be changed."""
+    """A new copy of a case, which the caller may change."""
     return copy.deepcopy(_CASES[name])

@@ -1,8 +1,8 @@
-"""Charges the golden cases as LiteLLM's ledger does: its own writer makes the log row and the delivery, and its own
-projector applies the delivery.
+"""Charges the golden cases as LiteLLM's ledger does: LiteLLM's own writer creates the log row and the delivery, and its
+own projector applies the delivery.
 
-Runs in the interpreter of a LiteLLM that has the ledger. The database is that of DATABASE_URL, and holds what the case
-begins with. Reads a case as a line of JSON, and answers with a line when its requests are charged.
+Runs in the interpreter of a LiteLLM that has the ledger. DATABASE_URL names the database, which holds the state that
+the case begins with. Reads a case as a line of JSON, and answers with a line when its requests are charged.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Proxy(Client):
 
 
 class Alerts:
-    """Stands where LiteLLM has its ProxyLogging, which tells somebody that a delivery could not be applied."""
+    """Stands in for LiteLLM's ProxyLogging, which reports that a delivery could not be applied."""
 
     call_details: ClassVar[dict[str, Any]] = {}
 
@@ -65,7 +65,7 @@ async def no_windows(*_: Any) -> tuple[()]:
 
 
 def run_as_proxy(client: Proxy) -> None:
-    """The state of a proxy's process, which is in a module that loads all of the proxy."""
+    """Set the state of a proxy's process. LiteLLM keeps it in a module that loads all of the proxy."""
     module = ModuleType("litellm.proxy.proxy_server")
     state = {
         "accounting_window_keys": no_windows,
@@ -81,13 +81,13 @@ def run_as_proxy(client: Proxy) -> None:
 
 
 def number_deliveries() -> None:
-    """LiteLLM draws the id of a delivery by lot, and takes those of one transaction in the order of their ids."""
+    """Number the deliveries: LiteLLM draws their ids at random, and applies those of a transaction in order of ids."""
     numbers = count(1)
     db_spend_update_writer.uuid = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{next(numbers):032}"))
 
 
 async def charge(request: dict[str, Any], writer: DBSpendUpdateWriter) -> None:
-    """One request, as LiteLLM's cost callback charges it: not at all where it tracks nothing."""
+    """Charge one request as LiteLLM's cost callback does, which charges nothing where it tracks nothing."""
     payload, metadata = request["standard_logging_object"], identified(request)
     kwargs = {**request["kwargs_subset"], "standard_logging_object": payload}
     kwargs["litellm_params"] = {**kwargs["litellm_params"], "metadata": metadata}
@@ -119,7 +119,7 @@ async def charge(request: dict[str, Any], writer: DBSpendUpdateWriter) -> None:
 
 
 def identified(request: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of the call with what LiteLLM looked up in the key's row, as the case's log row tells."""
+    """The metadata of the call, with what LiteLLM looked up in the key's row according to the case's log row."""
     metadata = dict(request["kwargs_subset"]["litellm_params"].get("metadata") or {})
     for row in request["spend_log_payloads"]:
         known = {
@@ -135,7 +135,7 @@ def identified(request: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def logged_as(request: dict[str, Any]) -> Iterator[None]:
-    """A failure's log row is the case's own: LiteLLM estimates its tokens from the prompt, which cases do not hold."""
+    """Let a failure have the case's log row: LiteLLM estimates its tokens from the prompt, which cases do not hold."""
     [row] = request["spend_log_payloads"]
     known = {"model_map_information": request["standard_logging_object"]["model_map_information"]}
     own = spend_tracking_utils.get_logging_payload
@@ -145,7 +145,7 @@ def logged_as(request: dict[str, Any]) -> Iterator[None]:
 
 
 def revive(value: dict[str, Any]) -> Any:
-    """The goldens' own notation for numbers that JSON lacks."""
+    """Read the goldens' own notation for numbers that JSON lacks."""
     return float(value["$nonfinite"]) if "$nonfinite" in value else value
 
 
@@ -172,7 +172,7 @@ async def main() -> None:
 
 
 async def applied_all(client: Proxy) -> bool:
-    """Whether no delivery is left, and forgets them: the next case begins without."""
+    """Whether every delivery is applied. Deletes them, because the next case begins without any."""
     states = await client.db.query_raw('DELETE FROM "LiteLLM_SpendLogDelivery" RETURNING state::text')
     return all(row["state"] == "applied" for row in states)
 

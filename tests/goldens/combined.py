@@ -1,4 +1,4 @@
-"""What cases must lead to together, in whatever order their requests are counted: the sum of what each leads to
+"""What cases must lead to together, in whatever order their requests are counted: the sum of the result of each case
 alone."""
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from .runner import WITH_PROMPTS, expectation
 from .shapes import Shape
 from .state import ENTITIES, Row, State, add_row
 
-# In a sum with 1e15 all others would hide under the tolerance; with prompts all would have prompts.
+# In a sum with 1e15 all others would hide under the tolerance. If one case stores prompts, all cases store them.
 _ALONE = ["huge_cost", *WITH_PROMPTS]
-# In a sum with 7500 or a seed's 5 the cost of 1e-12 would.
+# In a sum with 7500 or a seed's 5 the cost of 1e-12 would hide.
 _GREAT = ["int4_overflow_tokens", *[name for name in NAMES if golden(name).extra_seed]]
 MIXES = {
     "small": [name for name in NAMES if name not in _ALONE and name not in _GREAT],
-    # The first two charge rows that the others' seeds gave a spend.
+    # The first two cases charge rows to which the seeds of the others gave a spend.
     "great": ["basic_full_identity", "team_member_on_roster_created", *_GREAT],
     **{name: [name] for name in _ALONE},
 }
-"""Cases that are sent as one stream."""
+"""Cases whose requests are sent as one stream."""
 
 
 def combined(cases: list[tuple[Golden, State]], before: State, shape: Shape, calls: list[str]) -> State:
-    """The sum of the cases' expectations, each with the state that it begins with; `before` is where all begin, and
-    `calls` are the call ids in the order in which they are sent. What the first or last writer decides may be any
-    writer's."""
+    """The sum of the cases' expectations, each with the state that it begins with.
+
+    `before` is where all begin, and `calls` are the call ids in the order in which they are sent. A value that the
+    first or last writer decides may be the value of any writer."""
     total = copy.deepcopy(before)
     for case, own in cases:
         outcome = expectation(case, shape, own)
@@ -47,7 +48,7 @@ def combined(cases: list[tuple[Golden, State]], before: State, shape: Shape, cal
 
 
 def _let_the_first_keep_its_id(state: State, calls: list[str]) -> None:
-    """Which of two requests with one id is logged as id#litellm_call_id depends on the order, and nothing else."""
+    """Only the order decides which of two requests with one id is logged as id#litellm_call_id."""
     logs = state[LOGS]
     for other in [name for (name,) in logs if "#" in name]:
         shared = other.partition("#")[0]
@@ -58,7 +59,7 @@ def _let_the_first_keep_its_id(state: State, calls: list[str]) -> None:
 
 
 def _charged(total: Row | None, before: Row | None, after: Row) -> Row:
-    """The total with what one case adds to the entity's row."""
+    """The total with the amount that one case adds to the entity's row."""
     if total is None:
         return after
 
@@ -71,8 +72,8 @@ def _charged(total: Row | None, before: Row | None, after: Row) -> Row:
 
 
 def _of_any_writer(row: Row, logs: list[Row]) -> Row:
-    """The columns that one of several requests decides: the sets of what they may hold. `logs` are of the case
-    that has the row."""
+    """The columns that one of several requests decides, each with the set of values that it may hold. `logs` are the
+    log rows of the case that has the row."""
     writers = [log for log in logs if log["model"] == row["model"] and f"{log['startTime']:%F}" == row["date"]]
     if "request_id" not in row:
         return {"model_group": frozenset(log["model_group"] for log in writers)}

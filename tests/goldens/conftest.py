@@ -21,7 +21,7 @@ from .site import Site
 
 @pytest.fixture(scope="session")
 def worker_database(cluster: Cluster) -> Iterator[Database]:
-    """Where the worker folds."""
+    """A site where the worker folds."""
     database = new_database(cluster)
     yield database
     discard(database)
@@ -34,7 +34,7 @@ def worker_site(worker_database: Database) -> Site:
 
 @pytest.fixture(scope="module")
 def older_site(request: pytest.FixtureRequest, cluster: Cluster, worker_database: Database) -> Iterator[Site]:
-    """Where the worker folds into an older schema."""
+    """A site where the worker folds into an older schema."""
     database = new_database(cluster, schema=request.param)
     yield Site(database, worker_database)
     discard(database)
@@ -42,7 +42,7 @@ def older_site(request: pytest.FixtureRequest, cluster: Cluster, worker_database
 
 @pytest.fixture(scope="session")
 def caller_site() -> Iterator[Site]:
-    """Where nobody folds but the caller: a server without the library preloaded has no worker."""
+    """A site where only the caller folds, because a server without the library preloaded has no worker."""
     with Cluster({"shared_preload_libraries": ""}) as cluster:
         database = new_database(cluster)
         yield Site(database, database)
@@ -51,7 +51,7 @@ def caller_site() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def callback_records(interpreters: Interpreters) -> dict[str, list[Record]]:
-    """What the callback makes of each request, by case."""
+    """The records that the callback makes of each request, by case."""
     with (FOLDER / "cases.jsonl").open() as cases:
         ran = interpreters(MADE_BY).run(FOLDER / "callback_records.py", url=None, stdin=cases)
     return json.loads(ran.stdout)
@@ -59,14 +59,14 @@ def callback_records(interpreters: Interpreters) -> dict[str, list[Record]]:
 
 @pytest.fixture(scope="session")
 def litellm_ledger(interpreters: Interpreters, caller_site: Site) -> Iterator[LiteLLMLedger]:
-    """The newest LiteLLM's, in the database where nobody folds but the caller."""
+    """The ledger of the newest LiteLLM, in the database where only the caller folds."""
     with interpreters(versions.LITELLM[-1]).start(SCRIPT, url=caller_site.database.url) as program:
         yield LiteLLMLedger(program)
 
 
 @pytest.fixture
 def source(callback_records: dict[str, list[Record]]) -> Source:
-    """What a case's requests are sent as."""
+    """The shape in which a case's requests are sent."""
     return lambda case, shape: callback_records[case.name] if shape is Shape.CALLBACK else records(case, shape)
 
 

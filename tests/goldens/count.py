@@ -1,7 +1,7 @@
-"""The count of the golden cases' verdicts, and that a run which named a whole file ran every case: a plugin of pytest.
+"""A plugin of pytest that counts the golden cases' verdicts, and checks that a run of a whole file ran every case.
 
-Where the tests are distributed over processes (pytest -n), each of them marks its reports, and the one that gets
-them all counts.
+Where the tests are distributed over processes (pytest -n), each process marks its reports, and the process that gets
+all reports counts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from harness.litellm_schema import NEWEST, SCHEMAS, LiteLLMSchema
 from .case import NAMES
 from .verdicts import VERDICTS
 
-# {version of LiteLLM's schema: {case: whether it failed}}; a report does not know its run's configuration.
+# {version of LiteLLM's schema: {case: whether it failed}}; a report does not know the configuration of its run.
 _failed: dict[str, dict[str, bool]] = {}
-# Whether every test of the files that were named is run.
+# Whether the run includes every test of the named files.
 _whole = pytest.StashKey[bool]()
 # The names of the files with a test to run.
 _files = pytest.StashKey[set[str]]()
@@ -33,8 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """A case that was not wanted is not missing; long forms of other files' tests, which no ordinary run has, are no
-    reason to look away."""
+    """A deselected case is not missing. Deselected tests of other files, such as the long forms that no ordinary run
+    has, do not matter."""
     for item in items:
         if item.path.name in (FILE_OF_NEWEST, FILE_OF_OLDER):
             item.config.stash[_whole] = False
@@ -46,7 +46,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Mark the report of a case: of all that is known of a test, only its reports reach the process that counts."""
+    """Mark the report of a case, because only a test's reports reach the process that counts."""
     report = (yield).get_result()
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     name = parameters.get("golden_name")
@@ -72,14 +72,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """One of the processes has ended, each of which collects all tests; one that died sends nothing."""
+    """A process of the run has ended. Each process collects all tests, and one that died sends nothing."""
     output = getattr(node, "workeroutput", {})
     node.config.stash[_whole] &= output.get("whole", True)
     node.config.stash[_files] |= set(output.get("files", ()))
 
 
 def _judge(session: pytest.Session) -> None:
-    """Count the cases; where a file was run whole and one of its cases was not, the run has failed."""
+    """Count the cases. If a whole file was named and one of its cases did not run, the run has failed."""
     config = session.config
     for schema in SCHEMAS:
         ran = _failed.get(schema.litellm, {})

@@ -1,5 +1,5 @@
-"""What LiteLLM left in its tables, as our database must show it: goldens' JSON turned into rows, without
-what is never stored."""
+"""What LiteLLM left in its tables, as our database must show it: the goldens' JSON turned into rows, without the values
+that are never stored."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from .case import Golden
 from .state import ENTITIES, ROWS, Row, State, key_of
 
-# What of a log row's metadata is kept, where not all of it is: the rest may quote a prompt (an error's
-# message and traceback, a tool's arguments) or is 10 kB of LiteLLM's price map.
+# Only these members of an object in a log row's metadata are kept. The rest may quote a prompt (an error's message and
+# traceback, a tool's arguments) or is 10 kB of LiteLLM's price map.
 KEPT_MEMBERS = {
     "error_information": {
         "error_code",
@@ -30,9 +30,9 @@ KEPT_MEMBERS = {
     "mcp_tool_call_metadata": {"name", "namespaced_tool_name", "mcp_server_name"},
     "model_map_information": {"model_map_key"},
 }
-# LiteLLM stores these values where nothing was said; here nothing is stored then, which reads the same.
+# LiteLLM stores these values where the call said nothing. We store nothing then, which reads the same.
 SAID_BY_DEFAULT = {"billed_retry_attempt": False, "litellm_roi_estimator": False}
-# What LiteLLM with a ledger still counts from a queue or from its log rows.
+# The tables that a LiteLLM with a ledger still fills from a queue or from its log rows.
 OUTSIDE_LEDGER = ("LiteLLM_DailyRequestErrors", "LiteLLM_DailyToolSpend", "LiteLLM_SpendLogToolIndex")
 _TIMES = ("startTime", "endTime", "completionStartTime")
 _DOCUMENTS = ("messages", "response", "proxy_server_request", "request_tags")
@@ -41,7 +41,7 @@ INT4_RANGE = (-(2**31), 2**31 - 1)
 
 
 def of_litellm(case: Golden, before: State) -> State:
-    """LiteLLM's result on the tables, which were `before` when the case began."""
+    """LiteLLM's result on the tables, whose state was `before` when the case began."""
     state = copy.deepcopy(before)
     for change in case.entity_changes:
         columns, _ = ENTITIES[change["table"]]
@@ -54,7 +54,7 @@ def of_litellm(case: Golden, before: State) -> State:
 
 
 def of_ledger(case: Golden, before: State, charged: State) -> State:
-    """The result of LiteLLM's ledger, which `charged` is, with the tables that it leaves to other writers."""
+    """The result of LiteLLM's ledger, `charged`, with the tables that the ledger leaves to other writers."""
     state = {**copy.deepcopy(charged), **{table: of_litellm(case, before)[table] for table in OUTSIDE_LEDGER}}
     for row in state["LiteLLM_SpendLogs"].values():
         row["metadata"] = _kept_metadata(row["metadata"])
@@ -71,12 +71,12 @@ def _tool_index_row(row: Row) -> Row:
     return {**row, "start_time": _stored_time(row["start_time"])}
 
 
-# The tables whose rows the goldens' JSON shows otherwise than the database.
+# The tables whose rows differ in form between the goldens' JSON and the database.
 SHOWN = {"LiteLLM_SpendLogs": log_row, "LiteLLM_SpendLogToolIndex": _tool_index_row}
 
 
 def log_row_of(payload: Row) -> Row:
-    """The row that a SpendLogs payload asks for, where LiteLLM's own was lost."""
+    """The row that a SpendLogs payload asks for, where LiteLLM lost its own row."""
     documents = {name: json.loads(payload[name]) for name in _DOCUMENTS}
     least, most = INT4_RANGE
     counts = {name: max(least, min(most, payload[name])) for name in _INT4}

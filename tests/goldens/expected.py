@@ -1,4 +1,4 @@
-"""The state that a case must lead to, and what rules are made of."""
+"""The state that a case must lead to, and the parts of which rules are made."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .case import Golden, Request
 from .shapes import Shape
 from .state import Row, State, add_row, key_of
 
-# Longest id in bytes.
+# The length of the longest id in bytes.
 LONGEST_ID = 1024
 
 
 @dataclass
 class Expected:
-    """The state that a case must lead to, on its way from LiteLLM's to ours."""
+    """The state that a case must lead to. Rules change it step by step from LiteLLM's result to ours."""
 
     case: Golden
     shape: Shape
@@ -38,7 +38,7 @@ class Expected:
         row["spend"] += spend
 
     def rewrite(self, table: str, change: Callable[[Row], Row]) -> None:
-        """Change rows; those that come to share a key become one, with the sums of both."""
+        """Change rows. Rows that then share a key become one row with the sums of both."""
         rows = [change(dict(row)) for row in self.state[table].values()]
         self.state[table] = {}
         for row in rows:
@@ -47,7 +47,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Rule:
-    """A reason, and what follows from it for the state."""
+    """A reason, and the change of the state that follows from it."""
 
     name: str
     reason: str
@@ -56,12 +56,12 @@ class Rule:
 
 
 def rule(reason: str, *shapes: Shape) -> Callable[[Callable[[Expected], None]], Rule]:
-    """Make a rule of a function; without `shapes` it holds for all."""
+    """Turn a function into a rule. Without `shapes` the rule holds for all shapes."""
     return lambda apply: Rule(apply.__name__, reason, apply, frozenset(shapes or Shape))
 
 
 def add_daily_row(expected: Expected, table: str, entity: str, **columns: Any) -> None:
-    """A daily row of the case's one request, made of the team's, which every request has."""
+    """A daily row of the case's one request, copied from the team's row, which every request has."""
     [team] = expected.state["LiteLLM_DailyTeamSpend"].values()
     own = {name: value for name, value in team.items() if name not in ("team_id", "ptu_flat_cost")}
     expected.put(table, {**own, DAILY[table]: entity, **columns})
@@ -78,7 +78,7 @@ def distinct_tags(tags: list[Any]) -> list[str]:
 
 
 def stored_id(text: str) -> str:
-    """An id of at most LONGEST_ID bytes."""
+    """The id, shortened to at most LONGEST_ID bytes."""
     if len(text.encode()) <= LONGEST_ID:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What LiteLLM's ledger makes of the golden cases, in a database of ours."""
+"""What LiteLLM's ledger writes for the golden cases, in a database of ours."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .shapes import Shape
 from .state import State, differences
 from .verdicts import VERDICTS
 
-# What LiteLLM's queues count otherwise than its ledger, which counts as the fold does: the case, and the rule that
-# the ledger keeps too.
+# The cases that LiteLLM's queues and its ledger count differently. The ledger counts as the fold does, so it keeps the
+# named rule too.
 KEPT_BY_THE_LEDGER = {"tags_non_string": each_string_tag_once}
 SCRIPT = FOLDER / "charge_by_ledger.py"
 # Cases that LiteLLM ran with a budget of the whole proxy.
 WITH_PROXY_BUDGET = {"global_proxy_budget_user"}
-# Where the process was whose naive times are local.
+# The time zone of the process whose naive times are local.
 TIME_ZONES = {"naive_local_time_la": "America/Los_Angeles"}
 CHARGED = "charged\n"
 
@@ -35,7 +35,7 @@ class LiteLLMLedger:
         self._program = program
 
     def charge(self, case: dict[str, Any]) -> None:
-        """Charge the requests of a case in the form of cases.jsonl, flushed as they were when it was made."""
+        """Charge the requests of a case in the form of cases.jsonl, in the batches in which LiteLLM flushed them."""
         name, requests = case["name"], case["requests"]
         line = {
             "batches": [[request] for request in requests] if name in FLUSHED_APART else [requests],
@@ -49,7 +49,7 @@ class LiteLLMLedger:
 
 
 def expectation_beside(case: Golden, shape: Shape, before: State, charged: State) -> State:
-    """What the case must lead to from `before`, where LiteLLM's ledger leads to `charged`."""
+    """The state that the case must lead to from `before`, where LiteLLM's ledger leads to `charged`."""
     expected = Expected(case, shape, before, of_ledger(case, before, charged))
     for rule in VERDICTS[case.name].rules:
         untouched = copy.deepcopy(expected.state)

@@ -1,6 +1,6 @@
 """How the result must differ from LiteLLM's on purpose.
 
-Each rule works the better value out from what was sent; none is a copy of what the extension gave.
+Each rule works out the better value from what was sent. None copies what the extension wrote.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .expected import Expected, add_daily_row, add_tag_rows, distinct_tags, rule
 from .shapes import PAYLOADS, TWIN_OF_UNTRACKED, Shape, sent_spend_log
 from .state import Row
 
-# The entities that create_missing creates by default, and that LiteLLM does not: table, column of the log row.
+# The entities that create_missing creates by default and LiteLLM does not: table, column of the log row.
 CREATED = {
     "LiteLLM_UserTable": "user",
     "LiteLLM_TeamTable": "team_id",
@@ -37,7 +37,7 @@ def created(expected: Expected) -> None:
                     expected.state["LiteLLM_BudgetTable"]["litellm_spend",] = unlimited
 
 
-# Of the teams in seed.sql.
+# The aliases of the teams in seed.sql.
 ORGANIZATION_OF_TEAM = {"team1": "org1"}
 ALIAS_OF_TEAM = {"team1": "Team One", "team2": "Team Two"}
 
@@ -190,5 +190,5 @@ def no_proxy_budget(expected: Expected) -> None:
     expected.state["LiteLLM_UserTable"][name] = expected.before["LiteLLM_UserTable"][name]
 
 
-# What holds for each case.
+# The rules for every case.
 OF_EVERY_CASE = (team_is_named,)

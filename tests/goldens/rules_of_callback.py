@@ -1,4 +1,4 @@
-"""How what the callback of python/ sends differs from LiteLLM's own StandardLoggingPayload, whatever the case."""
+"""How a record of the callback of python/ differs from LiteLLM's own StandardLoggingPayload, in every case."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def _is_number(tag: object) -> bool:
     return isinstance(tag, (int, float)) and not isinstance(tag, bool)
 
 
-# What holds for each record of the callback, whatever the case.
+# The rules for each record of the callback, in every case.
 OF_THE_CALLBACK = (real_api_base, no_prompts, tags_are_text, made_outside_proxy)

@@ -1,4 +1,4 @@
-"""Runs one golden case: seed, record, fold, and compare what the tables then hold."""
+"""Runs one golden case: seed, record, fold, and compare the contents of the tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .verdicts import REJECTED, VERDICTS
 # Cases that LiteLLM ran with store_prompts_in_spend_logs.
 WITH_PROMPTS = {"store_prompts"}
 RECORD = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
-# Folds what was staged, and is told how many records that are.
+# Folds what was staged. It gets the number of staged records.
 Fold = Callable[[Database, int], None]
 
 
@@ -37,15 +37,15 @@ def by_caller(database: Database, staged: int) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """Who folds, and where."""
+    """How records are folded, and where."""
 
     site: Site
     fold: Fold
 
 
 def check(site: Site, name: str, shape: Shape, sent: list[Record], fold: Fold, *, but: Rule | None = None) -> None:
-    """The case, whose requests are `sent` in that shape, leads to LiteLLM's result, but for the rules of its
-    verdict; `but` one of these that does not hold. An older schema shows of it what it has columns for."""
+    """Check that the case, whose requests are `sent` in this shape, leads to LiteLLM's result, changed by the rules of
+    its verdict. `but` names a rule that does not hold. An older schema shows the part that it has columns for."""
     case = golden(name)
     expected = expectation(case, shape, site.seed(case), but)
     record_and_fold(site.database, case, sent, fold)
@@ -55,7 +55,7 @@ def check(site: Site, name: str, shape: Shape, sent: list[Record], fold: Fold, *
 
 
 def check_replay(site: Site, name: str, shape: Shape, sent: list[Record], fold: Fold) -> None:
-    """The same requests again change nothing: a replayed request counts once."""
+    """Sending the same requests again changes nothing, because a replayed request counts once."""
     case = golden(name)
     site.seed(case)
     record_and_fold(site.database, case, sent, fold)
@@ -72,7 +72,7 @@ def record_and_fold(database: Database, case: Golden, sent: list[Record], fold: 
 
 @contextmanager
 def recorder(database: Database, *, with_prompts: bool) -> Iterator[Callable[[list[Record]], int]]:
-    """What records a batch in a session of its own, and tells how many were staged."""
+    """Records a batch in a session of its own, and returns how many records were staged."""
     with database.connect() as connection:
         if with_prompts:
             connection.execute("SET litellm_spend.store_prompts = on")
@@ -80,7 +80,7 @@ def recorder(database: Database, *, with_prompts: bool) -> Iterator[Callable[[li
 
 
 def expectation(case: Golden, shape: Shape, before: State, but: Rule | None = None) -> State:
-    """What the case must lead to from `before`."""
+    """The state that the case must lead to from `before`."""
     expected = Expected(case, shape, before, of_litellm(case, before))
     for rule in VERDICTS[case.name].rules:
         untouched = copy.deepcopy(expected.state)

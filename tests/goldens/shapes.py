@@ -1,5 +1,5 @@
-"""The shapes in which a request is sent: LiteLLM's SpendLogs row, its StandardLoggingPayload, and what the
-callback of python/ makes of the latter."""
+"""The shapes in which a request is sent: LiteLLM's SpendLogs row, its StandardLoggingPayload, and the record that the
+callback of python/ makes of the payload."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from .case import Golden, Request, golden
 
 Record = dict[str, Any]
-# A request of the same kind as those that LiteLLM does not track, with a row in its log.
+# A request with a row in LiteLLM's log, of the same kind as the requests that LiteLLM does not track.
 TWIN_OF_UNTRACKED = "user_only"
-# What the metadata of a Router's call tells, and LiteLLM's payload does not.
+# The metadata of a Router's call has these, and LiteLLM's payload does not.
 ROUTER_ATTEMPTS = ("attempted_retries", "max_retries", "attempted_fallbacks", "original_model_group")
 
 
@@ -30,7 +30,7 @@ PAYLOADS = (Shape.STANDARD_LOGGING, Shape.CALLBACK)
 
 
 def records(case: Golden, shape: Shape) -> list[Record]:
-    """The case's requests in one of LiteLLM's own shapes, with what the client sends besides."""
+    """The case's requests in one of LiteLLM's own shapes, with what the client adds."""
     one = sent_spend_log if shape is Shape.SPEND_LOGS else sent_payload
     return [{**one(request), **_extras(case, request)} for request in case.requests]
 
@@ -44,8 +44,9 @@ def sent_spend_log(request: Request) -> Record:
 
 
 def sent_payload(request: Request) -> Record:
-    """LiteLLM's StandardLoggingPayload and what only the call has. The API key is sent raw where the call
-    had a raw one: hashing it is the server's task too."""
+    """LiteLLM's StandardLoggingPayload, with what only the call has.
+
+    If the call had a raw API key, the key is sent raw, because the server must hash it too."""
     record = _finite(request.payload)
     record["agent_id"] = request.kwargs.get("agent_id") or request.metadata.get("agent_id")
     record["user"] = request.kwargs.get("user")
@@ -58,8 +59,10 @@ def sent_payload(request: Request) -> Record:
 
 
 def _extras(case: Golden, request: Request) -> Record:
-    """What neither shape holds. The client works the savings out from LiteLLM's price map: here they are
-    the golden's own, which a case of one request shows unmixed."""
+    """What neither shape holds.
+
+    The client works out the savings from LiteLLM's price map. Here they are the golden's, which a case of one request
+    shows unmixed."""
     sent: Record = {}
     daily = case.rows.get("LiteLLM_DailyUserSpend", [])
     if len(case.requests) == 1 and daily and daily[0]["prompt_caching_savings_spend"]:
@@ -73,7 +76,7 @@ def _extras(case: Golden, request: Request) -> Record:
 
 
 def _untracked_spend_log(request: Request) -> Record:
-    """The SpendLogs payload of a request for which LiteLLM makes none: that of its tracked twin, with the
+    """The SpendLogs payload of a request for which LiteLLM makes none: the payload of its tracked twin, with the
     request's own identity in place of the twin's."""
     [twin] = golden(TWIN_OF_UNTRACKED).requests[0].spend_logs
     payload = _finite(request.payload)

@@ -1,4 +1,4 @@
-"""Where cases run, one after the other: a database with one version of LiteLLM's schema."""
+"""A site is a database with one version of LiteLLM's schema, where cases run one after the other."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from harness.database import Database
 from .case import SEED, Golden
 from .state import Columns, State, columns_of, read
 
-# What the extension keeps of the records of a case: the rejected ones, and ids where the log is off.
+# The extension keeps this of a case: the rejected records, and where the log is off the ids of the counted ones.
 _REMEMBERED = ("rejected", "ledger_0", "ledger_1", "ledger_2")
 
 
 @dataclass
 class Site:
-    """A database, and the one with the newest schema in which seed.sql is run for it: itself or another."""
+    """A database, and the one with the newest schema in which seed.sql is run for it, which may be the same."""
 
     database: Database
     newest: Database
@@ -42,7 +42,7 @@ class Site:
         return read(self.database, self.columns)
 
     def _copy_seed(self) -> None:
-        """Make all tables hold what the newest schema's do, in the columns that both have."""
+        """Copy the rows of the newest schema's tables into these, in the columns that both have."""
         rows = [f"'{table}', (SELECT jsonb_agg(to_jsonb(t)) FROM \"{table}\" AS t)" for table in self.columns]
         seeded = self.newest.value(f"SELECT jsonb_build_object({', '.join(rows)})")
         statements = ["BEGIN; SET LOCAL session_replication_role = replica"]

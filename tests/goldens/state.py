@@ -1,4 +1,4 @@
-"""What the tables that folds write hold: read from a database, and compared with what is expected."""
+"""The contents of the tables that folds write: read from a database, and compared with what is expected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Columns = dict[str, set[str]]
 ENTITIES = {name: (table.key, table.changed) for name, table in FOLDED.items() if table.changed}
 # Tables whose rows are compared whole, but for the columns in UNCOMPARED: their keys.
 ROWS = {name: table.key for name, table in FOLDED.items() if not table.changed}
-# Golden numbers were summed in floats from left to right. In a sum below 10 the least cost, 1e-12, must show.
+# The golden numbers are sums of floats from left to right. In a sum below 10 the least cost, 1e-12, must show.
 TOLERANCE = 1e-13
 
 
@@ -63,7 +63,7 @@ def _shown(column: str) -> str:
 
 
 def restricted(state: State, columns: Columns) -> State:
-    """What a schema with just these columns would show of the state; rows that then share a key are one."""
+    """The part of the state that a schema with just these columns would show. Rows that then share a key become one."""
     shown: State = {}
     for table, rows in state.items():
         if table not in columns:
@@ -76,7 +76,7 @@ def restricted(state: State, columns: Columns) -> State:
 
 
 def add_row(state: State, table: str, row: Row, key: Key) -> None:
-    """Add the row to one with this key, else put it there."""
+    """Add the row to the one with this key, or put it there if there is none."""
     other = state[table].get(key)
     state[table][key] = _sum(other, row, ROWS.get(table, ())) if other else row
 
@@ -92,7 +92,7 @@ def _sum(one: Row, other: Row, key: tuple[str, ...]) -> Row:
 
 
 def differences(expected: Any, actual: Any, path: str = "") -> list[str]:
-    """Where the two differ, a line each. A missing member equals null; a set holds what is allowed."""
+    """A line for each place where the two differ. A missing member equals null, and a set holds the allowed values."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         names = sorted(set(expected) | set(actual), key=str)
         return [

@@ -1,4 +1,4 @@
-"""Each golden case, as the callback of python/ sends it, counted by the worker and by fold()."""
+"""The callback of python/ sends each golden case, and the worker or fold() counts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each golden case in both of LiteLLM's shapes, counted by the worker and by fold() in the caller's session."""
+"""Each golden case is sent in both of LiteLLM's shapes, and the worker or fold() in the caller's session counts it."""
 
 from __future__ import annotations
 

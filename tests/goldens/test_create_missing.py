@@ -1,4 +1,4 @@
-"""With create_missing set to what LiteLLM creates itself, entity rows are LiteLLM's own, in both shapes."""
+"""If create_missing names the kinds that LiteLLM creates itself, the entity rows are LiteLLM's, in both shapes."""
 
 from __future__ import annotations
 

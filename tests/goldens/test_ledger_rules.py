@@ -1,4 +1,4 @@
-"""Rules that came with LiteLLM's ledger, at their bounds: its own projector and the fold on the same request."""
+"""Rules that came with LiteLLM's ledger, at their bounds: LiteLLM's projector and the fold charge the same request."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ SHAPE = Shape.STANDARD_LOGGING
 # The most that the ledger adds to a counter at once, and the longest text of a key, in bytes.
 MOST, LONGEST = 2**40, 2000
 TAGS = "LiteLLM_DailyTagSpend"
-# Changes a request of a case, which is in the form of cases.jsonl.
+# Changes a request of a case in the form of cases.jsonl.
 Change = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture
 def site(caller_site: Site) -> Iterator[Site]:
-    """Where the fold creates no more than LiteLLM does."""
+    """A site where the fold creates no more than LiteLLM does."""
     caller_site.database.execute("SET litellm_spend.create_missing = 'end_user'")
     yield caller_site
     caller_site.database.execute("RESET litellm_spend.create_missing")
 
 
 def both(site: Site, litellm_ledger: LiteLLMLedger, change: Change, *, seed: str = "") -> tuple[State, State]:
-    """What the ledger and the fold make of a request with every identity, as it was changed."""
+    """What the ledger and the fold write for a changed request that has every identity."""
     case = raw("basic_full_identity")
     [request] = case["requests"]
     tag(request, "tag1")
@@ -103,7 +103,7 @@ def test_a_tag_that_the_ledger_leaves_out_is_charged_under_its_cut_name(
 def test_a_request_whose_model_is_too_long_for_the_ledger_is_in_every_daily_table(
     site: Site, litellm_ledger: LiteLLMLedger
 ) -> None:
-    """The ledger charges the entities alone: each daily row has the model in its key."""
+    """The ledger charges only the entities, because each daily row has the model in its key."""
 
     def change(request: dict[str, Any]) -> None:
         request["standard_logging_object"]["model"] = request["kwargs_subset"]["model"] = "m" * (LONGEST + 1)
@@ -134,7 +134,7 @@ def test_the_daily_organization_is_the_one_that_is_charged(
         ):
             metadata["user_api_key_org_id"] = organization
             if organization is None:
-                # Else the team's would be charged here, which LiteLLM's log-in fills in.
+                # Otherwise the fold would charge the team's organization, which LiteLLM's log-in fills in.
                 metadata["user_api_key_team_id"] = None
         for row in request["spend_log_payloads"]:
             row["organization_id"] = organization or ""
@@ -147,7 +147,7 @@ def test_the_daily_organization_is_the_one_that_is_charged(
 
 
 def polls(*costs: float) -> dict[str, Any]:
-    """Polls of one finished batch, each as a call of its own, that tell these costs."""
+    """Polls of one finished batch that report these costs. Each poll is a call of its own."""
     case = raw("basic_full_identity")
     [request] = case["requests"]
     tag(request, "tag1")
@@ -171,7 +171,7 @@ def test_a_batch_is_charged_once_and_a_poll_that_costs_nothing_not_at_all(
 
 @pytest.mark.parametrize("logged", ["on", "off"])
 def test_a_cost_counts_once_after_a_poll_that_told_none(site: Site, logged: str) -> None:
-    """Whatever remembers the requests of earlier folds: the log, or where it is off the ledger of hashes."""
+    """The log remembers the requests of earlier folds; where it is off, the ledger of hashes does."""
     case = polls(0.0, 0.5, 0.0, 0.5)
     site.seed(read(case))
     site.database.execute(f"SET litellm_spend.write_spend_logs = {logged}")

@@ -1,5 +1,5 @@
-"""Each golden case beside the ledger of the newest LiteLLM: its own writer and projector charge the case in the same
-database, and the fold leaves the same, but for the rules of the case's verdict."""
+"""Each golden case beside the ledger of the newest LiteLLM. LiteLLM's own writer and projector charge the case in the
+same database, and the fold leaves the same rows, except where the rules of the case's verdict differ."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""With litellm_spend.write_spend_logs off, as with LiteLLM's disable_spend_logs, the log and what comes of it
-stay empty, and all else is counted as ever."""
+"""With litellm_spend.write_spend_logs off, as with LiteLLM's disable_spend_logs, the log and the tables that depend on
+it stay empty. Everything else is counted as usual."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = ["basic_full_identity", "tool_calls", "mcp_tool_call", "duplicate_reques
 
 @pytest.fixture
 def site(caller_site: Site) -> Iterator[Site]:
-    """Where the log is off in the caller's session."""
+    """A site where the log is off in the caller's session."""
     caller_site.database.execute("SET litellm_spend.write_spend_logs = off")
     yield caller_site
     caller_site.database.execute("RESET litellm_spend.write_spend_logs")

@@ -1,5 +1,5 @@
-"""Each golden case on the schemas of older LiteLLMs: what the newest one's result holds in their tables and
-columns."""
+"""Each golden case on the schemas of older LiteLLMs: they show the newest one's result, in the tables and columns that
+they have."""
 
 from __future__ import annotations
 

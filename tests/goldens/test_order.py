@@ -1,5 +1,5 @@
-"""The requests of many cases in random order and random batches, some of them twice, lead to the sum of what
-the cases lead to alone."""
+"""The requests of many cases in random order and random batches, some of them twice, lead to the sum of the cases'
+results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .runner import WITH_PROMPTS, Way, assert_same, recorder
 from .shapes import Record, Shape, Source
 from .verdicts import REJECTED
 
-# One case alone has little order.
+# One case alone has few possible orders.
 RUNS = [(mix, seed) for mix, names in MIXES.items() for seed in range(3 if len(names) > 1 else 1)]
 LONGEST_BATCH = 12
 # (name of the case, record)
@@ -56,7 +56,7 @@ def test_every_case_is_in_a_mix() -> None:
 
 
 def shuffled(chance: random.Random, sent: list[Sent]) -> list[Sent]:
-    """All in random order, a tenth of them twice."""
+    """All records in random order, a tenth of them twice."""
     stream = [*sent, *chance.sample(sent, max(1, len(sent) // 10))]
     chance.shuffle(stream)
     return stream

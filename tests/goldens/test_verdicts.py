@@ -1,4 +1,4 @@
-"""The verdicts are complete, and so are the tables that are compared."""
+"""The verdicts are complete, and so is the list of tables that are compared."""
 
 from __future__ import annotations
 

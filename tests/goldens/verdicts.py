@@ -1,4 +1,4 @@
-"""The verdict of each golden case, in both shapes: one line a case.
+"""The verdict of each golden case, in both shapes, with one line for each case.
 
 Every case is compared in every table that folds write. `equal` says that nothing may differ from
 LiteLLM's result; `different` lists why, and by which rules, a better value is asserted instead.
@@ -40,7 +40,7 @@ def different(*rules: Rule) -> Verdict:
     return Verdict("different on purpose", rules)
 
 
-# Cases of which LiteLLM records nothing, because their cost is no number: here the record is rejected.
+# LiteLLM records nothing of these cases, because their cost is no number. We reject the record.
 REJECTED = {"nan_cost_in_slo", "none_cost_in_slo"}
 
 VERDICTS = {

@@ -1,8 +1,8 @@
-"""What people who share a database may plant to run with the fold's power, and a witness of the power it ran with."""
+"""Objects that people who share a database may plant to run with the fold's power, and a witness of that power."""
 
 from __future__ import annotations
 
-# Every way to more power that a planted function tries; each is refused where it runs as the tables' owner.
+# A planted function tries each of these ways to more power. Postgres refuses each if it runs as the tables' owner.
 ATTEMPTS = {
     "ALTER ROLE SUPERUSER": "ALTER ROLE escalation_low SUPERUSER",
     "SET ROLE": "SET ROLE postgres",
@@ -67,7 +67,7 @@ CREATE CONSTRAINT TRIGGER later AFTER INSERT ON planted.queued DEFERRABLE INITIA
 FOR EACH ROW EXECUTE FUNCTION planted.on_row('queued trigger');
 """
 
-# What the low role makes of a type that it owns: casts belong to no schema, so no search_path keeps them out.
+# Casts that the low role creates for a type that it owns. Casts belong to no schema, so no search_path excludes them.
 CASTS = "CREATE CAST (text AS planted.word) WITH FUNCTION planted.to_word(text) AS ASSIGNMENT"
 
 # {what the tables' owner plants in its table: how}; each calls `climb` with its own name.
@@ -101,7 +101,7 @@ _NO_TABLE = ('public."LiteLLM_UserTable" is not a table', "rename the view")
 _RULE = ('rule planted of public."LiteLLM_UserTable" rewrites', "Drop the rule")
 _DAILY_RULE = ('rule planted of public."LiteLLM_DailyUserSpend" rewrites', "Drop the rule")
 
-# {what stands in for a table or stands between it and its writers: (how it is planted, how it goes, what the fold
+# {object in place of a table, or between it and its writers: (how it is planted, how it is removed, what the fold
 # says, what to do about it)}
 OBSTACLES = {
     "view with a function": (
@@ -147,7 +147,7 @@ OBSTACLES = {
     ),
 }
 
-# Names of pg_catalog's that SQL may use without a schema, planted by the low role.
+# The low role plants these names of pg_catalog, which SQL may use without a schema.
 SHADOWS = """
 CREATE FUNCTION {schema}.unnest(text[]) RETURNS SETOF text LANGUAGE sql AS
 $$ SELECT planted.climb('shadow')::text $$;
@@ -175,7 +175,7 @@ CREATE TABLE {schema}.staging_0 (payload pg_catalog.jsonb);
 CREATE TABLE {schema}.rejected (payload pg_catalog.jsonb);
 """
 
-# What whoever may create a schema plants where the extension is not; each view runs a function as who reads it.
+# A role that may create a schema plants this where the extension is not. Each view runs a function as its reader.
 PLANTED_SCHEMA = """
 CREATE SCHEMA litellm_spend;
 CREATE FUNCTION litellm_spend.climb() RETURNS SETOF bigint LANGUAGE plpgsql VOLATILE AS $$

@@ -1,4 +1,4 @@
-"""The definition of tables as the catalogue has it, in a form that two databases can be compared by."""
+"""The definition of tables in the catalogue, in a form in which two databases can be compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INDEXES = """
            CASE WHEN i.indisvalid THEN '' ELSE 'INVALID ' END || pg_get_indexdef(i.indexrelid, 0, true)
       FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid JOIN pg_class x ON x.oid = i.indexrelid
      WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p')"""
-# NOT NULL is a constraint with a name from Postgres 18 on; the columns have it.
+# From Postgres 18 on NOT NULL is a constraint with a name. The columns already show it.
 _CONSTRAINTS = """
     SELECT c.relname, 'constraint ' || k.conname, pg_get_constraintdef(k.oid, true)
       FROM pg_class c JOIN pg_constraint k ON k.conrelid = c.oid
@@ -28,12 +28,12 @@ _TRIGGERS = """
       FROM pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid
      WHERE c.relnamespace = %(schema)s::regnamespace AND NOT t.tgisinternal"""
 
-# What a table is made of: `column spend` -> `double precision NOT NULL DEFAULT 0.0`, `index x` -> its definition.
+# The parts of a table: `column spend` -> `double precision NOT NULL DEFAULT 0.0`, `index x` -> its definition.
 Table = dict[str, str]
 
 
 def tables_of(database: Database, schema: str = "public") -> dict[str, Table]:
-    """Every table of the schema. The order of columns is left out: it follows from a table's history."""
+    """Every table of the schema. The order of columns is left out, because it depends on a table's history."""
     tables: dict[str, Table] = {}
     with database.connect() as connection:
         connection.execute("SELECT set_config('search_path', quote_ident(%s), false)", (schema,))
@@ -44,7 +44,7 @@ def tables_of(database: Database, schema: str = "public") -> dict[str, Table]:
 
 
 def differences(expected: dict[str, Table], actual: dict[str, Table]) -> list[str]:
-    """A line for each part of a table that one side lacks or defines otherwise."""
+    """A line for each part of a table that one side lacks or defines differently."""
     lines = []
     for table in sorted(expected.keys() | actual.keys()):
         wanted, found = expected.get(table, {}), actual.get(table, {})

@@ -1,5 +1,5 @@
-"""Requests of few entities, so that whoever charges them meets the others at the same rows, and what each request
-adds to which row. Shared by a test and by LiteLLM's writers beside it."""
+"""Requests of few entities, so that all writers that charge them meet at the same rows, and the amount that each
+request adds to each row. A test and the LiteLLM writers beside it share this module."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Iterable
 
 DAY = "2026-03-01"
 SPEND = 0.25
-"""Of each request, in dollars; its sums are exact."""
+"""The cost of each request in dollars. Its sums are exact."""
 ENTITIES = {"user": 4, "team": 3, "org": 2, "key": 2, "end_user": 3, "tag": 3, "project": 2, "agent": 2, "group": 2}
 """How many there are of each kind."""
 
-# By kind of entity.
+# The name of one entity of each kind.
 Request = dict[str, str]
-# The table and what identifies its row: ids of entities; of a daily table entity, key and model.
+# The table and the values that identify its row: ids of entities; in a daily table the entity, key and model.
 Row = tuple[str, ...]
 
 
@@ -73,7 +73,7 @@ def _rows(request: Request) -> list[Row]:
 
 
 def daily_row(entity_column: str, row: Row, spend: float) -> dict[str, object]:
-    """What LiteLLM's queues hold for a row of a daily table."""
+    """The entry of LiteLLM's queues for a row of a daily table."""
     count = round(spend / SPEND)
     return {
         entity_column: row[1],

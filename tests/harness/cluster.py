@@ -1,7 +1,7 @@
 """A throwaway Postgres cluster: its own directory, port and socket, gone at the end.
 
-The postmaster is a child of this process and is told by the kernel (Linux) when its parent dies, so
-that not even a killed test run leaves a server behind. TCP on 127.0.0.1 asks for a random password;
+The postmaster is a child of this process. The kernel (Linux) signals it when its parent dies, so
+even a killed test run leaves no server behind. TCP on 127.0.0.1 asks for a random password;
 the unix socket lies in a directory that only root and the server's user can enter.
 """
 
@@ -39,12 +39,12 @@ DEFAULT_SETTINGS = {
 }
 
 
-# The UDP ports that this process keeps, so that no other test process is given the TCP port of the same number.
+# This process keeps these UDP ports, so that no other test process gets the TCP port of the same number.
 _reserved: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A TCP port that nobody uses and that no other test run is given until this process ends.
+    """A TCP port that nobody uses, and that no other test run gets until this process ends.
 
     A cluster leaves its port between stop() and start(), when a bare probe of another process would find it free.
     """
@@ -63,7 +63,7 @@ def free_port() -> int:
 
 
 def die_with_parent(by: signal.Signals) -> Callable[[], None]:
-    """What a child process runs first, so that it gets this signal when its parent dies."""
+    """A function that a child process runs first, so that it gets this signal when its parent dies."""
 
     def ask_the_kernel() -> None:
         if sys.platform == "linux":
@@ -76,7 +76,7 @@ class Cluster:
     """One cluster; a context manager that starts it and removes it."""
 
     copies_template = False
-    """Whether a cluster is a copy of harness/template.py's where nobody asks for initdb: in a test run."""
+    """Whether a cluster is a copy of the one of harness/template.py unless initdb is asked for: so in a test run."""
 
     def __init__(
         self,
@@ -88,17 +88,17 @@ class Cluster:
     ) -> None:
         """`settings` are added to DEFAULT_SETTINGS; an empty shared_preload_libraries means no preload.
 
-        `initdb` are options of a new one, which may be none, where it must not be a copy: only then is the identity
-        of its databases one that no other cluster of the tests has.
-        `standby_of` makes it a streaming standby of a running cluster, with that one's settings.
-        `installation` is whose programs it runs: of the Postgres under test unless told otherwise.
+        `initdb` are the options of initdb, possibly none, for a cluster that must not be a copy. Only then have its
+        databases an identity that no other cluster of the tests has.
+        `standby_of` makes it a streaming standby of a running cluster, with the settings of that cluster.
+        `installation` has the programs that it runs, by default those of the Postgres under test.
         """
         self.installation = installation or under_test()
         self.settings = {**DEFAULT_SETTINGS, **(settings or {})}
         self.port = 0
         self.starts = 0
         self.password = standby_of.password if standby_of else secrets.token_hex(12)
-        # The databases that it was made with, to be copied.
+        # The databases that it was created with, to be copied.
         self.templates: tuple[str, ...] = ()
         self._postmaster: subprocess.Popen[bytes] | None = None
         self.directory = scratch.new_directory()
@@ -131,11 +131,11 @@ class Cluster:
         return [line for line in self.log().splitlines() if "terminated by signal" in line or "PANIC" in line]
 
     def times_ready(self) -> int:
-        """How often the server became ready, which it does again after each crash."""
+        """How often the server became ready. It becomes ready again after each crash."""
         return self.log().count("database system is ready to accept connections")
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
-        """Over TCP as the superuser with a password; any other user over the socket, which asks for none."""
+        """Over TCP for the superuser, with a password. Over the socket for any other user, without one."""
         if user == "postgres":
             return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
         return self._socket_url(database, user)
@@ -144,7 +144,7 @@ class Cluster:
         return f"postgresql://{user}@/{database}?host={self.directory}&port={self.port}"
 
     def connect(self, database: str = "postgres", *, user: str = "postgres", autocommit: bool = True, **options):
-        """Over the socket, because to check a password takes as long as all the rest of it."""
+        """A connection over the socket, because checking a password takes as long as all the rest."""
         return psycopg.connect(self._socket_url(database, user), autocommit=autocommit, connect_timeout=10, **options)
 
     def execute(self, statement: str, arguments: tuple | None = None, *, database: str = "postgres") -> None:
@@ -217,7 +217,7 @@ class Cluster:
             conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
     def recover_to(self, archive: Path, **target: str) -> None:
-        """Of a copy that has not started: it will replay the WAL of this archive up to recovery_target_… and go on."""
+        """Prepare a copy that has not started: it will replay this archive's WAL up to recovery_target_… and go on."""
         (self.data / "standby.signal").rename(self.data / "recovery.signal")
         self.configure(archive_mode="off", restore_command=f"cp {archive}/%f %p", recovery_target_action="promote")
         self.configure(**target)
@@ -280,14 +280,14 @@ class Cluster:
         self.configure(listen_addresses="127.0.0.1", **self.settings)
 
     def _copy_template(self) -> None:
-        # Imported here, because a cluster is what makes the template.
+        # Imported here, because the template itself needs a cluster.
         from . import template
 
         source = template.template_of(self.installation)
         template.copy_directory(source.data, self.data)
         self.password = source.password
         self.templates = template.TEMPLATES
-        # After those that the template's own server had: the last line of a setting holds.
+        # These lines follow those of the template's own server, because the last line of a setting holds.
         self.configure(**self.settings)
 
     def _copy(self, primary: Cluster) -> None:
@@ -297,7 +297,7 @@ class Cluster:
     def upgrade_from(self, old: Cluster) -> None:
         """pg_upgrade the data of a stopped cluster of an older major into this one, which has never started.
 
-        It is a copy: the old one stays as it is. What was logged meanwhile is in upgrade_logs().
+        pg_upgrade copies: the old cluster stays as it is. upgrade_logs() has what was logged meanwhile.
         """
         arguments = ["--old-bindir", str(old.installation.bindir), "--old-datadir", str(old.data)]
         arguments += ["--new-bindir", str(self.installation.bindir), "--username", "postgres"]
@@ -326,12 +326,12 @@ class Cluster:
             raise RuntimeError(f"{program} as {user.name} failed: {done.stderr.strip() or done.stdout.strip()}")
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of the caller's own: a RUST_BACKTRACE or PGOPTIONS there would change what is tested."""
+        """An environment without the caller's variables: RUST_BACKTRACE or PGOPTIONS would change what is tested."""
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LC_ALL": "C",
             "HOME": str(self.directory),
-            # A standby's WAL receiver would else load the system's libpq, which may be an older one.
+            # Otherwise a standby's WAL receiver would load the system's libpq, which may be an older one.
             "LD_LIBRARY_PATH": str(self.installation.libdir),
         }
 

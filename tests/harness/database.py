@@ -49,7 +49,7 @@ class Database:
         self._session().execute(statement, arguments or None)
 
     def record(self, payload: Record | list[Any], on_invalid: str = "error") -> int:
-        """litellm_record_spend in a transaction of its own; how many records were staged."""
+        """Call litellm_record_spend in a transaction of its own. Returns how many records were staged."""
         return self.value("SELECT litellm_record_spend(%s::jsonb, %s)", json.dumps(payload), on_invalid)
 
     def fold(self) -> int:
@@ -71,7 +71,7 @@ class Database:
 
     @contextmanager
     def held_fold(self) -> Iterator[None]:
-        """Nothing can be folded meanwhile: a session of its own locks a target."""
+        """Hold the fold meanwhile: another session locks a target."""
         blocker = self.connect(autocommit=False)
         try:
             blocker.execute('LOCK TABLE "LiteLLM_SpendLogs" IN ACCESS EXCLUSIVE MODE')
@@ -81,9 +81,10 @@ class Database:
 
     @contextmanager
     def server_setting(self, name: str, value: str) -> Iterator[None]:
-        """A setting of the whole server meanwhile.
+        """Change a setting of the whole server meanwhile.
 
-        It begins when no worker runs that began without it: such a one reads a reload between two folds only.
+        The block begins when no worker runs that started without the setting, because a running worker reads a reload
+        only between two folds.
         """
         self.cluster.execute(f"ALTER SYSTEM SET {name} = '{value}'")
         self.cluster.execute("SELECT pg_reload_conf()")

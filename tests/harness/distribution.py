@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-# For each core. A test waits for most of its time.
+# Processes for each core, because a test waits for most of its time.
 PROCESSES = 2
-# Files that take long come first, so that no process is left with one at the end. Those that wait are among those that
-# compute, so that both have what they need.
+# Files that take long come first, so that no process is left with one at the end. Files that wait alternate with files
+# that compute, so that both get what they need.
 FIRST = (
     "proxy/test_same_as_litellms_writer.py",
     "sdk/test_workers.py",

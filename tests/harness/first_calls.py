@@ -1,4 +1,4 @@
-"""What LiteLLM loads at a program's first calls: the modules, found in a fork that makes such calls."""
+"""The modules that LiteLLM loads at a program's first calls, found in a fork that makes such calls."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import suppress
 
 import litellm
 
-# Not loaded ahead: litellm_spend looks whether it is, and a program may load it between two calls.
+# This module is not loaded ahead: litellm_spend looks for it, and a program may load it between two calls.
 LEFT = "litellm.litellm_core_utils.logging_worker"
 REQUEST = {"messages": [{"role": "user", "content": "what does it cost?"}], "mock_response": "not much"}
 
 
 def load_modules() -> None:
-    """Loads them here, where calls would start threads that no fork has."""
+    """Load the modules in this process, but call nothing: calls would start threads, which no fork has."""
     receiving, sending = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -1,7 +1,7 @@
-"""An interpreter with one version of LiteLLM, which is loaded once for all programs of a test run.
+"""An interpreter with one version of LiteLLM, loaded once for all programs of a test run.
 
-The processes of a run share it: the first that needs it starts preloaded.py, which listens at a socket in the run's
-folder, and each that uses it keeps a connection open. When the last one has hung up, preloaded.py ends.
+The processes of a run share it. The first process that needs it starts preloaded.py, which listens at a socket in the
+run's folder. Each process that uses it keeps a connection open. preloaded.py ends when the last one has hung up.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Interpreter:
         timeout: float = 120,
         **variables: str,
     ) -> Run:
-        """What `python script ...` does in the script's folder; fails unless it exits with 0.
+        """Run `python script ...` in the script's folder. Fails unless it exits with 0.
 
-        `code` is run instead of what the script's file holds, if there is one.
+        If `code` is given, it is run instead of the script's file.
         """
         request = _request(script, arguments, url, code, variables)
         with _file() as nothing, _file() as stdout, _file() as stderr:
@@ -69,7 +69,7 @@ class Interpreter:
 
     @contextmanager
     def start(self, script: Path, *arguments: str, url: str | None, code: str | None = None) -> Iterator[Program]:
-        """Starts what `run` runs, to talk with it over pipes."""
+        """Start the program that `run` would run, and talk with it over pipes."""
         request = _request(script, arguments, url, code, {})
         (its_stdin, stdin), (stdout, its_stdout) = os.pipe(), os.pipe()
         with open(stdin, "w", buffering=1) as stdin, open(stdout) as stdout, _file() as stderr:
@@ -79,7 +79,7 @@ class Interpreter:
                 yield program
 
     def _fork(self, request: dict[str, object], *streams: IO[str]) -> socket.socket:
-        """Starts a program, and returns a connection to hear its exit code from."""
+        """Start a program. Returns a connection that delivers its exit code."""
         if self._kept is None:
             self._kept = self._join()
         connection = self._connect()
@@ -90,7 +90,7 @@ class Interpreter:
         return connection
 
     def _join(self) -> socket.socket:
-        """A connection to the preloaded process of this run, which is started if there is none."""
+        """A connection to the preloaded process of this run. Starts the process if there is none."""
         with one_at_a_time(f"litellm-{self.version}"):
             try:
                 return self._connect()
@@ -102,7 +102,7 @@ class Interpreter:
         with socket.socket(socket.AF_UNIX) as listener, self._log.open("w") as log:
             listener.bind(str(self._socket))
             listener.listen(128)
-            # Before the process is there: it ends if this one does, at whatever moment.
+            # This connects before the process starts, so that it ends whenever this process ends.
             connection = self._dial()
             self._process = subprocess.Popen(
                 [self.python, PRELOADED, str(listener.fileno())],
@@ -111,7 +111,7 @@ class Interpreter:
                 stdout=log,
                 stderr=log,
                 pass_fds=[listener.fileno()],
-                # Ctrl-C is for those who use it.
+                # Ctrl-C is for the processes that use it.
                 start_new_session=True,
             )
         try:
@@ -120,7 +120,7 @@ class Interpreter:
             raise RuntimeError(f"LiteLLM {self.version} cannot be loaded: {self._log.read_text()}") from None
 
     def _connect(self) -> socket.socket:
-        """Returns once LiteLLM is loaded."""
+        """Wait until LiteLLM is loaded."""
         return _greeted(self._dial())
 
     def _dial(self) -> socket.socket:
@@ -145,7 +145,7 @@ def _file() -> IO[str]:
 
 
 def environment(url: str | None, **variables: str) -> dict[str, str]:
-    """This process's environment with no DATABASE_URL but the given one."""
+    """This process's environment with the given DATABASE_URL, or with none."""
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "PYTHONPATH")}
     given = {} if url is None else {"DATABASE_URL": url}
     return {**kept, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **given, **variables}

@@ -1,5 +1,6 @@
-"""LiteLLM's own ledger: its code writes log rows with deliveries and charges the tables. Runs in LiteLLM's
-interpreter, and takes orders, one line of JSON each (`projector.py` gives them), on the database of DATABASE_URL.
+"""LiteLLM's own ledger: LiteLLM's code writes log rows with deliveries and charges the tables.
+
+Runs in LiteLLM's interpreter, on the database of DATABASE_URL. Takes orders from `projector.py`, each a line of JSON.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ def ledger_row(request: dict[str, Any]) -> dict[str, Any]:
         router=lambda: None,
     )
     row.pop("project_id", None)
-    # A batch's or video's cost has none: its delivery is known by the request's id.
+    # The cost of a batch or video has no delivery id: the request's id identifies its delivery.
     own_id = {} if delivery_id is None else {"accounting_delivery_id": delivery_id}
     return {**row, **own_id, "accounting_payload": payload}
 
 
 async def project(client: Client, hold: str | None, batch_size: int, retry_only: bool | None) -> None:
-    """One transaction of the projector, held before or after it charges the tables until the next line comes."""
+    """Run one transaction of the projector. It waits for the next line before or after it charges the tables."""
     writer = DBSpendUpdateWriter()
 
     async def apply(transaction: Any, deliveries: Any) -> None:

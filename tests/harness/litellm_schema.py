@@ -19,7 +19,7 @@ CACHE = PROJECT / ".build" / "litellm-proxy-extras"
 
 @dataclass(frozen=True)
 class LiteLLMSchema:
-    """What one LiteLLM makes of an empty database."""
+    """The schema that one LiteLLM creates in an empty database."""
 
     litellm: str
     """The release of LiteLLM that came with these migrations."""
@@ -31,7 +31,7 @@ class LiteLLMSchema:
 
     @property
     def template(self) -> str:
-        """The database of a cluster that holds this schema, to be copied."""
+        """The name of the database that holds this schema in a cluster, to be copied."""
         return f"litellm_{self.litellm}"
 
     @property
@@ -51,7 +51,7 @@ class LiteLLMSchema:
         return files + self.added_files()
 
     def added_files(self) -> list[Path]:
-        """Those of the migrations that are this project's."""
+        """The migrations that this project wrote."""
         return sorted((PROJECT / self.added).glob("*/migration.sql")) if self.added else []
 
 
@@ -62,11 +62,11 @@ SCHEMAS = tuple(
 """The supported versions, oldest first."""
 NEWEST = SCHEMAS[-1]
 NEWEST_WHEEL = [schema for schema in SCHEMAS if schema.added is None][-1]
-"""The newest that is LiteLLM's own migrations and nothing else."""
+"""The newest version with LiteLLM's own migrations alone."""
 
 
 def add_litellm_template(cluster: Cluster, schema: LiteLLMSchema = NEWEST) -> str:
-    """The name of the cluster's database with this schema, made at first use: nothing may connect to it."""
+    """The name of the cluster's database with this schema, created at first use. Nothing may connect to it."""
     name = schema.template
     if not cluster.query("SELECT FROM pg_database WHERE datname = %s", (name,)):
         cluster.create_database(name)
@@ -81,7 +81,7 @@ def close_template(cluster: Cluster, name: str) -> None:
 
 
 def pending_migrations(present: LiteLLMSchema, wanted: LiteLLMSchema = NEWEST) -> list[Path]:
-    """What LiteLLM applies to a database of `present` when it is upgraded: the migrations with a new name."""
+    """The migrations that LiteLLM applies when it upgrades a database of `present`: those with a new name."""
     applied = {file.parent.name for file in present.migration_files()}
     return [file for file in wanted.migration_files() if file.parent.name not in applied]
 

@@ -1,8 +1,8 @@
 """LiteLLM's tables as the tests compare them: what names a row of each, and which of its columns a spend changes.
 
 The tests that work out what the tables must hold declare no table themselves; they take their part from here. The
-declaration is written by hand and reads nothing of the code under test, so a table or a key column that the code
-forgets shows as a difference. tests/schemas/test_prisma_schema.py compares it with LiteLLM's own schema.
+declaration is written by hand and reads nothing of the code under test, so the tests notice a table or a key column
+that the code forgets. tests/schemas/test_prisma_schema.py compares it with LiteLLM's own schema.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ class Table:
     """One of LiteLLM's tables."""
 
     key: tuple[str, ...]
-    """The columns that name a row. Empty where LiteLLM's key is drawn at random: all rows are then taken as one."""
+    """The columns that name a row. Empty where LiteLLM draws the key at random: all rows then count as one."""
     entity: str | None = None
-    """The key column of the user, team, …, in a daily table of one kind of entity."""
+    """The key column that names the entity, in a daily table of one kind of entity."""
     changed: tuple[str, ...] = ()
-    """The columns that a spend may change, where the operator made the row: the others are the operator's, and are not
-    compared. Empty where the whole row comes of spend: all columns but those in `UNCOMPARED` are then compared."""
+    """The columns that a spend may change, in a row that the operator creates. The others are not compared.
+    Empty where only spend fills the row: all columns but those in `UNCOMPARED` are then compared."""
     is_folded: bool = True
-    """Whether a fold writes the table; else only LiteLLM's proxy does."""
+    """Whether a fold writes the table. Otherwise only LiteLLM's proxy does."""
     has_sums: bool = True
-    """Whether the rows hold sums of requests; else a row is one request's, or is not counted in at all."""
+    """Whether the rows hold sums over requests."""
 
 
 def _daily(entity: str) -> Table:
@@ -67,10 +67,10 @@ TABLES = {
     "LiteLLM_SpendLogGuardrailIndex": Table((), is_folded=False, has_sums=False),
     "LiteLLM_ToolTable": Table(("tool_name",), is_folded=False),
 }
-"""By their names."""
+"""The tables by name."""
 FOLDED = {name: table for name, table in TABLES.items() if table.is_folded}
 """The tables that a fold writes."""
 DAILY = {name: table.entity for name, table in TABLES.items() if table.entity}
 """The daily tables of one kind of entity, and the column that names the entity."""
 UNCOMPARED = {"id", "created_at", "updated_at"}
-"""Columns that no test expects a value of: they are drawn at random, or tell when the row was written."""
+"""No test expects a value of these columns, because they are drawn at random or tell when the row was written."""

@@ -1,7 +1,7 @@
 """Sessions in which LiteLLM's own writers charge LiteLLM's tables, with little rest between two flushes.
 
-Runs in an interpreter of LiteLLM. Which statements are issued and in which order is LiteLLM's code; Prisma's client,
-which sends them, is replaced by prisma.py. Reads a line of JSON from stdin, {"url", "requests",
+Runs in an interpreter of LiteLLM. LiteLLM's code decides which statements are issued and in which order. prisma.py
+replaces Prisma's client, which sends them. Reads a line of JSON from stdin, {"url", "requests",
 "sessions": [[kind, prefix]]}, writes a line when all sessions have begun, ends them at the next line, and prints what
 was charged and what failed.
 """
@@ -32,11 +32,11 @@ from harness.charges import DAY, charges, daily_row, log_row, make_request
 from harness.prisma import Client
 
 PAUSE = 0.05
-"""Between two flushes of a session, in seconds. A proxy's take ten to thirty."""
+"""The pause between two flushes of a session, in seconds. A proxy's pause is ten to thirty."""
 
 
 class Session:
-    """One writer, which charges some requests at a time, all those of a time in the order of LiteLLM."""
+    """One writer. It charges some requests at a time, and charges these in the order of LiteLLM."""
 
     def __init__(self, client: Client, kind: str, prefix: str, requests: int) -> None:
         self.requests = requests
@@ -63,7 +63,7 @@ class Session:
             await asyncio.sleep(PAUSE)
 
     async def _attempt(self, writes: list) -> None:
-        """Runs writes, in one transaction if there are several; each charges what it returns."""
+        """Run writes, in one transaction if there are several. Each write charges the amounts that it returns."""
         try:
             if len(writes) > 1:
                 async with self.connection.transaction():
@@ -78,7 +78,7 @@ class Session:
             self.charged.update(counts)
 
     def _writes(self, requests: list[dict[str, str]]) -> list:
-        """One write of each table, in the order of LiteLLM's version."""
+        """One write of each table, in the order of this LiteLLM."""
         charged = charges(requests)
         names = [
             ("org_list_transactions", "LiteLLM_OrganizationTable"),
@@ -182,7 +182,7 @@ class Session:
 
 
 class Alerts:
-    """What LiteLLM tells of a failure, which `Engine` has counted."""
+    """Takes LiteLLM's report of a failure, which `Engine` has counted."""
 
     def __init__(self) -> None:
         self.call_details: dict[str, object] = {}

@@ -1,4 +1,4 @@
-"""What the processes of a distributed run make at first use, one of them makes while the others wait."""
+"""A lock between the processes of a distributed run: one of them creates what all use, while the others wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import versions
 
 @contextmanager
 def one_at_a_time(name: str) -> Iterator[None]:
-    """One process at a time is inside of those that gave this name; a process that dies lets the next one in."""
+    """Only one of the processes that give this name is inside at a time. If it dies, the next process enters."""
     file = versions.CARGO_TOML.parent / ".build" / f"{name}.lock"
     file.parent.mkdir(exist_ok=True)
     with file.open("w") as lock:

@@ -1,4 +1,4 @@
-"""What a process of the server takes of memory."""
+"""The memory of a process of the server."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def anonymous_kb(pid: int) -> int:
-    """The process's own memory; 0 if it is gone."""
+    """The process's own memory, or 0 if the process is gone."""
     return _from_status(pid, "RssAnon")
 
 
 def peak_kb(pid: int) -> int:
-    """The most memory that the process has had so far, shared buffers that it touched included; 0 if it is gone."""
+    """The most memory that the process has had so far, with the shared buffers that it touched, or 0 if it is gone."""
     return _from_status(pid, "VmHWM")
 
 

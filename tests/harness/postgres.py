@@ -1,7 +1,7 @@
-"""Which Postgres the harness runs (another one beside it if a test says so), and as which user.
+"""Which Postgres the harness runs, and as which user. A test may run another Postgres beside it.
 
-Postgres refuses to run as root, so root starts servers as an unprivileged user; anybody else runs
-them as themselves.
+Postgres refuses to run as root, so root starts servers as an unprivileged user. Any other user starts
+them as itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PROJECT = versions.CARGO_TOML.parent
 
 
 def make_tool(name: str) -> None:
-    """What scripts/tools.sh installs under this name, once."""
+    """Install once what scripts/tools.sh has under this name."""
     script = PROJECT / "scripts" / "tools.sh"
     with one_at_a_time(f"tool-{name}"):
         done = subprocess.run([script, name])
@@ -30,13 +30,13 @@ def make_tool(name: str) -> None:
 
 @cache
 def pg_config() -> Path:
-    """The pg_config of the server under test: LITELLM_SPEND_PG_CONFIG, else the one `make prepare` made for PG."""
+    """The pg_config of the server under test: LITELLM_SPEND_PG_CONFIG, or the one that `make prepare` made for PG."""
     named = os.environ.get("LITELLM_SPEND_PG_CONFIG")
     major = os.environ.get("PG") or str(versions.POSTGRES[-1].major)
     path = Path(named) if named else PROJECT / ".build" / "pg" / major / "bin" / "pg_config"
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: run `make prepare PG={major}` first")
-    # The server's user may be able to enter the real folder but not the one that a link lies in.
+    # The server's user may be able to enter the real folder, but not the folder that has the link.
     return path.resolve()
 
 
@@ -85,7 +85,7 @@ def libdir() -> Path:
 
 
 def isolationtester() -> Path:
-    """The program with which Postgres tests interleavings of its own; it comes with the headers."""
+    """The program with which Postgres tests its own interleavings. It comes with the headers."""
     program = under_test().folder("pgxs").parents[1] / "test" / "isolation" / "isolationtester"
     if not program.exists():
         raise FileNotFoundError(f"{program} does not exist: install Postgres' server headers with their test programs")
@@ -99,7 +99,7 @@ def _ask(pg_config: Path, option: str) -> str:
 
 @dataclass(frozen=True)
 class ServerUser:
-    """The user a server runs as: ids for subprocess, or nothing where that is the current user."""
+    """The user that a server runs as: ids for subprocess, or nothing if it is the current user."""
 
     name: str
     uid: int | None = None

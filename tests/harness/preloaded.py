@@ -1,9 +1,9 @@
 """Runs each program in a fork of one interpreter that has LiteLLM loaded: `python preloaded.py DESCRIPTOR`
 
-To load LiteLLM takes some five seconds of CPU, to fork a few milliseconds. A forked program starts with
-one thread and without litellm_spend, and ends as any other does: it falls off the end of `__main__`, and
-the interpreter joins its threads and runs its exit handlers. The descriptor is that of a listening
-socket, at which interpreter.py asks for programs.
+Loading LiteLLM takes some five seconds of CPU, and a fork takes a few milliseconds. A forked program starts with
+one thread and without litellm_spend. It ends as any other program does: it reaches the end of `__main__`, and
+the interpreter joins its threads and runs its exit handlers. DESCRIPTOR is a listening socket, at which
+interpreter.py asks for programs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 # A program's streams and its request.
 DESCRIPTORS = 4
-# LiteLLM adds to them as it is loaded.
+# LiteLLM adds to them while it is loaded.
 OWN_VARIABLES = set(os.environ)
 
 
@@ -34,16 +34,16 @@ def load() -> None:
 
     assert len(os.listdir("/proc/self/task")) == 1, "a fork would lose the threads that were started"
     assert "litellm_spend" not in sys.modules
-    # A program is to find its own modules, not those of the harness.
+    # A program must find its own modules, not those of the harness.
     del sys.path[0], sys.modules["first_calls"]
-    # What is made here is nothing that a fork would collect; to look at it would copy all its memory.
+    # No fork would collect the objects of this process, and a look at them would copy all their memory.
     gc.freeze()
 
 
 def next_program(listener: socket.socket) -> dict[str, Any] | None:
-    """Serves connections; returns in each fork with what it is to run, and here with None once all have hung up.
+    """Serve connections. Returns the program to run in each fork, and None in this process once all have hung up.
 
-    So this process ends with those that use it, however they end.
+    This process therefore ends when the last process that uses it ends, however that ends.
     """
     # The kernel reaps the forks.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -75,8 +75,8 @@ def greeted(connection: socket.socket) -> socket.socket:
 
 
 def forked(connection: socket.socket, descriptors: list[int]) -> dict[str, Any]:
-    """Forks again and returns in the new fork, the program. This one tells its exit code, and kills it if who asked
-    for it hangs up."""
+    """Fork again, and return in the new fork, which is the program. This fork reports the program's exit code, and
+    kills the program if the client hangs up."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
@@ -94,7 +94,7 @@ def forked(connection: socket.socket, descriptors: list[int]) -> dict[str, Any]:
 
 
 def become(stdin: int, stdout: int, stderr: int, request: int) -> dict[str, Any]:
-    """Gives this process the program's streams, environment, arguments and folder."""
+    """Give this process the program's streams, environment, arguments and folder."""
     for standard, given in enumerate((stdin, stdout, stderr)):
         os.dup2(given, standard)
         os.close(given)

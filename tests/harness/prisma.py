@@ -1,4 +1,4 @@
-"""What LiteLLM's code needs of Prisma's client, on psycopg: the engine that Prisma downloads is not needed.
+"""The part of Prisma's client that LiteLLM's code needs, on psycopg, without the engine that Prisma downloads.
 
 It runs LiteLLM's SQL as it is, and translates the few calls that Prisma would turn into SQL. LiteLLM's code decides
 which statements are sent and in which order. Runs in LiteLLM's interpreter.
@@ -22,7 +22,7 @@ COLUMNS = """SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS
 
 
 class Engine:
-    """Stands where LiteLLM has Prisma's own client: sends statements over one connection."""
+    """Stands in for Prisma's own client: sends statements over one connection."""
 
     def __init__(self, connection: psycopg.AsyncConnection, columns: Mapping[str, set[str]]) -> None:
         self.connection = connection
@@ -69,7 +69,7 @@ class Engine:
 
 
 class Client:
-    """Stands where LiteLLM has its PrismaClient."""
+    """Stands in for LiteLLM's PrismaClient."""
 
     engine = Engine
 
@@ -81,7 +81,7 @@ class Client:
         connection = await psycopg.AsyncConnection.connect(
             url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.AsyncRawCursor
         )
-        # A time without offset is of UTC for Prisma.
+        # Prisma reads a time without offset as UTC.
         await connection.execute("SET TimeZone = 'UTC'")
         columns: dict[str, set[str]] = {}
         async for row in await connection.execute(COLUMNS):
@@ -149,7 +149,7 @@ class Table:
         await self._engine.run(f"{query} WHERE {condition(where, values)}", values)
 
     async def upsert(self, *, where: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-        """What Prisma makes of an upsert by one unique key."""
+        """Send the statement that Prisma sends for an upsert by one unique key."""
         created = data["create"]
         values = list(created.values())
         columns = [*created, *self._stamp]
@@ -170,7 +170,7 @@ class Table:
 
 
 def as_lists(values: Sequence[Any]) -> list[Any]:
-    """An array may be a tuple for Prisma; for psycopg that is a row."""
+    """Turn tuples into lists. Prisma takes a tuple as an array, but psycopg takes it as a row."""
     return [list(value) if isinstance(value, tuple) else value for value in values]
 
 
@@ -179,7 +179,7 @@ def quoted(names: Sequence[str]) -> str:
 
 
 def condition(where: Mapping[str, Any], values: list[Any]) -> str:
-    """Prisma's filter as SQL; its values are appended to `values`, which are $1, $2, ..."""
+    """Prisma's filter as SQL. Its values are appended to `values`, which are $1, $2, ..."""
 
     def parameter(value: Any) -> str:
         values.append(value)

@@ -11,7 +11,7 @@ import psycopg
 
 from .prisma import Engine
 
-# What Postgres refuses in a row itself, which Prisma calls a DataError.
+# Postgres raises these if it refuses the row itself. Prisma calls them a DataError.
 ROW_IS_REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 
 
@@ -20,11 +20,11 @@ class PrismaError(Exception):
 
 
 class DataError(PrismaError):
-    """The only one that is ever raised here."""
+    """The only one of Prisma's errors that is ever raised here."""
 
 
 class Errors(ModuleType):
-    """A module with an error of every name."""
+    """A module that has an error of any name."""
 
     PrismaError, DataError = PrismaError, DataError
 

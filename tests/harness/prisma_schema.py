@@ -8,7 +8,7 @@ from functools import cache
 
 from .postgres import PROJECT, make_tool
 
-# What Postgres calls the types that LiteLLM's models use.
+# Postgres' names of the types that LiteLLM's models use.
 TYPES = {
     "String": "text",
     "Int": "integer",
@@ -35,7 +35,7 @@ class Model:
 
 @cache
 def schema_of(version: str) -> tuple[dict[str, Model], dict[str, list[str]]]:
-    """The models and the enums of a LiteLLM, whose environment is made at first use."""
+    """The models and the enums of a LiteLLM, whose environment is created at first use."""
     make_tool(f"litellm-{version}")
     [path] = PROJECT.glob(f".build/venv-litellm-{version}/lib/python*/site-packages/litellm/proxy/schema.prisma")
     blocks = [match.groups() for match in _BLOCK.finditer(path.read_text())]
@@ -71,7 +71,7 @@ def _model(body: str, enums: dict[str, list[str]]) -> Model:
 
 
 def _default(rest: str) -> str | None:
-    """What the database fills in; Prisma's client makes uuids itself."""
+    """The default that the database fills in. Prisma's client makes uuids itself."""
     match = _DEFAULT.search(rest)
     if match is None or match[1] == "uuid()":
         return None

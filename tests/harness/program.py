@@ -1,4 +1,4 @@
-"""A program that runs in a fork of a loaded interpreter, and what it printed when it has ended."""
+"""A program that runs in a fork of a loaded interpreter, and its output when it has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO, Any
 
 @dataclass(frozen=True)
 class Run:
-    """What a process printed and how long it took."""
+    """The output of a process and how long it took."""
 
     stdout: str
     log: str
@@ -33,16 +33,16 @@ class Run:
 
 @dataclass
 class Program:
-    """A running program; a context manager, at whose end a program that still runs is killed."""
+    """A running program. At the end of the context manager a program that still runs is killed."""
 
     connection: socket.socket
-    # What it reads, and what it writes.
+    # The streams that it reads and writes.
     stdin: IO[str]
     stdout: IO[str]
     stderr: IO[str]
 
     def wait(self, seconds: float) -> int:
-        """Its exit code; after so many seconds it is killed."""
+        """Its exit code. The program is killed after this many seconds."""
         self.connection.settimeout(seconds)
         try:
             return self._exit_code()
@@ -57,7 +57,7 @@ class Program:
         return self.stderr.read()
 
     def _exit_code(self) -> int:
-        # A line so short comes in one piece.
+        # Such a short line comes in one piece.
         return int(self.connection.recv(16))
 
     def __enter__(self) -> Program:

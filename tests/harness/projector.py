@@ -1,5 +1,5 @@
 """A LiteLLM proxy with a ledger (since 1.110): it logs requests with pending deliveries, and its projector charges
-LiteLLM's tables with them later. All of it is LiteLLM's own code, in a process of its own (`ledger_program.py`)."""
+LiteLLM's tables with them later. LiteLLM's own code does both, in a process of its own (`ledger_program.py`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .records import spend_record
 
 PROGRAM = Path(__file__).with_name("ledger_program.py")
 VERSION = versions.LITELLM[-1]
-"""The LiteLLM whose ledger it is."""
+"""The LiteLLM whose ledger runs."""
 
 
 class Ledger:
@@ -31,21 +31,21 @@ class Ledger:
     def log(self, *requests: Record) -> None:
         """Log requests, each with a pending delivery, in one transaction, as the proxy does about every 2 s.
 
-        A request is a record in the shape of SpendLogs. Its `delivery_id` may be given, and `windows`: the budget
-        windows that it adds to, as LiteLLM's proxy names them. A `delivery_id` of None is the cost of a batch.
+        A request is a record in the shape of SpendLogs. It may have a `delivery_id`, and `windows`: the budget
+        windows that it adds to, as LiteLLM's proxy names them. A `delivery_id` of None marks the cost of a batch.
         """
         self._order(do="log", requests=[{"delivery_id": uuid.uuid4().hex, **request} for request in requests])
         self._hear("logged")
 
     def project(self, *, batch_size: int = 500, retry_only: bool | None = None) -> dict[str, Any]:
-        """Let the projector charge what is pending, in one transaction; what it says became of it."""
+        """Let the projector charge the pending deliveries in one transaction. Returns its report."""
         self._start_projecting(None, batch_size, retry_only)
         return self._hear("applied")
 
     @contextmanager
     def projecting(self, hold: str = "charged", *, batch_size: int = 500) -> Iterator[int]:
-        """The projector's transaction is open meanwhile: it has claimed deliveries (`hold="claimed"`), so many, or it
-        has also charged the tables (`"charged"`). It commits in the end."""
+        """Keep the projector's transaction open meanwhile. It has claimed deliveries (`hold="claimed"`), or has also
+        charged the tables (`"charged"`). Yields the number of deliveries. The transaction commits in the end."""
         self._start_projecting(hold, batch_size, None)
         yield self._hear("held")["held"]
         self._order(do="go on")

@@ -15,7 +15,10 @@ from .records import assert_counted, spend_records
 
 @contextmanager
 def recorders(databases: list[Database], *, records: int, pause: float) -> Iterator[None]:
-    """Record in each database, `records` at a time with a pause between; at the end each must have counted them all."""
+    """Record in each database meanwhile, `records` at a time with a pause between.
+
+    In the end each database must have counted all of them.
+    """
     stop = threading.Event()
     sent: dict[str, list[Record]] = {database.name: [] for database in databases}
 

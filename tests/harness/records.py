@@ -1,4 +1,4 @@
-"""Spend records in LiteLLM's SpendLogs shape, and what the targets must hold after they are folded."""
+"""Spend records in LiteLLM's SpendLogs shape, and the totals that the targets must hold after a fold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .database import Database, Record
 
 DAY = "2026-03-01"
 NOON = 1_772_366_400_000
-"""Of that day, in milliseconds since 1970."""
+"""Noon of DAY, in milliseconds since 1970."""
 
 
 def spend_record(**fields: Any) -> Record:
@@ -42,7 +42,7 @@ def spend_records(count: int, prefix: str = "r", **fields: Any) -> list[Record]:
 
 
 def unnamed(milliseconds: int, spend: float = 0.25, call_id: str = "job-7", **fields: Any) -> Record:
-    """A request that the provider gave no id, so long after noon."""
+    """A request that started this long after noon and got no id from the provider."""
     start = f"{DAY}T12:00:{milliseconds // 1000:02}.{milliseconds % 1000:03}Z"
     return spend_record(request_id=call_id, litellm_call_id=call_id, startTime=start, spend=spend, **fields)
 

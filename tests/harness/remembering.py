@@ -1,4 +1,4 @@
-"""What the tests of duplicates share: rows that the proxy logs, settings of one database, folding step by step."""
+"""Helpers of the tests of duplicates: rows that the proxy logs, settings of one database, folding step by step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORKERS = "FROM pg_stat_activity WHERE application_name = 'litellm_spend worker'
 
 
 def write_proxy_row(database: Database, record: Record, start: str = f"{DAY} 12:00") -> None:
-    """What the LiteLLM proxy writes in its log for this request."""
+    """Write the row that the LiteLLM proxy logs for this request."""
     database.execute(PROXY_ROW, record["request_id"], record["litellm_call_id"], start, f"{DAY} 12:00:01")
 
 

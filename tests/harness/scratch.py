@@ -11,17 +11,17 @@ import shutil
 import tempfile
 from pathlib import Path
 
-# Both are short, for the sake of sockets: a path to one may have 107 bytes.
+# Both are short, because the path of a socket may have at most 107 bytes.
 DISK = "/tmp"
 MEMORY = "/dev/shm"
-# More than all processes of a run have at a time.
+# This is more than all processes of a run use at a time.
 ROOM = 6 << 30
 
 _parent = DISK
 
 
 def prefer_memory() -> None:
-    """From now on new directories are in memory, where the system offers so much of it."""
+    """Create new directories in memory from now on, if the system offers this much of it."""
     global _parent
     if os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
         _parent = MEMORY
@@ -29,12 +29,12 @@ def prefer_memory() -> None:
 
 
 def new_directory() -> Path:
-    """An empty directory of the caller's, who removes it."""
+    """A new empty directory, which the caller removes."""
     return Path(tempfile.mkdtemp(prefix=f"lsp-{os.getpid()}-", dir=_parent))
 
 
 def _remove_abandoned() -> None:
-    """What a killed run left would hold memory until the machine restarts."""
+    """Remove the directories of killed runs, because they would hold memory until the machine restarts."""
     for folder in Path(MEMORY).glob("lsp-*-*"):
         if not Path("/proc", folder.name.split("-")[1]).exists():
             shutil.rmtree(folder, ignore_errors=True)

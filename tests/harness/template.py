@@ -1,9 +1,9 @@
-"""The data directory that clusters are copied from, made once for each installed build of the extension.
+"""The data directory from which clusters are copied, created once for each installed build of the extension.
 
-Beside initdb's databases it holds those of `TEMPLATES`, which tests copy in turn. Nobody has been connected to them
-since they were made, and no worker ever was: what the extension keeps in them is as CREATE EXTENSION leaves it, which
-knows nothing of its database. All copies have one system identifier, and so have their databases of the same oid one
-origin (src/staging/cluster_id.rs).
+Beside initdb's databases it holds those of `TEMPLATES`, which tests copy in turn. Nobody has connected to them since
+they were created, and no worker ever has. The extension's own rows in them are therefore as CREATE EXTENSION leaves
+them, without any knowledge of the database. All copies have one system identifier, so databases of the same oid have
+one origin in all copies (src/staging/cluster_id.rs).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .locking import one_at_a_time
 from .postgres import PROJECT, Installation, server_user
 
 FOLDER = PROJECT / ".build" / "templates"
-# The newest LiteLLM's tables with the extension, and those that the extension makes itself.
+# The newest LiteLLM's tables with the extension, and the tables that the extension creates itself.
 LITELLM = f"{NEWEST.template}_extension"
 OWN_SCHEMA = "own_schema"
 TEMPLATES = (NEWEST.template, LITELLM, OWN_SCHEMA)
@@ -42,18 +42,18 @@ class Template:
 
     @property
     def password(self) -> str:
-        """Of the superuser of every copy."""
+        """The password of the superuser of every copy."""
         return (self.folder / "password").read_text()
 
 
 @cache
 def template_of(installation: Installation) -> Template:
-    """Made at first use."""
+    """The template, created at first use."""
     name = hashlib.sha256(str(installation.pg_config).encode()).hexdigest()[:8]
     folder = FOLDER / f"{name}-{_key(installation)}"
     with one_at_a_time(f"template-{name}"):
         if not folder.exists():
-            # No run can want them any more: the files that they were made from are gone.
+            # No run can need them any more, because the files from which they were created are gone.
             for stale in FOLDER.glob(f"{name}-*"):
                 shutil.rmtree(stale)
             _make(folder, installation)
@@ -61,12 +61,12 @@ def template_of(installation: Installation) -> Template:
 
 
 def copy_directory(source: Path, target: Path) -> None:
-    """With owners and modes, and without reading it into this process."""
+    """Copy a directory with owners and modes, without reading it into this process."""
     subprocess.run(["cp", "-Rp", source, target], check=True)
 
 
 def _key(installation: Installation) -> str:
-    """A digest of all that the directory is made from."""
+    """A digest of everything from which the directory is created."""
     extension = installation.folder("sharedir") / "extension"
     files = [
         installation.bindir / "postgres",
@@ -103,7 +103,7 @@ def _make(folder: Path, installation: Installation) -> None:
 
 
 def _check(cluster: clusters.Cluster, database: str) -> None:
-    """What the extension keeps of a database it must not have begun to keep, for copies would share it."""
+    """Check that the extension keeps nothing about the database yet, because all copies would share it."""
     for (table,) in cluster.query(TABLES, database=database):
         rows = cluster.query(f"SELECT * FROM litellm_spend.{table}", database=database)
         assert rows == [], f"CREATE EXTENSION leaves rows in {table}: {rows}"

@@ -1,4 +1,4 @@
-"""Waiting for something to become true: poll with a deadline, never a bare sleep; and being told to stop."""
+"""Waiting for a condition: poll with a deadline, never a bare sleep. And how a program is told to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST_PAUSE, LAST_PAUSE = 0.005, 0.08
 def wait_until(predicate: Callable[[], T], *, deadline: float = 30.0, what: str = "", show: Callable = repr) -> T:
     """Call predicate until it returns something true, and return that.
 
-    After `deadline` seconds fail with `what` was awaited and the last value seen.
+    After `deadline` seconds fail, and show `what` was awaited and the last value seen.
     """
     end = time.monotonic() + deadline
     pause = FIRST_PAUSE
@@ -30,7 +30,7 @@ def wait_until(predicate: Callable[[], T], *, deadline: float = 30.0, what: str 
 
 
 def wait_for_value(read: Callable[[], T], expected: T, *, deadline: float = 30.0, what: str = "") -> None:
-    """Call read until it returns `expected`; on failure show the last value instead of a bare False."""
+    """Call read until it returns `expected`. On failure show the last value instead of a bare False."""
     seen: list[T] = []
 
     def reached() -> bool:

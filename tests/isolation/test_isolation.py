@@ -21,7 +21,7 @@ from harness.postgres import PROJECT, isolationtester, libdir
 
 ISOLATION = Path(__file__).parent
 SPECS = sorted((ISOLATION / "specs").glob("*.spec"))
-# A fold waits for a row at most half of deadlock_timeout: here until its spec lets it go on.
+# A fold waits for a row at most half of deadlock_timeout. Here this is long enough for each spec to let it go on.
 SETTINGS = {
     "shared_preload_libraries": "",
     "deadlock_timeout": "120s",
@@ -32,8 +32,10 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def patient_database() -> Iterator[Database]:
-    """A database for all specs, which make it anew, on a server without a worker, where folds wait long for locks and
-    truncate at once."""
+    """A database for all specs, each of which recreates its contents.
+
+    Its server has no worker, and folds there wait long for locks and truncate at once.
+    """
     with Cluster(SETTINGS) as cluster:
         database = Database(cluster, "postgres")
         yield database
@@ -61,7 +63,7 @@ def test_every_expected_output_has_its_spec() -> None:
 
 
 def run(url: str, spec: Path) -> str:
-    """What isolationtester prints for the spec; it must end well by itself."""
+    """The output of isolationtester for the spec. It must exit with success by itself."""
     text = (ISOLATION / "prelude.spec").read_text() + spec.read_text()
     # The library of the server under test, which may be newer than the system's.
     environment = {**os.environ, "LD_LIBRARY_PATH": str(libdir()), "PG_TEST_TIMEOUT_DEFAULT": "60"}

@@ -1,1 +1,1 @@
-"""Random spend records, and what every table must hold after they were folded, worked out without the extension."""
+"""Random spend records, and the contents that every table must have after a fold, worked out without the extension."""

@@ -1,4 +1,4 @@
-"""One LLM call as it happened, and the two shapes in which LiteLLM tells of it."""
+"""One LLM call as it happened, and the two shapes in which LiteLLM reports it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ENDPOINTS = {
     "aresponses": "/responses",
     "call_mcp_tool": "",
 }
-"""By call type; a sync one has that of its async twin."""
+"""The endpoint of each call type. A sync call has the one of its async twin."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who is charged. None is "not said"."""
+    """Who is charged. None means "not said"."""
 
     user: str | None = None
     team: str | None = None
@@ -46,11 +46,11 @@ class Call:
     duration_ms: int
     cost: float
     said: Identity = Identity()
-    """What LiteLLM says of who is charged."""
+    """Who is charged according to LiteLLM."""
     claimed: Identity = Identity()
-    """What only the SDK's caller says: `user=` and `metadata.team_id`."""
+    """Who is charged according to the SDK's caller alone: `user=` and `metadata.team_id`."""
     key: str = ""
-    """As it is sent: a hash, or a raw key."""
+    """The key as it is sent: a hash, or a raw key."""
     key_hash: str = ""
     end_user: str | None = None
     agent: str | None = None
@@ -68,12 +68,12 @@ class Call:
     tool_calls: tuple[str, ...] = ()
     mcp_tool: str | None = None
     error_code: str | None = None
-    """Of a failed call."""
+    """The error code of a failed call."""
     internal_call_origin: str | None = None
     is_billed_retry: bool = False
     made_outside_proxy: bool = False
     usage: dict[str, Any] = field(default_factory=dict)
-    """The provider's account of cached tokens, which providers spell differently."""
+    """The provider's figures of cached tokens, which providers spell differently."""
 
     @property
     def failed(self) -> bool:
@@ -99,7 +99,7 @@ class Call:
 
     @property
     def status_code(self) -> int:
-        """0 where it is not known."""
+        """The HTTP status, or 0 where it is not known."""
         return int(self.error_code) if self.error_code and self.error_code.isdigit() else 0
 
     @property
@@ -167,7 +167,7 @@ def standard_logging_payload(call: Call) -> Record:
 
 
 def _common(call: Call) -> Record:
-    """What both shapes spell alike."""
+    """The fields that both shapes spell alike."""
     status = "failure" if call.failed else "success"
     return {
         "litellm_call_id": call.call_id,

@@ -1,4 +1,4 @@
-"""The tables of a database against what they must hold: every row, every number."""
+"""Compares the tables of a database with their expected contents: every row, every number."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .call import Call
 from .expected import Rows, Total, identity_of, tools_of
 
 KEYS = {name: table.key for name, table in FOLDED.items() if table.has_sums}
-"""Every table with sums, and what tells its rows apart."""
+"""Every table with sums, and the key columns of its rows."""
 INT4_MAX = 2**31 - 1
 
 
 @dataclass
 class Comparison:
-    """What was found in one table."""
+    """The result for one table."""
 
     table: str
     rows: int
@@ -32,7 +32,7 @@ class Comparison:
 
 
 def compare(database: Database, expected: dict[str, Rows], calls: list[Call]) -> list[Comparison]:
-    """A comparison of each table that this LiteLLM has; columns that it lacks are left out."""
+    """A comparison of each table that this LiteLLM has. Columns that it lacks are left out."""
     present = {name for (name,) in database.query("SELECT tablename FROM pg_tables WHERE tablename ^@ 'LiteLLM_'")}
     found = [_compare_sums(database, table, expected.get(table, {})) for table in KEYS if table in present]
     found.append(_compare_log(database, calls))
@@ -125,7 +125,7 @@ def _log_rows(calls: list[Call]) -> dict[str, dict]:
 
 
 def _wrong_ids(found: list[tuple[str, str]], calls: list[Call]) -> list[str]:
-    """One of the calls that share an id has it, no matter which; the others have their call's id behind it."""
+    """One of the calls that share an id has it, no matter which. The others have their call id behind it."""
     sharing: dict[str, set[str]] = defaultdict(set)
     for call in calls:
         sharing[call.request_id].add(call.call_id)

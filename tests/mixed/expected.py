@@ -1,6 +1,6 @@
-"""What every table must hold after calls were folded, worked out from the calls one by one.
+"""The contents that every table must have after a fold of calls, worked out from the calls one by one.
 
-Rows are {key columns: {column: total}}; a total remembers what it is made of, because the sum of floats
+Rows are {key columns: {column: total}}. A total remembers its parts, because the sum of floats
 depends on their order.
 """
 
@@ -22,7 +22,7 @@ TOLERANCE = 1e-12
 
 @dataclass
 class Total:
-    """A sum, and the numbers that it is made of."""
+    """A sum and its parts."""
 
     parts: list[float] = field(default_factory=list)
 
@@ -35,21 +35,21 @@ class Total:
 
     @property
     def tolerance(self) -> float:
-        """None where the order of the sum cannot matter."""
+        """0 where the order of the sum cannot matter."""
         size = math.fsum(abs(part) for part in self.parts)
         is_exact = size < EXACT_SIZE and all(part % EXACT_STEP == 0 for part in self.parts)
         return 0.0 if is_exact else TOLERANCE * size
 
     @property
     def hides_a_part(self) -> bool:
-        """A part may be lost or counted twice, and the sum, itself off by the tolerance, still be near."""
+        """Whether the sum would still be near if its smallest part were lost or counted twice."""
         return min((abs(part) for part in self.parts if part), default=math.inf) <= 2 * self.tolerance
 
     def is_near(self, actual: float) -> bool:
         return abs(actual - self.value) <= self.tolerance
 
     def problem_with(self, actual: float) -> str:
-        """What is wrong with the number, or with the total as its measure: else empty."""
+        """What is wrong with the number, or with the total as its measure. Empty if both are right."""
         if self.hides_a_part:
             return f"a tolerance of {self.tolerance!r} hides the least of {len(self.parts)} parts"
         return "" if self.is_near(actual) else f"expected {self.value!r}, found {actual!r}"
@@ -60,9 +60,9 @@ Rows = dict[Key, dict[str, Total]]
 
 
 def identity_of(call: Call) -> Identity:
-    """Who is charged: what LiteLLM says; where it names no user, what the key's row says; then the caller's claim.
+    """Who is charged: as LiteLLM says. Where it names no user, as the key's row says, and then as the caller claims.
 
-    Where none of them names an organization, it is the team's.
+    Where none of them names an organization, the team's organization is charged.
     """
     said = call.said
     if call.key_hash and not said.user:
@@ -72,7 +72,7 @@ def identity_of(call: Call) -> Identity:
 
 
 def daily_numbers(call: Call) -> dict[str, float]:
-    """What a call adds to each of its daily rows."""
+    """The numbers that a call adds to each of its daily rows."""
     requests = int(not call.internal_call_origin and not call.is_billed_retry)
     is_timed = not call.failed and not call.internal_call_origin and call.duration_ms >= 0
     return {
@@ -95,7 +95,7 @@ def daily_numbers(call: Call) -> dict[str, float]:
 
 
 def daily_entities(call: Call, identity: Identity) -> Iterator[tuple[str, str]]:
-    """The daily tables in which a call has a row, and the entity there. A user and a team row are there always."""
+    """The daily tables in which a call has a row, and the entity there. The user's and the team's row always exist."""
     yield "LiteLLM_DailyUserSpend", identity.user or ""
     yield "LiteLLM_DailyTeamSpend", identity.team or ""
     for table, entity in {
@@ -115,7 +115,7 @@ def tools_of(call: Call) -> set[str]:
 
 
 def expected_rows(calls: list[Call]) -> dict[str, Rows]:
-    """Every table that a fold adds to, but for the log and the index of tools."""
+    """Every table that a fold adds to, except the log and the index of tools."""
     tables: dict[str, Rows] = defaultdict(lambda: defaultdict(lambda: defaultdict(Total)))
     _add_world(tables)
     for call in calls:
@@ -182,7 +182,7 @@ def _add_entities(tables: dict[str, Rows], call: Call, identity: Identity) -> No
 
 
 def _raise_to_spend(row: dict[str, Total], member: Key) -> None:
-    """A member's total is first raised to the spend; after that the two move together."""
+    """A member's total is first raised to the spend. After that the two change together."""
     spend, total = world.MEMBERSHIPS[member]
     if row["total_spend"].parts[0] == total < spend:
         row["total_spend"].parts[0] = spend

@@ -1,4 +1,4 @@
-"""Random calls of every kind that LiteLLM tells of; the same seed makes the same calls."""
+"""Random calls of every kind that LiteLLM reports. The same seed makes the same calls."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MODELS = {
     "bedrock/titan": ("bedrock", ""),
     "": ("", ""),
 }
-"""model: provider, model group. The group follows from the model, for it is the first of a daily row that stays."""
+"""model: provider, model group. Each model has one group, because a daily row keeps the first group."""
 TAGS = ["blue", "green", "task:classification", "task:unheard-of", "User-Agent: curl", "ünïcode-标签"]
 TOOLS = ["get_weather", "search", " search ", "run"]
-# In units of a scale.
+# These are in units of a scale.
 COSTS = [0.0, 0.25, 12.5, -0.75]
 EXACT_COSTS = [*COSTS, 2.0**-9, 1e9, -1e9]
-"""Of PLAIN: all sums of these are exact."""
+"""Costs of the scale PLAIN. All their sums are exact."""
 SHARE_OF_PLAIN = 0.7
 
 
@@ -37,7 +37,7 @@ def first_day() -> datetime:
 
 
 def random_calls(random: Random, count: int, first_day: datetime, scales: list[Scale] = SCALES) -> list[Call]:
-    """`count` calls with different call ids, some of which share a request id; most of the first of the scales."""
+    """`count` calls with different call ids. Some share a request id, and most are of the first scale."""
     calls: list[Call] = []
     for number in range(count):
         plain, *others = scales
@@ -45,7 +45,7 @@ def random_calls(random: Random, count: int, first_day: datetime, scales: list[S
         call = _in_scale(random, _random_call(random, number, first_day), scale)
         reusable = calls and not call.failed and random.random() < 0.01
         if reusable:
-            # Some servers name every answer alike.
+            # Some servers give every answer the same id.
             earlier = random.choice(calls)
             call = replace(call, request_id=earlier.request_id) if not earlier.failed else call
         calls.append(call)
@@ -53,7 +53,7 @@ def random_calls(random: Random, count: int, first_day: datetime, scales: list[S
 
 
 def record_of(call: Call, random: Random) -> Record:
-    """The call in either shape; what the SDK's caller claims has its place in one of them alone."""
+    """The call in either shape. Only one of them has a place for the claims of the SDK's caller."""
     claims = call.claimed != Identity()
     return standard_logging_payload(call) if claims or random.random() < 0.5 else spend_logs_row(call)
 
@@ -111,14 +111,14 @@ def _in_scale(random: Random, call: Call, scale: Scale) -> Call:
 
 def _random_start(random: Random, first_day: datetime) -> datetime:
     if random.random() < 0.02:
-        # Rounds into the next day in the log, and stays in its own in the daily rows.
+        # The log rounds this start into the next day. The daily rows keep it in its own day.
         return first_day + timedelta(days=random.randrange(1, DAYS), microseconds=-400)
     return first_day + timedelta(milliseconds=random.randrange(DAYS * 86_400_000))
 
 
 def _with_identity(random: Random, call: Call) -> Call:
-    """What LiteLLM's proxy says of a call (with or without a key), what it leaves to the key's row, and what
-    an SDK without a proxy says."""
+    """The identities that LiteLLM's proxy names (with or without a key), those that it leaves to the key's row, and
+    those that an SDK without a proxy names."""
     key = random.choice(world.KEYS)
     keyed = replace(call, key=key.sent, key_hash=key.hash)
     said = Identity(
@@ -140,7 +140,7 @@ def _with_identity(random: Random, call: Call) -> Call:
 
 
 def _with_cached_tokens(random: Random, call: Call) -> Call:
-    """One of the ways in which providers tell of cached tokens; what they saved may be negative."""
+    """One of the ways in which providers report cached tokens. The savings may be negative."""
     if call.failed or random.random() < 0.7:
         return call
     read, written = random.randrange(1, 500), random.randrange(1, 500)

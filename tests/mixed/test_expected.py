@@ -1,4 +1,4 @@
-"""The measure of a mixed run is fine enough: in every total a single record that is lost or counted twice shows."""
+"""The measure of a mixed run is fine enough: every total shows a single record that is lost or counted twice."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""10,000 records of every kind, from several clients at once, in random order and batches, folded by the worker:
-every table holds what an independent computation says."""
+"""Several clients at once send 10,000 records of every kind in random order and batches, and the worker folds them.
+Every table then holds what an independent computation says."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def batches(random: Random, records: list[Record]) -> Iterator[list[Record]]:
 
 
 def send(database: Database, batches: list[tuple[list[Record], bool]]) -> None:
-    """One client: each batch in a transaction, which commits or not."""
+    """One client. It sends each batch in a transaction, which commits or not."""
     with database.connect(autocommit=False) as connection:
         for records, commits in batches:
             connection.execute("SELECT litellm_record_spend(%s::jsonb)", (Json(records),))

@@ -1,5 +1,5 @@
-"""The entities that are there before the first record: rows with spend, keys that know their user, memberships
-on and off a team's roster, and budget windows; all of them once for each scale of amounts."""
+"""The entities that exist before the first record: rows with spend, keys that know their user, memberships
+on and off a team's roster, and budget windows. All of them exist once for each scale of amounts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _sha256(text: str) -> str:
 
 @dataclass(frozen=True)
 class Key:
-    """A virtual key: how it is sent, and what its row says, if it has one."""
+    """A virtual key: how it is sent, and the contents of its row if it has one."""
 
     sent: str
     row: Identity | None = None
@@ -39,14 +39,14 @@ Amount = TypeVar("Amount", float, tuple[float, float], None)
 
 @dataclass(frozen=True)
 class Scale:
-    """Entities, models, tags and tools of their own for the amounts of one unit: in a sum with great amounts the
-    small ones would hide."""
+    """A unit of amounts with its own entities, models, tags and tools, because small amounts would hide in a sum with
+    great ones."""
 
     suffix: str
     unit: float
 
     def named(self, name: Name) -> Name:
-        """The name, or each of a pair's, in this scale; an empty one stays."""
+        """The name, or each name of a pair, in this scale. An empty name stays empty."""
         if isinstance(name, tuple):
             return tuple(self.named(each) for each in name)
         return name + self.suffix if name else name
@@ -66,7 +66,7 @@ class Scale:
 
 
 PLAIN = Scale("", 1.0)
-# Three whose sums depend on their order: of thirds, of 1e-5, which a call may cost, and of 1e-12, the least.
+# The sums of three scales depend on their order: thirds, 1e-5, which a call may cost, and 1e-12, the least cost.
 SCALES = [PLAIN, Scale("-of-thirds", 4 / 3), Scale("-of-cents", 4e-5), Scale("-of-nothing", 4e-12)]
 
 
@@ -103,7 +103,7 @@ TAG_ROWS = in_each_scale({"blue": 4.0})
 KEYS_WITH_ROW = [scale.key(key) for scale in SCALES for key in KEYS if key.row]
 KEY_ROWS = {scale.key(key).hash: scale.amount((7.0, 9.0)) for scale in SCALES for key in KEYS if key.row}
 """spend, total_spend"""
-# Who is on a team's roster gets a membership by spending; who has one keeps it.
+# A user on a team's roster gets a membership by spending. A user who has one keeps it.
 _ROSTERS = {"team-0": ["user-0", "user-1", "keyed-user"], "team-2": ["user-2", "ünïcode-用户"]}
 ROSTERS = {
     scale.named(team): [scale.named(user) for user in users] for scale in SCALES for team, users in _ROSTERS.items()
@@ -120,7 +120,7 @@ WINDOWS = {("key", scale.key(KEYS[0]).hash): ["30d", "90d"] for scale in SCALES}
 
 
 def resolved(key_hash: str) -> Identity:
-    """What the row of a key says."""
+    """The identity in the row of a key."""
     return next((key.row for key in KEYS_WITH_ROW if key.hash == key_hash), None) or Identity()
 
 

@@ -1,4 +1,4 @@
-"""What two proxies wrote and answer, in a form that can be compared: rows by names, without what is drawn at random."""
+"""The rows and answers of two proxies in a form that can be compared: rows by name, without random values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANY = object()
 KEYS = {
     name: tuple(column for column in table.key if column != "date") for name, table in TABLES.items() if name != LOGS
 }
-"""What names a row of each table but the log. The day does not: midnight may pass."""
+"""The columns that name a row of each table but the log. The day is left out, because midnight may pass."""
 IGNORED = {"LiteLLM_ProxyWorkerHeartbeat"}
 """Tables that no request writes."""
 _KEY_NAMES = {hashlib.sha256(traffic.secret(key).encode()).hexdigest(): key for key in (*traffic.KEYS, "unknown")}
@@ -40,7 +40,7 @@ _RANDOM = (
 
 @dataclass(frozen=True)
 class Difference:
-    """Between what LiteLLM's own writer leads to and what the callback leads to."""
+    """A difference between the results of LiteLLM's own writer and of the callback."""
 
     place: str
     row: str
@@ -50,15 +50,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Named:
-    """A difference that must be there, and why; `place` and `rows` may hold wildcards."""
+    """A difference that must exist, and why. `place` and `rows` may hold wildcards."""
 
     place: str
     why: str
     rows: str = "*"
     own: Any = ANY
-    """What LiteLLM's own writer has there, if it is one value."""
+    """The value of LiteLLM's own writer, if it is always the same."""
     callback: Any = ANY
-    """What the callback's database has there, if it is one value."""
+    """The value in the callback's database, if it is always the same."""
     version: str | None = None
 
     def covers(self, found: Difference) -> bool:
@@ -78,7 +78,7 @@ def unexplained(found: list[Difference], named: tuple[Named, ...], version: str)
 
 
 def tables_of(database: Database, address: str) -> dict[str, dict[str, Row]]:
-    """The rows of all tables of LiteLLM's that have any, by the name of the row."""
+    """The rows of all LiteLLM tables that have rows, by the name of the row."""
     tables = {}
     names = """SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
                AND relname ^@ 'LiteLLM_' ORDER BY 1"""
@@ -107,7 +107,7 @@ def name_of_log_row(row: Row) -> str:
 
 
 def added(value: Any, other: Any) -> Any:
-    """Two rows that differ in their day alone, or in what is drawn at random."""
+    """Add two rows that differ only in their day or in random values."""
     return value + other if isinstance(value, (int, float)) and isinstance(other, (int, float)) else value
 
 
@@ -128,7 +128,7 @@ def differences(own: Mapping[str, Mapping[str, Row]], callback: Mapping[str, Map
 
 
 def differences_of_pages(own: Mapping[str, Any], callback: Mapping[str, Any]) -> list[Difference]:
-    """Value by value, of the JSON of each page. Lists are taken as sets: equal amounts may be in any order."""
+    """Value by value, of the JSON of each page. Lists count as sets, because equal amounts may be in any order."""
     found = []
     for page in own:
         mine, others = Counter(leaves(own[page])), Counter(leaves(callback[page]))
@@ -151,7 +151,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def plain(value: Any, address: str, name: str = "") -> Any:
-    """Without what differs from run to run: addresses, times, durations, keys' hashes, random ids."""
+    """The value without what differs from run to run: addresses, times, durations, keys' hashes, random ids."""
     if isinstance(value, dict):
         return {plain(key, address): plain(member, address, key) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
@@ -170,7 +170,7 @@ def plain(value: Any, address: str, name: str = "") -> Any:
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The members of an object by their path; a list is one value, and what is empty is none."""
+    """The members of an object by their path. A list is one value, and an empty object has no member."""
     if isinstance(value, dict):
         for name, member in value.items():
             yield from flat(member, f"{path}.{name}" if path else name)
@@ -181,5 +181,5 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-9)
-    # Our rows leave out what is null.
+    # Our rows leave out null values.
     return one == other or {one, other} == {None, MISSING}

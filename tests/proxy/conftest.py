@@ -15,19 +15,19 @@ from .documented import ONE_WRITER
 from .server import Proxy
 from .tables import add_proxy_template
 
-# Makes a proxy of the test's version on a database, with options of `Proxy`.
+# Creates a proxy of the test's version on a database, with options of `Proxy`.
 MakeProxy = Callable[..., Proxy]
 
 
 @pytest.fixture(scope="module", params=versions.LITELLM_PROXY, ids=lambda version: f"litellm-{version}")
 def version(request: pytest.FixtureRequest) -> str:
-    """The LiteLLM whose proxy runs."""
+    """The version of the LiteLLM whose proxy runs."""
     return request.param
 
 
 @pytest.fixture(scope="module")
 def proxy_database(cluster: Cluster, version: str) -> Iterator[Database]:
-    """A database as that LiteLLM's migrations make it, with the extension, for all tests of a file."""
+    """A database as this LiteLLM's migrations create it, with the extension, for all tests of a file."""
     database = new_database(cluster, template=add_proxy_template(cluster, version))
     yield database
     discard(database)

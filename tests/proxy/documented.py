@@ -1,4 +1,4 @@
-"""What docs/cutover.md tells an operator to write, as options of `Proxy`: the tests run it as it is written there."""
+"""The texts that docs/cutover.md tells an operator to write, as options of `Proxy`. The tests run them unchanged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ONE_WRITER = _one_writer()
 
 
 def merged(options: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
-    """Options of `Proxy`, section by section."""
+    """Merge options of `Proxy` section by section."""
     return {
         **options,
         **{name: {**options.get(name, {}), **section} for name, section in others.items()},

@@ -1,4 +1,4 @@
-"""What LiteLLM's proxy tells of the spend in its database: the endpoints that the UI's pages call."""
+"""The spend that LiteLLM's proxy shows of its database, through the endpoints that the UI's pages call."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from .server import Proxy
 
-# A total of requests and spend; where an endpoint has no such total, None.
+# A total of requests and spend, or None where an endpoint has no such total.
 Total = tuple[int | None, float | None]
 
 
 def asked(proxy: Proxy) -> dict[str, Total]:
-    """The totals of all days around today, by the page."""
+    """The totals of all days around today, for each page."""
     days = _days()
     usage, of_teams = (proxy.get(f"/{kind}/daily/activity", **days)["metadata"] for kind in ("user", "team"))
     logs = proxy.get("/spend/logs/v2", page_size="100", **days)
@@ -31,7 +31,7 @@ def asked(proxy: Proxy) -> dict[str, Total]:
 
 
 def of_team(proxy: Proxy, team: str) -> dict[str, Total]:
-    """What the page of the teams' usage tells of one team."""
+    """The totals that the page of the teams' usage shows for one team."""
     return {"usage": _of_usage(proxy.get("/team/daily/activity", team_ids=team, **_days())["metadata"])}
 
 

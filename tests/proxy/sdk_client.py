@@ -1,6 +1,6 @@
 """An SDK application beside a proxy, which calls a mocked model and records through the callback.
 
-Arguments: how many calls, and what all of them are given, as JSON. It prints what each of them cost.
+Arguments: the number of calls, and the arguments of each call as JSON. It prints the cost of each call.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A real LiteLLM proxy: LiteLLM's own command line on a database of the tests, asked over HTTP.
 
-Prisma's engine is the one of engine/, which is slower than the native one: measure no speed with it.
+Prisma's engine is the one of engine/. It is slower than the native one, so do not measure speed with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.waiting import wait_until
 
 MASTER_KEY = "sk-proxy-of-the-tests"
 PRISMA = PROJECT / ".build" / "prisma"
-# Nothing of what a proxy fetches from the internet when it starts is there.
+# A proxy finds nothing that it would fetch from the internet at its start.
 OFFLINE = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
@@ -38,7 +38,7 @@ OFFLINE = {
 
 
 def model(name: str, provider: str, input_cost: float, output_cost: float) -> dict[str, Any]:
-    """An entry of `model_list` that answers by itself; its prices are dollars a token."""
+    """An entry of `model_list` that answers by itself. Its prices are in dollars per token."""
     return {
         "model_name": name,
         "litellm_params": {
@@ -56,12 +56,12 @@ MODELS = [
     model("dear", "anthropic", 0.003, 0.015),
     model("ruinous", "openai", 1, 5),
 ]
-"""What the proxy serves unless a test says otherwise, at prices that tell the two apart."""
+"""The models that the proxy serves unless a test says otherwise, at prices that tell the two apart."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the proxy answered."""
+    """An answer of the proxy."""
 
     status: int
     text: str
@@ -74,7 +74,7 @@ class Answer:
 
 
 class Proxy:
-    """One proxy; a context manager that starts it and waits until it serves, and kills it at the end."""
+    """One proxy. The context manager starts it, waits until it serves, and kills it at the end."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Proxy:
             "litellm_settings": {"drop_params": True, **(litellm_settings or {})},
             "general_settings": {
                 "master_key": "os.environ/LITELLM_MASTER_KEY",
-                # Its own writer writes so often, in seconds.
+                # The pause between two writes of its own writer, in seconds.
                 "proxy_batch_write_at": 1,
                 **(general_settings or {}),
             },
@@ -146,7 +146,7 @@ class Proxy:
         wait_until(self._serves, deadline=deadline, what="the proxy to serve", show=lambda _: self.log()[-5000:])
 
     def stop(self, *, deadline: float = 60.0) -> int:
-        """SIGTERM, as `docker stop` sends it; the exit code."""
+        """Send SIGTERM, as `docker stop` does. Returns the exit code."""
         assert self._process is not None, "the proxy is not running"
         self._process.terminate()
         code = self._process.wait(deadline)
@@ -154,7 +154,7 @@ class Proxy:
         return code
 
     def kill(self) -> None:
-        """SIGKILL what is left of it."""
+        """Send SIGKILL to what is left of the proxy."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -162,7 +162,7 @@ class Proxy:
             self._process = None
 
     def log(self) -> str:
-        """What it has printed, over all its starts."""
+        """The proxy's output over all its starts."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def ask(
@@ -175,7 +175,7 @@ class Proxy:
         headers: dict[str, str] | None = None,
         timeout: float = 60.0,
     ) -> Answer:
-        """Any request, with the key as bearer token; `body` is sent as JSON."""
+        """Send a request with the key as bearer token. `body` is sent as JSON."""
         request = urllib.request.Request(
             self.url + path,
             None if body is None else json.dumps(body).encode(),
@@ -189,11 +189,11 @@ class Proxy:
             return Answer(error.code, error.read().decode(), error.headers)
 
     def get(self, path: str, **parameters: str) -> Any:
-        """What the master key reads there."""
+        """The answer to a GET with the master key."""
         return self.ask("GET", f"{path}?{urllib.parse.urlencode(parameters)}" if parameters else path).json
 
     def post(self, path: str, **body: Any) -> Any:
-        """What the master key is answered there."""
+        """The answer to a POST with the master key."""
         return self.ask("POST", path, body).json
 
     def chat(self, key: str = MASTER_KEY, model: str = "cheap", text: str = "How are you?", **body: Any) -> Answer:
@@ -217,10 +217,10 @@ def _bin(version: str) -> Path:
 
 
 def environment(version: str, database_url: str) -> dict[str, str]:
-    """What an installed proxy of that LiteLLM finds: its Python, Prisma's command line, and the database."""
+    """The environment of an installed proxy of this LiteLLM: its Python, Prisma's command line, and the database."""
     bin_folder = _bin(version)
     return {
-        # Prisma's own command line comes first: prisma-client-py's, which starts it, takes seconds to load.
+        # Prisma's own command line comes first, because prisma-client-py's, which starts it, takes seconds to load.
         "PATH": f"{PRISMA}/node_modules/.bin:{bin_folder}:{os.environ.get('PATH', '/usr/bin:/bin')}",
         "HOME": os.environ.get("HOME", "/"),
         "DATABASE_URL": database_url,

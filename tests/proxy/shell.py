@@ -22,7 +22,7 @@ def run(
     schema: str = "public",
     fails: bool = False,
 ) -> str:
-    """What the block printed; `environment` is the operator's, which lacks psql and the database."""
+    """Run the block and return its output. `environment` is the operator's, which lacks psql and the database."""
     unpack_migrations(folder)
     variables = {
         **environment,

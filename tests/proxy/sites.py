@@ -1,4 +1,4 @@
-"""A proxy and SDK clients on one database, in one team; their requests are different ones."""
+"""A proxy and SDK clients on one database, in one team. Their requests differ."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Site:
     team: str = "team-a"
     key: str = ""
     costs: list[float] = field(default_factory=list)
-    """Of each request since the beginning."""
+    """The cost of each request since the beginning."""
 
     def chat(self, calls: int) -> None:
-        """Calls to the proxy, by one user of the team."""
+        """Send calls to the proxy, by one user of the team."""
         if not self.key:
-            # Where SDK clients were first, the team is there.
+            # Where SDK clients came first, the team exists.
             self.proxy.ask("POST", "/team/new", {"team_id": self.team})
             self.proxy.post("/user/new", user_id=self.proxys_user, auto_create_key=False)
             self.key = self.proxy.post("/key/generate", user_id=self.proxys_user, team_id=self.team)["key"]
@@ -42,7 +42,7 @@ class Site:
         self.costs += [float(answer.headers["x-litellm-response-cost"]) for answer in answers]
 
     def call_sdk(self, calls: int, **options: Any) -> None:
-        """Calls of another user of the team to a mocked provider, unless told otherwise."""
+        """Send calls of another user of the team, to a mocked provider by default."""
         options = {"model": "openai/sdk", "mock_response": "Hello.", **options}
         options |= {"user": self.sdks_user, "metadata": {"team_id": self.team, "tags": ["sdk"]}}
         done = self.interpreter.run(SDK_CLIENT, str(calls), json.dumps(options), url=self.database.url)
@@ -57,11 +57,11 @@ class Site:
         return f"sdk-user-of-{self.team}"
 
     def wait_told(self) -> None:
-        """Wait until each of the proxy's pages tells of these requests, each once, and of no others."""
+        """Wait until each of the proxy's pages shows each of these requests once, and no others."""
         self._wait_told(lambda: asked(self.proxy))
 
     def wait_told_of_team(self) -> None:
-        """The same where others use the database too."""
+        """Wait until the team's page shows each of these requests once, where others use the database too."""
         self._wait_told(lambda: of_team(self.proxy, self.team))
 
     def _wait_told(self, ask: Callable[[], dict[str, Total]]) -> None:
@@ -76,7 +76,7 @@ class Site:
         ]
 
     def stop(self) -> None:
-        """Stop the proxy: what it then had in memory changes no sum."""
+        """Stop the proxy, and check that what it still had in memory changes no sum."""
         self.proxy.stop()
         self.database.wait_folded()
         for table in ("SpendLogs", "DailyUserSpend", "UserTable", "DailyTeamSpend", "TeamTable"):

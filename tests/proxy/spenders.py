@@ -1,4 +1,4 @@
-"""Those whose budgets a proxy keeps, each of whom can afford one call of the model "dear" and no two."""
+"""The entities whose budgets a proxy enforces. Each can afford one call of the model "dear", but not two."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from .documented import merged
 from .server import Proxy
 
 BUDGET = 0.5
-"""Dollars; a call of the model "dear" costs 0.333."""
+"""The budget in dollars. A call of the model "dear" costs 0.333."""
 PROXY_BUDGET = 100.0
-"""Of the whole proxy, which one call of the model "ruinous" uses up."""
+"""The budget of the whole proxy, which one call of the model "ruinous" uses up."""
 _WINDOW = [{"budget_duration": "1d", "max_budget": BUDGET}]
 KINDS = ["key", "user", "team", "member", "window of a key", "window of a team", "end user", "tag"]
 _numbers = count(1)
 
 
 def with_proxy_budget(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a `Proxy` that has a budget of its own too."""
+    """The options of a `Proxy` that also has a budget of its own."""
     return merged(options, {"litellm_settings": {"max_budget": PROXY_BUDGET, "budget_duration": "30d"}})
 
 
 def spender(proxy: Proxy, budget_of: str) -> tuple[str, dict[str, Any]]:
-    """A key, and the body of its requests, of somebody new whose budget of that kind is BUDGET."""
+    """The key and the request body of a new spender whose budget of this kind is BUDGET."""
     number = next(_numbers)
     user, team = f"user-{number}", f"team-{number}"
     has = {"max_budget": BUDGET}

@@ -1,4 +1,4 @@
-"""The tables of LiteLLM's proxy: what its schema.prisma has and the newest migrations on PyPI have not."""
+"""The tables of LiteLLM's proxy that its schema.prisma has and the newest migrations on PyPI do not have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.prisma_schema import Model, schema_of
 
 
 def add_proxy_template(cluster: Cluster, version: str) -> str:
-    """The name of the cluster's database with all tables of that LiteLLM's proxy, made at first use."""
+    """The name of the cluster's database with all tables of this LiteLLM's proxy, created at first use."""
     name = f"proxy_{version}"
     if not cluster.query("SELECT FROM pg_database WHERE datname = %s", (name,)):
         cluster.create_database(name, template=add_litellm_template(cluster, NEWEST))
@@ -21,7 +21,7 @@ def add_proxy_template(cluster: Cluster, version: str) -> str:
 
 
 def add_what_is_missing(connection: psycopg.Connection, version: str) -> None:
-    """Make what the proxy of that LiteLLM needs besides what the migrations made."""
+    """Create what the proxy of this LiteLLM needs in addition to the migrations."""
     models, enums = schema_of(version)
     for enum, values in enums.items():
         add_enum(connection, enum, values)
@@ -36,7 +36,7 @@ def add_enum(connection: psycopg.Connection, name: str, values: list[str]) -> No
 
 
 def add_table(connection: psycopg.Connection, name: str, model: Model) -> None:
-    """Makes the table, or adds the columns that it lacks. Indexes serve speed and are left out, but for unique ones."""
+    """Create the table, or add the columns that it lacks. Indexes that only serve speed are left out."""
     columns = {column: f'"{column}" {type_of(*of_type)}' for column, of_type in model.columns.items()}
     if connection.execute("SELECT to_regclass(%s)", (f'"{name}"',)).fetchone() == (None,):
         keys = [f"PRIMARY KEY ({quoted(model.key)})"] if model.key else []

@@ -1,6 +1,6 @@
-"""A proxy whose own writer is off refuses who has used up a budget, before the tables tell of it.
+"""A proxy whose own writer is off refuses a spender who has used up a budget, before the tables show it.
 
-Folds are held meanwhile, so that nothing but the proxy's counters can tell.
+Folds are held meanwhile, so only the proxy's counters can know.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def proxy(proxy_database: Database, make_proxy: MakeProxy) -> Iterator[Proxy]:
 
 @contextmanager
 def held_folds(database: Database) -> Iterator[None]:
-    """No fold ends meanwhile, and everybody can read."""
+    """Let no fold end meanwhile, while everybody can read."""
     with database.connect(autocommit=False) as blocker:
         blocker.execute('LOCK TABLE "LiteLLM_DailyUserSpend" IN SHARE MODE')
         yield
 
 
 def spend_until_refused(proxy: Proxy, key: str, model: str, body: dict[str, object]) -> float:
-    """What was spent until the proxy said that a budget is used up."""
+    """The amount that was spent until the proxy said that a budget is used up."""
     spent: list[float] = []
 
     def is_refused() -> bool:
@@ -58,10 +58,10 @@ def test_a_used_up_budget_is_refused_before_the_tables_tell(
     key, body = spender(proxy, budget_of)
     with held_folds(proxy_database):
         spent = spend_until_refused(proxy, key, "dear", body)
-    # A request that would go beyond the budget is refused too.
+    # The proxy also refuses a request that would exceed the budget.
     assert spent
     if "window" in budget_of:
-        # Each request is in its row once: the proxy, which raised its counter of the window, adds nothing.
+        # Each request is in its row once: the proxy raised its counter of the window, but adds nothing to the row.
         assert_window_has(proxy_database, "key" if budget_of == "window of a key" else "team", spent)
 
 
@@ -73,7 +73,7 @@ def assert_window_has(database: Database, entity_type: str, spent: float) -> Non
         return rows == [(pytest.approx(spent),)]
 
     wait_until(is_there, what=f"the window's row to have {spent}", show=lambda _: str(rows))
-    # What LiteLLM would queue it writes within a second or two.
+    # LiteLLM would write its queues within a second or two.
     proxy_writes = database.value("SELECT now()")
     wait_until(lambda: database.value("SELECT now() - %s > '3 s'", proxy_writes), what="the proxy's next write")
     assert database.query(WINDOW_ROWS, entity_type) == rows

@@ -24,13 +24,13 @@ from .documented import CHANGE_OWNER, DROP_VIEWS, MIGRATE, ROLLED_BACK
 from .server import environment
 from .shell import run, unpack_migrations
 
-# The two rows of a day that differ in nothing but the endpoint: under LiteLLM's older unique key they collide.
+# Two rows of a day that differ only in the endpoint. They collide under LiteLLM's older unique key.
 RECORDS = spend_records(20, "chat") + spend_records(10, "embedding", call_type="aembedding")
 VIEWS = "SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = %s::regnamespace ORDER BY 1"
 NUMBER_OF_TABLES = "SELECT count(*) FROM pg_tables WHERE tablename ^@ 'LiteLLM_'"
 MIGRATIONS = """SELECT migration_name, checksum, finished_at IS NOT NULL, rolled_back_at IS NOT NULL, logs
                   FROM _prisma_migrations ORDER BY migration_name COLLATE "C\""""
-# Of all in the schema public but the extension's one function there.
+# The owners of all objects in the schema public, except the extension's one function there.
 OWNERS = """
     SELECT 'table', pg_get_userbyid(relowner) FROM pg_class
      WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')
@@ -57,8 +57,8 @@ def made_by_create_tables(database: Database, schema: str) -> None:
 
 @contextmanager
 def recording(database: Database) -> Iterator[tuple[list[Record], set[int]]]:
-    """An application that records until the end of the block: what it has recorded, and the numbers of LiteLLM's
-    tables that it saw."""
+    """An application that records until the end of the block. Yields its records, and the numbers of LiteLLM tables
+    that it saw."""
     sent: list[Record] = []
     seen: set[int] = set()
     stop = threading.Event()
@@ -95,14 +95,14 @@ def test_a_proxy_can_take_over_what_create_tables_made(
     assert differences(tables_of(migrated), tables) == []
     discard(migrated)
     assert empty_database.query(VIEWS, schema) == views
-    # Nobody saw it half done: between two migrations a fold would find an older unique key.
+    # Nobody saw it half done, because between two migrations a fold would find an older unique key.
     assert len(seen) <= 2 and meanwhile
     assert_counted(empty_database, RECORDS + meanwhile)
     later = spend_records(5, "later")
     empty_database.record(later)
     empty_database.wait_folded()
     assert_counted(empty_database, RECORDS + meanwhile + later)
-    # What was there and what came later share the day's rows.
+    # Old and new records share the day's rows.
     assert len(empty_database.query('SELECT FROM "LiteLLM_DailyUserSpend"')) == 2
 
 
@@ -172,7 +172,7 @@ def test_a_cut_over_that_cannot_hash_a_migration_changes_nothing(empty_database:
 
 
 def test_a_cut_over_that_is_cut_short_changes_nothing(empty_database: Database, tmp_path: Path) -> None:
-    """As if another one wrote its script anew while psql reads it."""
+    """Stands for another run that writes its script again while psql reads it."""
     made_by_create_tables(empty_database, "public")
     tables = tables_of(empty_database)
     cut = 'psql() { truncate -s 60K cutover.sql; command psql "$@"; }'
@@ -259,7 +259,7 @@ def test_the_proxys_role_is_given_nothing_that_somebody_else_has_named_so(
         empty_database.execute(f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     empty_database.execute("GRANT CREATE, USAGE ON SCHEMA public TO mallory")
     empty_database.execute("SET ROLE mallory")
-    # As a function of the proxy's, it would do whatever its text says with the proxy's rights.
+    # If the proxy's role owned this function, the text of its author would run with that role's rights.
     empty_database.execute("""CREATE FUNCTION litellm_trap() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
                               AS 'BEGIN RETURN NEW; END'""")
     empty_database.execute('CREATE TABLE "LiteLLM_Trap" ()')

@@ -1,5 +1,5 @@
-"""Each way of docs/cutover.md to a proxy beside SDK clients, as it is written there. The proxy is LiteLLM's own: it is
-started, asked for its pages, and stopped."""
+"""Each way of docs/cutover.md to a proxy beside SDK clients, as it is written there. The tests start LiteLLM's own
+proxy, ask for its pages, and stop it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .tables import add_proxy_template, add_what_is_missing
 
 @pytest.fixture(scope="module")
 def litellm_first(cluster: Cluster, version: str, make_proxy: MakeProxy, interpreters: Interpreters) -> Iterator[Site]:
-    """A proxy that was there, with spend of its own, when the extension came."""
+    """A proxy that already had spend of its own when the extension was installed."""
     database = new_database(cluster, template=add_proxy_template(cluster, version), extension=False)
     with make_proxy(database) as proxy:
         site = Site(database, proxy, interpreters(version))
@@ -57,20 +57,20 @@ def test_a_request_that_both_writers_see_is_charged_twice(litellm_first: Site) -
     litellm_first.chat(1)
     litellm_first.wait_told()
     requests, rows = dict(database.query(charged)), database.value(logged)
-    # The callback cannot tell a proxy that is called so from a provider.
+    # The callback cannot tell a proxy that is called this way from a provider.
     through_the_proxy = {"model": "openai/cheap", "api_base": f"{proxy.url}/v1", "api_key": litellm_first.key}
     litellm_first.call_sdk(2, **through_the_proxy, mock_response=None)
     twice = {user: requests.get(user, 0) + 2 for user in (litellm_first.proxys_user, litellm_first.sdks_user)}
     wait_for_value(lambda: dict(database.query(charged)), twice, deadline=60)
     proxy.stop()
     assert dict(database.query(charged)) == twice
-    # One row of the log, unless the proxy's was first: then the other has its call id in its name.
+    # The log has one row, unless the proxy's row came first: the other row then has its call id in its id.
     assert 2 <= database.value(logged) - rows <= 4
 
 
 @pytest.fixture
 def proxys_url(empty_database: Database) -> Iterator[str]:
-    """`empty_database` for the role litellm_proxy, which is there for the test."""
+    """`empty_database` for the role litellm_proxy, which exists during the test."""
     cluster = empty_database.cluster
     cluster.execute("CREATE ROLE litellm_proxy LOGIN PASSWORD 'secret'")
     yield f"postgresql://litellm_proxy:secret@127.0.0.1:{cluster.port}/{empty_database.name}"
@@ -98,7 +98,7 @@ def test_the_extension_first(
         add_what_is_missing(connection, version)
     run(CHANGE_OWNER, empty_database, tmp_path)
     with proxy, ThreadPoolExecutor() as threads:
-        # A proxy makes its views only while the log is empty.
+        # A proxy creates its views only while the log is empty.
         assert proxy.ask("GET", "/global/spend").status == 500
         views = threads.submit(run, CREATE_VIEWS, empty_database, tmp_path, environment(version, proxys_url))
         site.chat(4)

@@ -21,7 +21,7 @@ GIVE_UP = 90.0
 
 
 def seconds_until_refused(proxy: Proxy, budget_of: str) -> float:
-    """From the answer to the first request, after which no other is affordable, to the first refusal."""
+    """The seconds from the answer to the first request, which leaves no budget for another, to the first refusal."""
     key, body = spender(proxy, budget_of)
     model = "ruinous" if budget_of == "proxy" else "dear"
     assert proxy.chat(key, model, **body).status == 200
@@ -42,7 +42,7 @@ def test_both_writers_make_a_proxy_refuse(
 ) -> None:
     with make_proxy(proxy_database, **with_proxy_budget(WRITERS[writer])) as proxy:
         for budget_of in [*KINDS, "proxy"]:
-            # Of the proxy there is one budget, which can be used up once.
+            # The proxy has one budget, which can be used up once.
             rounds = 1 if budget_of == "proxy" else ROUNDS
             seconds = [seconds_until_refused(proxy, budget_of) for _ in range(rounds)]
             tell("budget refusals", f"{version}, {writer}: {budget_of} {statistics.median(seconds):.2f} s")

@@ -30,7 +30,7 @@ NAMED = (
     Named(f"{LOG_METADATA}.guardrail_information", "it may quote the prompt", callback=MISSING),
     Named(f"{LOG_METADATA}.additional_usage_values.*", "LiteLLM's row has a chat's alone", "responses*", MISSING, 0.0),
     Named(f"{LOG_METADATA}.additional_usage_values.*", "LiteLLM's row has a chat's alone", "image", MISSING, 1.0),
-    # Where a request names a guardrail, LiteLLM's row is made of half its metadata.
+    # Where a request names a guardrail, LiteLLM builds the row from half of its metadata.
     *(
         Named(f"{LOGS}.{column}", "LiteLLM's row lacks what it knows", "chat-guarded", own=None)
         for column in (
@@ -47,7 +47,7 @@ NAMED = (
     Named("LiteLLM_SpendLogGuardrailIndex", "no part of a spend record", callback=MISSING),
     Named("LiteLLM_SpendLogDelivery", "LiteLLM's own ledger", callback=MISSING, version=LEDGER_VERSION),
 )
-"""What differs between the rows of both writers, for each version of LiteLLM."""
+"""The differences between the rows of both writers, for each version of LiteLLM."""
 PERIOD = {
     "page_size": "1000",
     "start_date": (date.today() - timedelta(2)).isoformat(),
@@ -81,7 +81,7 @@ PAGES: dict[str, dict[str, str]] = {
     "/key/list": {"return_full_object": "true", "size": "50"},
     "/tag/list": {},
 }
-"""What the UI asks, with parameters."""
+"""The endpoints that the UI asks, with parameters."""
 NAMED_OF_PAGES = (
     Named("/spend/logs/*: .data[[][]].requester_ip_address", "as in the row of chat-guarded"),
     Named("/tag/list: [[][]].*", "tags that have a row, by litellm_spend.create_missing"),
@@ -132,7 +132,7 @@ def test_the_uis_pages_show_the_same(both: Both, version: str) -> None:
 
 
 def shown(writer: Written, page: str, parameters: dict[str, str]) -> Any:
-    """What a page shows beside the log rows' metadata, which are compared as rows."""
+    """The page without the log rows' metadata, which are compared as rows."""
     return without_metadata(plain(writer.proxy.get(page, **parameters), writer.address))
 
 

@@ -1,4 +1,5 @@
-"""SIGTERM, as `docker stop` sends it: what a proxy captured before is counted, and it ends as without the callback."""
+"""SIGTERM, as `docker stop` sends it: the calls that a proxy captured before are counted, and it ends as without
+the callback."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from .conftest import MakeProxy
 from .documented import ONE_WRITER
 
 REQUESTS = 200
-# Longer than the proxy lives: nothing is sent before it is told to end.
+# This is longer than the proxy lives, so it sends nothing before it is told to end.
 LAZY = "SpendLogger(flush_interval=600, "
 
 

@@ -1,4 +1,4 @@
-"""One set of requests to a proxy, of many kinds, the same each time: what succeeds, and what fails in many ways.
+"""One set of requests to a proxy, of many kinds, the same each time: some succeed, and others fail in many ways.
 
 A request's name is its call id, where LiteLLM takes that from the caller.
 """
@@ -71,7 +71,7 @@ KEYS: dict[str, Json] = {
     "blocked": {"user_id": "bob", "blocked": True},
     "expired": {"user_id": "bob", "key_alias": "expired"},
 }
-# What only a licence lets one make through the proxy.
+# The proxy creates these only with a licence.
 LICENSED = (
     """INSERT INTO "LiteLLM_BudgetTable"(budget_id, max_budget, created_by, updated_by)
     VALUES ('budget', 1000, '', '')""",
@@ -91,12 +91,12 @@ LICENSED = (
 
 
 def secret(key: str) -> str:
-    """The key of that name; one that is not in `KEYS` is unknown to the proxy."""
+    """The key of this name. The proxy does not know a key that is not in `KEYS`."""
     return f"sk-the-key-of-{key}"
 
 
 def prepare(proxy: Proxy, database: Database) -> None:
-    """Makes users, a team, an organization, a project, an agent, a tag and keys."""
+    """Create users, a team, an organization, a project, an agent, a tag and keys."""
     for user in ("alice", "bob"):
         proxy.post("/user/new", user_id=user, user_email=f"{user}@example.com", auto_create_key=False)
     members = [{"role": "user", "user_id": "alice"}]
@@ -132,7 +132,7 @@ def chat(
     headers: dict[str, str] | None = None,
     **body: Any,
 ) -> Request:
-    """A chat completion; `wish` is for the provider, and the rest is in the body."""
+    """A chat completion. `wish` is for the provider, and the rest goes into the body."""
     body = {"model": model, "messages": provider.ask(id=name, **(wish or {})), **body}
     return Request(name, "/v1/chat/completions", body, key, headers or {})
 
@@ -152,10 +152,10 @@ def embeddings(name: str, *, wish: Json | None = None, **body: Any) -> Request:
     return Request(name, "/v1/embeddings", {"model": "embed", "input": asked["content"], **body}, "member")
 
 
-# The least time that a request takes whose two attempts fail with it.
+# The least time of a request whose two attempts fail with it.
 FAILS_AFTER = 0.3
 WHOLE = {"answers": ["whole"]}
-# What a client may say of its request.
+# A client may say this of its request.
 AS_OF_A_PROXY = {"custom_llm_provider": "litellm_proxy"}
 TOOL = {"tool": "look_up"}
 HEADERS = {
@@ -218,7 +218,7 @@ FAILURES = (
     chat("fails-blocked-key", "blocked"),
     chat("fails-spent-key", "spent"),
 )
-# One after the other, when all else is answered.
+# These are sent one after the other, when all others are answered.
 IN_ORDER = (
     Request("chat-again", "/v1/chat/completions", chat("chat").body),
     chat("chat-within-the-limit", "limited"),
@@ -231,7 +231,7 @@ UNRECORDED = (chat("no-log", **{"no-log": True}),)
 
 
 def send(proxy: Proxy) -> dict[str, int]:
-    """Sends all of it, some requests at once; the status of each answer, by the request's name."""
+    """Send all requests, several at a time. Returns the status of each answer by the request's name."""
     with ThreadPoolExecutor(4) as threads:
         first = (*FAILURES, *SUCCESSES, *UNRECORDED)
         answers = list(threads.map(lambda request: request.send(proxy), first))

@@ -20,9 +20,9 @@ from .comparing import KEYS
 from .documented import ONE_WRITER, merged
 from .server import Proxy
 
-# Of a request whose attempts the provider billed, each earlier one has a row of its own: the first of `fails-timeout`.
+# If the provider billed a request's attempts, each earlier attempt has a row of its own: the first of `fails-timeout`.
 ROWS = len(traffic.SUCCESSES) + len(traffic.FAILURES) + len(traffic.IN_ORDER) + 1
-# A pass-through endpoint is none of LiteLLM's own routes, and what is not logged is answered all the same.
+# A pass-through endpoint is none of LiteLLM's own routes, and a request that is not logged is answered too.
 ANSWERS = ROWS - 2 + len(traffic.UNRECORDED)
 
 
@@ -33,16 +33,16 @@ class Written:
     proxy: Proxy
     database: Database
     address: str
-    """Of its provider."""
+    """The address of its provider."""
     statuses: dict[str, int]
-    """Of its answers, by request."""
+    """The status of its answers, by request."""
 
 
 @contextmanager
 def both_writers(
     databases: tuple[Database, Database], make_proxy: Callable[..., Proxy]
 ) -> Iterator[tuple[Written, Written]]:
-    """LiteLLM's own writer and the callback, when all that they write is written."""
+    """LiteLLM's own writer and the callback, after both have written everything."""
     with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
 
         def serve(database: Database, options: dict[str, Any]) -> Written:
@@ -63,9 +63,9 @@ def both_writers(
         yield own, callback
 
 
-# What the callback leaves empty.
+# The callback leaves these tables empty.
 LITELLMS_ALONE = ("LiteLLM_ToolTable", "LiteLLM_DailyGuardrailMetrics", "LiteLLM_SpendLogGuardrailIndex")
-# Each target is charged later than the log, and in LiteLLM's own time.
+# LiteLLM charges each target some time after the log.
 STATE = """
     SELECT (SELECT count(*) FROM "LiteLLM_SpendLogs") AS rows,
            (SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE metadata->>'billed_retry_attempt' IS DISTINCT FROM 'true')

@@ -1,4 +1,4 @@
-"""What LiteLLM's reader must answer, worked out from the calls: sums by day and by all that a page groups by."""
+"""The answers that LiteLLM's reader must give, worked out from the calls: sums by day and by each group of a page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Breakdown = dict[tuple[str, ...], Metrics]
 
 
 def activity(calls: list[Call], table: str, entity: str | None = None) -> dict[str, Breakdown]:
-    """Per day what the reader shows of a daily table, of one entity alone if that is said. The day's own sums are
-    those of `("day",)`."""
+    """What the reader shows of a daily table for each day, or of one entity alone if it is given. The day's own sums
+    are under `("day",)`."""
     days: dict[str, Breakdown] = defaultdict(lambda: defaultdict(lambda: defaultdict(Total)))
     for call in calls:
         for row_table, row_entity in daily_entities(call, identity_of(call)):

@@ -1,6 +1,6 @@
-"""Ask LiteLLM's own reader for all that its Usage pages show. Runs in LiteLLM's interpreter.
+"""Ask LiteLLM's own reader for everything that its Usage pages show. Runs in LiteLLM's interpreter.
 
-Usage: read_daily_activity.py FIRST_DAY LAST_DAY ENTITY_OF_EACH_TABLE    (the database is that of DATABASE_URL)
+Usage: read_daily_activity.py FIRST_DAY LAST_DAY ENTITY_OF_EACH_TABLE    (DATABASE_URL names the database)
 ENTITY_OF_EACH_TABLE is JSON, {table: [entity column, an entity to ask for alone]}; prints JSON, {table: answers}.
 """
 

@@ -1,4 +1,4 @@
-"""LiteLLM's own reader of the daily tables, which its Usage pages show, on tables that folds filled."""
+"""LiteLLM's own reader of the daily tables, whose answers its Usage pages show, on tables that folds filled."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Answers = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def calls() -> list[Call]:
-    # A reader's sums are over all entities: exact in one scale alone.
+    # A reader's sums are over all entities, so they are exact only within one scale.
     return random_calls(Random(7), CALLS, FIRST_DAY, [world.PLAIN])
 
 
@@ -60,7 +60,7 @@ def filled(cluster: Cluster, calls: list[Call]) -> Iterator[Database]:
 # LiteLLM's reader came after the oldest SDK that is tested.
 @pytest.fixture(scope="module", params=versions.LITELLM[1:])
 def answers(request: pytest.FixtureRequest, filled: Database, interpreters: Interpreters) -> dict[str, Answers]:
-    """What the reader of each LiteLLM says of each table."""
+    """The answers of each LiteLLM's reader for each table."""
     entities = {table.lower(): [column, ENTITIES[table]] for table, column in DAILY.items()}
     days = [day.strftime("%Y-%m-%d") for day in (FIRST_DAY, FIRST_DAY + timedelta(days=DAYS))]
     ran = interpreters(request.param).run(SCRIPT, *days, json.dumps(entities), url=filled.url)
@@ -100,7 +100,7 @@ Shown = dict[str, dict[tuple[str, ...], dict[str, float]]]
 
 
 def shown(responses: list[Answers]) -> Shown:
-    """The reader's answers in the form of `activity`; the same sums of several pages are added."""
+    """The reader's answers in the form of `activity`. Sums of several pages are added."""
     days: Shown = defaultdict(lambda: defaultdict(lambda: defaultdict(float)))
 
     def add(day: str, group: tuple[str, ...], metrics: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""Tables that are not quite what LiteLLM's migrations make: the fold takes their shape from the catalogue."""
+"""Tables that differ a little from those of LiteLLM's migrations: the fold reads their shape from the catalogue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ USER = "LiteLLM_DailyUserSpend"
 UNIQUE_INDEX = """
     SELECT indexrelid::regclass, pg_get_indexdef(indexrelid) FROM pg_index
     WHERE indrelid = '"LiteLLM_DailyUserSpend"'::regclass AND indisunique AND NOT indisprimary"""
-# One call of each entity, without what joined the daily tables' key later.
+# One call of each entity, without the columns that joined the daily tables' key later.
 BARE = spend_record(
     call_type="",
     custom_llm_provider="",
@@ -101,7 +101,7 @@ def test_an_old_row_of_another_kind_is_left_alone(database: Database) -> None:
 
 
 def insert_old_rows(database: Database, table: str, entity: str | None) -> None:
-    """Three rows of 7 requests in all, each with another choice of NULLs in the columns that came later."""
+    """Insert three rows of 7 requests in all. Each has other NULLs in the columns that came later."""
     keys = [(None, None, None, 1), (None, "", None, 5), ("", None, None, 1)]
     for number, (provider, tool, endpoint, requests) in enumerate(keys):
         database.execute(

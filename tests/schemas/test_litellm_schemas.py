@@ -1,4 +1,4 @@
-"""The supported schemas are what LiteLLM made of them: each can be had, and has what its time had."""
+"""The supported schemas are LiteLLM's own: each can be built, and has the tables and columns of its time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.catalogue import tables_of
 from harness.cluster import Cluster
 from harness.litellm_schema import SCHEMAS, LiteLLMSchema
 
-# What came with each version: a sample of the tables and columns that decide what a fold can write.
+# New in each version: a sample of the tables and columns that decide what a fold can write.
 NEW_IN = {
     "1.79.0": [("LiteLLM_DailyTagSpend", "tag")],
     "1.90.0": [("LiteLLM_DailyAgentSpend", "agent_id"), ("LiteLLM_DailyUserSpend", "endpoint")],

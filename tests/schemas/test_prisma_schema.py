@@ -1,5 +1,5 @@
-"""LiteLLM's schema.prisma, which every release has: the tables that tests make from migrations are the ones that the
-newest LiteLLM wants, also where this project wrote the migration."""
+"""Every release of LiteLLM has a schema.prisma. The tables that tests create from migrations are those that the newest
+LiteLLM wants, even where this project wrote the migration."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NEWEST, BEFORE = versions.LITELLM[-1], versions.LITELLM[-2]
 WRITTEN = re.findall(r"^-- table (\w+)$", (PROJECT / "sql" / "litellm_tables.sql").read_text(), re.MULTILINE)
 """The tables that folds write."""
 LEDGER = "LiteLLM_SpendLogDelivery"
-# The proxy builds these when it has started, and no migration does.
+# The proxy builds these after its start. No migration does.
 BUILT_LATER = {"LiteLLM_SpendLogs": {(False, ("litellm_call_id",)), (False, ("api_key", "startTime"))}}
-# A list in the text of jsonb is no array.
+# The default of a jsonb column is JSON text and no array.
 JSON_LIST = {"ARRAY[]": "[]"}
 COLUMNS = """SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
         regexp_replace(pg_get_expr(d.adbin, d.adrelid), '::[\\w" \\[\\]]+$', '')
@@ -32,7 +32,7 @@ INDEXES = """SELECT i.indisprimary, i.indisunique, array_agg(a.attname::text ORD
 
 
 def migrated(database: Database, table: str) -> Model:
-    """The table as the migrations made it."""
+    """The table as the migrations created it."""
     found = Model()
     for name, of_type, nullable, default in database.query(COLUMNS, f'"{table}"'):
         found.columns[name] = (of_type, nullable, default and default.strip("'"))

@@ -1,4 +1,4 @@
-"""LiteLLM is upgraded while the worker folds: nothing is lost, counted twice or left out, and the worker stays."""
+"""LiteLLM is upgraded while the worker folds. Nothing is lost, counted twice or left out, and the worker stays."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ PAUSE = 0.05
 ENOUGH = 100
 """Calls that are folded before the first migration, and after the last."""
 COUNTS = ("api_requests", "request_count", "failed_requests")
-"""Columns that tell in how many calls a table's row has its part."""
+"""Columns that count the calls in a table's row."""
 
 
 class Load:
-    """Clients that record until they are told to stop, and what each of them has sent."""
+    """Clients that record until they are told to stop, and the calls that each has sent."""
 
     def __init__(self, database: Database) -> None:
         self.sent: list[list[Call]] = [[] for _ in range(CLIENTS)]
@@ -64,7 +64,7 @@ class Load:
         try:
             with self._database.connect() as connection:
                 while not self._stop.wait(PAUSE):
-                    # Ids of its own: repeated ones are another test's matter.
+                    # Each call has its own id. Another test covers repeated ids.
                     ids = [f"{number}-{len(self.sent[number]) + at}" for at in range(BATCH)]
                     calls = [
                         replace(call, request_id=name, call_id=name)
@@ -134,7 +134,7 @@ def columns_of(database: Database) -> dict[str, set[str]]:
 
 
 def assert_sums(database: Database, table: str, columns: set[str], expected: Rows) -> None:
-    """The columns that were there before the upgrade, by the key of that time: each call counts once."""
+    """Each call counts once in the columns that existed before the upgrade, by the key of that time."""
     wanted = on_key_of(expected, table, columns)
     sums = {column for row in wanted.values() for column in row} & columns
     found = sums_of(database, table, columns, sums)
@@ -146,9 +146,9 @@ def assert_sums(database: Database, table: str, columns: set[str], expected: Row
 
 
 def assert_within(database: Database, table: str, least: Rows, most: Rows) -> None:
-    """A table that came with the upgrade has every call of the time after it, and none twice.
+    """A table that came with the upgrade has each later call once.
 
-    One of entities is empty: the fold makes none of their rows.
+    A table of entities is empty, because the fold creates none of their rows.
     """
     columns = columns_of(database)[table]
     counts = columns.intersection(COUNTS)
@@ -166,7 +166,7 @@ def assert_within(database: Database, table: str, least: Rows, most: Rows) -> No
 
 
 def sums_of(database: Database, table: str, columns: set[str], sums: set[str]) -> dict[tuple, dict[str, float]]:
-    """The table's rows by those of its key columns that are among `columns`."""
+    """The table's rows by its key columns that are among `columns`."""
     keys = [column for column in KEYS[table] if column in columns]
     shown = keys + [f"coalesce(sum({column}), 0)::float8 AS {column}" for column in sorted(sums)]
     rows = database.rows(f'SELECT {", ".join(shown)} FROM "{table}" GROUP BY {", ".join(keys)}')

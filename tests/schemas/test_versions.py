@@ -1,4 +1,4 @@
-"""The same records on each supported schema: every table and column that the version has holds them."""
+"""The same records are folded on each supported schema. Every table and column that the version has holds them."""
 
 from __future__ import annotations
 

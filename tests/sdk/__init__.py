@@ -1,1 +1,1 @@
-"""The callback with the real LiteLLM SDK: programs of users, and what Postgres then holds."""
+"""The callback with the real LiteLLM SDK: programs of users, and the rows that Postgres then holds."""

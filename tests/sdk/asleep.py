@@ -1,7 +1,7 @@
 """Waiting until a program's main thread sleeps, before a signal is sent to it.
 
 Python runs a signal's handler between two bytecodes. If the signal comes in the moment before the main thread falls
-asleep, its handler therefore waits until that thread wakes up, which may be never.
+asleep, the handler therefore waits until that thread wakes up, which may never happen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PAUSE = 0.05
 
 
 def wait_until_asleep(pid: int) -> None:
-    """Returns when the main thread has not run between two looks."""
+    """Wait until the main thread has not run between two looks."""
     deadline = time.monotonic() + 60
     before: list[str] = []
     while (now := state_of(pid)) != before or "S" not in now[0]:
@@ -24,6 +24,6 @@ def wait_until_asleep(pid: int) -> None:
 
 
 def state_of(pid: int) -> list[str]:
-    """The main thread's state, and how often it gave way to others."""
+    """The main thread's state, and how often it yielded to other threads."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return [line.split(":")[1].strip() for line in lines if line.startswith("State") or "ctxt_switches" in line]

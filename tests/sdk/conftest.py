@@ -19,5 +19,5 @@ def litellm(interpreter: Interpreter) -> Sdk:
 
 @pytest.fixture(scope="session")
 def newest(interpreters: Interpreters) -> Sdk:
-    """The newest one, where the version makes no difference."""
+    """The newest LiteLLM, for tests in which the version makes no difference."""
     return Sdk(interpreters(versions.LITELLM[-1]))

@@ -1,4 +1,4 @@
-"""Streams that the provider cuts, and what LiteLLM does next; each case is a user of its own, sync and async.
+"""Streams that the provider cuts, and what LiteLLM does next. Each case has a user of its own, sync and async.
 
     python cut_streams.py [failures]
 
@@ -45,7 +45,7 @@ CONTINUING = (
     {"model": "first"},
 )
 
-# Who is called, how, and what the provider answers.
+# The model, how it is called, and the provider's answer.
 CASES: dict[str, tuple[tuple[Any, dict[str, Any]], str, dict[str, Any]]] = {
     "whole": (PLAIN, "completion", {"answers": ["whole"]}),
     "cut": (PLAIN, "completion", {"answers": ["cut"]}),
@@ -69,7 +69,7 @@ CASES: dict[str, tuple[tuple[Any, dict[str, Any]], str, dict[str, Any]]] = {
 
 
 class Witness(CustomLogger):
-    """Prints what LiteLLM tells every callback of a call."""
+    """Prints the events that LiteLLM sends to every callback of a call."""
 
     def __init__(self) -> None:
         super().__init__()

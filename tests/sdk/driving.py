@@ -1,4 +1,4 @@
-"""Running an application of the SDK with the callback in a process of its own, and what Postgres then holds."""
+"""Runs an application of the SDK with the callback in a process of its own, and reads the rows of Postgres."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.interpreter import Interpreter, environment
 from harness.program import Program, Run
 
 FOLDER = Path(__file__).parent
-# Where code runs that is in no file.
+# Code that is in no file runs under this name.
 UNNAMED = FOLDER / "program.py"
 # Sums of floats in another order differ in the last digits.
 TOLERANCE = 1e-9
 
 
 class Sdk:
-    """Runs programs of this folder, and scenarios, with one version of LiteLLM."""
+    """Runs programs of this folder and scenarios with one version of LiteLLM."""
 
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
@@ -30,22 +30,22 @@ class Sdk:
         self.is_1_79 = interpreter.version.startswith("1.79.")
 
     def run(self, script: str, *arguments: str, url: str | None) -> Run:
-        """Runs a program of this folder."""
+        """Run a program of this folder."""
         return self.interpreter.run(FOLDER / script, *arguments, url=url)
 
     def run_code(self, code: str, *arguments: str, url: str | None, **variables: str) -> Run:
-        """Runs code that begins where every application does: LiteLLM, logging, a call to make."""
+        """Run code that starts with what every application has: LiteLLM, logging, a function that makes a call."""
         return self.interpreter.run(UNNAMED, *arguments, url=url, code=PREAMBLE + code, **variables)
 
     def start_code(self, code: str, *arguments: str, url: str | None) -> AbstractContextManager[Program]:
-        """Starts such code, to talk with it while it runs."""
+        """Start code that begins as that of `run_code`, to talk with it while it runs."""
         return self.interpreter.start(UNNAMED, *arguments, url=url, code=PREAMBLE + code)
 
     def run_scenario(self, database: Database, scenario: str, number: int = 1, registration: str = "object") -> Run:
         return self.run("scenarios.py", scenario, registration, str(number), url=database.url)
 
     def run_scenarios_afresh(self, database: Database, scenario: str, number: int, *, times: int) -> list[Run]:
-        """As a user would: `python scenarios.py`, several at the same time."""
+        """Run `python scenarios.py` as a user would, several at the same time."""
         processes = [
             self.start_afresh("scenarios.py", scenario, "object", str(number), url=database.url) for _ in range(times)
         ]
@@ -59,9 +59,9 @@ class Sdk:
     def start_afresh(
         self, script: str, *arguments: str, url: str | None, under: tuple[str, ...] = ()
     ) -> subprocess.Popen[str]:
-        """Starts `python script ...`, which loads LiteLLM itself; the caller waits for its end.
+        """Start `python script ...`, which loads LiteLLM itself. The caller waits for its end.
 
-        `under`: the command that starts Python, if another one does.
+        `under` is the command that starts Python, if there is one.
         """
         command = [*under, self.interpreter.python, script, *arguments]
         pipe = subprocess.PIPE
@@ -91,7 +91,7 @@ def wait_until(condition, what):
         assert time.monotonic() < deadline, f"60 s passed before {what}"
         time.sleep(0.01)
 """
-# For programs whose records nobody takes, where it is not the point that they try for five seconds at exit.
+# For programs whose records nobody takes. Without it they would retry for five seconds at exit.
 GIVE_UP_SOON = "import litellm_spend._lifecycle; litellm_spend._lifecycle.EXIT_SECONDS = 0.5\n"
 
 
@@ -133,7 +133,7 @@ def user_spend(database: Database) -> dict[str, float]:
 
 
 def assert_recorded(database: Database, sdk: dict[str, Any]) -> None:
-    """Recorded = made: LiteLLM's tables hold the sums that the SDK reported, and nothing was rejected."""
+    """LiteLLM's tables hold the sums that the SDK reported, and nothing was rejected."""
     for totals in (logged(database), daily(database)):
         assert totals.requests == sdk["calls"]
         assert (totals.prompt_tokens, totals.completion_tokens) == (sdk["prompt_tokens"], sdk["completion_tokens"])

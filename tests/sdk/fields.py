@@ -1,6 +1,6 @@
-"""Calls of every kind with all that a call can say of itself; prints each record that the callback makes of them.
+"""Calls of every kind with all fields that a call can have. Prints each record that the callback makes of them.
 
-Run in a process of its own.
+Runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ async def main() -> None:
     await litellm.aresponses(model="openai/gpt-4o", input=wish[0]["content"], **API)
     wish = provider.ask(tool="write")
     await litellm.anthropic.messages.acreate(model="anthropic/claude-sonnet-4-5", messages=wish, max_tokens=9, **API)
-    # LiteLLM delivers these events from a task of this loop.
+    # A task of this loop delivers these events of LiteLLM.
     deadline = time.monotonic() + 60
     while len(records) < 3:
         assert time.monotonic() < deadline, f"60 s passed, and only {set(records)} were reported"

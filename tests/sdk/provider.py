@@ -1,14 +1,14 @@
-"""A provider at a port of this machine that answers as each request's first message tells it.
+"""A provider at a port of this machine. It answers as each request's first message says.
 
 The message is JSON: `fail` (how often to fail before it answers; for ever by default if `status` is given),
 `status` (of those failures), `fails_after` (seconds that such a failure takes), `seconds` (to take for an answer),
 `id` (what the answer's id ends with), `tool` (a tool to call), `cached` (cached tokens of the prompt). With
-`answers` it streams, one answer for each time it is asked and the last one ever after:
+`answers` it streams: each request gets the next answer, and later ones get the last:
 `whole`, `cut` or `ended` after so many `words`, or `failed`. It speaks OpenAI's chat completions and responses, and
-Anthropic's messages. A batch, a response or a video is asked for by an id of your choice: it is in progress at first,
-and later done, unless it is a response whose id does not begin with `background`. A response is made in the
-background, as a stream, under the id that the message's `background` gives. Work that counts no tokens it does
-without a message.
+Anthropic's messages. A client asks for a batch, a response or a video by any id. The work is in progress at first and
+done later, except a response whose id does not begin with `background`, which is done at once. A response is created
+in the background, as a stream, under the id in the message's `background`. Work that counts no tokens needs no
+message.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ PROMPT_TOKENS, COMPLETION_TOKENS = 2000, 10
 
 
 def start() -> str:
-    """Serves in the background until the process ends; the address for `api_base`."""
+    """Serve in the background until the process ends. Returns the address for `api_base`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_address[1]}"
 
 
 def ask(**wish: Any) -> list[dict[str, str]]:
-    """The messages that ask the provider for this."""
+    """The messages that ask the provider for this behaviour."""
     return [{"role": "user", "content": json.dumps(wish)}]
 
 
 def requests_of(user: str) -> int:
-    """How often the user of a wish has asked."""
+    """How often this user has asked, with any wish."""
     return sum(number for (_, text), number in _requests.items() if f'"user": {json.dumps(user)}' in text)
 
 
-# By the port of the provider, and the message or id.
+# The number of requests by the provider's port and the message or id.
 _requests: Counter[tuple[int, str]] = Counter()
 
 
@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, batch(id_, done=done) if kind == "batches" else batch_line())
 
     def _count(self, asked_for: str) -> int:
-        """How often this provider was asked for it, this time included."""
+        """How often this provider was asked for it, including this time."""
         key = self.server.server_address[1], asked_for
         _requests[key] += 1
         return _requests[key]
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        with contextlib.suppress(BrokenPipeError):  # who asked did not wait
+        with contextlib.suppress(BrokenPipeError):  # the client did not wait
             self.wfile.write(data)
 
     def _stream(self, wish: dict[str, Any], answer: str) -> None:
@@ -113,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         if answer == "cut":
-            # More than is sent: the connection ends before the answer does.
+            # The length is more than is sent, so the connection ends before the answer does.
             self.send_header("Content-Length", "1000000")
         self.end_headers()
         for event in streams.events(self.path, wish.get("words", 10), wish.get("id", 1), is_whole=answer == "whole"):
@@ -220,7 +220,7 @@ def background_events(id_: str) -> list[dict[str, Any]]:
 
 
 def video(id_: str, *, done: bool) -> dict[str, Any]:
-    """One whose provider tells the tokens when it is done, at the price of a model that LiteLLM knows."""
+    """A video whose provider reports the tokens when it is done, at the price of a model that LiteLLM knows."""
     usage = chat_completion({})["usage"] if done else None
     status = "completed" if done else "in_progress"
     return {"id": id_, "object": "video", "created_at": 1, "model": "gpt-4o", "status": status, "usage": usage}

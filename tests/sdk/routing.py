@@ -1,4 +1,4 @@
-"""Calls that fail, through a Router and outside of one; each case is a user of its own. Run in a process of its own."""
+"""Calls that fail, through a Router and without one. Each case has a user of its own. Runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = "openai/gpt-4o-mini"
 
 
 def router(**settings: Any) -> litellm.Router:
-    # Two deployments a group: a Router tries the other one at once, and waits before it repeats a single one.
+    # Each group has two deployments: a Router tries the other one at once, but waits before it retries a single one.
     names = ("first", "first", "second", "second")
     deployments = [{"model_name": name, "litellm_params": {"model": MODEL, **API}} for name in names]
     return litellm.Router(deployments, retry_after=0, disable_cooldowns=True, **settings)
@@ -25,7 +25,7 @@ def router(**settings: Any) -> litellm.Router:
 RETRYING = router(num_retries=2)
 REROUTING = router(num_retries=1, fallbacks=[{"first": ["second"]}])
 
-# What each case asks of the provider, and by what it is called.
+# What each case asks of the provider, and the function that calls it.
 CASES: dict[str, tuple[litellm.Router | None, dict[str, Any]]] = {
     "succeeds": (RETRYING, {}),
     "retried": (RETRYING, {"fail": 2}),
@@ -73,7 +73,7 @@ async def run_async(case: str) -> bool:
 
 
 async def run_all_async() -> list[bool]:
-    # At the same time: nothing but LiteLLM's ids tells the attempts of one call from those of another.
+    # All run at the same time, so only LiteLLM's ids tell the attempts of one call from those of another.
     return await asyncio.gather(*(run_async(case) for case in CASES))
 
 

@@ -1,4 +1,4 @@
-"""What an application does with the LiteLLM SDK, one function a scenario, run in a process of its own:
+"""An application's use of the LiteLLM SDK. Each scenario is a function, and runs in a process of its own:
 
     python scenarios.py NAME [REGISTRATION] [NUMBER]
 
@@ -91,7 +91,7 @@ def astreams(reported: Reported, number: int) -> None:
 
 
 def mixed(reported: Reported, number: int) -> None:
-    """Sync and async calls and streams; the async calls come last, and their event loop ends at once."""
+    """Sync and async calls and streams. The async calls come last, and their event loop ends at once."""
     completions(reported, number)
     streams(reported, number)
     astreams(reported, number)
@@ -131,7 +131,7 @@ def atext_completions(reported: Reported, number: int) -> None:
 
 
 def failures(reported: Reported, number: int) -> None:
-    """One good call, then failed ones: half sync, half async."""
+    """One successful call, then failed ones: half sync, half async."""
 
     async def fail() -> None:
         try:
@@ -152,7 +152,7 @@ def failures(reported: Reported, number: int) -> None:
 
 
 def cache_hits(reported: Reported, number: int) -> None:
-    """The same call again and again, sync and async: the first costs, the others are served from the cache."""
+    """The same call several times, sync and async. The first one costs, and the cache serves the others."""
     litellm.cache = litellm.Cache(type="local")
 
     async def main() -> None:
@@ -178,7 +178,7 @@ def routed(reported: Reported, number: int) -> None:
 
     failing = [deployment("first", mock_response="litellm.InternalServerError") for _ in range(2)]
     router = litellm.Router(
-        # Two that fail: a Router tries the other one at once, and waits before it repeats a single one.
+        # Two fail, because a Router tries the other one at once, but waits before it retries a single one.
         model_list=[*failing, deployment("second", mock_response="not much")],
         fallbacks=[{"first": ["second"]}],
         num_retries=1,

@@ -1,8 +1,8 @@
 """An application that uvicorn serves: python serving.py USER WHERE PORT
 
-Each request is a call, and its answer tells the process and what it has captured so far. WHERE the logger is
-made: in none at all, as the module is loaded, as the application starts, or beneath a handler that calls
-uvicorn's, as in LiteLLM's proxy.
+Each request makes a call. Its answer names the process and the calls that it has captured so far. WHERE says where
+the logger is created: nowhere, when the module is loaded, when the application starts, or under a handler that calls
+uvicorn's handler, as in LiteLLM's proxy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ loggers: list[Any] = []
 def record() -> None:
     from litellm_spend import SpendLogger
 
-    # Nothing is sent before its time, unless somebody asks for it.
+    # Nothing is sent early unless somebody asks for it.
     loggers.append(SpendLogger(flush_interval=600))
     litellm.callbacks = loggers
 

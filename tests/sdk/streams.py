@@ -1,4 +1,4 @@
-"""The provider's streams, whole or only their beginning: a few words of an answer, event by event."""
+"""The provider's streams, event by event. A stream is whole or ends after a few words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROMPT_TOKENS, WORDS = 2000, 30
 
 
 def events(path: str, words: int, id_: object = 1, *, is_whole: bool) -> Iterator[bytes]:
-    """The server-sent events of an answer of 30 words; unless it is whole, of its first words alone."""
+    """The server-sent events of an answer of 30 words, or only of its first words if it is not whole."""
     kind = path.rsplit("/", 1)[-1]
     make = {"responses": response_events, "messages": message_events}.get(kind, chat_events)
     for event in make(WORDS if is_whole else words, id_, is_whole=is_whole):

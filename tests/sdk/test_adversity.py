@@ -1,4 +1,4 @@
-"""Dead and missing servers, forks, threads, late events: no call fails or waits, no record is lost in silence."""
+"""Dead and missing servers, forks, threads, late events: no call fails or waits, and no record is lost silently."""
 
 from __future__ import annotations
 

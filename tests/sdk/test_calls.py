@@ -1,4 +1,4 @@
-"""Every kind of SDK call is recorded once, with the sums that the SDK reported, though its process exits at once."""
+"""Every kind of SDK call is recorded once, with the sums that the SDK reported, even if its process exits at once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What failed calls cost is charged, once, as LiteLLM's proxy charges it, whether failures are recorded or not.
+"""The cost of failed calls is charged once, as LiteLLM's proxy charges it, whether failures are recorded or not.
 
-The proxy's rule (its `_ProxyDBLogger`): a call that succeeds costs what its success event says, and no failed attempt
-of it is charged besides. A call that fails costs what all its attempts cost together.
+The proxy's rule (its `_ProxyDBLogger`): a call that succeeds costs what its success event says, and none of its
+failed attempts is charged in addition. A call that fails costs the sum of its attempts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FROM "LiteLLM_DailyUserSpend" GROUP BY user_id
 LOGGED = """
 SELECT "user", count(*) FILTER (WHERE status = 'failure')::int, sum(spend) FROM "LiteLLM_SpendLogs" GROUP BY 1
 """
-# Anthropic tells the prompt's 2,000 tokens at the start; the words that came have 21 tokens, a whole answer has 30.
+# Anthropic reports the prompt's 2,000 tokens at the start. The words that came have 21 tokens, a whole answer has 30.
 CUT, PREFIX, WHOLE = (2000 * 3e-6 + tokens * 15e-6 for tokens in (21, 1, 30))
 # From LiteLLM 1.109 on, which gives a failed call a cost.
 COSTS = {
@@ -35,19 +35,19 @@ COSTS = {
     "async continued, cut": 2 * CUT,
     "async continued, failed": CUT,
 }
-# Of LiteLLM's calls whose streams the provider cut, those that LiteLLM gives a cost.
+# The calls with a cut stream to which LiteLLM gives a cost.
 WITH_A_COST = {
     *("ended", "response cut", "retried, ended", "async cut", "async ended", "async response cut"),
     *("async num_retries", "async retried, cut", "async retried, ended", "async retried, response cut"),
     *COSTS,
 }
-# What LiteLLM 1.79 says nothing of is the call's end. Its sync streams, too, are left out: it tells one callback
-# their cost and another one none.
+# LiteLLM 1.79 does not report the end of these calls. Its sync streams are left out too, because it reports their cost
+# to one callback and not to another.
 UNTOLD = {"async retried, response cut"}
 
 
 class Call:
-    """What LiteLLM told every callback of one call; some of it twice."""
+    """The events of one call that LiteLLM sent to every callback. It sends some of them twice."""
 
     def __init__(self) -> None:
         self.succeeded = False
@@ -164,7 +164,7 @@ asyncio.run(main())
 
 
 def test_continued_streams_of_one_session_cost_what_their_successes_say(database: Database, litellm: Sdk) -> None:
-    """LiteLLM reports a success when the next call has started."""
+    """LiteLLM reports a success after the next call has started."""
     if litellm.is_1_79:
         pytest.skip("LiteLLM 1.79 continues no stream")
     litellm.run_code(CONTINUED_ONE_AFTER_THE_OTHER, url=database.url)
@@ -201,7 +201,7 @@ asyncio.run(main())
 
 
 def test_each_attempt_of_a_proxys_request_is_charged(database: Database, litellm: Sdk) -> None:
-    """LiteLLM's proxy logs all attempts of a request with one object, so that they share their id and start."""
+    """LiteLLM's proxy logs all attempts of a request with one object, so they share their id and start."""
     if litellm.is_1_79:
         pytest.skip("LiteLLM 1.79 gives no failure a cost")
     litellm.run_code(ONE_LOGGING_OBJECT, url=database.url)

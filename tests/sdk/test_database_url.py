@@ -1,4 +1,4 @@
-"""LiteLLM's own DATABASE_URL works as it is; what cannot work is told in a line without the password."""
+"""LiteLLM's own DATABASE_URL works as it is. If it cannot work, a line without the password says so."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ print(json.dumps({
     }
 
 
-# Stands for LiteLLM where only the processes matter: any call of it can be made.
+# Stands in for LiteLLM where only the processes matter. It accepts any call.
 STAND_IN = """
 import sys
 from unittest.mock import AsyncMock, MagicMock
@@ -72,7 +72,7 @@ LOADED = "import os; print(open(f'/proc/{os.getppid()}/status').read().split('PP
 
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
-    """An interpreter with such a LiteLLM."""
+    """An interpreter with the stand-in for LiteLLM."""
     (tmp_path / "litellm.py").write_text(STAND_IN)
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
@@ -128,7 +128,7 @@ def test_LiteLLM_that_cannot_be_loaded_is_told(python: Path, tmp_path: Path) -> 
 
 
 def is_running(pid: int) -> bool:
-    """Whether it is there, and not an ended process whose parent has not asked how it ended."""
+    """Whether the process is alive, and not an ended one whose exit code its parent has not read."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Failed calls, where they are asked for: what a caller sees as one failed call counts as one, retries or not."""
+"""Failed calls, where they are recorded: a call that the caller sees fail once counts once, with retries or without."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SELECT {}, count(*) FILTER (WHERE status = 'failure')::int,
        count(*) FILTER (WHERE (metadata ->> 'billed_retry_attempt')::bool)::int
 FROM "LiteLLM_SpendLogs" GROUP BY 1
 """
-# Failed attempts of each case, and how many of them another attempt followed. A refused call is the only one
-# that a Router does not repeat.
+# The failed attempts of each case, and how many of them were followed by another attempt. A Router retries every call
+# but a refused one.
 FAILED_ATTEMPTS = {
     "succeeds": (0, 0),
     "retried": (2, 2),

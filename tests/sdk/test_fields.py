@@ -1,4 +1,4 @@
-"""What a call says of itself reaches its record, and what LiteLLM knows of its price: real calls, real price map."""
+"""The fields of a call reach its record, and so does the price that LiteLLM knows: real calls, real price map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a call is charged to: each identity that LiteLLM's metadata can name reaches the tables that count it."""
+"""Who is charged for a call: each identity that LiteLLM's metadata can name reaches the tables that count it."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ asyncio.run(main())
 wait_until(lambda: logger.stats().captured == 7, "the events came")
 say(flushed=logger.flush())
 """
-# What a call of 2000 and 10 tokens costs: gpt-4o's 2.5e-6 and 1e-5 a token.
+# The cost of a call of 2000 and 10 tokens: gpt-4o's 2.5e-6 and 1e-5 per token.
 COST = pytest.approx(2000 * 2.5e-6 + 10 * 1e-5, rel=1e-9)
 
 
 @pytest.fixture
 def charged(database: Database, litellm: Sdk) -> Database:
-    """A database that holds the calls of the program."""
+    """A database with the calls of the program."""
     database.execute("""INSERT INTO "LiteLLM_ProjectTable" (project_id, created_by, updated_by)
                         VALUES ('project-1', 'test', 'test')""")
     database.execute("""INSERT INTO "LiteLLM_ModelAccessGroupBudgetTable" (access_group_name) VALUES ('group-1')""")

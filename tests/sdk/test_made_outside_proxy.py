@@ -1,5 +1,5 @@
-"""Calls of an application are counted as requests in the gateway's tables; those of a proxy, which it counts itself,
-are not."""
+"""Calls of an application are counted as requests in the gateway's tables. Calls of a proxy are not, because the proxy
+counts them itself."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_applications_calls_are_counted_and_a_proxys_are_not(database: Databa
     assert database.query(STATUS) == [(401, 1), (429, 2)]
     assert database.query(DAILY) == [(5, 3)]
     outside = [(user, "gpt-4o-mini", True) for user in ("failed", "of a hook", "plain", "with a key")]
-    # Nor does a proxy's request charge whom its body names.
+    # A proxy's request also does not charge the user that its body names.
     assert database.query(GROUPS) == [("", "", None), *outside]
 
 

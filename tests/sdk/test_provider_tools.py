@@ -1,4 +1,4 @@
-"""Tools that the provider ran itself, which LiteLLM 1.110 keeps apart from the message's calls, are called tools."""
+"""Tools that the provider ran itself count as called, though LiteLLM 1.110 keeps them apart from the message's."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ print(json.dumps({"called": called_tools(response)}))
 
 def test_a_web_search_of_the_provider_is_a_called_tool(interpreter: Interpreter, tmp_path: Path) -> None:
     ran = interpreter.run(tmp_path / "tools.py", url=None, code=CODE)
-    # The oldest LiteLLM tells nobody of it.
+    # The oldest LiteLLM does not report it.
     told = [] if interpreter.version == versions.LITELLM[0] else ["web_search"]
     assert ran.sdk == {"called": [*told, "read"]}

@@ -1,4 +1,4 @@
-"""However the callback is registered, and whatever is registered beside it, each call is recorded once."""
+"""Each call is recorded once, however the callback is registered, and whatever is registered beside it."""
 
 from __future__ import annotations
 

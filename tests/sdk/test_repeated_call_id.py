@@ -1,5 +1,5 @@
-"""An application that gives several calls one litellm_call_id pays for each, and for one that LiteLLM reports twice
-once."""
+"""An application that gives several calls one litellm_call_id pays for each of them, and pays once for a call that
+LiteLLM reports twice."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_streams_that_are_cut_at_once_under_one_call_id_are_charged_each(databas
     assert (len(rows), sum(rows)) == (20, pytest.approx(sdk["cost"], rel=1e-9))
 
 
-# The provider has no speech: `speech` fails within `aspeech`, which tells of the failure once more.
+# The provider has no speech: `speech` fails within `aspeech`, which reports the failure again.
 SPEECH = """
 speech = {"model": "replicate/tts", "input": "a", "voice": "alloy", "user": "user-0"}
 
@@ -155,7 +155,7 @@ def test_a_failure_that_is_reported_with_two_starts_counts_once(database: Databa
     assert database.value('SELECT sum(failed_requests)::int FROM "LiteLLM_DailyUserSpend"') == 2
 
 
-# What LiteLLM's proxy does where a guardrail refuses a request that no provider was asked
+# LiteLLM's proxy does this where a guardrail refuses a request before any provider was asked
 # (`_handle_logging_proxy_only_error` of its utils.py).
 REFUSAL = """
 from datetime import datetime
@@ -197,7 +197,7 @@ time.sleep(1)
 
 def test_a_streams_failure_that_is_reported_twice_counts_once(database: Database, litellm: Sdk) -> None:
     sdk = litellm.run_code(PROVIDER + WITNESS + STREAM + TELL, url=database.url).sdk
-    # LiteLLM 1.79 takes a stream that ends too soon for one that was left, and reports nothing.
+    # LiteLLM 1.79 takes a stream that ends too soon as one that the caller left, and reports nothing.
     expected = 0 if litellm.is_1_79 else 1
     assert sdk["reports"] == 2 * expected
     database.wait_folded()

@@ -1,5 +1,5 @@
 """Work in the background is charged once, at its full cost, however often and wherever it was retrieved before and
-after it was done; a response that was paid for when it was made costs nothing to retrieve."""
+after it was done. A response that was paid for when it was created costs nothing to retrieve."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_background_response_is_charged_once(database: Database, litellm: Sdk)
     assert litellm.run_code(OF_OPENAI + RESPONSES, url=database.url).sdk == {"unpriced": 0}
     assert logged(database).spend == COST
     assert database.query(CHARGED, "%_background_cost") == [(COST, 2010)]
-    # In progress at the first read, and then seven times done; the other response is two requests of no cost.
+    # In progress at the first read, and done at the next seven. The other response is two requests without cost.
     assert (logged(database).requests, database.status()["duplicates"]) == (4, 6)
 
 
@@ -123,7 +123,7 @@ def test_a_background_response_that_was_streamed_and_is_read_elsewhere_is_charge
             program.stdout.readline()
     assert logged(database).spend == COST
     assert database.query(CHARGED, "%_background_cost") == [(COST, 2010)]
-    # Made, or done at one of two reads; and in progress at the first read.
+    # Created, or done at one of two reads, and in progress at the first read.
     assert (logged(database).requests, database.status()["duplicates"]) == (2, 2)
 
 
@@ -143,5 +143,5 @@ def test_a_video_is_charged_once(database: Database, litellm: Sdk) -> None:
     assert litellm.run_code(OF_OPENAI + VIDEOS, url=database.url).sdk == {"unpriced": 0}
     assert logged(database).spend == COST
     assert database.query(CHARGED, "%_video_cost") == [(COST, 2010)]
-    # In progress at the first poll, and then four times done.
+    # In progress at the first poll, and done at the next four.
     assert (logged(database).requests, database.status()["duplicates"]) == (2, 3)

@@ -1,4 +1,4 @@
-"""SIGTERM of a uvicorn server, with the default options: what was captured is counted, and the server ends as without
+"""SIGTERM of a uvicorn server, with the default options: the captured calls are counted, and the server ends as without
 the callback."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOGGED = 'SELECT count(*) FROM "LiteLLM_SpendLogs" WHERE "user" = %s'
 
 
 def call(port: int) -> dict[str, Any]:
-    """One request: what the application answers, once it is served."""
+    """Send one request. Returns the application's answer, once it serves."""
 
     def answer() -> dict[str, Any] | None:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as response:
@@ -45,7 +45,7 @@ def counted(database: Database, user: str) -> int:
 
 @contextmanager
 def served(litellm: Sdk, user: str, where: str, url: str) -> Iterator[tuple[Program, int]]:
-    """The server and its process, when it has captured some calls."""
+    """The server and its process, after it has captured some calls."""
     port = free_port()
     with litellm.interpreter.start(FOLDER / "serving.py", user, where, str(port), url=url) as server:
         answer = [call(port) for _ in range(CALLS)][-1]
@@ -70,14 +70,14 @@ def test_a_server_whose_database_is_gone_tells_what_is_lost(litellm: Sdk, where:
         os.kill(pid, signal.SIGTERM)
         assert server.wait(60) == TERMINATED
         told = [line for line in server.log().splitlines() if " are lost " in line]
-    # The handler that was there before uvicorn's knows that the process ends.
+    # The handler that was installed before uvicorn's knows that the process ends.
     lost = "are lost at exit: " if where == "module" else "are lost if the process ends now: "
     assert [line[: line.index(":")] + ":" for line in told] == [f"{CALLS} spend records {lost}".rstrip()], told
 
 
 @pytest.mark.parametrize("where", ["none", "module"])
 def test_the_first_process_of_a_container_loses_nothing(shared_database: Database, newest: Sdk, where: str) -> None:
-    """The kernel ignores the signal that uvicorn raises again, so that the server ends as any program does."""
+    """The kernel ignores the signal that uvicorn raises again, so the server ends as any program does."""
     port, user = free_port(), f"contained {where}"
     contained = ("unshare", "--pid", "--fork", "--mount-proc")
     if subprocess.run([*contained, "true"], check=False, capture_output=True).returncode:

@@ -1,4 +1,4 @@
-"""SIGTERM, with the default options: what was captured is counted, and the process ends as without the callback."""
+"""SIGTERM, with the default options: the captured calls are counted, and the process ends as without the callback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .driving import GIVE_UP_SOON, Sdk
 
 TERMINATED = -signal.SIGTERM
 CALLS = 3
-# Nothing is sent before its time, unless somebody asks for it.
+# Nothing is sent early unless somebody asks for it.
 CAPTURE = f"""
 import signal
 from asleep import wait_until_asleep
@@ -28,7 +28,7 @@ def capture(user):
     wait_until(lambda: logger.stats().queued == {CALLS}, "the calls are captured")
 """
 REGISTER = "litellm.callbacks = [logger := SpendLogger(flush_interval=600)]\n" + CAPTURE
-# What the main thread is at when the signal comes.
+# What the main thread does when the signal comes.
 OCCUPATIONS = {
     "asleep": "time.sleep(600)",
     "in-C": "import hashlib\nwhile True: hashlib.pbkdf2_hmac('sha256', b'password', b'salt', 100_000)",
@@ -70,7 +70,7 @@ def test_what_litellm_has_not_reported_yet_is_waited_for(shared_database: Databa
     assert counted(shared_database, user) == CALLS
 
 
-# What takes care of SIGTERM itself, before calls are captured and it comes; and how the process then ends.
+# Code that handles SIGTERM itself, installed before calls are captured, and how the process then ends.
 ALONE = {
     "ignored": ("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{}\nos._exit(3)", 3),
     "its own handler": ("signal.signal(signal.SIGTERM, lambda *_: os._exit(4))\n{}", 4),
@@ -123,7 +123,7 @@ terminate()
         assert counted(shared_database, user) == CALLS
 
 
-# Each ends a child that has captured calls of `user` and waits, and says how it ended.
+# Each ends a child that has captured calls of `user` and waits, and prints how the child ended.
 CHILDREN = {
     "process": """
 from multiprocessing import get_context
@@ -206,7 +206,7 @@ def test_a_server_that_is_gone_delays_the_end_and_the_loss_is_told(litellm: Sdk)
 
 
 def test_the_process_ends_by_the_signal_though_its_main_thread_ends_first(litellm: Sdk) -> None:
-    """The main thread runs for a moment now and then: it may hold what the sending thread waits for."""
+    """The main thread runs for a moment now and then, because it may hold what the sending thread waits for."""
     code = f"{GIVE_UP_SOON.replace('0.5', '3')}{REGISTER}capture('user')\nterminate()\nsay(went_on=1)"
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,

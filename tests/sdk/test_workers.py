@@ -1,4 +1,4 @@
-"""Workers of multiprocessing lose nothing when they end, though they end without exit handlers."""
+"""Workers of multiprocessing lose nothing when they end, although they run no exit handlers."""
 
 from __future__ import annotations
 

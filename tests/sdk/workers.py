@@ -1,4 +1,4 @@
-"""Calls from workers of multiprocessing, each of which ends at once: python workers.py METHOD KIND..."""
+"""Calls from workers of multiprocessing. Each worker ends at once. Usage: python workers.py METHOD KIND..."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def in_executor(context: BaseContext) -> None:
 
 
 def capture(captured: Event) -> None:
-    """One call, which is not sent before the parent ends this worker."""
+    """One call. It is not sent before the parent ends this worker."""
     from litellm_spend import SpendLogger
 
     litellm.callbacks = [logger := SpendLogger(flush_interval=600)]

@@ -1,6 +1,6 @@
 """An application that puts keys and prompts wherever LiteLLM lets it, with the callback registered.
 
-Run by an interpreter with LiteLLM. The keys and prompts come as JSON in the variable NEEDLES. At the end it
+An interpreter with LiteLLM runs it. The keys and prompts come as JSON in the variable NEEDLES. At the end it
 prints how many records the callback sent.
 """
 

@@ -1,4 +1,5 @@
-"""Every way in which a key or a prompt is sent by mistake: records that are staged, and elements that are not."""
+"""Every way in which somebody sends a key or a prompt by mistake: in records that are staged, and in elements that are
+not."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ Record = dict[str, Any]
 
 
 def key_records(needles: Needles) -> dict[str, Record]:
-    """Records with a raw key where a key's hash belongs, by that key: each must be stored as its sha256."""
+    """Records with a raw key in place of its hash, by that key. Each key must be stored as its sha256."""
     top = {name: needles.key(name) for name in ("api_key", "user_api_key")}
     nested = {name: needles.key(f"metadata.{name}") for name in ("user_api_key", "user_api_key_hash")}
     bearer, lower = needles.key("Bearer api_key"), needles.key("bearer metadata.user_api_key")
@@ -27,7 +28,7 @@ def key_records(needles: Needles) -> dict[str, Record]:
 
 
 def other_records(needles: Needles) -> list[Record]:
-    """Records with a key or a prompt in a field that is dropped or cut; valid, and counted."""
+    """Valid records with a key or a prompt in a field that is dropped or cut. They are counted."""
     key, prompt = needles.key, needles.prompt
     conversation = [{"role": "user", "content": prompt("messages")}]
     failure = {"status": "failure", "model_id": None}
@@ -62,7 +63,7 @@ def other_records(needles: Needles) -> list[Record]:
 
 
 def rejected_elements(needles: Needles) -> list[Any]:
-    """Elements that cannot be counted, of objects and of other kinds."""
+    """Elements that cannot be counted: objects and others."""
     key, prompt = needles.key, needles.prompt
     return [
         key("a rejected string"),

@@ -1,5 +1,5 @@
-"""Needles: secrets and prompts that nothing else can hold, one for each place where they are sent; and the
-search for them in all that a server wrote."""
+"""Needles are unique secrets and prompts, one for each place where they are sent. This module also searches for them
+in everything that a server wrote."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.cluster import Cluster
 
-# The server's files are searched for this mark alone, so that a needle cut short is found too.
+# The search looks only for this mark in the server's files, so it also finds a needle that was cut short.
 MARK = "n33dle"
 # PostgreSQL: XLOG_BLCKSZ, SizeOfXLogLongPHD and SizeOfXLogShortPHD of xlog_internal.h.
 WAL_PAGE = 8192
@@ -29,18 +29,18 @@ class Needles:
         return "sk-" + self._new(place)
 
     def prompt(self, place: str) -> str:
-        """Words that a user might have written."""
+        """A prompt: words that a user might have written."""
         return f"please write a poem about {self._new(place)} and my mother"
 
     def _new(self, place: str) -> str:
-        # Fewer than 2 kB a record: what Postgres compresses cannot be searched.
+        # Less than 2 kB per record, because the search cannot read what Postgres compresses.
         needle = MARK + secrets.token_hex(6)
         assert place not in self._places.values(), f"two needles in one place: {place}"
         self._places[needle] = place
         return needle
 
     def find(self, cluster: Cluster) -> dict[str, list[str]]:
-        """Place of each needle that the server wrote: the files that hold it, under the cluster's directory."""
+        """The place of each needle that the server wrote, and the files under the cluster's directory that hold it."""
         found: dict[str, list[str]] = defaultdict(list)
         pattern = re.compile(MARK.encode() + rb"[0-9a-f]{0,12}")
         for file in files(cluster):
@@ -51,7 +51,7 @@ class Needles:
 
 
 def _content(file: Path) -> bytes:
-    """A file's bytes; of WAL without the page headers, which would cut a needle that spans two pages in two."""
+    """A file's bytes. WAL comes without page headers, because they would split a needle that spans two pages."""
     content = file.read_bytes()
     if file.parent.name != "pg_wal" or not re.fullmatch("[0-9A-F]{24}", file.name):
         return content

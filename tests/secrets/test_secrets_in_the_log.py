@@ -1,4 +1,4 @@
-"""A statement that calls the recorder and fails is not written to the server's log; every other one is."""
+"""A failing statement that calls the recorder is not written to the server's log. Every other failing statement is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def literal(payload: Any) -> str:
 
 
 def failing_statements(needles: Needles) -> dict[str, str]:
-    """Statements with a needle in a literal, each of which fails with an error that is logged."""
+    """Statements with a needle in a literal. Each fails with an error that is logged."""
 
     def bad(place: str) -> str:
         return literal(spend_record(startTime="yesterday", api_key=needles.key(place)))

@@ -52,7 +52,7 @@ def test_no_raw_key_and_no_prompt_is_in_any_file_of_the_server(own_cluster: Clus
 
     assert_all_was_processed(database, list(keys), len(valid), len(rejected))
     found = needles.find(own_cluster)
-    # What the user asked to store is found in a table and in WAL: so the search would find the others.
+    # The search finds the prompts that the user asked to store in a table and in WAL, so it would find others too.
     places = {file.split("/")[1] for file in found.pop(CONTROL, [])}
     assert places >= {"base", "pg_wal"}
     assert found == {}
@@ -70,7 +70,7 @@ def test_prompts_that_are_stored_on_request_are_found_and_keys_are_not(own_clust
 
 
 def assert_all_was_processed(database: Database, keys: list[str], counted: int, rejected: int) -> None:
-    """The records went all the way, so that each needle had its chance."""
+    """The records were counted, so each needle could have reached a file."""
     stored = {key for (key,) in database.query("""SELECT api_key FROM "LiteLLM_SpendLogs" WHERE api_key <> ''""")}
     assert stored == {hashlib.sha256(key.encode()).hexdigest() for key in keys}
     assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == counted

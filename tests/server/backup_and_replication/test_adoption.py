@@ -1,4 +1,4 @@
-"""What was pending in a restored dump is counted once after adopt(), and what had been counted is not counted again."""
+"""Records that were pending in a restored dump count once after adopt(), and counted records do not count again."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from harness.database import Database
 from harness.postgres import bindir
 from harness.records import assert_counted, counted, spend_record, spend_records
 
-# Nothing of a row's request is remembered here, so that only the cursor can keep it from being counted again.
+# Nothing here remembers the request of a row, so only the cursor keeps it from being counted again.
 FORGET = 'TRUNCATE "LiteLLM_SpendLogs"'
 RESTORING = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'pg_restore'"""
 
 
 def dump(database: Database, file: Path) -> Path:
-    """A dump in pg_dump's custom format, or in plain SQL if the file is named so."""
+    """A dump in pg_dump's custom format, or in plain SQL if the file's name says so."""
     form = "plain" if file.suffix == ".sql" else "custom"
     subprocess.run([bindir() / "pg_dump", "-F", form, "-f", file, database.url], check=True)
     return file
@@ -33,7 +33,7 @@ def dump(database: Database, file: Path) -> Path:
 
 @contextmanager
 def restored(cluster: Cluster, file: Path) -> Iterator[Database]:
-    """A database of the dump, which goes at the end."""
+    """A database restored from the dump. It is dropped at the end."""
     copy = Database(cluster, f"restored_{file.stem}")
     cluster.create_database(copy.name, template="template0")
     try:
@@ -41,7 +41,7 @@ def restored(cluster: Cluster, file: Path) -> Iterator[Database]:
             cluster.psql("-f", str(file), database=copy.name)
         else:
             subprocess.run([bindir() / "pg_restore", "--exit-on-error", "-j2", "-d", copy.url, file], check=True)
-            # Its sessions end a moment after it; until then adopt() refuses.
+            # pg_restore's sessions end a moment after it. Until then adopt() refuses.
             copy.wait_for(RESTORING, 0)
         yield copy
     finally:
@@ -55,7 +55,7 @@ def adopt(database: Database) -> int:
 
 @contextmanager
 def held_cursor(database: Database) -> Iterator[None]:
-    """Nothing can be folded meanwhile, but a dump can be taken."""
+    """Nothing can be folded meanwhile, but pg_dump can run."""
     with database.connect(autocommit=False) as holder:
         holder.execute("SELECT FROM litellm_spend.fold_cursor FOR UPDATE")
         yield

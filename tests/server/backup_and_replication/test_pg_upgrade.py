@@ -1,5 +1,5 @@
-"""What the extension holds goes through pg_upgrade whole: pending records are counted once, what was counted stays
-known (invariant 12). The old server is of the major before the one under test."""
+"""pg_upgrade keeps everything that the extension holds: pending records count once, and counted requests stay known
+(invariant 12). The old server is of the major before the one under test."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness.remembering import configure
 
 pytestmark = pytest.mark.stress
 
-# Both clusters are made by initdb, for what the old one staged must be another's to the new one. Postgres 18 makes
-# checksums unless told otherwise and older ones do not; pg_upgrade wants both alike.
+# initdb creates both clusters, because the new one must see the rows of the old one as another cluster's. Postgres 18
+# makes checksums unless told otherwise, and older versions do not. pg_upgrade wants both alike.
 INITDB = ["--data-checksums"]
 # The server then logs which libraries it loads and which background workers it registers.
 TELLING = {"log_min_messages": "debug1"}
-# What the extension keeps. Rows that are consumed may go at any time, and the new server begins a cursor of its own.
+# What the extension keeps. Consumed rows may go at any time, and the new server begins a cursor of its own.
 STATE = {
     "pending": """SELECT origin, s.xid::text, s.seq, s.payload
                   FROM litellm_spend.staging s JOIN litellm_spend.fold_cursor c USING (origin)
@@ -38,7 +38,7 @@ TOTALS = ("folded", "duplicates", "reused_ids", "rejected")
 
 @dataclass(frozen=True)
 class Upgraded:
-    """A running server that pg_upgrade made, and what its database held before."""
+    """A running server that pg_upgrade created, and the contents of its database before that."""
 
     database: Database
     counted: list[Record]
@@ -62,7 +62,7 @@ def upgraded() -> Iterator[Upgraded]:
         state, totals = state_of(database), totals_of(database)
         database.close()
         old.stop()
-        # As a server in use has it: only then could its worker run while pg_upgrade runs the server.
+        # A server in use has this setting. Only then could its worker run while pg_upgrade runs the server.
         old.configure(shared_preload_libraries="litellm_spend", **TELLING)
         new = Cluster(TELLING, initdb=INITDB)
         stack.callback(new.remove)
@@ -74,9 +74,9 @@ def upgraded() -> Iterator[Upgraded]:
 
 
 def fill(database: Database) -> tuple[list[Record], list[Record]]:
-    """Records that are counted, and others that wait; among both are repetitions, and one is rejected."""
+    """Records that are counted, and others that wait. Both include repetitions, and one record is rejected."""
     database.cluster.create_database(database.name)
-    # No template, which nothing may connect to: pg_upgrade refuses such a database.
+    # The cluster keeps no template, because pg_upgrade refuses a database to which nothing may connect.
     apply_migrations(database.cluster, database.name, NEWEST.migration_files())
     configure(database, ledger="on")
     database.execute("CREATE EXTENSION litellm_spend")
@@ -86,7 +86,7 @@ def fill(database: Database) -> tuple[list[Record], list[Record]]:
     database.wait_folded()
     database.record([first[1], reused])
     database.wait_folded()
-    # Without the library nothing folds what is staged now.
+    # Without the library nothing folds the rows that are staged now.
     database.cluster.stop()
     database.cluster.configure(shared_preload_libraries="")
     database.cluster.start()
@@ -107,7 +107,7 @@ def totals_of(database: Database) -> dict[str, int]:
 
 def test_no_worker_of_the_extension_runs_while_pg_upgrade_does(upgraded: Upgraded) -> None:
     [log] = [text for name, text in upgraded.cluster.upgrade_logs().items() if name == "pg_upgrade_server.log"]
-    # Both servers had the library, and each would have logged its launcher as the one that runs now did.
+    # Both servers had the library, and each would have logged its launcher, as the running server did.
     assert len(re.findall('loaded library "litellm_spend"', log)) >= 2
     launcher = 'background worker "litellm_spend launcher"'
     assert launcher in upgraded.cluster.log()
@@ -116,7 +116,7 @@ def test_no_worker_of_the_extension_runs_while_pg_upgrade_does(upgraded: Upgrade
 
 def test_what_was_pending_is_counted_once_and_what_was_counted_stays_known(upgraded: Upgraded) -> None:
     database, already, pending = upgraded.database, upgraded.counted, upgraded.pending
-    # It is all there and waits for adopt(), which the database says.
+    # All rows are there and wait for adopt(), as the database reports.
     assert len(upgraded.state["pending"]) == 9
     assert state_of(database) == upgraded.state
     assert totals_of(database) == upgraded.totals == {"folded": 6, "duplicates": 1, "reused_ids": 1, "rejected": 1}
@@ -126,7 +126,7 @@ def test_what_was_pending_is_counted_once_and_what_was_counted_stays_known(upgra
     assert state == "degraded" and "litellm_spend.adopt()" in advice
     assert_counted(database, already)
 
-    # The new server takes records meanwhile, and knows which were counted by the old one.
+    # The new server takes records meanwhile, and knows which requests the old one counted.
     new = spend_records(2, "new")
     database.record([*new, already[3]])
     database.wait_folded()
@@ -143,7 +143,7 @@ def test_what_was_pending_is_counted_once_and_what_was_counted_stays_known(upgra
     assert database.value("SELECT state FROM litellm_spend.health()") == "ok"
     assert database.query(f"SELECT * FROM litellm_spend.verify('{DAY}', '{DAY}')") == []
 
-    # What remembers an id whose log row is gone is the ledger, of both servers.
+    # The ledgers of both servers remember an id whose log row is gone.
     database.execute('DELETE FROM "LiteLLM_SpendLogs"')
     database.record(everything)
     database.wait_folded()

@@ -1,4 +1,4 @@
-"""Recovery to a point in time counts each record that was acknowledged before it once, and none after it."""
+"""Recovery to a point in time counts each record that was acknowledged before that point once, and no later record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.postgres import server_user
 from harness.records import assert_counted, spend_records
 
 KINDS = ("recovery_target_name", "recovery_target_lsn", "recovery_target_time")
-# Postgres runs it in the data directory.
+# Postgres runs this command in the data directory.
 ARCHIVING = {"archive_mode": "on", "archive_command": "cp %p ../archive/%f"}
 
 
@@ -33,7 +33,7 @@ class Past:
 
 @pytest.fixture(scope="module")
 def past() -> Iterator[Past]:
-    """Of its 12 records 7 waited for a fold; 3 more were acknowledged and all were folded afterwards."""
+    """Of its 12 records 7 waited for a fold. Afterwards 3 more were acknowledged, and all were folded."""
     with ExitStack() as stack, Cluster(ARCHIVING) as cluster:
         archive = cluster.directory / "archive"
         archive.mkdir()

@@ -1,4 +1,4 @@
-"""A logical subscriber that has the extension too holds what its publisher counted, and counts nothing itself."""
+"""A logical subscriber that also has the extension holds what its publisher counted, and counts nothing itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, spend_records, totals
 
-# Postgres begins to copy a table, and there are many, no sooner than this after the last one.
+# Postgres waits at least this long before it copies the next table, and there are many.
 SOON = {"wal_retrieve_retry_interval": "10 ms", "max_sync_workers_per_subscription": "4"}
 REPLAYED = """SELECT coalesce(bool_and(confirmed_flush_lsn >= '{}'::pg_lsn), false)
     FROM pg_replication_slots WHERE slot_name = 'spend'"""
@@ -27,9 +27,9 @@ def publisher() -> Iterator[Database]:
 
 @pytest.fixture
 def subscriber(publisher: Database) -> Iterator[Database]:
-    """A database of another cluster with all of the publisher's tables, those of litellm_spend too.
+    """A database of another cluster with all of the publisher's tables, including those of litellm_spend.
 
-    Of two copies of one cluster each would take the other's rows for its own."""
+    Two copies of one cluster would each read the other's rows as their own."""
     with Cluster(SOON, initdb=[]) as cluster:
         yield subscribed(own_schema_database(cluster), publisher)
 
@@ -42,7 +42,7 @@ def subscribed(database: Database, publisher: Database) -> Database:
 
 
 def drop_subscription(database: Database) -> None:
-    """As for a publisher that is gone: its slot is left to it."""
+    """Stop subscribing as if the publisher were gone: its slot stays there."""
     database.execute("ALTER SUBSCRIPTION spend DISABLE")
     database.execute("ALTER SUBSCRIPTION spend SET (slot_name = NONE)")
     database.execute("DROP SUBSCRIPTION spend")

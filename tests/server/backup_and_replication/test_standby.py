@@ -1,4 +1,4 @@
-"""A standby refuses records; promoted, it counts what was staged before, exactly once."""
+"""A standby refuses records. After promotion it counts the rows that were staged before exactly once."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Rows of entities, which a fold makes where litellm_spend.create_missing asks for it: what they hold, and which
-are never made."""
+"""A fold creates rows of entities where litellm_spend.create_missing asks for it. The tests check what these rows hold,
+and which rows are never created."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = "5e884898da28047151d0e56f8dc6292773603d0d6aabbd62a11ef721d1542d8a"
 
 @pytest.fixture(scope="module")
 def asked(cluster: Cluster) -> Iterator[Database]:
-    """A database that asks for those that are not made by default."""
+    """A database that asks for the kinds that are not created by default."""
     database = new_database(cluster)
     configure(database, create_missing="project, agent, model_access_group, key")
     yield database
@@ -91,7 +91,7 @@ def test_no_tag_is_made_of_a_user_agent_and_its_daily_rows_and_the_log_have_it(d
     daily = 'SELECT tag, spend FROM "LiteLLM_DailyTagSpend" ORDER BY tag COLLATE "C"'
     assert database.query(daily) == [(tag, 0.5) for tag in [*AGENTS, "blue"]]
     assert database.query('SELECT DISTINCT request_tags FROM "LiteLLM_SpendLogs"') == [([*AGENTS, "blue"],)]
-    # The user, the team and the tag are all that was made, and nothing was refused.
+    # Only the user, the team and the tag were created, and nothing was refused.
     assert database.query("SELECT created, not_created FROM litellm_spend.new_entities") == [(3, 0)]
 
 

@@ -1,4 +1,4 @@
-"""The endpoint of a daily row is the one that LiteLLM gives the call type."""
+"""A daily row has the endpoint that LiteLLM gives the call type."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_each_call_type_and_its_sync_twin_have_litellms_endpoint(database: Datab
 
 
 def test_the_newest_litellm_knows_no_other_call_type(database: Database) -> None:
-    """What it does not map has no endpoint here either."""
+    """A call type that LiteLLM does not map has no endpoint here either."""
     known = endpoints_of(versions.LITELLM[-1])
     others = ["", "call_mcp_tool", "anthropic_messages", "pass_through_endpoint", "aretrieve_vector_store"]
     assert not known.keys() & set(others)

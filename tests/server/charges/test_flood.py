@@ -1,4 +1,4 @@
-"""Records that name ever new entities make a bounded number of rows an hour, and all their spend still counts."""
+"""Records that name ever new entities create a bounded number of rows per hour, and all their spend still counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def database(guarded: Cluster) -> Iterator[Database]:
 
 
 def spend_of(database: Database, *users: str) -> None:
-    """A request of each user, none of another entity, in one transaction and folded."""
+    """Record and fold one request of each user in one transaction, without any other entity."""
     database.record([spend_record(user=user, team_id=None, request_tags=[]) for user in users])
     database.wait_folded()
 

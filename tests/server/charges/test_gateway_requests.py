@@ -20,7 +20,7 @@ FAILED = """SELECT date, category, route, status_code, failed_requests
 GROUPS = """SELECT l.model_group, d.model_group FROM "LiteLLM_SpendLogs" AS l
     JOIN "LiteLLM_DailyUserSpend" AS d ON d.user_id = l."user" AND d.model = l.model"""
 OURS = (DAY, "llm", "sdk")
-# What a proxy has answered on that day.
+# A proxy has answered these requests on that day.
 OF_A_PROXY = f"""
     INSERT INTO "LiteLLM_DailyGatewayRequests"
         (date, category, route, successful_requests, failed_requests, updated_at)

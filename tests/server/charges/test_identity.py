@@ -1,4 +1,4 @@
-"""Who is charged, where a record names a key but not its user: the key's own row says."""
+"""Where a record names a key but not its user, the key's own row says who is charged."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def key_of(name: str) -> str:
 
 
 def make_key(database: Database, name: str, *, organization: str | None = None) -> str:
-    """A key, aliased as it is named, with a user, a team of the organization org-of-team, and a project of
-    its own."""
+    """A key whose alias is its name, with a user, a team of the organization org-of-team, and a project of its
+    own."""
     columns = f"""
         INSERT INTO "LiteLLM_TeamTable" (team_id, organization_id, members_with_roles)
         VALUES ('team-{name}', 'org-of-team', '[{{"user_id": "user-{name}", "role": "user"}}]');
@@ -44,7 +44,7 @@ def make_key(database: Database, name: str, *, organization: str | None = None) 
 
 
 def key_only(name: str, **fields: object) -> Record:
-    """A request of that key, of which nothing else is known."""
+    """A request of this key without any other identity."""
     return spend_record(user="", team_id="", request_tags=[], api_key=key_of(name), **fields)
 
 
@@ -106,7 +106,7 @@ def test_the_keys_row_comes_before_what_the_caller_claims(shared_database: Datab
 
 
 def test_a_refused_request_is_its_keys_in_every_table(shared_database: Database) -> None:
-    """LiteLLM charges the log, the user and the team only (proxy_track_cost_callback.py)."""
+    """LiteLLM charges only the log, the user and the team (proxy_track_cost_callback.py)."""
     key = make_key(shared_database, "refused", organization="org-of-key")
     error = {"status": "failure", "error_information": {"error_code": "401", "error_class": "ProxyException"}}
     record = key_only("refused", spend=0.0, status="failure", metadata=error)
@@ -152,7 +152,7 @@ def test_a_key_in_its_grace_period_charges_the_key_that_replaced_it(
 
 
 def test_the_key_is_asked_when_the_batch_is_folded(shared_database: Database) -> None:
-    """A key that was made after its request was recorded, but before the fold, is known."""
+    """The fold knows a key that was created after its request was recorded but before the fold."""
     record = key_only("young")
     with shared_database.held_fold():
         shared_database.record(record)
@@ -162,7 +162,7 @@ def test_the_key_is_asked_when_the_batch_is_folded(shared_database: Database) ->
 
 
 def charged_organization(database: Database, record: Record) -> list[tuple[str | None, ...]]:
-    """That of the log row, in its column and in its metadata."""
+    """The organization of the log row, in its column and in its metadata."""
     query = (
         """SELECT organization_id, metadata->>'user_api_key_org_id' FROM "LiteLLM_SpendLogs" WHERE request_id = %s"""
     )

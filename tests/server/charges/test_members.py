@@ -1,4 +1,4 @@
-"""Memberships of teams and organizations: which rows a fold makes, and what it adds to those that are there."""
+"""Memberships of teams and organizations: which rows a fold creates, and what it adds to existing rows."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def test_a_user_has_a_row_in_each_of_his_teams(shared_database: Database) -> Non
 
 @contextmanager
 def roster_change(database: Database, team: str) -> Iterator[psycopg.Connection]:
-    """A transaction of LiteLLM's team endpoints, which hold an advisory lock of the team, while a fold that
-    has spend of its member ann waits for it."""
+    """A transaction of LiteLLM's team endpoints, which hold an advisory lock of the team. A fold that has spend of the
+    team's member ann waits for it."""
     with database.connect(autocommit=False) as proxy:
         proxy.execute("SET lock_timeout = '500 ms'")
         proxy.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (team,))
@@ -110,7 +110,7 @@ def test_a_member_row_that_litellm_makes_meanwhile_is_added_to(shared_database: 
 
 
 def test_a_fold_that_waits_for_a_roster_change_locks_no_row_that_it_needs(shared_database: Database) -> None:
-    """Else one of the two would die of the deadlock; and who has left the team gets no row."""
+    """Otherwise one of the two would die of the deadlock. A user who has left the team gets no row."""
     make_team(shared_database, "leaving", "ann")
     shared_database.execute("INSERT INTO \"LiteLLM_UserTable\" (user_id) VALUES ('ann') ON CONFLICT DO NOTHING")
     with roster_change(shared_database, "leaving") as proxy:

@@ -1,4 +1,4 @@
-"""Daily rows and rollups: by which key a request is counted, and what it is counted as."""
+"""Daily rows and rollups: the key under which a request counts, and the numbers that it adds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def failure(user: str, error: dict[str, Any] | None, **fields: Any) -> dict[str,
 
 
 def test_two_mcp_tools_with_one_name_have_a_row_each(shared_database: Database) -> None:
-    """LiteLLM folds them into one: its key in memory lacks the tool."""
+    """LiteLLM merges them into one row, because its key in memory lacks the tool."""
     tools = ("one-search", "two-search")
     calls = [
         spend_record(
@@ -117,7 +117,7 @@ def test_each_tool_that_a_request_called_is_charged_all_of_it(shared_database: D
 def test_a_request_of_25_days_is_logged_with_a_clamped_duration_and_counted_with_the_whole(
     shared_database: Database,
 ) -> None:
-    """LiteLLM loses its log row."""
+    """LiteLLM loses the log row of such a request."""
     record = spend_record(user="long", startTime="2026-01-01T00:00:00Z", endTime="2026-01-26T00:00:00Z")
     count(shared_database, record)
     logged = 'SELECT request_duration_ms FROM "LiteLLM_SpendLogs" WHERE request_id = %s'
@@ -164,7 +164,7 @@ def test_the_day_is_that_of_the_unrounded_start(shared_database: Database) -> No
 
 
 def test_costs_of_one_batch_that_cancel_leave_the_small_one(shared_database: Database) -> None:
-    """Floats summed from left to right, as LiteLLM's, leave 0."""
+    """Floats summed from left to right, as LiteLLM does, leave 0."""
     count(shared_database, *(spend_record(user="cancel", model="cancel", spend=cost) for cost in (1e16, 1.0, -1e16)))
     assert shared_database.query(DAILY, "cancel") == [(1.0, 3, 3, 0)]
     assert shared_database.value('SELECT spend FROM "LiteLLM_UserTable" WHERE user_id = %s', "cancel") == 1.0

@@ -1,5 +1,5 @@
-"""LiteLLM_BudgetWindowSpend beside LiteLLM's ledger (since 1.110): a request that its proxy has logged and its
-projector has not charged is added by the projector later. All of the proxy is LiteLLM's own code."""
+"""LiteLLM_BudgetWindowSpend beside LiteLLM's ledger (since 1.110): if the proxy has logged a request and the projector
+has not charged it, the projector adds it later. All of the proxy is LiteLLM's own code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.projector import Ledger, deliveries, proxy_request
 from harness.records import spend_record
 from harness.waiting import wait_until
 
-# A window of seven days that holds the day of all records: 2026-02-26 to 2026-03-05.
+# This window of seven days holds the day of all records: 2026-02-26 to 2026-03-05.
 WEEK = {"budget_duration": "7d", "reset_at": "2026-03-05T00:00:00Z"}
 WEEK_START = datetime(2026, 2, 26)
 LOG = """INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, api_key, team_id, spend, "startTime", "endTime")
@@ -43,7 +43,7 @@ def make_key(database: Database, name: str) -> str:
 
 
 def be_patient(database: Database) -> None:
-    """Have a fold wait for a row for seconds, to look at it meanwhile: half of this setting, or `lock_timeout`."""
+    """Let a fold wait for a row for seconds, to look at it meanwhile: half of this setting, or `lock_timeout`."""
     database.execute(f"ALTER DATABASE \"{database.name}\" SET deadlock_timeout = '60 s'")
     database.wait_for("SELECT worker_pid IS NULL FROM litellm_spend.status", True)
 
@@ -58,7 +58,7 @@ def window_of(database: Database, key: str) -> list[tuple]:
         (["pending"], 0.25),
         (["parked"], 0.25),
         (["applied"], 5.25),
-        # Requests of one id: LiteLLM leaves the row out until all of them are charged.
+        # Requests with one id: LiteLLM leaves out the row until all of them are charged.
         (["applied", "pending"], 0.25),
         ([], 5.25),
     ],
@@ -82,7 +82,7 @@ def test_a_new_row_begins_without_what_litellm_has_not_charged_yet(
 
 
 def of_proxy(key: str, *, names_window: bool = True) -> dict[str, Any]:
-    """A request of 5 dollars, which LiteLLM's projector adds to the key's window if it knew of it."""
+    """A request of 5 dollars. LiteLLM's projector adds it to the key's window if the proxy knew of the window."""
     window = {"entity_type": "key", "entity_id": key, "window_duration": "7d", "window_start": WEEK_START.isoformat()}
     windows = [window] if names_window else []
     return proxy_request(api_key=key, spend=5.0, windows=windows, model="of the proxy", user="proxy", request_tags=[])
@@ -111,7 +111,7 @@ def test_a_new_row_waits_for_the_projector_that_charges_its_requests(
         assert claimed == 1
         database.record(spend_record(api_key=key, end_user="e"))
         database.wait_for(f"SELECT ({FOLD_WAITS}) AND EXISTS ({LOCKED_MEANWHILE} AND l.mode = 'RowShareLock')", True)
-        # Nothing that the projector could need.
+        # The projector could need none of these.
         assert set(database.query(LOCKED_MEANWHILE)) == {
             ("LiteLLM_SpendLogDelivery", "AccessShareLock"),
             ("LiteLLM_SpendLogDelivery", "RowShareLock"),
@@ -138,7 +138,7 @@ def test_the_projector_skips_what_a_new_row_leaves_out(database: Database, ledge
 def test_a_fold_that_waits_for_the_projector_leaves_it_no_more_of_its_requests(
     database: Database, ledger: Ledger
 ) -> None:
-    """It would wait for one transaction of the projector after the other."""
+    """Otherwise the fold would wait for one transaction of the projector after another."""
     be_patient(database)
     key = make_key(database, "claimed")
     ledger.log({**of_proxy(key), "delivery_id": "a"}, {**of_proxy(key), "delivery_id": "b"})
@@ -153,7 +153,7 @@ def test_a_fold_that_waits_for_the_projector_leaves_it_no_more_of_its_requests(
 
 
 def test_a_fold_that_failed_adds_the_log_up_anew(database: Database, ledger: Ledger) -> None:
-    """It held the deliveries no longer than its transaction lasted."""
+    """The failed fold held the deliveries no longer than its transaction lasted."""
     database.execute(
         """CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
                $$ BEGIN RAISE insufficient_privilege USING MESSAGE = 'not now'; END $$;
@@ -195,7 +195,7 @@ def test_new_rows_are_exact_beside_a_projector_that_charges_the_same_keys(databa
     charging.join()
     assert not failures
     database.wait_folded()
-    # What gave way to a fold is tried again a second or two later.
+    # The projector retries what gave way to a fold a second or two later.
     wait_until(lambda: not ledger.project()["failed"] and not deliveries(database, ["pending"]), what="all charges")
     for key, charged in database.query(
         'SELECT api_key, sum(spend) FROM "LiteLLM_SpendLogs" WHERE "user" = %s GROUP BY 1', "proxy"

@@ -1,4 +1,4 @@
-"""LiteLLM_BudgetWindowSpend: what a fold adds to the budget windows of its keys and teams."""
+"""LiteLLM_BudgetWindowSpend: the amounts that a fold adds to the budget windows of keys and teams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from harness.database import Database
 from harness.records import DAY, spend_record
 
-# A window of seven days that holds DAY: 2026-02-26 to 2026-03-05.
+# This window of seven days holds DAY: 2026-02-26 to 2026-03-05.
 WEEK = {"budget_duration": "7d", "reset_at": "2026-03-05T00:00:00Z"}
 WEEK_START = datetime(2026, 2, 26)
 WINDOWS = """SELECT window_duration, window_start, spend FROM "LiteLLM_BudgetWindowSpend"
@@ -111,7 +111,7 @@ def test_a_team_has_windows_of_its_own(shared_database: Database) -> None:
 
 @pytest.mark.parametrize("months", [1, 13])
 def test_months_are_as_long_as_those_that_begin_now(shared_database: Database, months: int) -> None:
-    """LiteLLM measures them from now, not from the reset (budget_reservation.py)."""
+    """LiteLLM measures months from now, not from the reset (budget_reservation.py)."""
     reset_at, duration = "2026-03-05T00:00:00", f"{months}mo"
     key = make_key(shared_database, duration, {"budget_duration": duration, "reset_at": reset_at})
     starts = "SELECT %s::timestamp - (t + make_interval(months => %s) - t) FROM timezone('UTC', now()) AS t"

@@ -1,5 +1,5 @@
-"""Work that a provider does in the background costs once, whoever tells of it: payloads of LiteLLM's other loggers, the
-callback's records, and the rows of a LiteLLM proxy."""
+"""Work that a provider does in the background costs once, whoever reports it: payloads of LiteLLM's other loggers, the
+callback's records, or the rows of a LiteLLM proxy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.remembering import configure, send
 
 
 def payload(call: int, id_: str, call_type: str, **fields: Any) -> Record:
-    """As LiteLLM hands it to a logger."""
+    """The payload as LiteLLM gives it to a logger."""
     return {
         "id": id_,
         "litellm_call_id": f"call-{call}",

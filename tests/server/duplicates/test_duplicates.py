@@ -1,4 +1,4 @@
-"""The same request id counts once; a known id of another call is another request."""
+"""The same request id counts once. A known id with another call id is another request."""
 
 from __future__ import annotations
 

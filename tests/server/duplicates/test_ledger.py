@@ -17,7 +17,7 @@ ENTRIES = "SELECT count(*) FROM litellm_spend.ledger"
 DUPLICATES = "SELECT duplicates FROM litellm_spend.status"
 REUSED = "SELECT reused_ids FROM litellm_spend.status"
 
-# What the ledger held of a request before starts told requests apart: the hashes of its id and its call id.
+# An older ledger held this of a request, before starts told requests apart: the hashes of its id and its call id.
 OLD_ENTRY = """
     INSERT INTO litellm_spend.ledger_0 (request_hash, call_hash)
     SELECT substring(encode(sha256(id::bytea), 'hex') FOR 32)::uuid,
@@ -29,7 +29,7 @@ Configure = Callable[..., Database]
 
 @pytest.fixture
 def configured(cluster: Cluster) -> Iterator[Configure]:
-    """A function that makes a database with settings of its own, which its worker has from the start."""
+    """A function that creates a database with its own settings. Its worker has them from the start."""
     made: list[Database] = []
 
     def make(**settings: str) -> Database:
@@ -70,7 +70,7 @@ def test_without_log_rows_a_known_id_with_another_call_id_is_another_request(con
     send(database, first)
     send(database, second, third, second)
     send(database, third, first, second)
-    # Under the id that it was counted with it is known as well.
+    # The request is also known under the id with which it was counted.
     send(database, {**second, "request_id": f"reused#{second['litellm_call_id']}"})
     assert_sums(database, [first, second, third])
     assert (database.value(REUSED), database.value(DUPLICATES)) == (2, 5)
@@ -120,7 +120,7 @@ def test_requests_under_one_call_id_are_known_each(configured: Configure) -> Non
 
 def test_a_record_that_is_sent_again_after_an_upgrade_is_a_duplicate(configured: Configure) -> None:
     database = configured(write_spend_logs="off")
-    # So that a fold has made its row of the rotation.
+    # A fold has then created its row of the rotation.
     send(database, spend_record())
     database.execute(OLD_ENTRY, "job-7")
     send(database, unnamed(0), unnamed(1000))
@@ -144,7 +144,7 @@ def test_a_request_whose_log_row_was_deleted_counts_once_where_the_ledger_is_on(
     database.execute('DELETE FROM "LiteLLM_SpendLogs"')
     send(database, record, other)
     assert_sums(database, [record, other])
-    # A request that is known is not logged again.
+    # A known request is not logged again.
     assert database.query('SELECT request_id FROM "LiteLLM_SpendLogs"') == [(other["request_id"],)]
 
 
@@ -175,7 +175,7 @@ def test_switching_the_log_off_and_on_again_forgets_no_request(configured: Confi
     send(database, logged, unlogged, late)
     assert_sums(database, [logged, unlogged, late])
     assert counted(database) == 2
-    # What the log remembers need not go into the ledger any more.
+    # The ledger no longer needs the ids that the log remembers.
     assert database.value(ENTRIES) == 1
 
 

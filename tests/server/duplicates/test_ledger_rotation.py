@@ -20,7 +20,7 @@ from harness.waiting import wait_until
 DEDUPE_WINDOW = "litellm_spend.dedupe_window"
 DAILY = 'SELECT coalesce(sum(api_requests), 0)::int FROM "LiteLLM_DailyUserSpend"'
 CURRENT = "SELECT current FROM litellm_spend.ledger_rotation"
-# Half of the default window is three and a half days.
+# The default window is a week, so half of it is three and a half days.
 AGE = "UPDATE litellm_spend.ledger_rotation SET started_at = ARRAY(SELECT t - %s::interval FROM unnest(started_at) t)"
 FILE = "SELECT pg_relation_filenode('litellm_spend.ledger_0')"
 
@@ -37,13 +37,13 @@ def unlogged(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture
 def short_window(unlogged: Database) -> Iterator[Database]:
-    """The same with a window of a second."""
+    """A database where only the ledger remembers requests, with a window of a second."""
     with unlogged.server_setting(DEDUPE_WINDOW, "1s"):
         yield unlogged
 
 
 def count(database: Database, *records: dict) -> int:
-    """Fold these; how many requests have been counted since the beginning."""
+    """Fold these records. Returns how many requests have been counted since the beginning."""
     send(database, *records)
     return database.value(DAILY)
 
@@ -73,12 +73,12 @@ def test_the_tables_take_turns_each_half_window(unlogged: Database) -> None:
         unlogged.execute(AGE, "0.1 days")
     assert turns == [1, 1, 2, 2, 0, 0, 1, 1]
     tables = [f"SELECT count(*)::int FROM litellm_spend.ledger_{table}" for table in range(3)]
-    # The last round's two, and two of each of the two turns before it.
+    # Two of the last round, and two of each of the two turns before it.
     assert [unlogged.value(table) for table in tables] == [2, 2, 2]
 
 
 def test_a_longer_window_holds_for_what_was_entered_before_it(short_window: Database) -> None:
-    """The age of a table is what counts, not the turns since."""
+    """The age of a table decides, not the number of turns since."""
     records = spend_records(4)
     for record in records[:3]:
         send(short_window, record)
@@ -150,7 +150,7 @@ def test_a_dump_holds_the_ledger_and_the_restored_database_remembers(unlogged: D
     unlogged.cluster.create_database(copy.name)
     try:
         unlogged.cluster.psql("-f", str(dump), database=copy.name)
-        # The log is written there, but what the dump brought is not in it.
+        # The log is on in that database, but the requests of the dump are not in it.
         assert count(copy, *records, late) == 4
         assert count(copy, *records, late) == 4
         copy.execute(AGE, "6 days")

@@ -1,5 +1,5 @@
-"""A request that LiteLLM names by its call id, because the provider gave no id, is told by its start from another
-request with that call id; the same record again is a duplicate (invariant 3)."""
+"""LiteLLM names a request by its call id if the provider gave no id. Its start tells it from another request with that
+call id. The same record again is a duplicate (invariant 3)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_record_that_is_sent_again_is_a_duplicate_in_any_order_and_batch(datab
     send(database, second, first)
     send(database, third, second, third)
     send(database, third, first)
-    # A row's own id is known as well.
+    # A row's own id is known too.
     send(database, logged(second, 1))
     assert_counted(database, [first, logged(second, 1), logged(third, 2)])
     assert database.value(DUPLICATES) == 8
@@ -74,7 +74,7 @@ def test_a_request_that_the_proxy_logged_counts_nowhere_again_unless_it_started_
 ) -> None:
     ours = {**unnamed(0, 0.5), "startTime": f"{DAY}T12:00:00.123800Z"}
     later = unnamed(1000, 1.0)
-    # Prisma cuts to milliseconds what Postgres rounds.
+    # Prisma cuts a time to milliseconds, but Postgres rounds it.
     write_proxy_row(database, ours, f"{DAY} 12:00:00.123")
     send(database, ours)
     send(database, later, ours)

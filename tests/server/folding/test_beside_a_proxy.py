@@ -1,9 +1,9 @@
-"""A fold beside sessions in which LiteLLM's own code charges the same rows: no deadlock reaches any of them, the fold
-comes to its end, and no amount is lost (invariant 8).
+"""A fold runs beside sessions in which LiteLLM's own code charges the same rows. No deadlock reaches any of them, the
+fold ends, and no amount is lost (invariant 8).
 
-The sessions of `queues` write each table in a transaction of its own, as the queues of a proxy do; `queues in one`
-writes all tables in the same order and in one transaction, as nobody does but as other programs may; `projector` is
-that of LiteLLM's ledger since 1.110.
+The sessions of `queues` write each table in a transaction of its own, as the queues of a proxy do. `queues in one`
+writes all tables in the same order and in one transaction. LiteLLM does not do this, but other programs may.
+`projector` is the projector of LiteLLM's ledger since 1.110.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Writers:
 PROXY_OF_1_110 = [Writers(NEW, [("projector", "a"), *[("queues", "a")] * 15])]
 PROXY_OF_1_109 = [Writers(OLD, [("queues", "a")] * 16)]
 ROLLING_UPGRADE = [Writers(NEW, [("projector", "a"), *[("queues", "a")] * 7]), Writers(OLD, [("queues", "a")] * 8)]
-# Those that write in one transaction lock the tables against each other: only those of one order share rows.
+# Sessions that write in one transaction block each other at the tables, so only sessions of one order share rows.
 PROJECTORS = [Writers(NEW, [("projector", "a")] * 16)]
 OLD_IN_ONE = [Writers(OLD, [("queues in one", "a")] * 16)]
 BOTH_ORDERS = [Writers(NEW, [("projector", "a")] * 8), Writers(OLD, [("queues in one", "b")] * 8)]
@@ -179,7 +179,7 @@ def record(request: Request) -> dict:
 
 
 def make_entities(database: Database, prefix: str) -> None:
-    """Makes the rows that LiteLLM's writers only update."""
+    """Create the rows that LiteLLM's writers only update."""
     made = "created_by, updated_by"
     columns = {
         "user": ("LiteLLM_UserTable", "user_id", "models", "'{}'"),
@@ -244,7 +244,7 @@ KEYS = {
 
 
 def stored(database: Database) -> Counter[Row]:
-    """What the tables hold, as `charges` has it."""
+    """The contents of the tables, in the form of `charges`."""
     rows: Counter[Row] = Counter()
     for table, key in KEYS.items():
         for *ids, spend in database.query(f'SELECT {key}, sum(spend) FROM "{table}" GROUP BY {key}'):

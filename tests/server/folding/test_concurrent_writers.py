@@ -1,4 +1,4 @@
-"""Another session writes LiteLLM's tables while a fold does: each amount counts once, and nobody but a fold dies of a
+"""Another session writes LiteLLM's tables while a fold does. Each amount counts once, and only a fold may die of a
 deadlock (invariants 2 and 8)."""
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def test_a_writer_that_makes_rows_in_byte_order_meets_no_deadlock(database: Data
 
 @pytest.mark.parametrize("held", ["E9", "a1"])
 def test_rows_are_locked_one_after_the_other_in_byte_order(database: Database, held: str) -> None:
-    """Which is the order in which LiteLLM locks them; a language would put a1 before E9."""
-    # A Postgres that was built without ICU has just byte orders.
+    """LiteLLM locks rows in byte order. The order of a language would put a1 before E9."""
+    # A Postgres that was built without ICU has only byte orders.
     if database.value("SELECT count(*) FROM pg_collation WHERE collname = 'en-x-icu'"):
         database.execute('ALTER TABLE "LiteLLM_EndUserTable" ALTER COLUMN user_id TYPE text COLLATE "en-x-icu"')
     database.execute("INSERT INTO \"LiteLLM_EndUserTable\" (user_id, blocked) VALUES ('a1', false), ('E9', false)")
@@ -92,7 +92,7 @@ def test_a_migration_that_closes_a_circle_with_the_fold_lives(database: Database
     with other_writer(database) as migration:
         migration.execute("UPDATE \"LiteLLM_UserTable\" SET models = '{}' WHERE user_id = 'alice'")
         database.record(spend_record())
-        # A fold that waited for longer than deadlock_timeout would not look for a circle again: the migration would.
+        # A fold that waited longer than deadlock_timeout would not look for a circle again, but the migration would.
         database.wait_for(f"SELECT ({WAITED}) OR last_error ~ 'are locked by' FROM litellm_spend.status", True)
         migration.execute('ALTER TABLE "LiteLLM_TeamTable" ADD COLUMN later text')
     database.wait_folded()
@@ -100,11 +100,11 @@ def test_a_migration_that_closes_a_circle_with_the_fold_lives(database: Database
 
 
 def test_no_row_is_locked_while_a_new_window_adds_up_the_log(database: Database) -> None:
-    """Which takes minutes where the log is large: meanwhile LiteLLM's own writers would run into their timeouts."""
+    """Adding up takes minutes where the log is large. LiteLLM's own writers would meanwhile run into their timeouts."""
     key = hashlib.sha256(b"windowed").hexdigest()
     limits = json.dumps([{"budget_duration": "7d", "reset_at": "2026-03-05T00:00:00Z"}])
     database.execute('INSERT INTO "LiteLLM_VerificationToken" (token, budget_limits) VALUES (%s, %s)', key, limits)
-    # A part of the log that only readers come to.
+    # Only readers reach this part of the log.
     database.execute('CREATE TABLE old_log () INHERITS ("LiteLLM_SpendLogs")')
     with other_writer(database) as other:
         other.execute("LOCK TABLE old_log IN ACCESS EXCLUSIVE MODE")

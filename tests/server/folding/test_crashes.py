@@ -14,7 +14,7 @@ from harness.database import Database
 from harness.records import assert_counted, counted, spend_records
 from harness.waiting import wait_until
 
-# Since when the worker waits after a look at staging.
+# The time since which the worker waits after a look at staging.
 LOOKS = """SELECT pid, state_change FROM pg_stat_activity
     WHERE application_name = 'litellm_spend worker' AND datname = current_database() AND state = 'idle'"""
 
@@ -97,7 +97,7 @@ def test_a_prepared_transaction_that_commits_after_a_restart_wakes_the_worker_by
 
 @pytest.mark.parametrize("restart", [False, True], ids=["without_restart", "with_restart"])
 def test_a_worker_stays_and_looks_again_while_a_prepared_transaction_holds_rows(restart: bool) -> None:
-    """Its COMMIT PREPARED wakes nobody. A worker with nothing to do would leave at once here."""
+    """COMMIT PREPARED wakes nobody. A worker with nothing to do would leave at once here."""
     with Cluster({"litellm_spend.linger": "0"}) as cluster:
         database = own_schema_database(cluster)
         records = spend_records(3)
@@ -108,7 +108,7 @@ def test_a_worker_stays_and_looks_again_while_a_prepared_transaction_holds_rows(
 
         def one_looked_three_times() -> bool:
             looks.update(database.query(LOOKS))
-            # The one that CREATE EXTENSION started may still be there.
+            # The worker that CREATE EXTENSION started may still be there.
             return 3 in Counter(pid for pid, _ in looks).values()
 
         wait_until(one_looked_three_times, what="a worker that looks again", show=lambda _: repr(looks))

@@ -1,4 +1,4 @@
-"""What commits is counted by the worker, exactly once and in whatever order; what rolls back never is."""
+"""The worker counts each committed record exactly once, in whatever order, and never counts one that rolled back."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_fold_beside_the_worker_and_itself_counts_each_record_once(database: Dat
             job.result()
     database.wait_folded()
     assert_counted(database, records)
-    # Folds take turns: none read what another one was counting.
+    # Folds take turns: no fold read rows that another was counting.
     assert database.status()["duplicates"] == 0
 
 

@@ -1,5 +1,5 @@
-"""In which order a fold locks rows, and how it gives way to who locks them in another one (invariant 8): the circle
-that would be a deadlock costs the fold an attempt, and nobody else anything."""
+"""In which order a fold locks rows, and how it gives way to a session that locks them in another order (invariant 8). A
+circle that would be a deadlock costs the fold one attempt, and costs nobody else anything."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ ENTITIES = {
     "LiteLLM_AgentsTable": "agent_id",
 }
 DAYS = [f"LiteLLM_Daily{entity}Spend" for entity in ("User", "Team", "Organization", "EndUser", "Agent", "Tag")]
-# That of db_spend_update_writer.py up to 1.109.
+# The order of db_spend_update_writer.py up to 1.109.
 OLD_ORDER = [*ENTITIES, *DAYS, "LiteLLM_DailyModelUsage"]
-# That of accounting/application.py and db_spend_update_writer.py since 1.110.
+# The order of accounting/application.py and db_spend_update_writer.py since 1.110.
 NEW_ORDER = [
     "LiteLLM_OrganizationTable",
     "LiteLLM_OrganizationMembership",
@@ -59,7 +59,7 @@ MET_A_DEADLOCK = "SELECT deadlocks > 0 FROM pg_stat_database WHERE datname = cur
 
 @pytest.fixture(scope="module", params=["8s"], ids=["deadlock_timeout=8s"])
 def patient(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A server whose sessions look late for deadlocks: a fold waits for four seconds."""
+    """A server whose sessions look for deadlocks late, so a fold waits for four seconds."""
     with Cluster({"deadlock_timeout": request.param}) as cluster:
         yield cluster
 
@@ -152,7 +152,7 @@ def test_tables_are_locked_in_the_order_of_the_litellm_that_is_there(
 
 
 def test_a_fold_that_closes_a_circle_ends_at_once(database_of: Callable[[str], Database]) -> None:
-    """The session that it would wait for has looked for a deadlock before long."""
+    """The session for which the fold would wait will soon have looked for a deadlock."""
     database = database_of(NEWEST.litellm)
     with (
         ThreadPoolExecutor(1) as pool,
@@ -182,7 +182,7 @@ def test_a_fold_in_a_circle_that_another_session_closes_ends_before_that_one(
 
 
 def test_a_fold_keeps_nobody_waiting_for_as_long_as_it_may_wait_twice(database_of: Callable[[str], Database]) -> None:
-    """Who waits for it for `deadlock_timeout` looks for a deadlock, so its waits for one row and another add up."""
+    """A session that waits for the fold for `deadlock_timeout` looks for a deadlock, so the fold's waits add up."""
     database = database_of(NEWEST.litellm)
     with (
         ThreadPoolExecutor(1) as pool,

@@ -13,7 +13,7 @@ from harness.cluster import Cluster
 from harness.database import Database
 from harness.records import assert_counted, spend_record, spend_records
 
-# Each fold that writes leaves its transaction's id in the log rows that it made.
+# Each fold that writes leaves its transaction's id in the log rows that it inserted.
 FOLDS = 'SELECT count(DISTINCT xmin::text) FROM "LiteLLM_SpendLogs"'
 UPDATES = """SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'LiteLLM_TeamTable'"""
 
@@ -41,7 +41,7 @@ def test_what_waits_in_many_batches_is_one_fold_that_writes_each_row_once(databa
     records = record_while_held(database, 1_000, team_id="team")
     database.wait_folded()
     assert_counted(database, records)
-    # Fifty batches. A fold that waited already when they were recorded may have taken the first ones.
+    # There are fifty batches. A fold that already waited when they were recorded may have counted the first ones.
     folds = database.value(FOLDS)
     assert folds in (1, 2)
     database.wait_for(UPDATES, folds)
@@ -83,7 +83,7 @@ def test_a_record_that_fails_costs_itself_and_not_what_other_batches_count(datab
 
 
 def test_a_window_that_begins_in_a_later_batch_starts_from_what_was_logged_before_it(database: Database) -> None:
-    """Each of a team's requests is in its budget window once, whichever batch it came in."""
+    """Each request of a team is in its budget window once, whichever batch it came in."""
     database.execute(
         """INSERT INTO "LiteLLM_TeamTable" (team_id, budget_limits) VALUES
            ('team', '[{"budget_duration": "30d", "reset_at": "2100-01-01T00:00:00Z"}]')"""
@@ -99,18 +99,18 @@ def test_a_window_that_begins_in_a_later_batch_starts_from_what_was_logged_befor
     spent = sum(record["spend"] for record in records)
     found = database.value("""SELECT spend FROM "LiteLLM_BudgetWindowSpend" WHERE entity_id = 'team'""")
     assert found == pytest.approx(8.0 + spent)
-    # Beside the row that was there: the batches were not counted one by one.
+    # One more fold counted the row that existed before. The batches were not counted one by one.
     assert database.value(FOLDS) - 1 in (1, 2)
 
 
 def fold_sizes(database: Database) -> list[int]:
-    """How many records each fold has counted, in their order."""
+    """How many records each fold has counted, in the order of the folds."""
     sizes = 'SELECT count(*) FROM "LiteLLM_SpendLogs" GROUP BY xmin::text ORDER BY min(xmin::text::bigint)'
     return [size for (size,) in database.query(sizes)]
 
 
 def record_with_tags(database: Database, count: int, *, tags: int) -> None:
-    """Records of one user with tags of their own, each of which is a row of two tables."""
+    """Record requests of one user. Each has its own tags, and each tag is a row of two tables."""
     with database.held_fold():
         for first in range(0, count, 100):
             database.record(
@@ -129,7 +129,7 @@ def test_a_worker_locks_few_rows_at_a_time_while_somebody_waits_for_them(somebod
         database.wait_folded()
         update = """UPDATE "LiteLLM_UserTable" SET spend = spend WHERE user_id = 'alice'"""
         with repeated(database, update) if somebody_waits else nullcontext():
-            # A hundred records are 2,500 rows of tags and of their days, in two tables of which one is written.
+            # A hundred records have 2,500 rows of tags and of their days, in two tables, of which one is written.
             record_with_tags(database, 1_600, tags=25)
             database.wait_folded("120 s")
         sizes = fold_sizes(database)

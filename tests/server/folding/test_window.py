@@ -12,13 +12,13 @@ from harness.database import Database
 from harness.records import assert_counted, counted, spend_records, totals
 from harness.waiting import wait_until
 
-# Staged rows whose transaction id has so many digits.
+# Staged rows whose transaction id has this many digits.
 DIGITS = "SELECT count(*) FROM litellm_spend.staging WHERE length(xid::text) = {}"
 
 
 @pytest.fixture
 def tiny_batches() -> Iterator[Cluster]:
-    """A server whose folds take many batches, and so continue from a position, for one window."""
+    """A server whose folds need many batches for one window, and so continue from a position."""
     with Cluster({"litellm_spend.batch_rows": "7", "litellm_spend.fold_rows": "7"}) as cluster:
         yield cluster
 
@@ -26,8 +26,8 @@ def tiny_batches() -> Iterator[Cluster]:
 def test_transaction_ids_are_numbers_and_not_text_when_a_batch_continues(tiny_batches: Cluster) -> None:
     database = own_schema_database(tiny_batches)
     next_id = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-    # As text, 10000 comes before 9999: a cursor that sorts so would step over rows. Worker and server take ids too,
-    # so how many of the records come to lie below 10000 is counted and not computed.
+    # As text, 10000 comes before 9999, so a cursor with that order would skip rows. Worker and server take ids too, so
+    # the test counts how many records lie below 10000 and does not compute it.
     while database.value(next_id) < 9_950:
         database.query("SELECT pg_current_xact_id()")
     records = []
@@ -81,8 +81,8 @@ def test_a_record_that_a_trigger_stages_within_a_fold_is_counted_by_the_next(dat
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'litellm_spend worker'"
         " AND datname = current_database() AND wait_event_type = 'Lock'"
     )
-    # The fold has its id, but not its window yet, when younger transactions end: its snapshot then takes
-    # its own id for one that has ended.
+    # The fold has its id, but not its window yet, when younger transactions end. Its snapshot then reads
+    # its own id as ended.
     with database.connect(autocommit=False) as blocker:
         blocker.execute("SELECT FROM litellm_spend.fold_cursor FOR UPDATE")
         database.record(records)

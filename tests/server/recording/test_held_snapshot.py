@@ -1,4 +1,4 @@
-"""A session holds an old snapshot, so that nothing can be vacuumed: staging leaves nothing to vacuum (invariant 6)."""
+"""A session holds an old snapshot, so nothing can be vacuumed. Staging leaves nothing to vacuum (invariant 6)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.waiting import wait_until
 RECORDERS, BATCH, PAUSE_SECONDS = 3, 20, 0.1
 USERS = [f"user-{number}" for number in range(8)]
 PROBE = 500
-# Segments turn quickly, so that seconds see many truncations; a consumed one stays long enough to be looked at.
+# Segments rotate quickly, so a few seconds see many truncations. A consumed one stays long enough to be looked at.
 SETTINGS = {
     "litellm_spend.segment_size": "64kB",
     "litellm_spend.truncate_delay": "1 s",
@@ -30,14 +30,14 @@ SETTINGS = {
 }
 SEGMENTS = "ARRAY['litellm_spend.staging_0', 'litellm_spend.staging_1', 'litellm_spend.staging_2']::regclass[]"
 STATE = "ARRAY['litellm_spend.fold_cursor', 'litellm_spend.rotation']::regclass[]"
-# With their indexes and TOAST tables.
+# The segments with their indexes and TOAST tables.
 STAGING_BYTES = f"SELECT sum(pg_total_relation_size(s))::bigint FROM unnest({SEGMENTS}) AS s"
 FILES = f"SELECT pg_relation_filenode(s) FROM unnest({SEGMENTS}) AS s"
 DEAD = f"""
     SELECT sum((public.pgstattuple(c.oid)).dead_tuple_count)::bigint
       FROM pg_class c WHERE c.oid = ANY ({SEGMENTS})
         OR c.oid IN (SELECT s.reltoastrelid FROM pg_class s WHERE s.oid = ANY ({SEGMENTS}))"""
-# Buffers of heaps and indexes that any session has asked for.
+# How many buffers of heaps and indexes all sessions have asked for.
 BUFFERS = """
     SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)::bigint
       FROM pg_statio_all_tables WHERE relid = ANY ({})"""
@@ -111,7 +111,7 @@ def held_snapshot(database: Database) -> Iterator[None]:
 
 
 class Staging:
-    """What is seen of the segments while others write and fold."""
+    """Watches the segments while others write and fold."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -120,7 +120,7 @@ class Staging:
         self.truncations = self.dead = 0
 
     def watch(self, predicate, deadline: float = 60) -> None:
-        """Look until it is true."""
+        """Look until the condition is true."""
         wait_until(
             lambda: self.look() or predicate(),
             deadline=deadline,
@@ -179,7 +179,7 @@ class Cost:
 
 
 def probe(database: Database) -> Cost:
-    """What staging and folding one transaction of a known size costs."""
+    """The cost of staging and folding one transaction of a known size."""
     before = buffers(database)
     database.record([spend_record(user=USERS[number % len(USERS)]) for number in range(PROBE)])
     database.wait_folded()
@@ -188,7 +188,7 @@ def probe(database: Database) -> Cost:
 
 
 def buffers(database: Database) -> list[int]:
-    """Of the segments and of the fold's state. A session's last figures come as it ends."""
+    """The buffers of the segments and of the fold's state. A session reports its last figures when it ends."""
     database.close()
     database.wait_for(f"SELECT count(*) {WORKERS}", 0)
     return [database.value(BUFFERS.format(tables)) for tables in (SEGMENTS, STATE)]
@@ -196,7 +196,7 @@ def buffers(database: Database) -> list[int]:
 
 @dataclass
 class Growth:
-    """How large a target has become, beside a copy whose rows have been updated as often by plain statements."""
+    """The size of a target, beside a copy whose rows plain statements have updated as often."""
 
     table: str
     updates: int
@@ -205,7 +205,7 @@ class Growth:
 
     @classmethod
     def measure(cls, database: Database, table: str) -> Growth:
-        # Of rows that came after the snapshot, no version can go.
+        # No version of a row that came after the snapshot can be removed.
         updates = database.value("SELECT dead_tuple_count FROM public.pgstattuple(%s)", f'public."{table}"')
         rows = database.value(f'SELECT count(*) FROM "{table}"')
         database.execute(f'CREATE TABLE plain (LIKE "{table}" INCLUDING ALL) WITH (autovacuum_enabled = off)')

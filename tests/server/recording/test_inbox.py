@@ -1,4 +1,4 @@
-"""litellm_spend.inbox: tools that can only INSERT or COPY record through it, and a bad row costs only itself."""
+"""litellm_spend.inbox: tools that can only INSERT or COPY record through this view, and a bad row costs only itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COPY = "COPY litellm_spend.inbox (payload) FROM STDIN"
 
 
 def copy(connection: psycopg.Connection, *rows: str | None) -> int:
-    """COPY the rows in one statement; how many the server says it took."""
+    """COPY the rows in one statement. Returns how many the server says it took."""
     with connection.cursor() as cursor:
         with cursor.copy(COPY) as copying:
             for row in rows:
@@ -165,7 +165,7 @@ def test_nul_is_dropped_and_of_duplicate_keys_the_last_one_counts(database: Data
 def test_a_record_that_is_too_large_for_jsonb_is_counted(database: Database) -> None:
     good = spend_record()
     too_large = spend_record(metadata={"spend_logs_metadata": {"numbers": ["many"]}})
-    # Python would take seconds to write a list of so many.
+    # Python would take seconds to write such a long list.
     huge = json.dumps(too_large).replace('"many"', ",".join("1" * (17 * 1024 * 1024)))
     with database.connect() as connection:
         copy(connection, json.dumps(good), huge)

@@ -1,4 +1,4 @@
-"""A record that cannot be counted stages nothing, or costs only itself; the error names index and key."""
+"""A record that cannot be counted stages nothing, or costs only itself. The error names index and key."""
 
 from __future__ import annotations
 

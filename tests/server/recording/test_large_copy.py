@@ -1,4 +1,4 @@
-"""One COPY of millions of records, in one transaction, through kills of the server: counted as a whole or not
+"""One COPY records millions of records in one transaction, while the server is killed. They count as a whole or not
 at all, in memory that does not grow with their number."""
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from harness.waiting import wait_until
 
 SHORT = 20_000
 LONG = int(os.environ.get("LITELLM_SPEND_STRESS_ROWS", "5000000"))
-# What memory is compared with: a COPY of so few rows, and the folds of the first tenth.
+# Memory is compared with that of a COPY of this few rows, and of the folds of the first tenth.
 FEW = 1_000
-# Memory may be so much more than that. A hundred bytes kept of each row would be more in the short form already.
+# Memory may be this much more than that. Keeping a hundred bytes of each row would exceed it even in the short form.
 SLACK = 1.3
 LINES_AT_A_TIME = 500
 FOLDED = "SELECT coalesce(sum(folded), 0)::bigint FROM litellm_spend.fold_cursor"
@@ -30,7 +30,7 @@ WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'litellm_spend w
 
 @pytest.fixture
 def database() -> Iterator[Database]:
-    """A database of a server that folds in many batches; the extension made its tables."""
+    """A database of a server that folds in many batches. The extension created its tables."""
     with Cluster({"litellm_spend.batch_rows": str(FEW), "litellm_spend.fold_rows": str(FEW)}) as cluster:
         database = own_schema_database(cluster)
         yield database
@@ -45,7 +45,7 @@ def lines(count: int) -> Iterator[str]:
 
 
 def copy(connection: psycopg.Connection, count: int, *, kill_after: int | None = None, cluster: Cluster) -> int:
-    """COPY so many records; the most memory that the session took, in kB."""
+    """COPY this many records. Returns the most memory that the session took, in kB."""
     pid, peak, sent = connection.info.backend_pid, 0, 0
     with connection.cursor() as cursor, cursor.copy("COPY litellm_spend.inbox FROM STDIN") as copying:
         for block in lines(count):
@@ -54,14 +54,14 @@ def copy(connection: psycopg.Connection, count: int, *, kill_after: int | None =
             peak = max(peak, anonymous_kb(pid))
             if kill_after is not None and sent >= kill_after:
                 cluster.kill()
-                # It would go on while it has something to read.
+                # The session would go on while it has something to read.
                 wait_until(lambda: anonymous_kb(pid) == 0, what="the session to notice that the server is gone")
                 kill_after = None
     return max(peak, anonymous_kb(pid))
 
 
 def fold_until(database: Database, count: int, *, deadline: float) -> int:
-    """Wait until so many records are folded; the most memory that the worker took, in kB."""
+    """Wait until this many records are folded. Returns the most memory that the worker took, in kB."""
     peak = 0
 
     def reached() -> bool:

@@ -1,4 +1,4 @@
-"""spend_logs_metadata, the caller's own: it reaches the log row as it was sent."""
+"""spend_logs_metadata is the caller's own metadata. It reaches the log row as it was sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOGGED = """SELECT (metadata -> 'spend_logs_metadata')::jsonb::text FROM "LiteLL
 
 
 def logged(database: Database, own: str) -> str:
-    """The JSON text of what the log row has of it. The record passes as text: Python reads such numbers its own way."""
+    """The JSON text of the metadata in the log row. The record is sent as text, which Python does not change."""
     record = spend_record()
     database.execute(
         """SELECT litellm_record_spend(jsonb_set(%s::jsonb, '{metadata,spend_logs_metadata}', %s::jsonb))""",
@@ -67,7 +67,7 @@ LONG = {"1e131071": None, "-1e5000": None, "1e-16383": 0, "1." + "0" * 16383: 1,
 
 @pytest.mark.parametrize("number", LONG, ids=lambda number: number[:10])
 def test_a_number_of_few_digits_and_a_long_text_is_the_nearest_float(shared_database: Database, number: str) -> None:
-    """Postgres cannot make the text of a row that holds thousands of them: no dump and no page of the log gets by."""
+    """Postgres cannot make the text of a row with thousands of long numbers: no dump or page of the log would work."""
     many = ", ".join(f'"n{at}": {number}' for at in range(2000))
     shared_database.value(
         "SELECT litellm_record_spend(jsonb_set(%s::jsonb, '{metadata,spend_logs_metadata}', %s::jsonb), 'reject')",

@@ -1,4 +1,4 @@
-"""One record that the database refuses costs one record (invariant 7); what costs none is in
+"""One record that the database refuses costs one record (invariant 7). Refusals that cost no record are in
 ../targets/test_environment.py."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ REFUSE = """CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS 
 
 
 class Poison(NamedTuple):
-    """What a database refuses, the fields of the one record that it refuses, and the SQLSTATE of that."""
+    """How a database refuses a record, the fields of that record, and the SQLSTATE."""
 
     rule: str
     fields: dict

@@ -1,4 +1,4 @@
-"""Rejected records that can be counted by now are staged again, each once; the others stay."""
+"""Rejected records that can be counted now are staged again, each once. The others stay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REJECTED = "SELECT id FROM litellm_spend.rejected ORDER BY id"
 
 
 def refuse(database: Database, *records: dict) -> list[int]:
-    """Rejected rows as a fold leaves them that the database refused: the record itself is sound."""
+    """Rejected rows that a fold leaves if the database refuses them. The record itself is valid."""
     insert = """INSERT INTO litellm_spend.rejected (payload, sqlstate, message)
         VALUES (%s, '23514', 'new row violates check constraint') RETURNING id"""
     return [database.value(insert, Jsonb(record)) for record in records]

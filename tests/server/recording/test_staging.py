@@ -1,4 +1,4 @@
-"""Staging gives its space back, and never makes a recorder wait (invariants 5 and 6)."""
+"""Staging gives its space back and never keeps a recorder waiting (invariants 5 and 6)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_record_of_an_open_transaction_keeps_its_segment(quick: Database) -> N
         open_transaction.execute("SELECT litellm_record_spend(%s)", (Jsonb(early),))
         quick.record(late)
         quick.wait_folded()
-        # Recorders move on to another segment; the pinned one stays.
+        # Recorders move on to another segment, and the pinned one stays.
         quick.wait_for("SELECT max(segment) > 0 FROM litellm_spend.rotation", True)
         open_transaction.commit()
     quick.wait_folded()
@@ -64,7 +64,7 @@ def test_recorders_move_on_to_the_next_segment_while_they_never_pause(quick: Dat
     def record(part: int) -> None:
         with quick.connect() as connection:
             while not stop.is_set():
-                # Few a call, so that the folds of a debug build keep up.
+                # A call has few records, so that the folds of a debug build keep up.
                 batch = spend_records(2, f"{part}-{len(sent)}")
                 connection.execute("SELECT litellm_record_spend(%s)", (Jsonb(batch),))
                 sent.append(batch)
@@ -92,7 +92,7 @@ def test_a_recorder_steps_over_a_locked_segment_without_waiting(quick: Database)
     with quick.connect(autocommit=False) as blocker:
         blocker.execute("LOCK TABLE litellm_spend.staging_0 IN ACCESS EXCLUSIVE MODE")
         with quick.connect() as recorder:
-            # A wait of any length would be an error.
+            # A wait of any length would raise an error.
             recorder.execute("SET lock_timeout = '1ms'")
             recorder.execute("SELECT litellm_record_spend(%s)", (Jsonb(records),))
             segments = recorder.execute("SELECT count(*) FROM litellm_spend.staging_1").fetchone()
@@ -102,7 +102,7 @@ def test_a_recorder_steps_over_a_locked_segment_without_waiting(quick: Database)
 
 
 def test_records_too_large_for_a_page_are_counted_like_those_beside_them(database: Database) -> None:
-    """They go to TOAST, and must be found through the index all the same."""
+    """Such records go to TOAST, and the index must still find them."""
     incompressible = [hashlib.sha512(str(n).encode()).hexdigest() for n in range(300)]
     large = {"metadata": {"spend_logs_metadata": incompressible}}
     for count in (1, 3, 250):

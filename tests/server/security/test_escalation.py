@@ -1,4 +1,4 @@
-"""A database shared with people who may not trust each other: nothing that they plant runs with the fold's power."""
+"""People who may not trust each other share a database. Nothing that they plant runs with the fold's power."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECTION = "attempts to run with the fold's power"
 
 @contextmanager
 def attacked_database(cluster: Cluster) -> Iterator[Database]:
-    """LiteLLM's tables owned by an ordinary role, and names of pg_catalog's planted before CREATE EXTENSION."""
+    """An ordinary role owns LiteLLM's tables, and names of pg_catalog were planted before CREATE EXTENSION."""
     cluster.execute(f"CREATE ROLE {OWNER} LOGIN; CREATE ROLE {LOW} LOGIN")
     database = new_database(cluster, extension=False)
     database.execute(WITNESS)
@@ -54,7 +54,7 @@ def way(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def folding(way: str, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """Such a database where nothing but the worker folds, or nothing but a call of fold(): its server has no worker."""
+    """An attacked database where only the worker folds, or only a call of fold(), because its server has no worker."""
     if way == "worker":
         yield request.getfixturevalue("attacked")
         return
@@ -65,7 +65,7 @@ def folding(way: str, request: pytest.FixtureRequest) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def carriers(folding: Database) -> None:
     assert_no_superuser(folding)
-    # A session of its own: one of a superuser after SET ROLE could go back.
+    # This is a session of the role itself: after SET ROLE a superuser's session could go back.
     with folding.connect(user=OWNER) as connection:
         for table, column in TABLES.items():
             for plant in CARRIERS.values():
@@ -76,7 +76,7 @@ def carriers(folding: Database) -> None:
 
 
 def fold(database: Database, way: str) -> int:
-    """Fold what is recorded; which process did it."""
+    """Fold the recorded rows. Returns the process that folded."""
     if way == "fold":
         assert database.fold() > 0
         return database.value("SELECT pg_backend_pid()")
@@ -85,7 +85,7 @@ def fold(database: Database, way: str) -> int:
 
 
 def refusal(database: Database, way: str) -> str:
-    """What a fold that cannot be says of it: its message and what to do."""
+    """The message of a fold that cannot run, and its advice."""
     if way == "fold":
         with pytest.raises(psycopg.Error) as error:
             database.fold()
@@ -113,7 +113,7 @@ def matrix(database: Database) -> list[str]:
 
 
 def ran(database: Database, since: int) -> set[tuple[str, str, str]]:
-    """(what ran, as whom, what it succeeded in), also in folds that failed."""
+    """(what ran, as whom, what it achieved), even in folds that failed."""
     return set(re.findall(r"planted <(.*?)> ran as <(.*?)> and did <(.*?)>", database.cluster.log()[since:]))
 
 
@@ -141,7 +141,7 @@ def planted(database: Database, name: str) -> Iterator[None]:
 def test_what_stands_between_the_fold_and_a_table_holds_it_and_never_gains(
     folding: Database, way: str, name: str, tell: Tell
 ) -> None:
-    """A view belongs to the low role, the table behind it to the owner. It is told what ran from the server's log."""
+    """A view belongs to the low role, and the table behind it to the owner. The server's log shows what ran."""
     _, _, message, advice = OBSTACLES[name]
     user = f"user of {name}"
     first, second = (spend_record(user=user) for _ in range(2))
@@ -187,7 +187,7 @@ def test_operators_among_the_temporary_objects_of_the_session_that_folds_are_not
 
 
 def test_no_object_of_the_extension_uses_what_was_planted(attacked: Database) -> None:
-    """Views and defaults keep what their names meant at CREATE EXTENSION."""
+    """Views and defaults keep the objects that their names meant at CREATE EXTENSION."""
     planted = """
         SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0), pg_describe_object(d.refclassid, d.refobjid, 0)
         FROM pg_depend d, LATERAL pg_identify_object(d.refclassid, d.refobjid, 0) AS used,

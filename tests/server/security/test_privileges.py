@@ -1,4 +1,4 @@
-"""The role litellm_spend_writer may record and do nothing else; nobody else may do even that."""
+"""The role litellm_spend_writer may only record. No other role may do even that."""
 
 from __future__ import annotations
 

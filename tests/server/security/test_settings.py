@@ -1,4 +1,4 @@
-"""What decides where and with which power spend is written only a superuser may set; a typo is refused."""
+"""Only a superuser may set where and with which power spend is written. A typo is refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def owner(cluster: Cluster, shared_database: Database) -> Iterator[str]:
 
 
 def settings(database: Database) -> list[tuple[str, str]]:
-    # The library of a session is loaded by its first call.
+    # A session loads the library at its first call.
     database.query("SELECT * FROM litellm_spend.worker_state()")
     return database.query("SELECT name, setting FROM pg_settings WHERE name LIKE 'litellm_spend.%' ORDER BY name")
 
@@ -51,7 +51,7 @@ def test_no_setting_may_be_changed_by_who_is_no_superuser_in_any_way(shared_data
                 try:
                     session.execute(way.format(name, f"'{value}'"))
                 except psycopg.Error as error:
-                    # 55P02: only the server's configuration may set it at all.
+                    # 55P02: only the server's configuration may set it.
                     if error.sqlstate in ("42501", "55P02"):
                         continue
                     raise

@@ -1,4 +1,4 @@
-"""What another session does to LiteLLM's tables takes effect at the running worker's next fold; neither waits
+"""Another session's changes of LiteLLM's tables take effect at the running worker's next fold. Neither waits
 for the other for long (invariants 8 and 9)."""
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ TAG_KEY = '"LiteLLM_DailyTagSpend" (tag, date, api_key, model, custom_llm_provid
 
 @pytest.fixture
 def database(database: Database) -> Iterator[Database]:
-    """A database whose worker stays connected: it waits for a prepared transaction with a staged row. In the
-    end it must be the same one."""
+    """A database whose worker stays connected, because it waits for a prepared transaction with a staged row. In the
+    end it must be the same worker."""
     with database.connect(autocommit=False) as connection:
         connection.execute("SELECT litellm_record_spend(%s)", (Jsonb(spend_record()),))
         connection.execute(f"PREPARE TRANSACTION '{database.name}'")
@@ -37,7 +37,7 @@ def database(database: Database) -> Iterator[Database]:
 
 @pytest.fixture
 def impatient(cluster: Cluster) -> Iterator[None]:
-    """Folds wait for locks as briefly as they may."""
+    """Let folds wait for locks as briefly as possible."""
     cluster.execute("ALTER SYSTEM SET litellm_spend.lock_timeout = '100 ms'")
     cluster.execute("SELECT pg_reload_conf()")
     yield
@@ -128,7 +128,7 @@ def test_migrations_that_lock_in_the_opposite_order_never_die_of_a_deadlock(data
             for _ in range(ROUNDS):
                 for table in MIGRATED:
                     connection.execute(f'LOCK TABLE "{table}" IN ACCESS EXCLUSIVE MODE')
-                    # The work of the migration.
+                    # This is the work of the migration.
                     connection.execute("SELECT pg_sleep(0.01)")
                 connection.commit()
 
@@ -146,7 +146,7 @@ def test_migrations_that_lock_in_the_opposite_order_never_die_of_a_deadlock(data
 
 
 def test_a_table_that_comes_while_a_fold_waits_for_its_turn_is_written(database: Database) -> None:
-    """The fold's transaction is older than the table, and it must not remember the catalogue of that time."""
+    """The fold's transaction is older than the table, and the fold must not remember the old catalogue."""
     rename = 'ALTER TABLE "{}" RENAME TO "{}"'
     database.execute(rename.format("LiteLLM_DailyTeamSpend", "away"))
     count(database, "second")
@@ -172,7 +172,7 @@ def test_fold_waits_for_a_migration_and_counts_in_the_new_shape(unloaded_cluster
         folded: list[int] = []
         fold = threading.Thread(target=lambda: folded.extend(caller.execute("SELECT litellm_spend.fold()").fetchone()))
         fold.start()
-        # It holds the cursor, and no lock on a target.
+        # The fold holds the cursor, and no lock on a target.
         cursor = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'litellm_spend.fold_cursor'::regclass AND pid = %s"
         wait_until(lambda: database.value(cursor, caller.info.backend_pid))
         targets = "SELECT count(*) FROM pg_locks WHERE relation = '\"LiteLLM_TagTable\"'::regclass AND pid = %s"

@@ -1,6 +1,6 @@
-"""A broken environment holds the fold and rejects nothing, and the fold catches up when it is mended
-(invariant 7); a target that lacks its key or table is in test_held.py, a missing partition in
-test_partitioned_log.py."""
+"""A broken environment holds the fold and rejects nothing. The fold catches up when the environment is fixed
+(invariant 7). test_held.py has targets that lack their key or table, and test_partitioned_log.py has missing
+partitions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def assert_held_until_mended(database: Database, records: list, mends: str, erro
 )
 @pytest.mark.parametrize("beside", [0, 20], ids=["alone", "beside others"])
 def test_a_trigger_that_always_raises(database: Database, event: str, table: str, beside: int) -> None:
-    """Also where the record is the only one that meets it."""
+    """This also holds where the record is the only one that meets the trigger."""
     before = spend_records(1, "before")
     database.record(before)
     database.wait_folded()
@@ -56,7 +56,7 @@ REFUSES_AT_FIRST = """CREATE SEQUENCE public.refusals; CREATE FUNCTION public.re
 
 @pytest.mark.parametrize("times", range(1, 7))
 def test_a_trigger_that_stops_to_raise_at_whatever_step_costs_no_record(database: Database, times: int) -> None:
-    """At one of these it raises for the record, and no more for the good one that is tried in its place."""
+    """At one of these steps the trigger raises for the record, and later not for the valid one tried in its place."""
     database.execute(REFUSES_AT_FIRST.format(times=times))
     records = spend_records(1)
     database.record(records)
@@ -91,7 +91,7 @@ def test_a_revoked_privilege(database: Database) -> None:
 
 
 def test_timeouts_of_the_database_and_the_role_do_not_reach_the_fold(own_cluster: Cluster) -> None:
-    """Each is shorter than the fold, for which a trigger waits; this test's own session is older than they are."""
+    """Each timeout is shorter than the fold, which a trigger delays. The test's own session is older than they are."""
     database = new_database(own_cluster)
     database.execute(
         "CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1);"
@@ -121,7 +121,7 @@ FILL = f"""DO $$ DECLARE n int := 0; BEGIN
 
 
 def test_a_full_disk(own_cluster: Cluster) -> None:
-    """A limit on the size of files stands for the disk: the log's is as large, WAL's are smaller."""
+    """A limit on the size of files stands for a full disk: the log's file reaches it, and WAL files are smaller."""
     database = new_database(own_cluster)
     database.execute(FILL)
     own_cluster.limit_files(str(LARGEST_FILE))

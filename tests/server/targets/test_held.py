@@ -1,4 +1,4 @@
-"""A database that is not as it must be holds the fold, loses nothing, and says what to do (invariants 7 and 9)."""
+"""A database with unsuitable tables holds the fold, loses nothing, and says what to do (invariants 7 and 9)."""
 
 from __future__ import annotations
 

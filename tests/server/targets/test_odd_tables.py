@@ -1,4 +1,4 @@
-"""Tables that somebody has changed, so that a fold must do without something, or must not choose the wrong one."""
+"""Somebody has changed the tables, so a fold must do without some part of them, or must not choose the wrong part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REASON = "SELECT reason FROM litellm_spend.targets WHERE target = %s"
 
 @pytest.fixture
 def database(database: Database) -> Iterator[Database]:
-    """In the end nothing is left over or rejected."""
+    """A database in which finally nothing is left over or rejected."""
     yield database
     database.wait_folded()
     assert database.status()["rejected"] == 0
@@ -74,7 +74,7 @@ def test_only_the_entity_may_be_null(database: Database) -> None:
 
 
 def test_of_two_unique_indexes_the_one_that_keeps_fewer_rows_apart_is_the_key(database: Database) -> None:
-    """The index of an older LiteLLM was left behind; it is the newer one here, which must not matter."""
+    """The index of an older LiteLLM was left behind. Here it is the newer of the two, which must not matter."""
     database.execute(f"CREATE UNIQUE INDEX left_behind ON {DAILY} ({KEY})")
     database.record([spend_record(call_type=call_type) for call_type in ("acompletion", "aembedding")])
     database.wait_folded()

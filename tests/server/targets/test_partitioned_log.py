@@ -12,7 +12,7 @@ from harness.records import DAY, assert_counted, counted, logged, spend_record, 
 from harness.remembering import SUPPRESS_LOG_ROWS, send, write_proxy_row
 from harness.waiting import wait_until
 
-# The steps of LiteLLM's db_scripts/partition_spend_logs.sql, but for its DEFAULT partition.
+# The steps of LiteLLM's db_scripts/partition_spend_logs.sql, except its DEFAULT partition.
 PARTITION = f"""
     ALTER TABLE "LiteLLM_SpendLogs" RENAME TO "LiteLLM_SpendLogs_legacy";
     ALTER INDEX "LiteLLM_SpendLogs_pkey" RENAME TO "LiteLLM_SpendLogs_legacy_pkey";
@@ -67,7 +67,7 @@ def test_a_request_that_the_proxy_logged_within_a_day_counts_nowhere_again(parti
     send(partitioned, reused)
     assert partitioned.query(DAILY) == [(2, 0.5)]
     assert partitioned.value(DUPLICATES) == 2
-    # Looking further would mean to look into every partition.
+    # To look further, a fold would have to read every partition.
     send(partitioned, far)
     assert partitioned.query(DAILY) == [(3, 0.75)]
 

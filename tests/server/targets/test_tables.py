@@ -56,7 +56,7 @@ def test_what_create_tables_makes_equals_litellms_own(
 
 
 def refer_to_made(table: dict[str, str]) -> dict[str, str]:
-    """Without the foreign keys to tables that are not made: LiteLLM's migrations add them with those tables."""
+    """create_tables() omits foreign keys to tables that it does not create. LiteLLM's migrations add them later."""
     quoted = {f'REFERENCES "{name}"(' for name in TABLES}
     return {
         part: text

@@ -1,4 +1,4 @@
-"""The view litellm_spend.targets tells what becomes of each of LiteLLM's tables (invariants 9 and 10)."""
+"""The view litellm_spend.targets shows what a fold does with each of LiteLLM's tables (invariants 9 and 10)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def monitor(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def stranger(cluster: Cluster) -> Iterator[str]:
-    """A login role that may nothing."""
+    """A login role without any privilege."""
     cluster.execute("CREATE ROLE stranger LOGIN")
     yield "stranger"
     cluster.execute("DROP ROLE stranger")

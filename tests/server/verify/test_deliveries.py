@@ -1,5 +1,5 @@
-"""LiteLLM's ledger of deliveries (since 1.110): its own code as the tests run it, and a table that is not as LiteLLM
-makes it. What the deliveries mean for windows, verify and rebuild is in the tests of these."""
+"""LiteLLM's ledger of deliveries (since 1.110): LiteLLM's own code as the tests run it, and a table that differs from
+LiteLLM's. The tests of windows, verify and rebuild show what the deliveries mean for them."""
 
 from __future__ import annotations
 

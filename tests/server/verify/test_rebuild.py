@@ -1,4 +1,4 @@
-"""litellm_spend.rebuild: daily numbers repaired from the log, and the days that it leaves alone."""
+"""litellm_spend.rebuild: it repairs daily numbers from the log, and leaves some days alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rebuild(database: Database, *, dry_run: bool = False, last: str = DAY) -> li
 
 
 def rows(database: Database, table: str) -> list[tuple]:
-    """The whole table but for when its rows were written."""
+    """The whole table except the times at which its rows were written."""
     return database.query(
         f"""SELECT to_jsonb(d) - 'id' - 'created_at' - 'updated_at' - 'request_id'
             FROM "LiteLLM_Daily{table}" AS d ORDER BY 1"""
@@ -119,7 +119,7 @@ def test_what_is_folded_after_a_rebuild_adds_up(counted: Database) -> None:
 
 
 def assert_refused(database: Database, message: str, *, last: str = DAY) -> None:
-    """Refused, dry run or not, with a hint, and nothing changed."""
+    """Check that rebuild refuses with a hint, as a dry run or not, and changes nothing."""
     before = {table: rows(database, table) for table in TABLES}
     for dry_run in (True, False):
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=re.escape(message)) as refusal:
@@ -158,7 +158,7 @@ def proxy_logs(database: Database, request_id: str) -> None:
 def test_a_day_that_a_proxy_logs_too_is_refused(counted: Database) -> None:
     proxy_logs(counted, "of the proxy")
     assert_refused(counted, f"{DAY} cannot be rebuilt: its log holds 4 requests, of which folds have counted 3")
-    # Also where as many are gone as are new.
+    # This also holds where as many requests are gone as are new.
     counted.execute("""DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = 'r-0'""")
     assert_refused(counted, f"{DAY} cannot be rebuilt: its log holds other requests than those that folds have")
 
@@ -202,7 +202,7 @@ def test_a_day_some_of_whose_requests_were_not_logged_is_refused(counted: Databa
 
 
 def test_no_fold_runs_while_a_rebuild_does(counted: Database) -> None:
-    """A dry run has no other lock that a fold would wait for."""
+    """A dry run takes no other lock for which a fold would wait."""
     with counted.connect(autocommit=False) as rebuilding:
         rebuilding.execute(REBUILD, (DAY, DAY, True))
         counted.record(spend_record(request_id="meanwhile"))
@@ -245,7 +245,7 @@ def test_a_rebuild_writes_as_the_tables_owner(counted: Database, owner: str) -> 
 
 
 def test_a_column_of_the_owners_making_is_read_as_the_owner(counted: Database, owner: str) -> None:
-    """A cast of the owner's runs when a daily row is read; it must not run with the caller's power."""
+    """A cast of the owner runs when a daily row is read. It must not run with the caller's power."""
     counted.execute(
         f"""GRANT CREATE ON SCHEMA public TO {owner}; SET ROLE {owner};
             CREATE TYPE public.planted AS (name text);

@@ -1,5 +1,5 @@
-"""verify and rebuild beside LiteLLM's ledger (since 1.110): a request that its proxy has logged and its projector has
-not charged is in no table by day yet. All of the proxy is LiteLLM's own code."""
+"""verify and rebuild beside LiteLLM's ledger (since 1.110): if the proxy has logged a request and the projector has not
+charged it, no daily table has it yet. All of the proxy is LiteLLM's own code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def counted(database: Database) -> Database:
 
 
 def of_proxy(**fields: Any) -> dict[str, Any]:
-    """A request of 5 dollars that adds to the same daily row as the SDK's unless `fields` say otherwise."""
+    """A request of 5 dollars that adds to the same daily row as the SDK's requests, unless `fields` differ."""
     return proxy_request(spend=5.0, request_duration_ms=1500, **fields)
 
 
@@ -77,7 +77,7 @@ def test_verify_leaves_out_what_is_parked(counted: Database, ledger: Ledger) -> 
 
 
 def test_a_running_projector_causes_no_difference(counted: Database, ledger: Ledger) -> None:
-    """Each day is read at one snapshot."""
+    """verify reads each day in one snapshot."""
     over, failures = threading.Event(), []
 
     def run() -> None:
@@ -185,7 +185,7 @@ def test_a_rebuild_that_waits_too_long_for_the_projector_says_what_to_do(counted
 
 
 def test_a_day_with_a_request_of_an_id_that_litellm_charges_is_refused(counted: Database, ledger: Ledger) -> None:
-    """The log has the SDK's row of that id; which of the two requests a pending delivery stands for it does not say."""
+    """The log has the SDK's row of this id. It does not say which of the two requests a pending delivery is for."""
     ledger.log(of_proxy(request_id="r-0"))
     counted.execute(DAMAGE)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refusal:
@@ -196,7 +196,7 @@ def test_a_day_with_a_request_of_an_id_that_litellm_charges_is_refused(counted: 
 
 @pytest.fixture
 def owned(counted: Database) -> Iterator[Database]:
-    """LiteLLM's tables belong to a role that is no superuser, and the deliveries to another."""
+    """LiteLLM's tables belong to a role that is no superuser, and the deliveries to another role."""
     counted.execute(
         "CREATE ROLE of_log; CREATE ROLE of_deliveries; GRANT USAGE ON SCHEMA public TO of_log, of_deliveries"
     )

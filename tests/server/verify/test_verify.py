@@ -1,4 +1,4 @@
-"""litellm_spend.verify: the daily tables against what the log adds up to."""
+"""litellm_spend.verify: it compares the daily tables with the sums of the log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def found(database: Database, first: str = DAY, last: str = DAY) -> list[tuple[A
 
 
 def numbers(database: Database) -> list[tuple[Any, ...]]:
-    """What differs: (table, column, logged)."""
+    """The differences: (table, column, logged)."""
     return [(target.removeprefix("LiteLLM_Daily"), column, logged) for target, _, column, logged, *_ in found(database)]
 
 
@@ -49,7 +49,7 @@ def test_records_of_every_kind_agree(database: Database) -> None:
     verify = f"litellm_spend.verify('{first:%Y-%m-%d}', (now() AT TIME ZONE 'UTC')::date)"
     query = f"SELECT count(*) FROM {verify}"
     assert database.value(query) == 0
-    # And it did compare: each row, but for those of requests of which the log does not tell all.
+    # verify did compare each row, except those of requests that the log does not describe in full.
     rows = database.value('SELECT count(*) FROM "LiteLLM_DailyUserSpend"')
     database.execute('UPDATE "LiteLLM_DailyUserSpend" SET failed_requests = failed_requests + 1')
     assert database.value(query) > rows / 2
@@ -58,7 +58,7 @@ def test_records_of_every_kind_agree(database: Database) -> None:
     database.execute('UPDATE "LiteLLM_DailyModelUsage" SET request_count = request_count + 1')
     for table in ("RequestErrors", "GatewayFailedRequests"):
         database.execute(f'UPDATE "LiteLLM_Daily{table}" SET failed_requests = failed_requests + 1')
-    # Not of "LiteLLM_DailyGatewayRequests": each day has one row, and a request at midnight belongs to it.
+    # "LiteLLM_DailyGatewayRequests" is left out: each day has one row, and a request at midnight belongs to it.
     assert database.value(f"SELECT count(DISTINCT target) FROM {verify}") == 9
 
 
@@ -175,7 +175,7 @@ def test_how_a_request_counts_is_told_by_its_log_row(database: Database, field: 
 
 
 def test_a_running_fold_causes_no_difference(database: Database) -> None:
-    """Each day is read at one snapshot."""
+    """verify reads each day in one snapshot."""
     over = threading.Event()
     failures: list[BaseException] = []
 
@@ -193,7 +193,7 @@ def test_a_running_fold_causes_no_difference(database: Database) -> None:
     try:
         seen = set()
         while len(seen) < 10:
-            # Also in a transaction that has written something, where each statement has a snapshot of its own.
+            # This also holds in a transaction that has written something, where each statement has its own snapshot.
             with database.connect(autocommit=False) as connection:
                 connection.execute("CREATE TEMP TABLE written ()")
                 assert connection.execute(FOUND, (DAY, DAY)).fetchall() == []

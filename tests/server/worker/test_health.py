@@ -1,4 +1,4 @@
-"""litellm_spend.health(): one verdict for a monitoring check, with the reason and what mends it."""
+"""litellm_spend.health(): one verdict for a monitoring check, with the reason and the fix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.database import Database
 from harness.records import spend_record, spend_records
 from harness.waiting import wait_for_value, wait_until
 
-# Lags and pins are told early where folds are frequent and segments are truncated at once.
+# health() reports lags and pins early where folds are frequent and segments are truncated at once.
 IMPATIENT = {
     "litellm_spend.fold_interval": "1 ms",
     "litellm_spend.lock_timeout": "100 ms",
@@ -48,7 +48,7 @@ def wait_for_state(database: Database, state: str) -> tuple[str, str, str | None
 
 
 def age_backlog(database: Database, by: str = "1 day") -> None:
-    """What is staged becomes older than any bound."""
+    """Make the staged rows older than any bound."""
     for segment in range(3):
         database.execute(f"UPDATE litellm_spend.staging_{segment} SET staged_at = staged_at - %s::interval", by)
 
@@ -92,7 +92,7 @@ def test_a_worker_that_ends_while_held_leaves_no_error_behind(database: Database
     database.execute(DROP_LOG_KEY)
     database.record(spend_records(3))
     database.wait_for("SELECT worker FROM litellm_spend.status", "held")
-    # The next worker can do nothing before the log is mended, and so never fails itself.
+    # The next worker can do nothing before the log is fixed, so it never fails itself.
     with database.connect(autocommit=False) as session:
         session.execute(ADD_LOG_KEY)
         session.execute("SELECT pg_terminate_backend(worker_pid, 10000) FROM litellm_spend.status")

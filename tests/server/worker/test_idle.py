@@ -15,7 +15,7 @@ from harness.records import spend_records
 
 STAGED = "SELECT sum(pg_relation_size(s))::bigint FROM unnest(ARRAY['litellm_spend.staging_0', \
 'litellm_spend.staging_1', 'litellm_spend.staging_2']::regclass[]) AS s"
-# The figures are read outside of the database, so that the reader touches no page of its own making there.
+# The test reads the figures outside of the database, so that it changes no page there.
 USED = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint, pg_current_wal_insert_lsn() - '0/0'"
 OURS = "SELECT backend_type, datname FROM pg_stat_activity WHERE backend_type LIKE 'litellm_spend%'"
 
@@ -35,7 +35,7 @@ def idle_for(database: Database, seconds: float) -> tuple[int, int, int]:
     server = Database(database.cluster, "postgres")
     server.execute("CHECKPOINT")
     server.wait_for(CONNECTED.format(database.name), 0)
-    # The worker's last figures come as it ends.
+    # The worker reports its last figures when it ends.
     server.query(USED)
     before, transactions = server.query(USED)[0], server.value(TRANSACTIONS.format(database.name))
     end = time.monotonic() + seconds

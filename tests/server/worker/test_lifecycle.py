@@ -17,7 +17,7 @@ from harness.waiting import wait_until
 
 @pytest.fixture
 def bare_cluster() -> Iterator[Cluster]:
-    """A server where the extension has never been created, so that its role is not there: made by initdb."""
+    """A server from initdb, where the extension has never been created, so its role does not exist."""
     with Cluster(initdb=[]) as cluster:
         yield cluster
 

@@ -1,4 +1,4 @@
-"""More databases than processes: workers take turns, and what waits for a process is told (invariant 16)."""
+"""There are more databases than processes. Workers take turns, and a wait for a process is reported (invariant 16)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness.recorders import recorders
 from harness.records import assert_counted, counted, spend_records
 from harness.waiting import wait_until
 
-# The launcher's process and one more; nothing else may take it.
+# The launcher's process and one more, which nothing else may take.
 ONE_PROCESS = {
     "max_worker_processes": "2",
     "max_logical_replication_workers": "0",
     "max_parallel_workers": "0",
-    # Nobody leaves by itself within a test.
+    # No worker leaves by itself within a test.
     "litellm_spend.linger": "4000 ms",
     "litellm_spend.batch_rows": "50",
     "litellm_spend.fold_rows": "50",
@@ -103,5 +103,5 @@ def test_without_any_free_process_status_and_health_say_so(own_cluster: Cluster)
         database.execute(f"UPDATE litellm_spend.staging_{segment} SET staged_at = staged_at - interval '1 day'")
     assert database.value("SELECT state FROM litellm_spend.health()") == "down"
     assert database.fold() == 3
-    # Failing to start is tried ever more seldom, and logged once.
+    # A start that fails is retried less and less often, and logged once.
     assert own_cluster.log().count("finds no background worker process") == 1

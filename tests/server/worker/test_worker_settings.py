@@ -1,5 +1,5 @@
-"""Whatever the server, the worker's role or its database has set, the worker folds exactly, under the settings that it
-pins, also beside two sessions that fold (invariant 1)."""
+"""The worker folds exactly, under the settings that it pins, whatever the server, the worker's role or its database has
+set, even beside two sessions that fold (invariant 1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.database import Database, Record
 from harness.records import DAY, assert_counted, spend_record
 from harness.remembering import WORKERS
 
-# What a fold runs under, whoever runs it.
+# Every fold runs under these settings, whoever runs it.
 PINNED = {
     "transaction_isolation": "read committed",
     "transaction_read_only": "off",
@@ -38,7 +38,7 @@ PINNED = {
     "enable_sort": "off",
     "jit": "off",
 }
-# These only the worker pins.
+# Only the worker pins these.
 LOGS_TREES = ("debug_print_parse", "debug_print_rewritten", "debug_print_plan")
 PINNED_BY_THE_WORKER = {
     "role": "none",
@@ -69,7 +69,7 @@ CREATE OPERATOR planted.+ (LEFTARG = float8, RIGHTARG = float8, FUNCTION = plant
 
 
 class Settings:
-    """A database with sessions from before anything was set, so that what is set reaches the worker alone."""
+    """A database with sessions that began before anything was set, so that the settings reach only the worker."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.database = new_database(cluster)
@@ -83,7 +83,7 @@ class Settings:
         self.folders = [self.database.connect() for _ in range(2)]
         self.admin = cluster.connect()
         for session in (*self.folders, self.admin, self.database):
-            # What is set for the whole server reaches a session that exists.
+            # A setting of the whole server reaches an existing session.
             session.execute("SET default_transaction_isolation = 'read committed'")
             session.execute("SET default_transaction_read_only = off; SET default_transaction_deferrable = off")
         self.records: list[Record] = []
@@ -101,7 +101,7 @@ class Settings:
         self.admin.execute("SELECT pg_reload_conf()")
 
     def start_anew(self) -> None:
-        """The next worker is one that knows no other settings."""
+        """End the worker. The next one knows no other settings."""
         self.database.query(f"SELECT pg_terminate_backend(pid) {WORKERS}")
         self.database.wait_for(f"SELECT count(*) {WORKERS}", 0)
         self.database.execute("TRUNCATE public.folded")
@@ -119,7 +119,7 @@ class Settings:
 
 @pytest.fixture(scope="module")
 def settings_of_a_cluster() -> Iterator[Settings]:
-    """Its own server: what is set for the role postgres and the server reaches everybody on it."""
+    """A server for these tests alone, because settings of the role postgres and of the server reach everybody on it."""
     with Cluster() as cluster:
         settings = Settings(cluster)
         yield settings
@@ -240,7 +240,7 @@ def fold_ten_times(session: psycopg.Connection) -> None:
 
 
 def test_one_bad_record_costs_no_process_where_errors_end_sessions(settings: Settings) -> None:
-    """With exit_on_error an error that is caught would end the worker again and again, and nothing would be folded."""
+    """With exit_on_error each caught error would end the worker, again and again, and nothing would be folded."""
     database = settings.database
     settings.make([f'DATABASE "{database.name}"'], {"exit_on_error": "on"})
     settings.start_anew()
