@@ -1,4 +1,4 @@
-"""The sites of the golden cases, which each case seeds anew."""
+"""The sites of the golden cases. Each case seeds its site again."""
 
 from __future__ import annotations
 

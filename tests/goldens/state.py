@@ -18,7 +18,7 @@ Columns = dict[str, set[str]]
 # Tables whose rows the operator creates: the key, and the columns that are compared. Of last_active only "is set"
 # counts.
 ENTITIES = {name: (table.key, table.changed) for name, table in FOLDED.items() if table.changed}
-# Tables whose rows are compared whole, but for the columns in UNCOMPARED: their keys.
+# Tables whose rows are compared whole, except the columns in UNCOMPARED: their keys.
 ROWS = {name: table.key for name, table in FOLDED.items() if not table.changed}
 # The golden numbers are sums of floats from left to right. In a sum below 10 the least cost, 1e-12, must show.
 TOLERANCE = 1e-13

@@ -1,4 +1,4 @@
-"""create_tables() on a database without LiteLLM's schema, and the entity rows that create_missing makes."""
+"""create_tables() on a database without LiteLLM's schema, and the entity rows that create_missing creates."""
 
 from __future__ import annotations
 
