@@ -1,4 +1,4 @@
-"""Lets the unit tests run without an installed package: neither LiteLLM nor a server is needed."""
+"""Makes the package importable for the unit tests. They need no installed package, no LiteLLM and no server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of a Router's failed attempts count: events as LiteLLM 1.79 and 1.109 deliver them, in every order."""
+"""Which of a Router's failed attempts count. Events come as LiteLLM 1.79 and 1.109 deliver them, in every order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAILURE, SUCCESS = "failure", "success"
 
 
 class Events:
-    """Delivers events, and collects what is sent as (id, marked as an attempt)."""
+    """Delivers events, and collects the sent records as (call id, whether it is marked as an attempt)."""
 
     def __init__(self, *, counters: bool = True, hold_seconds: float = 60.0) -> None:
         self.sent: list[tuple[str, bool]] = []
@@ -73,7 +73,7 @@ class Events:
 
 
 class Clock:
-    """A time that only passes when it is told to, and the timers that it sets off."""
+    """A clock that only `advance` moves. It fires the timers that are due."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -161,7 +161,7 @@ def test_a_success_without_failures_leaves_nothing_behind(events: Events) -> Non
 
 
 def test_a_report_that_comes_late_is_known_as_an_attempt(events: Events) -> None:
-    """LiteLLM delivers sync events from a pool of threads: here the first attempt's comes last."""
+    """LiteLLM delivers sync events from a pool of threads. Here the event of the first attempt comes last."""
     events.start("a", 0)
     events.start("a", 1)
     events.finish("a", 1, SUCCESS)
@@ -299,7 +299,7 @@ def test_what_is_sent_at_close_is_left_out_of_a_later_success(events: Events) ->
 
 
 def test_a_failure_that_is_reported_after_its_calls_success_costs_nothing(events: Events) -> None:
-    """Only failures with a cost are of interest: LiteLLM reports no start of the first attempt."""
+    """Only failures with a cost are recorded. The callback then notes no start of the first attempt."""
     events.finish("a", 1, SUCCESS, 5.0)
     events.finish("a", 0, FAILURE, 2.0)
     assert events.sent == [("a1", False), ("a0", True)] and events.costs == [5.0, 0]
@@ -332,7 +332,7 @@ def test_starts_and_successes_concern_attempts_if_others_came_before(events: Eve
 
 
 def test_a_router_may_list_attempts_in_either_metadata() -> None:
-    """LiteLLM 1.79's fallbacks do, where the application gives `litellm_metadata`."""
+    """LiteLLM 1.79 does so in fallbacks if the application gives `litellm_metadata`."""
     request = {"litellm_trace_id": "a", "metadata": {"previous_models": [{}]}}
     assert not is_first(request | {"litellm_metadata": {"model_group": "second"}})
 

@@ -1,4 +1,4 @@
-"""The caller's metadata that LiteLLM drops: what is remembered, for whom, and for how long."""
+"""The caller's metadata that LiteLLM drops: which members are remembered, for which calls, and for how long."""
 
 from __future__ import annotations
 

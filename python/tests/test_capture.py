@@ -1,4 +1,4 @@
-"""What an event becomes: the allow list, the hashed key, the extras; nothing secret, nothing that jsonb refuses."""
+"""The record of an event: the allow list, the hashed key, the additions; no secret, and nothing that jsonb refuses."""
 
 from __future__ import annotations
 
@@ -390,5 +390,5 @@ def test_a_record_takes_no_longer_than_a_few_copies_of_its_event() -> None:
     def seconds(run: Callable[[], object]) -> float:
         return min(timeit.repeat(run, number=200, repeat=7))
 
-    # About as long as one on an idle core; the bound only catches a slip by an order of magnitude.
+    # On an idle core it takes about as long as one copy. The limit only catches a slowdown by an order of magnitude.
     assert seconds(lambda: encode(captured(kwargs))) < 10 * seconds(lambda: copy.deepcopy(kwargs))

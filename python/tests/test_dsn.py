@@ -1,5 +1,5 @@
-"""Database URLs: Prisma's parameters are translated or left out, unknown ones too, with a warning that names them, and
-passwords never show."""
+"""Database URLs. Prisma's parameters are translated or left out. Unknown parameters are left out, with a warning that
+names them. Passwords are never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An id that is no string: which text it is, and what becomes of an id that has none."""
+"""Ids that are no strings: the text of such an id, and what happens to an id that has no text."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_what_is_no_id_is_counted_and_left_out(place: str, value: Any) -> None:
     ids = UnusableIds()
     put, found = PLACES[place]
     record = recorded(put(value), ids)
-    # Where the payload has no call id, that of the event stands.
+    # If the payload has no call id, the call id of the event is used.
     assert found(record) == ("call-1" if place == "litellm_call_id" else None)
     assert ids.count == 1
     assert "needle" not in json.dumps(record)

@@ -1,4 +1,4 @@
-"""Which calls a proxy counts itself, so that the callback must not mark them."""
+"""Which calls a proxy counts itself. The callback must not mark them."""
 
 from __future__ import annotations
 

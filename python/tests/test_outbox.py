@@ -1,4 +1,4 @@
-"""Every record that was put is queued, on its way, sent, refused or dropped, and counted as such."""
+"""Every record that was put into the outbox is queued, in flight, sent, refused or dropped, and counted as such."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls without a price are counted, and told once a model; free models and cache hits are neither."""
+"""Calls without a price are counted, with one warning per model. Free models and cache hits are not counted."""
 
 from __future__ import annotations
 
@@ -152,8 +152,8 @@ def test_each_model_is_told_once_and_not_without_end(caplog: pytest.LogCaptureFi
     assert calls.count == 1400
     assert len(caplog.messages) == 500
     assert caplog.messages[0] == (
-        "LiteLLM has no price for calls of the model 'provider/model-0': they are recorded with a spend of 0. "
-        "Register its price with litellm.register_model, a price of 0 if it is free"
+        "LiteLLM has no price for calls of the model 'provider/model-0', so they are recorded with a spend of 0. "
+        "Register its price with litellm.register_model, or a price of 0 if it is free"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the callback records in a LiteLLM proxy: who is charged, and how a request that failed is told."""
+"""What the callback records in a LiteLLM proxy: who is charged, and how a failed request is recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AUTH = SimpleNamespace(api_key=KEY, key_alias="k", user_id="alice", team_id=None
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """LiteLLM's proxy_server, as far as the callback asks it: its own writer is off."""
+    """The parts of LiteLLM's proxy_server that the callback reads. Its own writer is off."""
     server = SimpleNamespace(general_settings={"disable_spend_updates": True}, llm_router=None)
     monkeypatch.setitem(sys.modules, "litellm.proxy.proxy_server", server)
     monkeypatch.setitem(sys.modules, "litellm", SimpleNamespace(max_budget=100.0, cache=None))
@@ -34,7 +34,7 @@ def success(**changes: Any) -> dict[str, Any]:
 
 
 def failed(error: BaseException | None = None, **request: Any) -> list[dict[str, Any]]:
-    """The records of a request that failed."""
+    """The records of a failed request."""
     given = {"litellm_call_id": "c", "model": "gpt-4o", "start_time": datetime.fromtimestamp(1.0), **request}
     records = map(spend_record, failure_events(given, error or ValueError("no"), AUTH))
     return [record for record in records if record is not None]

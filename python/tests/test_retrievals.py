@@ -1,4 +1,4 @@
-"""Work in the background is recorded once its cost is known, and every retrieval of it has the same ids."""
+"""Background work is recorded when its cost is known, and all its retrievals have the same ids."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ DONE = SimpleNamespace(status="completed", background=True)
 
 
 def response_id(deployment: str = "None", own: str = "resp_1") -> str:
-    """As LiteLLM makes it of a provider's own id."""
+    """The id that LiteLLM creates from a provider's own id."""
     text = f"litellm:custom_llm_provider:openai;model_id:{deployment};response_id:{own}"
     return "resp_" + base64.b64encode(text.encode()).decode()
 

@@ -1,4 +1,4 @@
-"""What a prompt cache saved is asked of LiteLLM only for calls that used one, and never at the price of an error."""
+"""LiteLLM is asked for the savings of a prompt cache only for calls that used one, and an error loses no record."""
 
 from __future__ import annotations
 

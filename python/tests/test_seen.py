@@ -1,4 +1,4 @@
-"""An event that LiteLLM delivers twice is captured once, and two calls are two, whatever they share."""
+"""An event that LiteLLM delivers twice is captured once. Two calls are captured twice, whatever they share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BEGAN = datetime(2026, 3, 1, 12)
 
 
 def failure(start: datetime, sent: datetime | None = None, began: datetime = BEGAN) -> dict[str, Any]:
-    """A report of a failed call, whose object of LiteLLM's began at `began`."""
+    """A report of a failed call. LiteLLM's object for the call started at `began`."""
     payload = {"id": "call-1", "status": "failure", "call_type": "aspeech", "startTime": start.timestamp()}
     return {
         "standard_logging_object": payload,

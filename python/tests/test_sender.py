@@ -1,4 +1,4 @@
-"""What the sender does with batches that fail, and with the time that it has."""
+"""How the sender handles batches that fail, and how it keeps to its time limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def outbox() -> Outbox:
 
 
 class Server:
-    """Takes the place of a connection; `refuse` may raise for a batch."""
+    """Replaces a connection. `refuse` may raise for a batch."""
 
     is_open = True
 
@@ -59,7 +59,7 @@ def test_connecting_at_exit_takes_no_longer_than_there_is_time(
 
     def connect(*_: Any, connect_timeout: float = 10, **__: Any) -> None:
         nonlocal now
-        now += 2 * connect_timeout  # of each host
+        now += 2 * connect_timeout  # for each of two hosts
         ends.append(now)
         raise psycopg.OperationalError("timeout expired")
 
@@ -72,7 +72,7 @@ def test_connecting_at_exit_takes_no_longer_than_there_is_time(
 
 
 class SlowToClose(Server):
-    """A connection whose `close` tells that it began, and ends when it may."""
+    """A connection whose `close` sets `closing` when it starts, and ends when `may_close` is set."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""When a proxy's spend counters are raised, and when they are left alone. That they are raised is tested with real
-proxies in tests/proxy."""
+"""When a proxy's spend counters are raised, and when they are left alone. tests/proxy tests with real proxies that they
+are raised."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECORD = {
 
 
 class Litellm(ModuleType):
-    """A proxy's module whose functions note what they are called with."""
+    """A proxy's module whose functions record their arguments."""
 
     def __init__(self) -> None:
         super().__init__("litellm.proxy.proxy_server")
@@ -75,7 +75,7 @@ def raise_by(*records: dict[str, Any]) -> None:
         counters = SpendCounters()
         for record in records:
             counters.raise_by(record)
-        # Neither of LiteLLM's functions here waits for anything.
+        # Neither function above waits for anything, so a few turns of the loop are enough.
         for _ in range(10):
             await asyncio.sleep(0)
 
@@ -90,7 +90,7 @@ def test_whom_a_record_charges() -> None:
         "end",
         ["a"],
     )
-    # An empty name is nobody, to LiteLLM too.
+    # An empty name charges nobody, in LiteLLM too.
     assert charged["team_id"] is charged["org_id"] is charged["project_id"] is None
     assert charged["request_started_at"].timestamp() == 1.0
 

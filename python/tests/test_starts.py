@@ -1,4 +1,4 @@
-"""Calls that share a call id start some milliseconds apart, however close together they began."""
+"""Calls that share a call id are recorded with starts some milliseconds apart, however close they were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which dispositions of SIGTERM are acted on, and what a uvicorn server does at its end."""
+"""On which dispositions of SIGTERM the callback acts, and what a uvicorn server does at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from litellm_spend import _lifecycle, _litellm_workarounds, _termination
 
 
 class Server:
-    """As uvicorn's: `handle_exit` is its signal handler."""
+    """A server like uvicorn's. `handle_exit` is its signal handler."""
 
     def __init__(self, captured: list[int]) -> None:
         self.events: list[str] = []
@@ -44,7 +44,7 @@ def default(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def look(events: list[str] | None = None) -> Any:
-    """The handler after a look."""
+    """Calls `watch`, and returns the handler that is then installed."""
 
     async def send() -> None:
         if events is not None:
@@ -104,7 +104,7 @@ def test_a_server_that_got_sigterm_sends_once_when_it_has_shut_down(
     signal.signal(signal.SIGTERM, handler := handler_of(server))
     for _ in range(2):
         assert look(server.events) is handler
-        # Another handler comes and goes.
+        # Another handler was installed and removed.
         _termination._handler_at_last_look = None
     asyncio.run(server.shutdown(sockets=[]))
     assert server.events == ["shut down []", *sent]
@@ -136,7 +136,7 @@ def test_what_litellms_worker_has_queued_is_delivered_first(monkeypatch: pytest.
         return delivered
 
     assert asyncio.run(deliver(own_loop=True)) == ["an event"]
-    # The queue of another thread's loop is not this one's to touch.
+    # The queue of another thread's loop must not be touched.
     assert asyncio.run(deliver(own_loop=False)) == []
 
 

@@ -20,7 +20,7 @@ def choices(*names: Any) -> list[dict[str, Any]]:
 
 
 def as_objects(value: Any) -> Any:
-    """LiteLLM hands over pydantic models or dicts."""
+    """Converts dicts to objects, because LiteLLM passes either dicts or pydantic models."""
     if isinstance(value, dict):
         return SimpleNamespace(**{key: as_objects(item) for key, item in value.items()})
     return [as_objects(item) for item in value] if isinstance(value, list) else value

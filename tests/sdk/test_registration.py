@@ -96,4 +96,4 @@ call()
 def test_the_module_that_a_proxys_config_names_records_failures(litellm: Sdk) -> None:
     [module] = re.findall(r"^```python\n(.*?)^```", (PROJECT / "docs" / "cutover.md").read_text(), re.M | re.S)
     ran = litellm.run_code(module + "say(handler=repr(handler))", url=None)
-    assert ran.sdk == {"handler": "SpendLogger(target=0, record_failures=True)"}
+    assert ran.sdk == {"handler": "SpendLogger(destination=0, record_failures=True)"}

@@ -1,7 +1,7 @@
 """Records the spend of each LiteLLM SDK call in Postgres, with the litellm_spend extension.
 
 `litellm.callbacks = [SpendLogger()]`, or, after `import litellm_spend`, `litellm.callbacks = ["litellm_spend"]`.
-Rules of counting live in the server; this package captures, queues and sends.
+The rules of counting are in the server. This package captures, queues and sends.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _lock = threading.RLock()
 
 
 def __getattr__(name: str) -> Any:
-    """`SpendLogger` loads LiteLLM; `handler` is one logger for the process, made when it is asked for."""
+    """`SpendLogger` loads LiteLLM; `handler` is one logger for the process, created at its first use."""
     if name == "SpendLogger":
         if importlib.util.find_spec("litellm") is None:
-            raise ImportError("litellm_spend records LiteLLM's calls and finds no LiteLLM: pip install 'litellm>=1.79'")
+            raise ImportError("litellm_spend finds no LiteLLM: run pip install 'litellm>=1.79'")
         from ._logger import SpendLogger
 
         return SpendLogger
@@ -40,14 +40,14 @@ def __getattr__(name: str) -> Any:
 
 
 def _registered_logger() -> Any:
-    """What a name stands for: the logger that the application already registered, else `handler`."""
+    """The logger that a name stands for: the one that the application has registered, else `handler`."""
     import litellm
 
     from ._logger import SpendLogger
 
     registered = [logger for logger in litellm.callbacks if isinstance(logger, SpendLogger)]
     logger = registered[0] if registered else __getattr__("handler")
-    # A name in success_callback alone gets no hook before the first call.
+    # LiteLLM calls no hook before the first call if the name is in success_callback alone.
     logger.attach_sync_delivery()
     return logger
 

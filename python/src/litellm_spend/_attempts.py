@@ -1,18 +1,18 @@
-"""Which failed attempt of a Router's call was its last, and which of them are charged.
+"""Finds out which failed attempt of a Router's call was its last, and which attempts are charged.
 
-A Router tries a call again, in one model group and then in the next, and LiteLLM reports each failed
-attempt; no report says whether another attempt follows. So a Router's failed attempt is held until
-another attempt of the call starts, and then gets LiteLLM's mark `billed_retry_attempt`, for which the
-server counts no request; or until none has started for longer than a Router waits: it was the last.
+A Router tries a call again, in one model group and then in the next. LiteLLM reports each failed attempt, but no
+report says whether another attempt follows. So this module holds a Router's failed attempt. If another attempt of
+the call starts, the held one gets LiteLLM's mark `billed_retry_attempt`, and the server counts no request for it. If
+none starts for longer than a Router waits, the held attempt was the last.
 
-LiteLLM gives some failed attempts a cost, such as a stream that the provider cut. A call that succeeds costs
-what its success says, as in LiteLLM's proxy: where another deployment continued the stream, that includes the
-failed attempts. A call that fails costs what all its attempts cost. So an attempt with a cost waits for the end
-of its call. A cost that was sent before the call's success, because the wait was over, is left out of the success.
+LiteLLM gives some failed attempts a cost, such as a stream that the provider cut. A call that succeeds costs what its
+success says, as in LiteLLM's proxy. If another deployment continued the stream, that cost includes the failed
+attempts. A call that fails costs what all its attempts cost. So an attempt with a cost is held until its call ends. If
+its cost was sent before the call's success, because the hold time was over, it is subtracted from the success.
 
-Attempts of a call share the `litellm_trace_id` that the Router gives it. Where callers give several
-calls one id of their own, a call's first attempt tells them apart, unless they run at the same time. LiteLLM
-may report a success when the next call has started: such a call is known by its last attempt.
+Attempts of a call share the `litellm_trace_id` that the Router gives it. If a caller gives several calls one id of
+its own, a call's first attempt tells them apart, unless they run at the same time. LiteLLM may report a success after
+the next call with the same id has started. Such a call is found by its last attempt.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _ATTEMPTS: Final = 1_000
 @dataclass
 class _Call:
     attempts: deque[str]
-    """The ids of the last attempts seen, in the order of their start."""
+    """The ids of the attempts seen last, in the order of their start."""
     held: Record | None = None
-    """The attempt that failed last, as long as no other has started."""
+    """The attempt that failed last, until another attempt starts."""
     sent: float = 0.0
-    """When that attempt was sent, which tells it from others where all share one id and one start."""
+    """When the held attempt was sent. This tells apart attempts that share one id and one start."""
     costly: list[Record] = field(default_factory=list)
-    """Failed attempts with a cost that another followed."""
+    """Failed attempts with a cost that another attempt followed."""
     since: float = field(default_factory=time.monotonic)
     """When the last attempt failed."""
     charged: Amounts = field(default_factory=Amounts)
-    """What was sent of the call before it ended."""
+    """The cost and tokens of the call that were sent before it ended."""
     success: float | None = None
     """The start of the attempt that succeeded."""
 
@@ -54,16 +54,16 @@ class _Call:
         return self.held is not None or bool(self.costly)
 
     def has_running_attempt(self) -> bool:
-        """Whether an attempt started after those with a cost, and its end was not reported yet."""
+        """Whether an attempt started after the attempts with a cost, and LiteLLM has not reported its end yet."""
         return bool(self.costly) and self.held is None and self.success is None
 
     def has(self, attempt: str, record: Record) -> bool:
-        """Whether an attempt is of this call: seen at its start, or older than the attempt that succeeded."""
+        """Whether an attempt belongs to this call: it was seen, or it is older than the attempt that succeeded."""
         return attempt in self.attempts or (self.success is not None and _start_of(record) < self.success)
 
 
 class RouterAttempts:
-    """Passes records to `send`, a Router's failed attempts once it is known what they are."""
+    """Passes records to `send`. It holds a Router's failed attempts until it knows how they count."""
 
     def __init__(self, send: Callable[[Record], None], hold_seconds: float) -> None:
         self._send = send
@@ -73,7 +73,7 @@ class RouterAttempts:
         self._timer: threading.Timer | None = None
 
     def started(self, kwargs: Mapping[str, Any]) -> None:
-        """An attempt starts, or is seen for the first time: the one before it was not the last."""
+        """Notes an attempt that starts, or is seen for the first time. So the attempt before it was not the last."""
         trace = call_of(kwargs)
         if trace is None:
             return
@@ -82,7 +82,7 @@ class RouterAttempts:
         self._send_all(ready)
 
     def finished(self, kwargs: Mapping[str, Any], record: Record) -> None:
-        """A call or an attempt ended with `record`."""
+        """Takes the record of a call or an attempt that ended."""
         trace = call_of(kwargs)
         if trace is None:
             self._send(record)
@@ -103,12 +103,12 @@ class RouterAttempts:
         self._send_all(ready)
 
     def may_affect(self, kwargs: Mapping[str, Any]) -> bool:
-        """Whether a start or a success may bear on failed attempts, where only those with a cost are of interest."""
+        """Whether a start or a success may affect failed attempts with a cost."""
         trace = call_of(kwargs)
         return trace is not None and (trace in self._calls or not is_first(kwargs))
 
     def release(self) -> None:
-        """Sends all that is held: no further attempt is expected."""
+        """Sends all that is held, because no further attempt is expected."""
         with self._lock:
             ready = list(self._end_idle_calls(float("inf")))
         self._send_all(ready)
@@ -117,7 +117,7 @@ class RouterAttempts:
         with self._lock:
             return sum(call.is_held() for call in self._calls.values())
 
-    # With the lock held; what they return is ready to be sent.
+    # The caller of the following methods holds the lock. They return the records that are ready to be sent.
 
     def _on_start(self, trace: str, attempt: str, first: bool) -> list[Record]:
         call = self._calls.get(trace)
@@ -129,22 +129,22 @@ class RouterAttempts:
         if first:
             self._calls[trace] = _Call(deque([attempt], _ATTEMPTS))
             if call.has_running_attempt():
-                # Another call with the same id: how the earlier one ended is reported late.
+                # Another call with the same id has started, and the end of the earlier call is reported late.
                 self._calls[_key_of_earlier(trace, call.attempts[-1])] = call
                 return self._end_oldest()
-            # Another call with the same id: the earlier one has failed for good.
+            # Another call with the same id has started, so the earlier call has failed.
             return _take_all(call)
         call.attempts.append(attempt)
         return _take_superseded(call)
 
     def _on_failure(self, call: _Call, attempt: str, record: Record, sent: float) -> list[Record]:
         if call.success is not None or attempt != call.attempts[-1]:
-            # LiteLLM reports from several threads, and this report comes late.
+            # LiteLLM reports from several threads, so this report came late.
             late = mark_as_attempt(_with_own_id(record, sent) if attempt == call.attempts[-1] else record)
             if call.success is not None:
                 return [remove_cost(late)]
             return self._hold(call, late) if has_cost(late) else [late]
-        # What is still held would have been marked by the start of an attempt with another id.
+        # The held attempt has the same id: the start of an attempt with another id would have marked it.
         if call.held is not None:
             _with_own_id(call.held, call.sent)
         ready = _take_superseded(call)
@@ -180,7 +180,7 @@ class RouterAttempts:
                     del self._calls[trace]
                 yield from ready
 
-    # The timer runs only while something is held.
+    # The timer runs only while an attempt is held.
 
     def _set_timer(self, seconds: float) -> None:
         if self._timer is not None:
@@ -191,7 +191,7 @@ class RouterAttempts:
         try:
             timer.start()
         except RuntimeError:
-            return  # The interpreter shuts down: `release` follows.
+            return  # The interpreter shuts down, and `release` follows.
         self._timer = timer
 
     def _expire(self) -> None:
@@ -210,7 +210,7 @@ class RouterAttempts:
 
 
 def _key_of_earlier(trace: str, attempt: str) -> str:
-    """Of a call that another one with its id has followed: its last attempt is still to end."""
+    """The key of a call that another call with its id has followed, while its last attempt runs."""
     return f"{trace} {attempt}"
 
 
@@ -219,7 +219,7 @@ def _start_of(record: Record) -> float:
 
 
 def _take_superseded(call: _Call) -> list[Record]:
-    """Takes the held attempt, which another followed: one with a cost waits for the end of the call."""
+    """Removes the held attempt, because another followed. If it has a cost, it stays held as costly."""
     record, call.held = call.held, None
     if record is None:
         return []
@@ -231,7 +231,7 @@ def _take_superseded(call: _Call) -> list[Record]:
 
 
 def _take_all(call: _Call) -> list[Record]:
-    """Takes all that waits: as far as can be told, the call has failed."""
+    """Removes all attempts that are held, because the call counts as failed."""
     ready = [*call.costly, *([call.held] if call.held else [])]
     call.costly, call.held = [], None
     for record in ready:
@@ -240,12 +240,12 @@ def _take_all(call: _Call) -> list[Record]:
 
 
 def _with_own_id(record: Record, sent: float) -> Record:
-    """A failure's id is its call's, which attempts share if the caller gave it: it is left to the last of them."""
+    """Gives an attempt an id of its own. Attempts share an id that the caller gave; the last one keeps it."""
     record["id"] = record["litellm_call_id"] = f"{record.get('litellm_call_id')}_attempt{sent}"
     return record
 
 
 def mark_as_attempt(record: Record) -> Record:
-    """Makes the server count no request for a record, only its spend and tokens."""
+    """Marks a record, so that the server counts its spend and tokens but no request."""
     record.setdefault("metadata", {})["billed_retry_attempt"] = True
     return record

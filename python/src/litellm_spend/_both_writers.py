@@ -1,6 +1,6 @@
-"""A LiteLLM proxy whose own writer is on while the callback records the same requests: one warning says so.
+"""Warns once if a LiteLLM proxy's own writer is on while the callback records the same requests.
 
-Most of these requests are charged twice. The fold passes over only those whose log row LiteLLM has written before it.
+Most of these requests are charged twice. The fold skips only requests whose log row LiteLLM wrote before the fold.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ log = logging.getLogger("litellm_spend")
 
 
 class BothWriters:
-    """Looks at the events of one logger until it has warned."""
+    """Checks the events of one logger until it has warned."""
 
     def __init__(self) -> None:
         self._has_warned = False
 
     def check(self, kwargs: Mapping[str, Any]) -> None:
-        """An event that becomes a record."""
+        """Checks an event that becomes a record."""
         if (
             self._has_warned
             or not _proxy.own_writer_is_on()
@@ -31,6 +31,6 @@ class BothWriters:
         self._has_warned = True
         log.warning(
             "this LiteLLM proxy records its requests itself, and litellm_spend records them too: if both write to one "
-            "database, most requests are charged twice. Set general_settings.disable_spend_updates to true, or take "
-            "litellm_spend out of its callbacks"
+            "database, most requests are charged twice. Set general_settings.disable_spend_updates to true, or remove "
+            "litellm_spend from the proxy's callbacks"
         )

@@ -1,9 +1,9 @@
-"""The caller's `metadata=` of calls that LiteLLM does not pass it on with: remembered from their start to their end.
+"""Remembers the caller's `metadata=` from the start to the end of calls for which LiteLLM drops it.
 
-LiteLLM drops it where it serves a Responses call by a chat completion, and keeps only Anthropic's own `user_id` of
-it where Anthropic's messages have one; 1.79 drops it for all of these. Its hook before an async call still has all
-of it; sync calls have no such hook. `litellm_metadata=` always arrives, and where it is given nothing is remembered:
-a proxy puts there what it knows of a request, whose own `metadata` anybody may have written.
+LiteLLM drops it if it serves a Responses call by a chat completion. If a call of Anthropic's messages has a `user_id`
+in it, LiteLLM keeps that alone. LiteLLM 1.79 drops it for all these calls. LiteLLM's hook before an async call still
+has all metadata; sync calls have no such hook. `litellm_metadata=` always arrives, and a call that has it is not
+remembered: a proxy puts there what it knows of a request, and anybody may have written the request's own `metadata`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from ._ids import text_of
 
 _CALLS: Final = 10_000
 _DROPPED_BY: Final = frozenset(("aresponses", "anthropic_messages"))
-# What ends such a call; LiteLLM 1.79 reports the chat completion that served it.
+# The call types that end such a call. LiteLLM 1.79 reports the chat completion that served it.
 _ENDED_BY: Final = _DROPPED_BY | {"acompletion"}
-# LiteLLM 1.79 calls some of these completions sync, and marks them in `litellm_params`.
+# LiteLLM 1.79 gives some of these completions the sync call type, and marks them in `litellm_params`.
 _SYNC_NAME, _ASYNC_MARK = "completion", "acompletion"
 _NAMES: Final = frozenset((*METADATA, *REQUEST, *REQUEST_METADATA, "user_api_key")) - {"usage_object"}
 
 
 class CallersMetadata:
-    """By call id, of the last 10,000 calls that have any.
+    """The metadata by call id, for the last 10,000 calls that have any.
 
-    Where two calls run at the same time with one id, the first loses it: that is better than to charge the other's.
+    If two calls run at the same time with one id, the first call loses its metadata. Otherwise it could be charged to
+    whom the second call names.
     """
 
     def __init__(self) -> None:
@@ -36,13 +37,13 @@ class CallersMetadata:
         self._calls: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def started(self, kwargs: Mapping[str, Any], call_type: Any) -> None:
-        """An async call starts with these arguments."""
+        """Remembers the metadata of an async call that starts with these arguments."""
         call_id, metadata = text_of(kwargs.get("litellm_call_id")), kwargs.get("metadata")
         if call_id is None:
             return
         if getattr(call_type, "value", call_type) not in _DROPPED_BY:
             if metadata:
-                self._forget(call_id)  # another call with its id, and not the one that serves it
+                self._forget(call_id)  # another call with the same id, not the completion that serves the call
             return
         remembered: dict[str, Any] = {}
         if isinstance(metadata, Mapping) and not (kwargs.get("litellm_metadata") or kwargs.get("proxy_server_request")):
@@ -57,7 +58,7 @@ class CallersMetadata:
                     self._calls.popitem(last=False)
 
     def with_metadata(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The event of a call that ended, with what LiteLLM left out of it; once a call."""
+        """The event of a call that ended, with the metadata that LiteLLM dropped; once a call."""
         if not self._calls or not _is_end(kwargs):
             return kwargs
         remembered = self._forget(text_of(kwargs.get("litellm_call_id")))
@@ -82,7 +83,7 @@ class CallersMetadata:
 
 
 def _is_end(kwargs: Mapping[str, Any]) -> bool:
-    """Whether the event may end a call that is remembered."""
+    """Whether the event may be the end of a remembered call."""
     call_type = kwargs.get("call_type")
     if call_type == _SYNC_NAME:
         return (kwargs.get("litellm_params") or {}).get(_ASYNC_MARK) is True

@@ -1,12 +1,13 @@
-"""LiteLLM's event -> one spend record: a pure function of what LiteLLM hands to a callback.
+"""Builds one spend record from one LiteLLM event, as a pure function of what LiteLLM passes to a callback.
 
-In two steps, because LiteLLM waits for the first: `take` copies what the record needs, and `shape` makes the
-record of that, on the sender's thread. Between them it waits as `freeze` leaves it.
+It works in two steps, because LiteLLM waits for the first one. `take` copies what the record needs. `shape` builds the
+record from the copy, on the sender's thread. In between, the copy waits in the form that `freeze` gives it.
 
-Copies the allow list of `_fields` out of the StandardLoggingPayload and adds what only the request
-holds: the caller's `user`, the hashed key, agent, project, origin, a Router's attempts and the names of
-the tools that were called; LiteLLM's own figure of what a prompt cache saved; and whether a proxy counts the request.
-Keeps no reference to prompt or response. Sources of each field: LiteLLM's spend_tracking_utils.py.
+The record has the members of the StandardLoggingPayload that are on the allow list of `_fields`. The following is
+added: what only the request holds (the caller's `user`, the hashed key, agent, project, origin and a Router's
+attempts), the names of the tools that were called, LiteLLM's own figure of what a prompt cache saved, and whether a
+proxy counts the request. No reference to the prompt or the response is kept.
+Source of each field: LiteLLM's spend_tracking_utils.py.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ _HIDDEN: Final = Selection(HIDDEN)
 _EVENT_IDS: Final = ("litellm_call_id", "user", "agent_id", "user_api_key_end_user_id", "preset_cache_key", "api_base")
 _REQUEST: Final = REQUEST | REQUEST_METADATA
 _NAMES_OF_REQUEST: Final = frozenset(_REQUEST)
-# Where no logger counts them.
+# Used by `spend_record`, for which no logger counts unusable ids.
 _count_unusable: Final = UnusableIds().report_unusable
 _EMPTY: Final[dict[str, Any]] = {}
 _SHA256_HEX: Final = re.compile(r"(?:hashed-jwt-)?[0-9a-fA-F]{64}")
 _USER_AND_PASSWORD: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@")
-# Names that LiteLLM's proxy uses in place of a key hash.
+# LiteLLM's proxy uses these names in place of a key hash.
 _KEY_ALIASES: Final = frozenset(("litellm_proxy_master_key", "litellm-internal-health-check", "litellm-cli"))
-# The LiteLLM proxy that serves these calls records them itself.
+# The provider of calls to a LiteLLM proxy, which records them itself.
 _PROXY_PROVIDER: Final = "litellm_proxy"
-# Added to a call's own id that ends like one that was made for a cost.
+# Appended to a call's own id if it ends like an id that is created for a cost.
 _CALL_ID_SUFFIX: Final = "#call"
 
 
@@ -80,7 +81,7 @@ class Taken(NamedTuple):
     tracks_end_users: bool
     """Whether LiteLLM is set to charge end users."""
     proxy_budget: str | None
-    """The name of the budget of the whole proxy, where the callback charges it."""
+    """The name of the budget of the whole proxy; None if the callback does not charge it."""
     key: str
     """The key's hash or alias; empty if the call has no key."""
     tools: list[str] | None
@@ -90,23 +91,23 @@ class Taken(NamedTuple):
 
 
 def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, Any] | None:
-    """The spend record of a finished call, as `litellm_record_spend` takes it.
+    """The spend record of a finished call, in the form that `litellm_record_spend` accepts.
 
-    `kwargs` is what LiteLLM passes to a callback's hooks; `response` its `response_obj`, from which
-    only the names of called tools and the state of background work are read. None where there is nothing
-    to record: no StandardLoggingPayload, an application's call to a LiteLLM proxy, which records it itself, or the
-    retrieval of a batch whose cost is not known yet. What a proxy asks of another one for its client, its own tables
-    have too, as with LiteLLM's writer: the client's budget is there, and the client may name any provider.
+    `kwargs` is what LiteLLM passes to a callback's hooks. `response` is its `response_obj`; only the names of called
+    tools and the state of background work are read from it. The result is None if there is nothing to record: the
+    event has no StandardLoggingPayload, an application calls a LiteLLM proxy (which records the call itself), or a
+    batch is retrieved whose cost is not known yet. If a proxy calls another proxy for its client, both record the
+    call, as LiteLLM's writer does: the client's budget is in the first proxy, and the client may name any provider.
     """
     taken = take(kwargs, response)
     return None if taken is None else shape(taken)
 
 
 def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusable = _count_unusable) -> Taken | None:
-    """All that the record of a finished call needs; None as for `spend_record`.
+    """Copies all that the record of a finished call needs; None if `spend_record` returns None.
 
-    `report_unusable` is called for each id that has no text. What the application or LiteLLM does afterwards with
-    its objects changes nothing.
+    `report_unusable` is called for each id that has no text. Later changes of the
+    objects by the application or LiteLLM do not affect the copy.
     """
     payload = kwargs.get("standard_logging_object")
     if not _is_mapping(payload):
@@ -139,7 +140,7 @@ def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusab
     )
     if not TEXT.issuperset(map(type, event_ids)):
         event_ids = map(id_of, _EVENT_IDS, event_ids, repeat(note))
-    # A record without these two is better than none.
+    # A record without these two is better than no record.
     tools, savings = None, None
     try:
         tools = called_tools(answer, kwargs.get("realtime_tool_calls"))
@@ -148,8 +149,8 @@ def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusab
     try:
         savings = plain(prompt_caching_savings(payload))
     except Exception as error:
-        log.debug("what a prompt cache saved could not be read: %s", type(error).__name__)
-    # By position, in the order of the fields: keyword arguments would take the caller's thread 0.7 microseconds more.
+        log.debug("the savings of a prompt cache could not be read: %s", type(error).__name__)
+    # By position, in the order of the fields. Keyword arguments would cost the caller another half microsecond.
     taken = Taken._make(
         (
             _PAYLOAD.take(payload, note),
@@ -172,9 +173,9 @@ def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusab
 
 
 def freeze(taken: Taken) -> bytes | str:
-    """What was taken, in the form in which it waits: small, and nothing to Python's garbage collector.
+    """The copy in the form in which it waits for the sender: small, and ignored by Python's garbage collector.
 
-    `write` makes the text of it. What `marshal` refuses, a number of the user's own data, is written at once.
+    `write` turns it into text. `marshal` refuses some numbers in the user's own data; such a record becomes text here.
     """
     try:
         return marshal.dumps(tuple(taken))
@@ -183,12 +184,12 @@ def freeze(taken: Taken) -> bytes | str:
 
 
 def write(frozen: bytes | str) -> str:
-    """The record of what was frozen, as JSON text."""
+    """The record of a frozen copy, as JSON text."""
     return frozen if isinstance(frozen, str) else encode(shape(Taken._make(marshal.loads(frozen))))
 
 
 def shape(taken: Taken) -> dict[str, Any]:
-    """The record made of what `take` took."""
+    """Builds the record from what `take` copied."""
     record = _PAYLOAD.shape(taken.payload)
     metadata = record.setdefault("metadata", {})
     if taken.call_id is not None:
@@ -196,7 +197,7 @@ def shape(taken: Taken) -> dict[str, Any]:
     if taken.id_of_cost:
         record["id"] = record["litellm_call_id"] = taken.id_of_cost
     elif not taken.made_outside_proxy and has_reserved_ending(_own_id(record)):
-        # A proxy's client chose it. It would be free after the first time, or take the place of that work's cost.
+        # A proxy's client chose this id. Its call would be free after the first time, or replace the cost of a job.
         record["id"] = record["litellm_call_id"] = _own_id(record) + _CALL_ID_SUFFIX
     if taken.made_outside_proxy:
         record["made_outside_proxy"] = True
@@ -204,13 +205,13 @@ def shape(taken: Taken) -> dict[str, Any]:
         record.update(response_cost=0.0, prompt_tokens=0, completion_tokens=0, total_tokens=0)
         metadata.pop("usage_object", None)
     if record.get("cache_hit") is True:
-        record["response_cost"] = 0.0  # LiteLLM 1.79 tells a sync call the avoided cost
+        record["response_cost"] = 0.0  # LiteLLM 1.79 reports the avoided cost of a sync call
     metadata.update(_HIDDEN.shape(taken.hidden))
     if not record.get("api_base") and taken.api_base is not None:
         record["api_base"] = taken.api_base
     if isinstance(address := record.get("api_base"), str):
         record["api_base"] = _bare_url(address)
-    # To a proxy, who sends a request is the key's user, team and project, whatever its body claims.
+    # A proxy charges a request to the user, team and project of its key, whatever its body claims.
     if taken.user is not None and taken.made_outside_proxy and not metadata.get("user_api_key_user_id"):
         record["user"] = taken.user
     if taken.agent is not None:
@@ -247,7 +248,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _take_request(params: Mapping[str, Any], report_unusable: ReportUnusable) -> tuple[dict[str, Any], str]:
-    """What only the request's own metadata holds, and its key. Of two sources the first that has a value counts."""
+    """What only the request's own metadata holds, and its key. The first source that has a value counts."""
     found: dict[str, Any] = {}
     key = ""
     # `metadata=` before `litellm_metadata=`, as in LiteLLM's own payload.
@@ -264,20 +265,20 @@ def _take_request(params: Mapping[str, Any], report_unusable: ReportUnusable) ->
 
 
 def _own_id(record: Mapping[str, Any]) -> str:
-    """The call id, where it is the request's; empty if the provider gave one."""
+    """The call id, if it names the request; empty if the provider gave an id."""
     call_id = record.get("litellm_call_id")
     return call_id or "" if record.get("status") == "failure" or record.get("id") == call_id else ""
 
 
 def _bare_url(url: str) -> str:
-    """Without user, password, query and fragment, in which some applications put a provider's key."""
+    """The URL without user, password, query and fragment, because some applications put a provider's key there."""
     if "@" in url or "?" in url or "#" in url:
         return re.split("[?#]", _USER_AND_PASSWORD.sub(r"\1", url), maxsplit=1)[0]
     return url
 
 
 def stored_key(key: str) -> str:
-    """LiteLLM's stored form of a key: sha256 hex, unless it is one already or a service alias."""
+    """LiteLLM's stored form of a key: its sha256 in hex, unless the key is a hash already or a service alias."""
     key = key.strip()
     if key[:7].lower() == "bearer ":
         key = key[7:].lstrip()

@@ -1,4 +1,4 @@
-"""The one connection of a logger: connect, record a batch in one call, close. Used by one thread at a time."""
+"""The one connection of a logger: it connects, records a batch in one call and closes. One thread at a time uses it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("litellm_spend")
 
 _RECORD_BATCH = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
-# Seconds; libpq takes less for this much.
+# libpq raises a shorter connect_timeout to this.
 SHORTEST_CONNECT_SECONDS = 2
 _TARGET_SCHEMA = "SELECT current_setting('litellm_spend.target_schema', true)"
 
@@ -28,7 +28,7 @@ class Connection:
         self._compared_schema = False
 
     def record(self, batch: list[str], deadline: float | None = None) -> int:
-        """Commits a batch of encoded records in one call; how many the server staged (not rejected).
+        """Commits a batch of encoded records in one call, and returns how many the server staged (not rejected).
 
         Gives up connecting at `deadline` (monotonic).
         """
@@ -40,16 +40,16 @@ class Connection:
         return self._destination.redact(text) if self._destination else text
 
     def open(self, deadline: float | None = None) -> psycopg.Connection:
-        """A new autocommitting connection; raises UrlError, ImportError or psycopg.Error."""
+        """Opens a new autocommitting connection. Raises UrlError, ImportError or psycopg.Error."""
         import psycopg
 
         destination = self._resolve()
         limits = {}
         if deadline is not None:
-            # libpq takes the time for each host of several.
+            # If there are several hosts, libpq waits this long for each.
             seconds = (deadline - time.monotonic()) / destination.hosts
             limits["connect_timeout"] = max(SHORTEST_CONNECT_SECONDS, int(seconds))
-        # No prepared statements: behind pgbouncer the next call may meet another session.
+        # No prepared statements, because behind pgbouncer the next call may reach another session.
         return psycopg.connect(destination.conninfo, autocommit=True, prepare_threshold=None, **limits)
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class Connection:
             connection.close()
 
     def abandon(self) -> None:
-        """After a fork: forget the parent's connection without a word on its socket."""
+        """After a fork: forgets the parent's connection and sends nothing on its socket."""
         self._connection = None
 
     @property
@@ -83,7 +83,7 @@ class Connection:
         return self._destination
 
     def _compare_schema(self) -> None:
-        """After a first record: the setting is there once the server has loaded the library."""
+        """Compares the schemas after the first record. Until then the server may not have loaded the library."""
         if self._compared_schema or not self.schema or self._connection is None:
             return
         self._compared_schema = True
@@ -97,16 +97,16 @@ def _log_changes(destination: _dsn.Destination) -> None:
         log.info("database URL: %s", "; ".join(destination.changes))
     if destination.unknown:
         log.warning(
-            "the database URL has parameters that libpq does not know, which are left out: %s. Correct or remove them",
+            "the database URL has parameters that libpq does not know, so they are ignored: %s. Correct or remove them",
             ", ".join(destination.unknown),
         )
 
 
 def schema_difference(wanted: str | None, actual: str | None) -> str | None:
-    """What to tell a user whose URL names another schema than the one the server writes to."""
+    """A sentence for a user whose URL names another schema than the one that the server writes to; else None."""
     if not wanted or actual is None or wanted == actual:
         return None
     return (
         f"the database URL says schema={wanted}, but the server folds spend into schema {actual}: "
-        f"set litellm_spend.target_schema = '{wanted}' there, or correct the URL"
+        f"set litellm_spend.target_schema = '{wanted}' in the server, or correct the URL"
     )

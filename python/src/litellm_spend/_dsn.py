@@ -1,7 +1,7 @@
-"""Database URLs: what LiteLLM's users have in DATABASE_URL -> what libpq takes.
+"""Translates a database URL, as LiteLLM's users have it in DATABASE_URL, to what libpq takes.
 
-LiteLLM's URL is Prisma's: it carries parameters that libpq refuses. Those are translated or left out. So is
-anything else that libpq does not know, with a warning that names it. No message shows a password.
+LiteLLM's URL is Prisma's. It has parameters that libpq refuses, so they are translated or left out. Any other
+parameter that libpq does not know is left out too, with a warning that names it. No message shows a password.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 _SCHEME = re.compile(r"(?i)postgres(?:ql)?(?P<driver>\+[a-z0-9_]+)?://")
-# Settings of Prisma's pool and engine, some of which LiteLLM's proxy adds. This client keeps one connection and
-# prepares no statement.
+# Settings of Prisma's pool and engine. LiteLLM's proxy adds some of them. This client keeps one connection and
+# prepares no statement, so it needs none of them.
 _IGNORED = (
     "connection_limit",
     "pool_timeout",
@@ -26,8 +26,8 @@ _IGNORED = (
 )
 _SECRETS = ("password", "sslpassword")
 _NOT_SHOWN = "(a name that is not shown)"
-_UNREADABLE = "the database URL cannot be read: percent-encode special characters in user and password"
-# A server that is gone without a word is given up after half a minute, connected or not.
+_UNREADABLE = "the database URL cannot be read: percent-encode special characters in the user and password"
+# The client gives up after half a minute, connected or not, if a server does not answer any more.
 _LIMITS = {
     "connect_timeout": "10",
     "keepalives_idle": "15",
@@ -43,17 +43,17 @@ class UrlError(ValueError):
 
 @dataclass(frozen=True)
 class Destination:
-    """Where records go. `conninfo` holds the password: it is in no repr."""
+    """Where records go. `conninfo` holds the password, so no repr shows it."""
 
     conninfo: str = field(repr=False)
     schema: str | None = None
-    """Prisma's `schema`: where the URL's owner expects LiteLLM's tables."""
+    """Prisma's `schema`: the URL's owner expects LiteLLM's tables there."""
     hosts: int = 1
-    """How many hosts libpq tries in turn."""
+    """The number of hosts that libpq tries one after the other."""
     changes: tuple[str, ...] = ()
-    """What was translated or left out, for one log line."""
+    """The changes to the URL, for one log line."""
     unknown: tuple[str, ...] = ()
-    """Parameters that neither Prisma nor libpq knows, left out, for one warning."""
+    """Parameters that were left out because neither Prisma nor libpq knows them, for one warning."""
     _secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def redact(self, text: str) -> str:
@@ -64,7 +64,7 @@ class Destination:
 
 
 def resolve(url: str | None) -> Destination:
-    """The destination of `url`, or of DATABASE_URL if it is None; raises UrlError."""
+    """The destination of `url`, or of DATABASE_URL if `url` is None; raises UrlError."""
     url = url or os.environ.get("DATABASE_URL", "")
     if not url.strip():
         raise UrlError("no database URL: set DATABASE_URL or pass SpendLogger(database_url=...)")
@@ -72,19 +72,19 @@ def resolve(url: str | None) -> Destination:
 
 
 def translate(url: str) -> Destination:
-    """Translates a URL, or takes libpq's own `key=value` form as it is; raises UrlError."""
+    """Translates a URL, or keeps libpq's own `key=value` form as it is; raises UrlError."""
     scheme = _SCHEME.match(url)
     if scheme:
         return _translate_url(url, scheme)
     if "://" in url or "=" not in url:
-        raise UrlError("the database URL does not begin with postgresql://")
+        raise UrlError("the database URL does not begin with postgresql://: correct it")
     return _checked(url)
 
 
 def _translate_url(url: str, scheme: re.Match[str]) -> Destination:
     location, _, query = url[scheme.end() :].partition("?")
     if ("@" in query and "@" not in location) or location.count("@") > 1:
-        # The password has a bare "?" in it, and what follows is no parameter; or a bare "@", and that is no host.
+        # Either the password has a bare "?" in it, and no parameter follows, or a bare "@", and no host follows.
         raise UrlError(_UNREADABLE)
     changes = [f"left out the driver {scheme['driver']}"] if scheme["driver"] else []
     schema: str | None = None
@@ -92,7 +92,7 @@ def _translate_url(url: str, scheme: re.Match[str]) -> Destination:
     kept: dict[str, str] = {}
     unknown: list[str] = []
     known = _libpq_keywords()
-    # Where the query holds a password, or an "@" that may end one, each unknown name may be a piece of it.
+    # If the query holds a password, or an "@" that may end one, each unknown name may be a part of the password.
     parameters = parse_qsl(query, keep_blank_values=True)
     may_be_secret = "@" in query or any(key in _SECRETS for key, _ in parameters)
     for key, value in parameters:
@@ -126,8 +126,8 @@ def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:
         if _libpq_version() >= 160000:
             kept.setdefault("sslrootcert", "system")
     else:
-        raise UrlError("the database URL's sslaccept is neither strict nor accept_invalid_certs")
-    return f"took sslaccept={value} as sslmode={kept['sslmode']}"
+        raise UrlError("the database URL's sslaccept must be strict or accept_invalid_certs: correct it")
+    return f"read sslaccept={value} as sslmode={kept['sslmode']}"
 
 
 def _checked(conninfo: str) -> Destination:
@@ -139,7 +139,7 @@ def _checked(conninfo: str) -> Destination:
         added = {**_LIMITS, "application_name": "litellm_spend"}
         complete = make_conninfo(conninfo, **{key: value for key, value in added.items() if key not in options})
     except (ProgrammingError, ValueError):
-        # libpq quotes the part that it could not read, which may be the password.
+        # libpq's message quotes the part that it could not read, which may be the password.
         raise UrlError(_UNREADABLE) from None
     secrets: dict[str, None] = {}
     for key in _SECRETS:
@@ -165,5 +165,5 @@ def _libpq_version() -> int:
 
 
 def _shown(key: str) -> str:
-    # A password with a bare "?" or "&" in it would show up here as a parameter.
+    # A part of a password with a bare "?" or "&" in it would be a parameter here.
     return f"{key!r}" if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,40}", key) else _NOT_SHOWN

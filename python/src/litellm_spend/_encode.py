@@ -1,10 +1,9 @@
-"""A record as JSON text that Postgres takes as jsonb: no NUL, no lone surrogate, no NaN, no foreign object.
+"""Encodes a record as JSON text that Postgres accepts as jsonb: no NUL, no lone surrogate, no NaN, no foreign object.
 
-The C encoder does the ordinary record at once; only what it refuses, or what holds something that
-jsonb refuses, is cleaned value by value and encoded again. A caller's own data is cleaned in any case and
-cut to a size: it may refer to itself, twice at each level, and the C encoder would not come to an end.
-What was cut bears a mark in its place, and one warning a process tells of it. Its numbers stay exact, as far as
-Postgres's numeric goes.
+The C encoder encodes an ordinary record in one call. A record is cleaned value by value and encoded again only if the
+encoder refuses it, or if it holds something that jsonb refuses. A caller's own data is always cleaned, and its size is
+limited: it may refer to itself, twice at each level, and the C encoder would never end. A mark replaces what was cut,
+and one warning per process reports it. Numbers in this data stay exact within the limits of Postgres's numeric.
 """
 
 from __future__ import annotations
@@ -27,39 +26,39 @@ from ._ids import text_of
 log = logging.getLogger("litellm_spend")
 
 _DEEPEST: Final = 64
-# To clean as many takes some 10 ms.
+# Cleaning so many values takes about 10 ms.
 _MOST_VALUES: Final = 10_000
-# Postgres's numeric has no more before and behind its point.
+# Postgres's numeric has at most so many digits before and behind its point.
 _MOST_WHOLE_DIGITS: Final = 131_072
 _MOST_FRACTION_DIGITS: Final = 16_383
 _BEYOND_NUMERIC: Final = 10**_MOST_WHOLE_DIGITS
-# So many digits of a number count as one value.
+# Each of so many digits of a number counts as one value.
 _DIGITS_OF_VALUE: Final = 16
 
 TOO_DEEP: Final = "<cut: more than 64 levels>"
 TOO_MANY: Final = "<cut: more than 10000 values>"
 TOO_LARGE: Final = "<cut: a number beyond Postgres's numeric>"
-# A number that only its text can tell waits in a string, behind a NUL, which no other cleaned string holds.
+# A number that only text can hold exactly is put into a string after a NUL, which no other cleaned string has.
 _EXACT_NUMBER: Final = re.compile(r'"\\u0000([-+.0-9E]+)"')
 _encode: Final = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
 
 def encode(record: dict[str, Any]) -> str:
-    """`record` as one JSON object. Never raises for what a caller may have put into its metadata."""
+    """Encodes `record` as one JSON object. Never raises because of what a caller put into its metadata."""
     try:
         text = _encode(record)
     except (TypeError, ValueError, RecursionError):
         return _encode_exactly(_clean(record, 0, [math.inf], as_text=True))
-    # Any NUL or surrogate is one of these escapes, as the encoder writes ASCII only.
+    # The encoder writes ASCII only, so any NUL or surrogate is one of these escapes.
     if "\\u0000" in text or "\\ud" in text:
         return _encode_exactly(_clean(record, 0, [math.inf], as_text=True))
     return text
 
 
 def cut(value: Any) -> Any:
-    """A copy of a caller's own data as JSON can hold it, of 64 levels and 10,000 values at most.
+    """A copy of a caller's own data that JSON can hold, with at most 64 levels and 10,000 values.
 
-    It holds integers and Decimals that only `encode` can write.
+    The copy may hold integers and Decimals, which only `encode` can write.
     """
     return _clean(value, 0, [_MOST_VALUES])
 
@@ -69,7 +68,10 @@ def _encode_exactly(cleaned: Any) -> str:
 
 
 def _clean(value: Any, depth: int, remaining: list[float], *, as_text: bool = False) -> Any:
-    """`left` holds one number: how many values there may still be. `as_text`: numbers as `_EXACT_NUMBER` has them."""
+    """`value` as JSON can hold it, within the limits.
+
+    `remaining` holds one number: how many more values are allowed. `as_text`: write long numbers as `_EXACT_NUMBER`.
+    """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
@@ -99,12 +101,12 @@ def _clean(value: Any, depth: int, remaining: list[float], *, as_text: bool = Fa
             _clean(item, depth + 1, remaining, as_text=as_text)
             for item in _up_to_limit(list(value), remaining, TOO_MANY)
         ]
-    # The type tells that something was there; its repr might hold anything.
+    # The type shows that something was there. The object's repr could hold a secret.
     return f"<{type(value).__name__}>"
 
 
 def _up_to_limit(items: list[Any], remaining: list[float], mark: Any) -> Iterator[Any]:
-    """The items for which there is room; the first one for which there is none is a mark, and the others go."""
+    """The items within the limit. A mark replaces the first item beyond the limit, and the others are dropped."""
     for item in items:
         if remaining[0] <= 0:
             if remaining[0] > -math.inf:
@@ -122,7 +124,7 @@ def _clean_integer(number: int, remaining: list[float], as_text: bool) -> Any:
     if not -_BEYOND_NUMERIC < number < _BEYOND_NUMERIC:
         return _mark(TOO_LARGE)
     remaining[0] -= number.bit_length() / (math.log2(10) * _DIGITS_OF_VALUE)
-    # Python itself prints no integer of more than 4300 digits.
+    # Python refuses to print an integer of more than 4300 digits; Decimal prints it.
     return f"\0{Decimal(number)}" if as_text else number
 
 
@@ -144,12 +146,16 @@ _is_warned = False
 
 
 def _mark(mark: str) -> str:
-    """What stands where the caller's data was cut; the first time it is told."""
+    """Returns the mark for a place where the caller's data was cut. Logs a warning the first time."""
     global _is_warned
     with _warning:
         was_warned, _is_warned = _is_warned, True
     if not was_warned:
-        log.warning("spend_logs_metadata is recorded without what was too much of it; %s marks the place", mark)
+        log.warning(
+            "spend_logs_metadata is recorded only in part, because it is too large: send less of it. %s marks where "
+            "it was cut",
+            mark,
+        )
     return mark
 
 

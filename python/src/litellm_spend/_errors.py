@@ -1,4 +1,4 @@
-"""What a failed attempt to send means for the records, and what to tell the user about it."""
+"""Decides what happens to the records after a failed attempt to send, and what the user is told."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ._dsn import UrlError
 
 class Recovery(Enum):
     RETRY = "keep the batch and try again with backoff"
-    SHRINK = "the server did not finish in its time: send less at once, and keep what is too much even alone"
-    SPLIT = "the batch holds a record that the server cannot take: isolate it"
+    SHRINK = "the server did not finish in time: send fewer records at once, and keep one that is too slow alone"
+    SPLIT = "the batch holds a record that the server cannot accept: send its halves, to find that record"
 
 
 GRANT = "GRANT litellm_spend_writer TO the role of the database URL"
@@ -23,12 +23,12 @@ _ADVICE = {
     "28P01": "the server refuses the password: correct the database URL",
     "28000": "the server refuses the role: correct the database URL or pg_hba.conf",
     "57014": "the server cancelled the call: raise the role's statement_timeout or lower batch_size",
-    "57P01": "the server ended the connection",
+    "57P01": "the server closed the connection",
     "57P03": "the server is starting up or shutting down",
     "53300": "the server has no free connection: raise max_connections",
     "3D000": "the database of the database URL does not exist: create it or correct the URL",
 }
-# A value or a size that no retry mends: data exception, program limit exceeded, wrong or deep JSON.
+# The SQLSTATE classes of a wrong value or size, which no retry fixes: data exception (also wrong JSON), program limit.
 _DATA_CLASSES = ("22", "54")
 
 
@@ -40,15 +40,15 @@ def recovery_from(error: BaseException) -> Recovery:
 
 
 def explain(error: BaseException) -> str:
-    """One sentence. May still hold a secret of the URL: pass it through Destination.redact."""
+    """Explains an error in one sentence. It may hold a secret of the URL: pass it through Destination.redact."""
     if isinstance(error, UrlError):
         return str(error)
     if isinstance(error, ImportError):
-        return "psycopg finds no libpq: pip install 'litellm_spend[binary]', or install libpq"
+        return "psycopg finds no libpq: run pip install 'litellm_spend[binary]', or install libpq"
     state = getattr(error, "sqlstate", None)
     if state in _ADVICE:
         return f"{_ADVICE[state]} (SQLSTATE {state})"
     if state:
-        # A server's message can quote the record; its code cannot.
+        # A server's message may quote the record, but its code does not.
         return f"the server refused the call with SQLSTATE {state}"
     return " ".join(str(error).split()) or type(error).__name__

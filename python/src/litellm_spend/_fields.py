@@ -1,9 +1,9 @@
-"""The allow list: every field of a StandardLoggingPayload that leaves the process, at every level.
+"""The allow list: every field of a StandardLoggingPayload that is sent, at every level.
 
-A key that is not here is never sent, so no prompt, response, header, credential or traceback can be.
-The server keeps a list of its own and drops what it does not know; this one spares the network.
-`None` means a string, number or boolean; `LIST` a list of those; `ID` what `_ids` makes text of, and `IDS` a list of
-these; a dict an object with these members; `ANY` the user's own data, of a bounded size.
+A key that is not here is never sent. So no prompt, response, header, credential or traceback is sent.
+The server has a list of its own and drops what it does not know. This list saves network traffic.
+`None` means a string, number or boolean, and `LIST` a list of those. `ID` means a value that `_ids` turns into text,
+and `IDS` a list of those. A dict means an object with these members. `ANY` means the user's own data, limited in size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Fields = dict[str, Any]
 
 
 class Counts(dict[str, Any]):
-    """The fields of an object of counts and prices, in which LiteLLM keeps no text of a request or an error."""
+    """The fields of an object of counts and prices. LiteLLM keeps no text of a request or an error in it."""
 
 
 _CACHE_CREATION: Final = Counts.fromkeys(
@@ -170,7 +170,7 @@ RECORD: Final[Fields] = {
     ),
     "metadata": METADATA,
     "cost_breakdown": _COST_BREAKDOWN,
-    # What kind of error it was, and of whom; the message and the traceback may quote the prompt.
+    # The kind and source of an error. The message and the traceback are not sent, because they may quote the prompt.
     "error_information": dict.fromkeys(
         (
             "error_code",
@@ -186,13 +186,13 @@ RECORD: Final[Fields] = {
             "normalized_error",
         )
     ),
-    # The name only: the price map's entry beside it has up to 10 kB.
+    # Only the name is sent, because the price map's entry beside it has up to 10 kB.
     "model_map_information": dict.fromkeys(("model_map_key",)),
     "request_tags": IDS,
     "request_model_access_groups": IDS,
 }
 
-# Of the payload's `hidden_params`, what LiteLLM's proxy puts into the log row's metadata.
+# The members of the payload's `hidden_params` that LiteLLM's proxy puts into the log row's metadata.
 HIDDEN: Final[Fields] = {
     **dict.fromkeys(
         ("litellm_overhead_time_ms", "upstream_provider", "batch_successful_requests", "batch_failed_requests")
@@ -200,8 +200,8 @@ HIDDEN: Final[Fields] = {
     "batch_models": LIST,
 }
 
-# What only the request's own metadata holds (or holds in every version of LiteLLM: 1.79's payload lacks
-# projects and the caller's team): for the record, and for the `metadata` in it.
+# What only the request's own metadata holds, or what only it holds in every version of LiteLLM: the payload of 1.79
+# lacks projects and the caller's team. `REQUEST` goes into the record, `REQUEST_METADATA` into its `metadata`.
 REQUEST: Final[Fields] = {
     **dict.fromkeys(("agent_id", "billing_agent_id", "project_id"), ID),
     "internal_call_origin": None,

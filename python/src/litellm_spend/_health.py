@@ -1,4 +1,4 @@
-"""What stands between this process and a recorded call: one connection, one query, one sentence."""
+"""Checks with one connection and one query whether calls can be recorded, and tells the problem in one sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SELECT to_regprocedure('litellm_record_spend(jsonb,text)') IS NOT NULL,
 class Health:
     ok: bool
     problem: str | None = None
-    """What is wrong and what to do, in a sentence; None if spend can be recorded."""
+    """The problem and what to do about it, in one sentence; None if spend can be recorded."""
 
     def __bool__(self) -> bool:
         return self.ok

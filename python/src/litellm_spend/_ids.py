@@ -1,8 +1,8 @@
-"""Ids and other scalars as Python's own types: applications name a user or a team by UUID, number or Enum as well.
+"""Converts ids and other scalars to Python's own types. Applications also name a user or team by UUID, number or Enum.
 
-What waits for the sender is marshalled, and `marshal` takes a foreign number for a buffer of bytes. So nothing but
-the exact types leaves here. The methods are those of the built-in types: an application's subclass may print
-anything, or raise.
+Records that wait for the sender are marshalled, and `marshal` reads a foreign number as a buffer of bytes. So these
+functions return only the exact built-in types. They call the methods of the built-in types, because an application's
+subclass may print anything, or raise.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ log = logging.getLogger("litellm_spend")
 
 Scalar = str | int | float | bool
 ReportUnusable = Callable[[str, Any], None]
-"""Told the field and the value of an id that is none."""
+"""A function that is called with the field and value of an id that cannot be used."""
 
-# Exact types: they are nearly all that is seen.
+# Nearly all values are of these exact types.
 TEXT: Final = frozenset((str, type(None)))
 PLAIN: Final = TEXT | {int, float, bool}
-# A whole number beyond is one of several that a float stands for.
+# Beyond this, a float stands for several whole numbers.
 _WHOLE: Final = 2.0**53
 
 
 def plain(value: Any) -> Scalar | None:
-    """The string, number or boolean that `value` is, of the exact type; None if it is none. Never raises."""
+    """`value` as a string, number or boolean of the exact built-in type; None if it is none of these. Never raises."""
     if type(value) in PLAIN:
         return value
     try:
@@ -40,7 +40,7 @@ def plain(value: Any) -> Scalar | None:
 
 
 def text_of(value: Any) -> str | None:
-    """The text of an id: a string, a number, a UUID, an Enum of these, or bytes of UTF-8; else None. Never raises."""
+    """The text of an id that is a string, number, UUID, Enum of these or bytes of UTF-8; else None. Never raises."""
     if type(value) is str:
         return value
     try:
@@ -50,7 +50,7 @@ def text_of(value: Any) -> str | None:
 
 
 def id_of(name: str, value: Any, report_unusable: ReportUnusable) -> str | None:
-    """The text of an id; what has none is refused."""
+    """The text of an id. Reports an id that has no text."""
     if value is None or type(value) is str:
         return value
     text = text_of(value)
@@ -88,14 +88,14 @@ def _text(value: Any) -> str | None:
         return bytes(value).decode()
     number = plain(value) if isinstance(value, Real) else None
     if type(number) is float:
-        # A column of numbers that has a gap holds floats.
+        # A column of integers with a missing value is often read as floats.
         number = int(number) if number.is_integer() and abs(number) < _WHOLE else number
         return repr(number) if number - number == 0 else None
     return repr(number) if type(number) is int else None
 
 
 class UnusableIds:
-    """Counts ids that have no text. One warning for the process, of the first, names the field and the type."""
+    """Counts ids that have no text. For the first one in the process, a warning names the field and the type."""
 
     _warning: Final = threading.Lock()
     _is_warned = False
@@ -112,8 +112,8 @@ class UnusableIds:
                 return
             UnusableIds._is_warned = True
         log.warning(
-            "%s is a %s, which is no id: nobody is charged by it. Pass a string, a number, a UUID or an Enum of these; "
-            "stats().unusable_ids counts such ids",
+            "%s is a %s, which is no id, so nobody is charged by it. Pass a string, a number, a UUID or an Enum of "
+            "these. stats().unusable_ids counts such ids",
             name,
             type(value).__name__,
         )

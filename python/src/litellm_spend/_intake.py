@@ -1,6 +1,6 @@
-"""From LiteLLM's event to a record in the queue: at once, or when it is known how the event counts.
+"""Turns LiteLLM's event into a record in the queue, at once or when it is known how the event counts.
 
-What is remembered of earlier events is here, and in memory alone: a forked child starts with a new one.
+An `Intake` remembers earlier events, in memory only. A forked child starts with a new one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ log = logging.getLogger("litellm_spend")
 
 
 class Intake:
-    """Turns events into records and passes them to `put`. Its methods may raise; nothing is lost but their event.
+    """Turns events into records and passes them to `put`. Its methods may raise; then only their event is lost.
 
-    `is_behind`: whether records come faster than they are sent. `record_failures`: as of `SpendLogger`.
-    `is_callback`: whether LiteLLM calls the logger's hooks for a proxy's requests.
+    `is_behind`: whether records come faster than they are sent. `is_callback`: whether LiteLLM calls the logger's hooks
+    for a proxy's requests. `record_failures`: the option of `SpendLogger`.
     """
 
     def __init__(
@@ -55,26 +55,26 @@ class Intake:
         self.unusable_ids = UnusableIds()
 
     def started(self, kwargs: Any) -> None:
-        """A call, or an attempt of a Router's, starts."""
+        """Takes the start of a call, or of a Router's attempt."""
         if _sync_delivery.LITELLM_IS_OLD:
             self._seen.started(kwargs)
         if not self._ends_by_hook(kwargs) and (self._record_failures or self._attempts.may_affect(kwargs)):
             self._attempts.started(kwargs)
 
     def started_async(self, kwargs: Any, call_type: Any) -> None:
-        """The same on the event loop, in a hook that sees the caller's own arguments."""
+        """Takes the start of an async call. Runs on the event loop, in a hook that gets the caller's own arguments."""
         self._counters.remember_loop()
         self._callers.started(kwargs, call_type)
 
     def failed(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
-        """A call failed, or (`ended`) the request to a proxy of which it was a part."""
+        """Takes the failure of a call, or (`ended`) of the proxy's request that the call belongs to."""
         if not (self._counts_failures() or has_cost(kwargs.get("standard_logging_object") or {})):
             return
         if ended or not self._ends_by_hook(kwargs):
             self.finished(kwargs, response)
 
     def finished(self, kwargs: Mapping[str, Any], response: Any) -> None:
-        """A call ended."""
+        """Takes the end of a call."""
         payload = kwargs.get("standard_logging_object")
         if not payload or not self._seen.is_new(payload, kwargs):
             return
@@ -88,7 +88,7 @@ class Intake:
             if _proxy.own_writer_is_off():
                 self._send_and_raise_counters(shape(taken))
                 return
-            # Where the sender is behind, this thread is, for once, the one that has time to write.
+            # If the sender is behind, this thread encodes the record, so that the sender has less to do.
             self._put(encode(shape(taken)) if self._is_behind() else freeze(taken))
             return
         record = shape(taken)
@@ -99,7 +99,7 @@ class Intake:
             self._send(record)
 
     def release(self) -> None:
-        """Passes on all that is held: no further attempt is expected."""
+        """Sends all failed attempts that are held, because no further attempt is expected."""
         self._attempts.release()
 
     def held(self) -> int:
@@ -109,11 +109,11 @@ class Intake:
         return self._record_failures and _proxy.logs_errors()
 
     def _ends_by_hook(self, kwargs: Mapping[str, Any]) -> bool:
-        """Whether LiteLLM calls `async_post_call_failure_hook` if the request fails of which this call is a part."""
+        """Whether LiteLLM calls `async_post_call_failure_hook` if the request fails that this call belongs to."""
         return _proxy.is_proxy_request(kwargs) and self._is_callback()
 
     def _has_attempts(self, kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
-        """Whether it depends on a call's other attempts how it counts."""
+        """Whether a call's other attempts decide how it counts."""
         if self._ends_by_hook(kwargs):
             return False
         if payload.get("status") == "failure":
@@ -126,10 +126,10 @@ class Intake:
                 _litellm_workarounds.restore_lost_cost(record, kwargs, response)
             self.unpriced.check(record, kwargs)
         except Exception as error:
-            log.debug("the price of a call was not looked at: %s", type(error).__name__)
+            log.debug("the price of a call could not be checked: %s", type(error).__name__)
 
     def _send_outcome(self, record: dict[str, Any]) -> None:
-        """Sends what it is known how to count; of a failure that nobody asked for, its cost alone counts."""
+        """Sends a record whose attempts are known. Without `record_failures`, only the cost of a failure counts."""
         if record.get("status") == "failure" and not self._counts_failures():
             if not has_cost(record):
                 return

@@ -1,9 +1,9 @@
-"""Process exit, SIGTERM and fork, for all loggers of the process.
+"""Handles process exit, SIGTERM and fork for all loggers of the process.
 
-Exit handlers run last in, first out, and LiteLLM's own may deliver events after ours: from then on each
-event is sent before its hook returns. The loggers of a process share one time limit for that.
-A worker of multiprocessing that was forked ends with os._exit, which runs no exit handlers, but it runs
-multiprocessing's own finalizers, and joins its threads after them.
+Python runs the exit handler that was registered last first, so LiteLLM's own may deliver events after ours has run.
+From then on, each event is sent before its hook returns. The loggers of a process share one time limit for that.
+A forked worker of multiprocessing ends with os._exit, which runs no exit handlers. But it runs multiprocessing's own
+finalizers, and joins its threads after them.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def register(logger: Logger, *, flush_at_sigterm: bool) -> None:
 
 
 def watch_sigterm() -> None:
-    """Makes sure that the loggers send what they have when SIGTERM ends the process; cheap."""
+    """Makes sure that the loggers send their records when SIGTERM ends the process. It is cheap."""
     if _watches_sigterm:
         _termination.watch(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
 
 
 def exit_deadline() -> float | None:
-    """When the exiting process must be done (monotonic); None while it runs."""
+    """The time (monotonic) by which the exiting process must be done; None before it exits."""
     return _deadline
 
 
@@ -71,7 +71,7 @@ def _at_exit() -> None:
 
 
 def _finish_at_sigterm() -> None:
-    """What the process captured is sent, and it ends."""
+    """Sends what the process captured. The process ends afterwards."""
     global _deadline
     _deadline = _deadline or _deadline_at_sigterm()
     _litellm_workarounds.wait_for_thread_pool(_deadline)
@@ -80,18 +80,18 @@ def _finish_at_sigterm() -> None:
 
 
 async def _send_at_sigterm() -> None:
-    """The same where the process may go on: what could not be sent is kept."""
+    """Sends what the process captured, and keeps what could not be sent, because the process may go on."""
     deadline = _deadline_at_sigterm()
     await _litellm_workarounds.deliver_async_events(EXIT_SECONDS / 2)
     _litellm_workarounds.wait_for_thread_pool(deadline)
     unsent = sum(logger.send(deadline) for logger in list(_flushed_at_sigterm))
-    # Our own handler, which may come next, tells what is lost.
+    # If our own handler is installed, it may run next and then logs what is lost.
     if unsent and not _termination.has_handler():
-        log.error("%d spend records are lost if the process ends now: the database did not take them in time", unsent)
+        log.error("%d spend records are lost if the process ends now: the database did not record them in time", unsent)
 
 
 def _deadline_at_sigterm() -> float:
-    """A server that has shut down raises the signal again: both ends of it share one time limit."""
+    """The time limit. A server that has shut down raises the signal again, and both times share one limit."""
     global _sigterm_deadline
     now = time.monotonic()
     if now > _sigterm_deadline + 1:
@@ -100,9 +100,9 @@ def _deadline_at_sigterm() -> float:
 
 
 def _join_multiprocessing() -> None:
-    """Has each worker of multiprocessing do at its end what any process does at exit.
+    """Makes each worker of multiprocessing do at its end what any process does at exit.
 
-    A worker begins by dropping its parent's finalizers, and then runs what was registered for after a fork.
+    A worker first drops its parent's finalizers. Then it runs the functions that were registered to run after a fork.
     """
     global _in_multiprocessing
     if _in_multiprocessing or "multiprocessing.util" not in sys.modules:

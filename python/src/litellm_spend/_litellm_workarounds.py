@@ -1,6 +1,6 @@
-"""Habits of LiteLLM and of Python's thread pool that would hang a script, or lose an event or its cost.
+"""Works around behaviour of LiteLLM and of Python's thread pool that hangs a script, or loses an event or its cost.
 
-What reaches into private attributes does nothing where these have moved.
+A function that reads private attributes does nothing if these have moved.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 log = logging.getLogger("litellm_spend")
 
-# At most so long for callbacks that run when the process ends: those of others may take minutes.
+# The longest wait for callbacks that run when the process ends, because other callbacks may take minutes.
 _CALLBACK_SECONDS = 1.0
 
 
@@ -30,17 +30,17 @@ def _thread_pool() -> Any:
 
 
 def may_hang_at_exit() -> bool:
-    """Whether this LiteLLM's worker task can swallow the cancellation by which `asyncio.run` ends.
+    """Whether this LiteLLM's worker task can swallow the cancellation with which `asyncio.run` ends.
 
-    It awaits each callback with `wait_for`, which before Python 3.12 loses a cancellation that comes
-    as the callback ends. LiteLLM 1.79 then waits for the next event for ever, with any callback or none.
+    The task awaits each callback with `wait_for`. Before Python 3.12, `wait_for` loses a cancellation that comes when
+    the callback ends. LiteLLM 1.79 then waits forever for the next event, with any callback or none.
     """
     worker = _logging_worker()
     return sys.version_info < (3, 12) and worker is not None and not hasattr(worker, "_process_log_task")
 
 
 def end_cancelled_worker() -> None:
-    """Cancels LiteLLM's worker task again if it swallowed a cancellation. For another thread than the loop's."""
+    """Cancels LiteLLM's worker task again if it swallowed a cancellation. Not for the loop's own thread."""
     try:
         worker = _logging_worker()
         task = worker._worker_task
@@ -49,11 +49,11 @@ def end_cancelled_worker() -> None:
         if hasattr(task, "cancelling") and task.cancelling():
             task.get_loop().call_soon_threadsafe(task.cancel)
     except Exception as error:
-        log.debug("LiteLLM's worker was not looked at: %s", type(error).__name__)
+        log.debug("LiteLLM's worker could not be checked: %s", type(error).__name__)
 
 
 async def deliver_async_events(seconds: float) -> None:
-    """Waits until LiteLLM's worker task has called the callbacks for all that it has queued on this event loop."""
+    """Waits until LiteLLM's worker task has called the callbacks for all events that it queued on this event loop."""
     try:
         worker = _logging_worker()
         task = worker and worker._worker_task
@@ -64,7 +64,7 @@ async def deliver_async_events(seconds: float) -> None:
 
 
 def wait_for_thread_pool(deadline: float) -> None:
-    """Waits until LiteLLM's thread pool has called the callbacks for all that it has queued."""
+    """Waits until LiteLLM's thread pool has called the callbacks for all events that it queued."""
     until = min(deadline, time.monotonic() + _CALLBACK_SECONDS)
     try:
         executor = _thread_pool()
@@ -77,9 +77,9 @@ def wait_for_thread_pool(deadline: float) -> None:
 
 
 def revive_thread_pool() -> None:
-    """In a forked child: makes LiteLLM's thread pool start threads of its own.
+    """Makes LiteLLM's thread pool start threads of its own in a forked child.
 
-    The pool believes that the parent's idle threads are there and would queue the child's events for ever.
+    Otherwise the pool counts on the parent's idle threads, which the child does not have, and its events wait forever.
     """
     try:
         executor = _thread_pool()
@@ -89,13 +89,13 @@ def revive_thread_pool() -> None:
             executor._work_queue = queue.SimpleQueue()
             executor._threads = set()
     except Exception as error:
-        log.debug("LiteLLM's thread pool was not looked at: %s", type(error).__name__)
+        log.debug("LiteLLM's thread pool could not be restarted: %s", type(error).__name__)
 
 
 def restore_lost_cost(record: dict[str, Any], kwargs: Mapping[str, Any], response: Any) -> None:
-    """Prices a finished stream again that LiteLLM 1.79 reports as free.
+    """Computes the cost of a finished stream again if LiteLLM 1.79 reports it as free.
 
-    It handles each chunk on a thread of its own, and one that is late clears the cost that was just computed.
+    LiteLLM 1.79 handles each chunk on a thread of its own, and a late thread clears the cost that was just computed.
     """
     if record.get("response_cost") or not kwargs.get("stream") or not record.get("completion_tokens"):
         return

@@ -1,4 +1,4 @@
-"""SpendLogger, LiteLLM's callback: its hooks turn an event into a record and queue it, nothing else."""
+"""SpendLogger, the callback for LiteLLM. Its hooks turn an event into a record and queue it, nothing else."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _destinations: dict[str | None, int] = {}
 class SpendLogger(CustomLogger):
     """Records the spend of each LiteLLM call in Postgres: `litellm.callbacks = [SpendLogger()]`.
 
-    `database_url`: where; DATABASE_URL, read at first use, if None. LiteLLM's own URL will do.
-    `batch_size`: records in one call to the server, at most. `flush_interval`: seconds that a record
-    waits for others. `max_queue`: records kept while the server is away; more are dropped, and counted.
-    `record_failures`: also record failed calls that cost nothing, and count all as requests. A Router's
-    failed attempts are recorded too, but its call counts as one failed request at most, and as none if an
-    attempt succeeds; see `_attempts`. What a failed call cost is recorded in any case. In a LiteLLM proxy a request
-    fails as a whole; see `_proxy_failures`.
-    `flush_at_sigterm`: also send what was captured when SIGTERM ends the process; see `_termination`.
+    `database_url`: the database; if None, DATABASE_URL, which is read at first use. LiteLLM's own URL works.
+    `batch_size`: the most records in one call to the server.
+    `flush_interval`: the seconds that a record waits for others.
+    `max_queue`: the most records that are kept while the server is away. Further records are dropped and counted.
+    `record_failures`: also record failed calls that cost nothing, and count all failed calls as requests. A Router's
+    failed attempts are recorded too, but its call counts as one failed request at most, and as none if an attempt
+    succeeds. The cost of a failed call is always recorded. In a LiteLLM proxy a request fails as a whole.
+    `flush_at_sigterm`: also send the captured records when SIGTERM ends the process.
 
-    Its hooks never raise and never wait: a background thread talks to the server.
+    Its hooks never raise and never wait. A background thread talks to the server.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SpendLogger(CustomLogger):
         super().__init__()
         if batch_size < 1 or max_queue < 1 or flush_interval < 0:
             raise ValueError("batch_size and max_queue must be at least 1, flush_interval at least 0")
-        # LiteLLM takes two loggers for one if their public str, bool and int attributes are equal.
+        # LiteLLM treats two loggers as one if their public str, bool and int attributes are equal.
         self.destination = _destinations.setdefault(database_url, len(_destinations))
         self.record_failures = bool(record_failures)
         self._outbox = Outbox(max_queue, batch_size)
@@ -65,7 +65,7 @@ class SpendLogger(CustomLogger):
     def __repr__(self) -> str:
         return f"SpendLogger(destination={self.destination}, record_failures={self.record_failures})"
 
-    # LiteLLM's hooks.
+    # The hooks that LiteLLM calls.
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         self._before_call(kwargs)
@@ -75,7 +75,7 @@ class SpendLogger(CustomLogger):
         try:
             self._intake.started_async(kwargs, call_type)
         except Exception as error:
-            self._log_error(f"the metadata of a call was not looked at: {type(error).__name__}")
+            self._log_error(f"the metadata of a call could not be read: {type(error).__name__}")
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self._receive(kwargs, response_obj)
@@ -92,39 +92,39 @@ class SpendLogger(CustomLogger):
     async def async_post_call_failure_hook(
         self, request_data: Any, original_exception: Any, user_api_key_dict: Any, traceback_str: Any = None
     ) -> None:
-        """A LiteLLM proxy's request has failed, and with it all its attempts."""
+        """LiteLLM calls this when a proxy's request has failed, with all its attempts."""
         try:
             for event in failure_events(request_data, original_exception, user_api_key_dict):
                 self._receive_failure(event, None, ended=True)
         except Exception as error:
-            self._log_error(f"a proxy's failure could not be recorded: {type(error).__name__}")
+            self._log_error(f"a failed request of the proxy could not be recorded: {type(error).__name__}")
 
-    # For the application.
+    # The methods that an application calls.
 
     def flush(self, timeout: float = 30.0) -> bool:
-        """Waits until all captured records are committed; False if `timeout` seconds ran out.
+        """Waits until all captured records are committed; False if `timeout` seconds passed before.
 
-        LiteLLM delivers its events from threads and tasks of its own, some up to half a second after
-        the call returned; an event that is not delivered yet is not waited for. Nor is a Router's
-        failed attempt while the Router may try again.
+        LiteLLM delivers its events from threads and tasks of its own, some up to half a second after the call
+        returned. `flush` does not wait for an event that is not delivered yet. It does not wait either for a Router's
+        failed attempt that is held because the Router may try again.
         """
         return self._sender.drain(time.monotonic() + timeout)
 
     async def aflush(self, timeout: float = 30.0) -> bool:
-        """Like `flush`, without blocking the event loop."""
+        """Does what `flush` does, without blocking the event loop."""
         return await asyncio.to_thread(self.flush, timeout)
 
     def close(self, timeout: float = 30.0) -> bool:
-        """Flushes, ends the thread and closes the connection. A later event starts both again."""
+        """Flushes, ends the background thread and closes the connection. A later event starts both again."""
         self._intake.release()
         return self._sender.close(time.monotonic() + timeout)
 
     def health_check(self) -> _health.Health:
-        """Connects and tells whether spend can be recorded there, and if not, why."""
+        """Connects to the database and tells whether spend can be recorded there, and why not."""
         return _health.check(self._sender.connection)
 
     def stats(self) -> Stats:
-        """What became of the records so far."""
+        """Counts what happened to the records so far."""
         return dataclasses.replace(
             self._outbox.stats(),
             unpriced=self._intake.unpriced.count,
@@ -132,31 +132,31 @@ class SpendLogger(CustomLogger):
             unusable_ids=self._intake.unusable_ids.count,
         )
 
-    # For `_lifecycle` and registration by name.
+    # The methods that `_lifecycle` and the registration by name call.
 
     def attach_sync_delivery(self) -> None:
-        """Makes sure that async successes arrive though their event loop ends; see `_sync_delivery`."""
+        """Makes sure that async successes arrive although their event loop ends; see `_sync_delivery`."""
         try:
             _sync_delivery.attach(self._sync_delivery)
         except Exception as error:
-            self._log_error(f"cannot attach to LiteLLM's success callbacks: {type(error).__name__}")
+            self._log_error(f"the logger cannot be added to LiteLLM's success callbacks: {type(error).__name__}")
 
     def finish(self, deadline: float) -> None:
-        """Sends what is left while the process exits, and says how many records that could not save."""
+        """Sends the remaining records while the process exits, and logs how many are lost."""
         if self.send(deadline):
             reason = self._outbox.stats().last_error or "the server did not answer in time"
             if lost := self._outbox.drop_all():
                 log.error("%d spend records are lost at exit: %s", lost, reason)
 
     def send(self, deadline: float) -> int:
-        """Sends what is held and queued; how many records are still to be sent at `deadline` (monotonic)."""
+        """Sends what is held and queued. Returns how many records are still unsent at `deadline` (monotonic)."""
         self._intake.release()
         if self._outbox.pending():
             self._sender.drain(deadline)
         return self._outbox.pending()
 
     def restart_in_child(self) -> None:
-        """In a forked child: the parent sends the parent's records, the child starts with none."""
+        """Empties the logger in a forked child, because the parent sends the parent's records."""
         self._outbox = Outbox(self._outbox.max_queue, self._outbox.batch_size)
         self._sender = self._sender.copy_for_child(self._outbox)
         self._intake = self._new_intake()
@@ -176,7 +176,7 @@ class SpendLogger(CustomLogger):
             _lifecycle.watch_sigterm()
             self._intake.started(kwargs)
         except Exception as error:
-            self._log_error(f"the start of a call was not looked at: {type(error).__name__}")
+            self._log_error(f"the start of a call could not be handled: {type(error).__name__}")
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
         try:
@@ -201,5 +201,7 @@ class SpendLogger(CustomLogger):
 
     def _put(self, record: QueuedRecord) -> None:
         if not self._outbox.put(record):
-            self._log_error("spend records are dropped: the queue is full and the server does not keep up")
+            self._log_error(
+                "spend records are dropped, because the queue is full: check the server, or raise max_queue"
+            )
         self._sender.ensure_running()

@@ -1,6 +1,6 @@
-"""The bounded queue between LiteLLM's threads and the sender, and the counters beside it.
+"""The bounded queue between LiteLLM's threads and the sender, with its counters.
 
-Every record that was put is in exactly one place: queued, on its way (taken), sent, refused or dropped.
+Every record that was put into it is in exactly one state: queued, in flight, sent, refused or dropped.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 QueuedRecord = str | bytes
-"""A record as JSON text, or what `_capture.write` makes that of."""
+"""A record as JSON text, or the bytes that `_capture.write` turns into JSON text."""
 
-# A full batch of ordinary records has 1 MB; this bounds one of huge `spend_logs_metadata`.
+# A full batch of ordinary records has 1 MB. This limits a batch whose `spend_logs_metadata` is huge.
 _BATCH_BYTES = 8_000_000
 
 
 @dataclass(frozen=True)
 class Stats:
-    """What became of the records of one logger. Each count is since the process started (or was forked)."""
+    """What happened to the records of one logger, counted since the process started (or was forked)."""
 
     captured: int
-    """Records made from LiteLLM's events."""
+    """Records built from LiteLLM's events."""
     queued: int
-    """Waiting, or on their way to the server."""
+    """Records that wait, or are on their way to the server."""
     sent: int
-    """Handed to the server and committed there; includes those in litellm_spend.rejected."""
+    """Records that the server committed, including the rejected ones."""
     rejected: int
-    """Of `sent`: set aside by the server in litellm_spend.rejected."""
+    """Those of `sent` that the server put into litellm_spend.rejected."""
     refused: int
-    """Not taken by the server at all, even alone."""
+    """Records that the server refused even alone."""
     dropped: int
-    """Lost: the queue was full, or the process ended while the server was away."""
+    """Lost records: the queue was full, or the process ended while the server was away."""
     retries: int
-    """Attempts to send that failed and were repeated."""
+    """Attempts to send that failed and are repeated."""
     last_error: str | None
-    """The last failure, without secrets; None when the last attempt succeeded."""
+    """The last error, without secrets; None if the last attempt succeeded."""
     unpriced: int = 0
-    """Calls with tokens that cost 0 because LiteLLM has no price for their model."""
+    """Successful calls that cost 0 because LiteLLM has no price for their model."""
     held: int = 0
-    """A Router's failed attempts that wait to be followed by another one; not yet in `captured`."""
+    """A Router's failed attempts that are held until it is known how they count; not yet in `captured`."""
     unusable_ids: int = 0
-    """Ids of users, teams, tags and the like that are no string, number, UUID or Enum, so that nobody is charged."""
+    """Ids (of a user, team or tag, for example) for which nobody is charged: no string, number, UUID or Enum."""
 
 
 class Outbox:
@@ -53,14 +53,14 @@ class Outbox:
         self._changed = threading.Condition(threading.Lock())
         self._queue: deque[QueuedRecord] = deque()
         self._in_flight = 0
-        self._in_flight_dropped = 0  # how many of those were given up
+        self._in_flight_dropped = 0  # those records in flight that count as dropped
         self._captured = self._sent = self._rejected = self._refused = self._dropped = self._retries = 0
-        self._idle_waiters = 0  # how many threads wait for a first record
-        self._draining = 0  # how many callers wait for the queue to empty
+        self._idle_waiters = 0  # threads that wait for a first record
+        self._draining = 0  # callers that wait until the queue is empty
         self._last_error: str | None = None
 
     def put(self, record: QueuedRecord) -> bool:
-        """Queues a record; False if the queue is full and the record is dropped. Never waits."""
+        """Queues a record. Returns False if the queue is full and the record is dropped. Never waits."""
         with self._changed:
             self._captured += 1
             if len(self._queue) + self._in_flight >= self.max_queue:
@@ -72,11 +72,11 @@ class Outbox:
             return True
 
     def is_behind(self) -> bool:
-        """Whether more is queued than the sender takes at once."""
+        """Whether at least a full batch is queued."""
         return len(self._queue) >= self.batch_size
 
     def next_batch(self) -> list[QueuedRecord]:
-        """Up to one batch, in order; give it back with `settle` or `put_back`."""
+        """Takes up to one batch from the queue, in order. Report its end with `settle` or `put_back`."""
         with self._changed:
             batch: list[QueuedRecord] = []
             size = 0
@@ -103,7 +103,7 @@ class Outbox:
             self._last_error = error
 
     def drop_all(self) -> int:
-        """Gives up what is queued and on its way; how many records that were, each of which is told once."""
+        """Drops what is queued and in flight. Returns how many records these are; each record is returned once."""
         with self._changed:
             lost = len(self._queue) + max(0, self._in_flight - self._in_flight_dropped)
             self._in_flight_dropped = self._in_flight
@@ -113,7 +113,7 @@ class Outbox:
             return lost
 
     def wait_for_record(self, timeout: float, stopping: Callable[[], bool]) -> bool:
-        """Waits for a first record; True if there is one."""
+        """Waits for a first record. Returns True if there is one."""
         with self._changed:
             self._idle_waiters += 1
             try:
@@ -123,12 +123,12 @@ class Outbox:
                 self._idle_waiters -= 1
 
     def wait_for_batch(self, timeout: float) -> None:
-        """Waits until a batch is full, the time is up or somebody is waiting for the queue to empty."""
+        """Waits until a batch is full, the time is over, or a caller waits until the queue is empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._draining or len(self._queue) >= self.batch_size, timeout)
 
     def wait_empty(self, deadline: float) -> bool:
-        """Waits until nothing is queued or on its way, at most to `deadline` (monotonic)."""
+        """Waits until nothing is queued or in flight, at most until `deadline` (monotonic)."""
         with self._changed:
             self._draining += 1
             self._changed.notify_all()
@@ -138,7 +138,7 @@ class Outbox:
                 self._draining -= 1
 
     def pause(self, seconds: float) -> bool:
-        """Waits before the next attempt; True, after a moment, if somebody waits for the queue to empty."""
+        """Waits before the next attempt. Returns True soon if a caller waits until the queue is empty."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._draining, seconds):
                 return False

@@ -1,4 +1,4 @@
-"""Calls that LiteLLM could not price: they are recorded with a spend of 0, which nobody would notice."""
+"""Finds calls for which LiteLLM has no price. They are recorded with a spend of 0, which nobody would notice."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ._tools import get
 
 log = logging.getLogger("litellm_spend")
 
-# Names of models are the application's: what is remembered of them is bounded.
+# The application chooses the names of models, so it is limited how much of them is remembered.
 _MODELS: Final = 500
 _LONGEST_NAME: Final = 200
 _TOKEN_RATES: Final = ("input_cost_per_token", "output_cost_per_token")
-# A price is a number, or tiers of prices of some depth.
+# A price is a number, or nested tiers of prices.
 _DEEPEST_PRICE: Final = 6
-# Calls of a model that cost though they may count no tokens. LiteLLM's other calls without tokens cost nothing: they
-# read, list, delete, upload, or start work that is charged later.
+# Calls of a model that cost something, although they may count no tokens. LiteLLM's other calls without tokens cost
+# nothing: they read, list, delete, upload, or start work that is charged later.
 _MODEL_CALLS: Final = (
     "completion",
     "text_completion",
@@ -43,12 +43,12 @@ _MODEL_CALLS: Final = (
     "video_extension",
 )
 _COSTS_WITHOUT_TOKENS: Final = frozenset((*_MODEL_CALLS, *(f"a{call_type}" for call_type in _MODEL_CALLS)))
-# Of a search provider if it names a model, else of the caller's own files.
+# A search that names a model is a search provider's. Any other searches the caller's own files.
 _SEARCHES: Final = frozenset(("search", "asearch"))
 
 
 class UnpricedCalls:
-    """Counts successful calls that LiteLLM has no price for; one warning a model."""
+    """Counts successful calls for which LiteLLM has no price, and warns once for each model."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class UnpricedCalls:
         return self._count
 
     def check(self, record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> None:
-        """`record`: of a finished call; `kwargs`: LiteLLM's event of it."""
+        """Checks a finished call. `record` is its record, `kwargs` its event from LiteLLM."""
         if not _is_unpriced(record, kwargs):
             return
         model = _name_to_register(record)
@@ -70,27 +70,27 @@ class UnpricedCalls:
                 return
             self._warned.add(model)
         log.warning(
-            "LiteLLM has no price for calls of the model %r: they are recorded with a spend of 0. "
-            "Register its price with litellm.register_model, a price of 0 if it is free",
+            "LiteLLM has no price for calls of the model %r, so they are recorded with a spend of 0. "
+            "Register its price with litellm.register_model, or a price of 0 if it is free",
             model,
         )
 
 
 def _is_unpriced(record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call that cost nothing should have cost, by LiteLLM's own rules."""
+    """Whether a call that cost nothing should have cost something, by LiteLLM's own rules."""
     if record.get("response_cost") or record.get("status") != "success" or record.get("cache_hit") is True:
         return False
     has_tokens = bool(record.get("total_tokens"))
     if not has_tokens and not _costs_without_tokens(record):
         return False
     if get(get(record.get("metadata"), "usage_object"), "cost") == 0:
-        return False  # the provider says so
+        return False  # the provider says that the call is free
     rates = next(filter(None, (_rates(price, has_tokens) for price in _prices(record, kwargs))), None)
     if not rates:
         return True
     if not any(rates):
         return False
-    # It has a price: LiteLLM could not apply it, or there was nothing to apply it to.
+    # The model has a price. Either LiteLLM could not apply it, or there was nothing to charge.
     failure = get(kwargs.get("standard_logging_object"), "response_cost_failure_debug_info")
     return has_tokens or bool(failure)
 
@@ -101,7 +101,7 @@ def _costs_without_tokens(record: Mapping[str, Any]) -> bool:
 
 
 def _prices(record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Iterator[Any]:
-    """Where LiteLLM looks for the price of a call: the call's own, its deployment's, then the price map's."""
+    """The prices of a call in the order in which LiteLLM looks: the call's, its deployment's, the price map's."""
     params = kwargs.get("litellm_params")
     yield params
     yield get(params, "model_info")
@@ -113,7 +113,7 @@ def _prices(record: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Iterator[An
 
 
 def _rates(price: Any, has_tokens: bool) -> list[float]:
-    """The numbers of a price; where tokens were counted only those of tokens, if it has them."""
+    """The numbers in a price. If tokens were counted and the price has numbers for tokens, only those."""
     if not isinstance(price, Mapping):
         return []
     of_tokens = [price.get(key) for key in _TOKEN_RATES] if has_tokens else []
@@ -127,7 +127,7 @@ def _numbers(price: Any, depth: int = _DEEPEST_PRICE) -> Iterator[float]:
         for part in price:
             yield from _numbers(part, depth - 1)
     elif depth and isinstance(price, Mapping):
-        # Where a tier names its rates, its bounds are no price.
+        # If a tier names its rates, its other numbers are bounds.
         yield from _numbers(_rate_values(price) or list(price.values()), depth - 1)
 
 
@@ -138,7 +138,7 @@ def _rate_values(price: Mapping[Any, Any]) -> list[Any]:
 def _price_names(record: Mapping[str, Any]) -> Iterator[Any]:
     """The names under which LiteLLM looks for a price: a deployment's, the model's, the map's key.
 
-    That with the provider comes first, as in LiteLLM: one provider's model may be free and its namesake not.
+    The name with the provider comes before the model's alone, as in LiteLLM: a model may be free at one provider only.
     """
     model = record.get("model")
     yield record.get("model_id")

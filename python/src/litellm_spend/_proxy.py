@@ -1,6 +1,6 @@
-"""What the callback asks the LiteLLM proxy that it runs in, if it runs in one.
+"""Reads the state of the LiteLLM proxy in this process, if there is one.
 
-The proxy's module is looked up and never imported: an application of the SDK has none. Sources: LiteLLM's
+The proxy's module is looked up and never imported, because an application of the SDK has none. Sources: LiteLLM's
 proxy_server.py, route_checks.py, db_spend_update_writer.py, spend_tracking_utils.py.
 """
 
@@ -13,23 +13,23 @@ from typing import Any, Final
 
 log = logging.getLogger("litellm_spend")
 
-# The row of LiteLLM's user table by which a proxy enforces `litellm_settings.max_budget`.
+# The row of LiteLLM's user table with which a proxy enforces `litellm_settings.max_budget`.
 _BUDGET_NAME: Final = "litellm-proxy-budget"
-# What a proxy has when it serves.
+# A proxy that serves requests has set at least one of these.
 _SET_WHEN_SERVING: Final = ("prisma_client", "llm_router", "master_key")
-# LiteLLM puts the request there that a client sent.
+# LiteLLM puts the HTTP request of a client under this name.
 _HTTP_REQUEST: Final = "proxy_server_request"
-# LiteLLM marks so a call that the proxy refused before any provider saw it.
+# LiteLLM's mark of a call that the proxy refused before any provider saw it.
 _NO_PROVIDER_CALL: Final = "litellm_no_upstream_llm_call"
 
 
 def module() -> Any:
-    """LiteLLM's module of the proxy; None where it is not loaded. Integrations of the SDK load it too."""
+    """LiteLLM's module of the proxy; None if it is not loaded. Integrations of the SDK load it too."""
     return sys.modules.get("litellm.proxy.proxy_server")
 
 
 def is_serving() -> bool:
-    """Whether this process runs a LiteLLM proxy: one that has been set up, and is not just loaded."""
+    """Whether this process runs a LiteLLM proxy that has been set up. It is not enough that the module is loaded."""
     loaded = module()
     if loaded is None:
         return False
@@ -47,18 +47,18 @@ def own_writer_is_on() -> bool:
 
 
 def is_proxy_request(kwargs: Mapping[str, Any]) -> bool:
-    """Whether an event is of a request to the proxy, whose failure LiteLLM reports once more when it has ended."""
+    """Whether an event belongs to a request to the proxy. LiteLLM reports the failure of such a request once more."""
     params = kwargs.get("litellm_params")
     http_request = kwargs.get(_HTTP_REQUEST) or (isinstance(params, Mapping) and params.get(_HTTP_REQUEST))
     return bool(http_request or kwargs.get(_NO_PROVIDER_CALL)) and is_serving()
 
 
 def is_made_outside(params: Mapping[str, Any]) -> bool:
-    """Whether no proxy answers the request of a call, and so counts it itself at the edge of its server.
+    """Whether no LiteLLM proxy answers the call. A proxy that answers it counts the request itself.
 
-    Judges by the call's `litellm_params`. A proxy hands on the HTTP request of most calls, and the key of all of them,
-    which is None where it asks for none. In an application's own process the key proves nothing, because the
-    application may name one too. A call that a proxy's hook makes on its own has neither.
+    The answer comes from the call's `litellm_params`. A proxy passes on the HTTP request of most calls. It passes on
+    the key of all calls, which is None if it asks for none. In an application's own process the key proves nothing,
+    because the application may name one too. A call that a proxy's hook makes on its own has neither.
     """
     if params.get(_HTTP_REQUEST):
         return False
@@ -66,7 +66,7 @@ def is_made_outside(params: Mapping[str, Any]) -> bool:
 
 
 def budget_name() -> str | None:
-    """The user row of the proxy's own budget, where the proxy has one and its own writer does not charge it."""
+    """The user row of the proxy's own budget; None if the proxy has no budget or its own writer charges it."""
     if not own_writer_is_off():
         return None
     budget = getattr(sys.modules.get("litellm"), "max_budget", 0) or 0
@@ -74,12 +74,12 @@ def budget_name() -> str | None:
 
 
 def logs_errors() -> bool:
-    """Whether the proxy is to log failed requests."""
+    """Whether the proxy is set to log failed requests."""
     return _settings(module()).get("disable_error_logs") is not True
 
 
 def logs_failures_of(route: Any, team_id: Any) -> bool:
-    """Whether a failure on this route is one of a request to a model, and not of the management's or of the UI's."""
+    """Whether a failed request on this route went to a model, and not to the management or the UI."""
     checks = getattr(sys.modules.get("litellm.proxy.auth.route_checks"), "RouteChecks", None)
     if route is None or checks is None:
         return True
@@ -90,7 +90,7 @@ def logs_failures_of(route: Any, team_id: Any) -> bool:
 
 
 def suppresses_failure(error: BaseException, request: Mapping[str, Any]) -> bool:
-    """Whether the proxy is not to log this failure, because it refused the request before a provider was considered."""
+    """Whether the proxy is set not to log this failure, because it refused the request before choosing a provider."""
     if _settings(module()).get("disable_pre_routing_error_logs") is not True:
         return False
     hooks = sys.modules.get("litellm.proxy.hooks.proxy_track_cost_callback")
@@ -106,12 +106,12 @@ def cache_key(arguments: Mapping[str, Any]) -> str | None:
     try:
         return cache.get_cache_key(**arguments)
     except Exception as error:
-        log.debug("the cache key of a call was not found: %s", type(error).__name__)
+        log.debug("the cache key of a call could not be computed: %s", type(error).__name__)
         return None
 
 
 def deployment(model_id: Any) -> dict[str, str | None]:
-    """Model, provider, address and group of a deployment; empty if the proxy does not know it any more."""
+    """The model, provider, address and group of a deployment; empty if the proxy no longer knows it."""
     router = getattr(module(), "llm_router", None)
     found = router.get_deployment(model_id=model_id) if router is not None and model_id else None
     if found is None:
@@ -126,7 +126,7 @@ def deployment(model_id: Any) -> dict[str, str | None]:
 
 
 def provider_of_group(group: Any) -> str | None:
-    """The provider of all deployments of a model group, if it is one."""
+    """The provider of a model group, if all its deployments have the same provider."""
     router = getattr(module(), "llm_router", None)
     if router is None or not isinstance(group, str) or not group:
         return None

@@ -1,9 +1,9 @@
-"""The failed request of a LiteLLM proxy, as an event like those that LiteLLM gives its loggers.
+"""Turns the failed request of a LiteLLM proxy into an event like those that LiteLLM gives its loggers.
 
-The proxy calls a hook once a request, when its Router has given up. What LiteLLM's own writer makes of that is one log
-row, and one more for each attempt that the provider billed before. Source: `_ProxyDBLogger` of LiteLLM's
-proxy_track_cost_callback.py. A body may hold anything where its sender could not log in, so who is charged comes from
-the key that LiteLLM found, and the cost from what LiteLLM alone can have put there.
+The proxy calls a hook once per request, when its Router has given up. LiteLLM's own writer then writes one log row,
+and one more for each attempt that the provider billed before. Source: `_ProxyDBLogger` of LiteLLM's
+proxy_track_cost_callback.py. The body of a request may hold anything if its sender could not log in. So the key that
+LiteLLM found says who is charged, and the cost comes only from fields that a client cannot set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Event = dict[str, Any]
 
 _NOT_FOUND: Final = "ProxyModelNotFoundError"
 _UNKNOWN_MODEL: Final = "unknown-model"
-# Names in a record's metadata, and those of LiteLLM's `UserAPIKeyAuth`.
+# The names in a record's metadata, and the attributes of LiteLLM's `UserAPIKeyAuth`.
 _IDENTITY: Final = {
     "user_api_key_hash": "api_key",
     "user_api_key_alias": "key_alias",
@@ -37,13 +37,13 @@ _IDENTITY: Final = {
     "user_api_key_end_user_id": "end_user_id",
 }
 _OF_REQUEST: Final = ("requester_ip_address", "user_agent", "spend_logs_metadata")
-# What a route that keeps the caller's `metadata` has beside it.
+# A route that keeps the caller's `metadata` has these in `litellm_metadata`.
 _ROUTED: Final = ("model_group", "tags", "model_info", "deployment")
 _TOKENS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def failure_events(request: Mapping[str, Any], error: BaseException, key: Any) -> Iterator[Event]:
-    """The event of a request that failed, and one for each earlier attempt that the provider billed.
+    """The event of a failed request, and one event for each earlier attempt that the provider billed.
 
     `request`, `error` and `key` are what LiteLLM gives `async_post_call_failure_hook`.
     """
@@ -67,9 +67,9 @@ def _event(request: Mapping[str, Any], error: BaseException, identity: Mapping[s
     group = metadata.get("model_group") or payload.get("model_group") or ""
     model = payload.get("model") or request.get("model")
     if type(error).__name__ == _NOT_FOUND or not isinstance(model, str):
-        # It is not known to be a model: LiteLLM says so, in place of what may be a prompt.
+        # The name is no known model and may be a prompt, so LiteLLM logs this name instead.
         model, group = _UNKNOWN_MODEL, "" if group == request.get("model") else group
-    call_id = text_of(request.get("litellm_call_id")) or str(uuid4())  # a body may hold anything
+    call_id = text_of(request.get("litellm_call_id")) or str(uuid4())  # a body may hold any value
     start = request.get("start_time")
     usage, cost = _recovered(request, payload)
     of_payload = {name: value for name, value in _mapping(payload.get("metadata")).items() if name not in identity}
@@ -104,7 +104,7 @@ def _event(request: Mapping[str, Any], error: BaseException, identity: Mapping[s
 
 
 def _attempt(event: Event, attempt: Any, position: int) -> Event:
-    """An earlier attempt's: its own id, cost and deployment, and the mark for which nobody counts a request."""
+    """The event of an earlier attempt: its own id, cost and deployment, and the mark that no request is counted."""
     payload = event["standard_logging_object"]
     call_id = f"{payload['litellm_call_id']}-attempt-{position}"
     deployment = _proxy.deployment(attempt.deployment_id)
@@ -131,7 +131,7 @@ def _metadata(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recovered(request: Mapping[str, Any], payload: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
-    """Tokens and cost of what the provider billed all the same, as far as LiteLLM knows it."""
+    """The tokens and cost that the provider billed despite the failure, as far as LiteLLM knows them."""
     usage, cost = request.get("combined_usage_object"), 0.0
     if isinstance(usage, Mapping) or not all(hasattr(usage, name) for name in _TOKENS):
         usage = None
@@ -147,7 +147,7 @@ def _tokens(usage: Any) -> dict[str, Any]:
 
 
 def _error_information(error: BaseException) -> Mapping[str, Any]:
-    """LiteLLM's own account of an error; its kind alone, where LiteLLM has none."""
+    """LiteLLM's own description of an error; only its status and class if LiteLLM has none."""
     setup = getattr(sys.modules.get("litellm.litellm_core_utils.litellm_logging"), "StandardLoggingPayloadSetup", None)
     if setup is not None:
         return setup.get_error_information(original_exception=error)

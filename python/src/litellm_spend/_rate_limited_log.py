@@ -1,4 +1,4 @@
-"""What goes wrong in a hook is told in the log, once a minute at most: hooks never raise."""
+"""Logs what goes wrong in a hook, once a minute at most. Hooks never raise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RateLimitedLog:
         self._unlogged = 0
 
     def error(self, what: str) -> None:
-        """Logs the sentence, with the number of those that were not logged since the last one."""
+        """Logs the sentence, with the number of errors since the last logged one."""
         with self._lock:
             self._unlogged += 1
             now = time.monotonic()

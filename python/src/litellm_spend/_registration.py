@@ -1,7 +1,7 @@
-"""The names "litellm_spend" and "prisma_proxy" in LiteLLM's callback lists.
+"""Registers the names "litellm_spend" and "prisma_proxy" for LiteLLM's callback lists.
 
-LiteLLM has no public way to add a name: this appends to its list of known names and wraps the function
-that turns a name into a logger. Where LiteLLM has moved either, one warning shows the form with an object.
+LiteLLM has no public way to add a name. So this module appends to LiteLLM's list of known names and wraps the function
+that turns a name into a logger. If LiteLLM has moved either, one warning shows how to register an object instead.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def register_names(make_logger: Callable[[], Any]) -> None:
         known.extend(name for name in NAMES if name not in known)
     except Exception as error:
         log.warning(
-            "this LiteLLM takes no callback names from packages (%s): write "
-            "litellm.callbacks = [litellm_spend.SpendLogger()] in place of a name",
+            "this LiteLLM accepts no callback names from packages (%s): write "
+            "litellm.callbacks = [litellm_spend.SpendLogger()] instead of a name",
             type(error).__name__,
         )
 
 
 def _replace_everywhere(original: Any, replacement: Any) -> None:
-    """LiteLLM's modules import the function by name: replace it in each that is loaded."""
+    """Replaces the function in each loaded module of LiteLLM, because they import it by name."""
     import sys
 
     name = "_init_custom_logger_compatible_class"

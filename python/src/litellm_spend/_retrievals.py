@@ -1,8 +1,8 @@
-"""What a provider works off in the background costs once, however often it is asked for: a batch, a response, a video.
+"""Charges work in the background (a batch, a response, a video) once, however often it is retrieved.
 
-LiteLLM reports each retrieval as a call, with the whole price once that is final, and with none before. A response
-whose creation was streamed to its end, or was done at once, has its price in that event already. Each of these events
-gets the one id under which LiteLLM's proxy logs the price. Source: get_spend_logs_id of spend_tracking_utils.py,
+LiteLLM reports each retrieval as a call. The call has the whole price once the price is final, and none before. If the
+creation of a response was streamed to its end, or finished at once, that event already has the price. All events with
+the price get the one id under which LiteLLM's proxy logs it. Source: get_spend_logs_id of spend_tracking_utils.py,
 batch_utils.py, is_unbilled_non_inference_call of internal_call_metadata.py.
 """
 
@@ -15,29 +15,29 @@ from typing import Any, Final
 
 from ._tools import get
 
-# LiteLLM prices it only on the event loop, in the handler of its async event.
+# LiteLLM computes the price of these calls only on the event loop, in the handler of the async event.
 PRICED_BY_ASYNC_EVENT: Final = frozenset(("aretrieve_batch",))
 _BATCHES: Final = PRICED_BY_ASYNC_EVENT | {"retrieve_batch"}
 _READS: Final = frozenset(("get_responses", "aget_responses", "cancel_responses", "acancel_responses"))
 _RESPONSES: Final = _READS | {"responses", "aresponses"}
 _VIDEOS: Final = frozenset(("video_status", "avideo_status"))
-# No other call type means anything here.
+# The call types that this module handles.
 IN_BACKGROUND: Final = _BATCHES | _RESPONSES | _VIDEOS
-# What the ids end with that are made for a cost, and those that the callback makes for a Router's failed attempts.
+# The endings of ids that are created for a cost. `_END_OF_ATTEMPT`: of ids that the callback creates for attempts.
 COST_ID_ENDINGS: Final = ("_batch_cost", "_background_cost", "_video_cost", "_guardrail_cost")
 _END_OF_ATTEMPT: Final = re.compile(r"_attempt[0-9.]+\Z")
 _UNFINISHED: Final = frozenset(("validating", "queued", "in_progress", "finalizing", "cancelling"))
-# The call in which LiteLLM's proxy tells the price of a response that it follows, under the id that the proxy logs.
+# The origin of the calls with which LiteLLM's proxy polls the price of a response, under the id that it logs.
 _COST_POLL: Final = "background_response_cost_poll"
-# LiteLLM's ids of responses and videos are base64 of such text.
+# LiteLLM's ids of responses and videos are base64 of text like this.
 _RESPONSE_ID: Final = re.compile(r"litellm:custom_llm_provider:([^;]*);model_id:[^;]*;response_id:(.*)", re.DOTALL)
 
 
 def has_no_cost_yet(payload: Mapping[str, Any], answer: Any) -> bool:
-    """Whether a batch was retrieved whose cost is not known; a record of 0 would keep it from being counted.
+    """Whether a batch was retrieved whose cost is not known yet. A record with a cost of 0 would block the real cost.
 
-    `payload`: LiteLLM's StandardLoggingPayload; `answer`: what was retrieved. `batch_models` is there where
-    LiteLLM read a batch's output.
+    `payload`: LiteLLM's StandardLoggingPayload; `answer`: what was retrieved. `batch_models` is set if LiteLLM has
+    read the batch's output.
     """
     if not _is_success(payload, _BATCHES):
         return False
@@ -47,10 +47,10 @@ def has_no_cost_yet(payload: Mapping[str, Any], answer: Any) -> bool:
 
 
 def id_of_cost(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any, origin: Any) -> str | None:
-    """The id that every event with the price of the same work has, so that the server counts one.
+    """The id that all events with the price of the same work share, so that the server counts one of them.
 
-    None for an event that is a request like any other. `kwargs`: LiteLLM's event; `origin`: what LiteLLM itself
-    made the call for, if it did.
+    None for an event that is a request like any other. `kwargs`: LiteLLM's event; `origin`: the purpose of a call that
+    LiteLLM itself made.
     """
     if _is_success(payload, _BATCHES):
         return f"{payload.get('id')}_batch_cost"
@@ -66,15 +66,15 @@ def id_of_cost(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: An
 
 
 def has_reserved_ending(call_id: str) -> bool:
-    """Whether a call's own id ends like one that was made. The server counts such an id once, whatever it names."""
-    call_id = call_id.replace("\0", "")  # which is not sent
+    """Whether a call's own id ends like an id that is created for a cost. The server counts such an id only once."""
+    call_id = call_id.replace("\0", "")  # NUL is not sent
     return call_id.endswith(COST_ID_ENDINGS) or _END_OF_ATTEMPT.search(call_id) is not None
 
 
 def repeats_price(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any) -> bool:
-    """Whether a retrieval's price is told elsewhere: when the work was made, or when it is finished.
+    """Whether another event charges a retrieval's price: the creation of the work, or a retrieval when it is done.
 
-    LiteLLM 1.79 prices a response again that it reads.
+    LiteLLM 1.79 gives a response a price again each time it is read.
     """
     if _is_success(payload, _READS):
         return not _is_finished_in_background(answer)
@@ -86,16 +86,16 @@ def _is_success(payload: Mapping[str, Any], call_types: frozenset[str]) -> bool:
 
 
 def _is_finished_in_background(answer: Any) -> bool:
-    """Of a response, or of the last event of its stream."""
+    """Whether a response, or the last event of its stream, says that background work is finished."""
     answer = get(answer, "response") or answer
     return get(answer, "background") is True and get(answer, "status") not in _UNFINISHED
 
 
 def _response_id(payload: Mapping[str, Any]) -> str:
-    """LiteLLM's id of a response, as a call without a Router gives it.
+    """LiteLLM's id of a response, in the form that a call without a Router gives it.
 
-    A Router's ids also name the deployment, those of the same response read without it do not, and LiteLLM 1.79's
-    cancellation gives the provider's own id.
+    A Router's id also names the deployment. The id of the same response read without a Router does not. LiteLLM 1.79's
+    cancellation has the provider's own id.
     """
     id_ = str(payload.get("id"))
     provider = payload.get("custom_llm_provider")
@@ -105,8 +105,11 @@ def _response_id(payload: Mapping[str, Any]) -> str:
 
 
 def _id_of_video_cost(payload: Mapping[str, Any], kwargs: Mapping[str, Any], answer: Any) -> str | None:
-    """A video is charged by the first poll that has its price; what guardrails cost, by each poll that has nothing
-    else to charge. The video is the one that the caller named, because that id tells who made it."""
+    """The id of a poll's cost; None if the video is not finished.
+
+    The first poll that has the video's price charges it. A poll that has only the cost of guardrails charges that each
+    time. The id is that of the video that the caller named, because it says who created the video.
+    """
     guardrails = get(payload.get("cost_breakdown"), "guardrail_cost") or 0.0
     if payload["response_cost"] <= guardrails:
         return f"{kwargs.get('litellm_call_id')}_guardrail_cost"
@@ -114,17 +117,17 @@ def _id_of_video_cost(payload: Mapping[str, Any], kwargs: Mapping[str, Any], ans
         return None
     id_ = str(get(kwargs.get("litellm_params"), "video_id") or payload.get("id"))
     if ";" in (named := _decoded(id_, "video_")):
-        id_ = _encoded(named, "video_")  # a caller may have left out the padding
+        id_ = _encoded(named, "video_")  # the caller may have left out the padding
     return f"{id_}_video_cost"
 
 
 def _video_status(kwargs: Mapping[str, Any], answer: Any) -> Any:
-    """From the event, where LiteLLM keeps it (1.110): a redacted answer has none."""
+    """The status from the event, if LiteLLM keeps it there (1.110), because a redacted answer has none."""
     return kwargs.get("polled_video_status") or get(answer, "status")
 
 
 def _decoded(id_: str, prefix: str) -> str:
-    """The text of an id that LiteLLM made; empty if it is a provider's own."""
+    """The text of an id that LiteLLM created; empty for a provider's own id."""
     if not id_.startswith(prefix):
         return ""
     try:

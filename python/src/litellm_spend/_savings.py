@@ -1,8 +1,7 @@
-"""What a provider's prompt cache saved on a call, in dollars: LiteLLM's own figure for its dashboard.
+"""Gets the dollars that a provider's prompt cache saved on a call: LiteLLM's own figure for its dashboard.
 
-LiteLLM's function knows tiers, regions and the price of each cache's lifetime. Its module loads in some
-3 ms, at the first call that used a cache, and nothing of the proxy with it. LiteLLM before it has it has
-no such figure either, and nothing is sent.
+LiteLLM's function knows tiers, regions and the price of each cache's lifetime. Its module loads in about 3 ms, at the
+first call that used a cache, and loads nothing of the proxy. An older LiteLLM has no such figure, so none is sent.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _DETAILS: Final = ("cached_tokens", "cache_write_tokens", "cache_creation_tokens
 
 
 def prompt_caching_savings(payload: Mapping[str, Any]) -> float | None:
-    """Net of what writing to the cache cost, so it may be negative; None where there is nothing to tell.
+    """The savings minus the cost of writing to the cache, so they may be negative; None if there are none.
 
     `payload`: LiteLLM's StandardLoggingPayload. Never raises.
     """
@@ -38,7 +37,7 @@ def prompt_caching_savings(payload: Mapping[str, Any]) -> float | None:
             billed_at=datetime.fromtimestamp(payload["endTime"], timezone.utc),
         )
     except Exception as error:
-        log.debug("LiteLLM cannot tell what a prompt cache saved: %s", type(error).__name__)
+        log.debug("LiteLLM cannot compute the savings of a prompt cache: %s", type(error).__name__)
         return None
 
 
@@ -54,7 +53,7 @@ def _litellms_own() -> Callable[..., float | None] | None:
     try:
         from litellm.proxy.spend_tracking.savings import prompt_caching_savings_for_request
     except Exception as error:
-        # Not tried again: what fails here, a version or another package, fails at each call.
-        log.debug("LiteLLM has no figure of what a prompt cache saved: %s", type(error).__name__)
+        # The import is not tried again, because it would fail at each call: the version or another package is wrong.
+        log.debug("this LiteLLM has no figure of the savings of a prompt cache: %s", type(error).__name__)
         return None
     return prompt_caching_savings_for_request

@@ -1,7 +1,7 @@
-"""The members of a mapping that are on the allow list, in two steps: to take them, and to shape them.
+"""Copies the members of a mapping that are on the allow list, in two steps: `take` and `shape`.
 
-Taking is what the thread that calls LiteLLM waits for: a call into C or two for a mapping of exact types. It drops a
-value that is no string, number or boolean. Names and nesting are left to the shaping, on another thread.
+The thread that calls LiteLLM waits for `take`. It needs one or two calls into C for a mapping of exact types, and drops
+values that are no string, number or boolean. `shape` adds names and nesting on another thread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ONLY_TEXT: Final = frozenset((str,))
 
 
 class Selection:
-    """A mapping that may hold a prompt beside the members on the list, so only those are taken."""
+    """The rules for a mapping that may also hold a prompt, so only the members on the list are copied."""
 
     def __init__(self, fields: Fields) -> None:
         ids = [name for name, rule in fields.items() if rule is ID]
@@ -31,7 +31,7 @@ class Selection:
         self._others = [(place, *_steps(name, fields[name])) for place, name in enumerate(others, self._scalars.stop)]
 
     def take(self, source: Any, report_unusable: ReportUnusable) -> list[Any] | None:
-        """The members in the list's order, None for each that is missing; None if `source` is no mapping."""
+        """The members in the order of the list, None for each missing one; None if `source` is no mapping."""
         if type(source) is not dict and not isinstance(source, Mapping):
             return None
         taken = list(map(source.get, self._names))
@@ -45,7 +45,7 @@ class Selection:
         return taken
 
     def shape(self, taken: list[Any]) -> dict[str, Any]:
-        """The mapping with the members that are there."""
+        """Builds the mapping of the members that are not None."""
         shaped = _scalars(zip(self._names, taken[: self._scalars.stop], strict=False))
         for place, _, shape in self._others:
             if taken[place] is not None:
@@ -54,7 +54,7 @@ class Selection:
 
 
 class Copy:
-    """A mapping of counts and prices: it is copied as it is, and selected from later."""
+    """The rules for a mapping of counts and prices. It is copied whole, and its members are selected later."""
 
     def __init__(self, fields: Counts) -> None:
         self._names = fields.keys()
@@ -75,7 +75,7 @@ class Copy:
         return taken
 
     def shape(self, taken: dict[str, Any]) -> dict[str, Any]:
-        """The members on the list."""
+        """Selects the members on the list."""
         shaped = _scalars((name, value) for name, value in taken.items() if name in self._names)
         for name, member in self._members:
             if taken.get(name) is not None:
@@ -88,7 +88,7 @@ def _scalars(members: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _steps(name: str, rule: Any) -> tuple[Callable[[Any, ReportUnusable], Any], Callable[[Any], Any]]:
-    """How a member of this rule is taken and shaped."""
+    """The functions that take and shape a member with this rule."""
     if rule is LIST:
         return _copy_list, _as_taken
     if rule is IDS:

@@ -1,7 +1,7 @@
-"""The background thread: takes batches from the outbox and has the server record them.
+"""The background thread takes batches from the outbox and sends them to the server.
 
-A batch whose outcome is unknown (the connection died) is sent again: the server counts a request id once.
-Records are kept while the server is away; the wait between attempts grows to half a minute.
+If the outcome of a batch is unknown, because the connection broke, the batch is sent again. The server counts a
+request id once. Records are kept while the server is away, and the wait between attempts grows to half a minute.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Sender:
         self._reported: set[str] = set()
 
     def ensure_running(self) -> None:
-        """Starts the thread if it is not there. At interpreter shutdown it may be too late for that.
+        """Starts the thread if none is running. At interpreter shutdown no thread can start.
 
-        Beside a thread that is about to end, another starts: whether the first still looks is not known.
+        If a thread is about to end, another one starts, because the first may not look for records again.
         """
         if self._is_running():
             return
@@ -61,7 +61,7 @@ class Sender:
         return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
 
     def drain(self, deadline: float) -> bool:
-        """Sends all that is queued, at most to `deadline` (monotonic); True if nothing is left."""
+        """Sends all queued records, at most until `deadline` (monotonic). Returns True if none are left."""
         self.ensure_running()
         if self._is_running():
             return self.outbox.wait_empty(deadline)
@@ -73,11 +73,11 @@ class Sender:
         return not self.outbox.pending()
 
     def close(self, deadline: float) -> bool:
-        """Drains, ends the thread and closes the connection; the next record starts both again."""
+        """Drains the queue, ends the thread and closes the connection. The next record starts both again."""
         drained = self.drain(deadline)
         self._stop(deadline)
         if drained and self.outbox.pending():
-            self.ensure_running()  # a record came meanwhile
+            self.ensure_running()  # a record came in the meantime
         return drained
 
     def _stop(self, deadline: float) -> None:
@@ -88,7 +88,7 @@ class Sender:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def copy_for_child(self, outbox: Outbox) -> Sender:
-        """A sender for a forked child: the parent's connection is left alone, not closed."""
+        """A sender for a forked child. The parent's connection is not closed."""
         self.connection.abandon()
         return Sender(self._url, outbox, self._flush_interval)
 
@@ -106,19 +106,19 @@ class Sender:
                     self._wait_and_watch(self._next_pause(), self.outbox.pause, stopping)
         except Exception as error:
             # The next record starts a new thread.
-            log.error("the sender stopped: %s", type(error).__name__)
+            log.error("the sender stopped, and the next record starts it again: %s", type(error).__name__)
         finally:
             with self._send_lock:
                 self.connection.close()
 
     def _wait_for_record(self, stopping: threading.Event) -> bool:
-        """False if none came for so long that the connection is not worth keeping."""
+        """Waits for a record. Returns False if none came for so long that the connection can be closed."""
         return self._wait_and_watch(
             _IDLE_CLOSE, lambda seconds: self.outbox.wait_for_record(seconds, stopping.is_set), stopping
         )
 
     def _wait_and_watch(self, seconds: float, wait: Callable[[float], bool], stopping: threading.Event) -> bool:
-        """Waits with `wait` until it is true, and looks after LiteLLM's worker meanwhile where that can hang."""
+        """Waits until `wait` returns True. If LiteLLM's worker can hang, watches it in the meantime."""
         watching = _litellm_workarounds.may_hang_at_exit()
         until = time.monotonic() + seconds
         while (remaining := until - time.monotonic()) > 0 and not stopping.is_set():
@@ -129,7 +129,7 @@ class Sender:
         return False
 
     def _send_batch(self, deadline: float | None = None) -> bool:
-        """Takes one batch and sends it; False if it was put back."""
+        """Takes one batch and sends it. Returns False if there was none or it was put back."""
         with self._send_lock:
             batch = self.outbox.next_batch()
             if not batch:
@@ -137,14 +137,14 @@ class Sender:
             return self._record(self._write(batch), deadline)
 
     def _write(self, batch: list[QueuedRecord]) -> list[str]:
-        """The texts of a batch; a record that has none is given up."""
+        """The texts of a batch. A record that cannot be written as text is dropped."""
         texts = []
         for record in batch:
             try:
                 texts.append(write(record))
             except Exception as error:
                 self.outbox.settle(refused=1)
-                log.error("a record cannot be written as JSON and is lost: %s", type(error).__name__)
+                log.error("a spend record is lost because it cannot be written as JSON: %s", type(error).__name__)
         return texts
 
     def _record(self, batch: list[str], deadline: float | None) -> bool:
@@ -163,7 +163,7 @@ class Sender:
                     parts += [part[middle:], part[:middle]]
                 else:
                     self.outbox.settle(refused=1)
-                    log.error("the server cannot take a record and it is lost: %s", explain(error))
+                    log.error("a spend record is lost because the server cannot accept it: %s", explain(error))
             else:
                 self.outbox.settle(sent=len(part), rejected=max(0, len(part) - staged))
                 self._note_success()
@@ -176,7 +176,7 @@ class Sender:
         kind = getattr(error, "sqlstate", None) or type(error).__name__
         if kind not in self._reported:
             self._reported.add(kind)
-            log.error("cannot record spend: %s. Records are kept and sent again later", reason)
+            log.error("cannot record spend: %s. The records are kept and sent again later", reason)
 
     def _note_success(self) -> None:
         self._pause = _FIRST_PAUSE

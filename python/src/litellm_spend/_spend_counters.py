@@ -1,12 +1,12 @@
-"""The spend counters of a LiteLLM proxy that leaves recording to the callback, so that it refuses as early as before.
+"""Raises the spend counters of a LiteLLM proxy whose own writer is off, so that the proxy enforces budgets in time.
 
-A proxy compares budgets with counters in memory or Redis, which its own writer raises after each request and which
-LiteLLM reads anew from the tables about once a minute. With `disable_spend_updates` nobody raises them, and the proxy
-lets requests through until it reads the tables. So here they are raised with each record that costs something, by
-LiteLLM's own functions. Those write no table: the rows of budget windows are the fold's.
+A proxy compares budgets with counters in memory or Redis. Its own writer raises them after each request, and LiteLLM
+reads them again from the tables about once a minute. With `disable_spend_updates` nobody raises them, and the proxy
+lets requests through until it reads the tables. So this module raises them with each record that costs something, by
+LiteLLM's own functions. The functions write no table here, because the fold writes the rows of budget windows.
 
-These functions are no public interface of LiteLLM's. Where they are not as they were in the tested versions, one
-warning tells that budgets are enforced by the tables alone.
+These functions are no public interface of LiteLLM. If they differ from those of the tested versions, one warning says
+that the proxy enforces budgets by the tables alone.
 Source: _PROXY_track_cost_callback (litellm/proxy/hooks/proxy_track_cost_callback.py).
 """
 
@@ -29,7 +29,7 @@ from ._seen import Recent
 
 log = logging.getLogger("litellm_spend")
 
-# What the callback passes to LiteLLM's two functions.
+# The arguments that the callback passes to LiteLLM's two functions.
 _COUNTERS: Final = frozenset(
     (
         "token",
@@ -46,34 +46,34 @@ _COUNTERS: Final = frozenset(
 )
 _CACHE: Final = frozenset(("token", "user_id", "end_user_id", "team_id", "response_cost", "parent_otel_span", "tags"))
 _WITHOUT_WINDOW_ROWS: Final = "windows_from_ledger"
-# What queues the rows in LiteLLM 1.109.
+# The function that queues the rows in LiteLLM 1.109.
 _QUEUE_WINDOW_ROW: Final = "_enqueue_window_spend_row_update"
-_ENFORCED_LATER: Final = "It enforces budgets by the tables alone, which it reads about once a minute"
+_ENFORCED_LATER: Final = "The proxy enforces budgets by the tables alone, which it reads about once a minute"
 
-# The costs by which the counters were raised: a proxy may have several loggers, and one set of counters.
+# The costs that were added to the counters. A proxy has one set of counters, but may have several loggers.
 _raised_costs = Recent()
 _is_raising: ContextVar[bool] = ContextVar("litellm_spend_is_raising", default=False)
 
 
 class SpendCounters:
-    """Raises the counters of the proxy in this process by what records cost."""
+    """Raises the counters of the proxy in this process by the cost of records."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
         self._is_prepared = False
-        # What `increment_spend_counters` is given besides; None where it is not known.
+        # Further arguments for `increment_spend_counters`; None if this LiteLLM's function is not known.
         self._options: dict[str, bool] | None = None
         self._has_failed = False
 
     def remember_loop(self) -> None:
-        """In a hook of LiteLLM's: where one runs on the proxy's event loop, the counters are raised there."""
+        """Remembers the running event loop. LiteLLM's hooks call this; the counters are raised on the proxy's loop."""
         with contextlib.suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
 
     def raise_by(self, record: Mapping[str, Any]) -> None:
-        """Raises the counters of all whom the record charges, soon and on the proxy's loop."""
+        """Raises the counters of everyone whom the record charges, a moment later on the proxy's loop."""
         self.remember_loop()
         loop = self._loop
         if not record.get("response_cost") or loop is None or loop.is_closed():
@@ -108,13 +108,13 @@ class SpendCounters:
                 self._is_prepared, self._options = True, _prepare(_proxy.module())
                 if self._options is None:
                     log.warning(
-                        "this LiteLLM's proxy counts spend in a way that is not known here. %s", _ENFORCED_LATER
+                        "litellm_spend does not know how this LiteLLM's proxy counts spend. %s", _ENFORCED_LATER
                     )
             return self._options is not None
 
 
 def charged_by(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Whom a record charges, and how much, as LiteLLM's `increment_spend_counters` takes it."""
+    """Whom a record charges, and how much, as arguments of LiteLLM's `increment_spend_counters`."""
     metadata = record.get("metadata") or {}
     started = record.get("startTime")
     return {
@@ -132,7 +132,7 @@ def charged_by(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cost_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells a cost from others. That of work, such as a batch, is told again by each look at it."""
+    """The key of a cost. Each retrieval of work such as a batch reports the same cost, so its id alone is the key."""
     name = str(record.get("id"))
     if name.endswith(COST_ID_ENDINGS):
         return (name,)
@@ -140,9 +140,9 @@ def _cost_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _prepare(module: Any) -> dict[str, bool] | None:
-    """What makes LiteLLM write no row for a window; None where its functions do not take what is passed to them.
+    """The argument that keeps LiteLLM from writing rows of windows; None if its functions take other arguments.
 
-    LiteLLM 1.109 has no such argument, and is changed instead.
+    LiteLLM 1.109 has no such argument, so its function is wrapped instead.
     """
     try:
         if not _takes(module.increment_spend_counters, _COUNTERS) or not _takes(module.update_cache, _CACHE):
@@ -160,7 +160,7 @@ def _takes(function: Any, names: frozenset[str] | set[str]) -> bool:
 
 
 def _keep_window_rows_from(module: Any) -> None:
-    """Makes LiteLLM queue no row of a budget window for what is raised here; its own calls are as before."""
+    """Makes LiteLLM queue no row of a budget window when this module raises counters. Its own calls stay the same."""
     queue = getattr(module, _QUEUE_WINDOW_ROW)
     if getattr(queue, "leaves_rows_to_the_fold", False):
         return
@@ -174,7 +174,7 @@ def _keep_window_rows_from(module: Any) -> None:
 
 
 def _reset_in_child() -> None:
-    """In a forked child: another thread of the parent may have held the lock."""
+    """Forgets the costs in a forked child, because another thread of the parent may have held the lock."""
     global _raised_costs
     _raised_costs = Recent()
 

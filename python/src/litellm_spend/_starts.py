@@ -1,7 +1,7 @@
-"""Starts of calls that share a call id, some milliseconds apart: the server tells such calls by nothing else.
+"""Moves the starts of calls with one call id some milliseconds apart, because the server tells them apart by start.
 
-LiteLLM names a call by its call id where the provider gives no id (embeddings, images, speech, transcription,
-failures). Calls that an application makes at once under one id of its own (`asyncio.gather`) may start in one
+LiteLLM uses the call id as the id of a call if the provider gives no id (embeddings, images, speech, transcription,
+failures). If an application makes calls at once under one id of its own (`asyncio.gather`), they may start in the same
 millisecond.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from ._ids import text_of
 from ._seen import Recent
 
-# A row of LiteLLM's proxy has its start cut to milliseconds, one of ours has it rounded.
+# LiteLLM's proxy truncates the start in its rows to milliseconds. This project rounds it.
 _NEIGHBOURS = (-1, 0, 1)
 
 
@@ -24,9 +24,9 @@ class Starts:
         self._reserved = Recent()
 
     def with_distinct_start(self, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A new event; with a start some milliseconds later, if another call of its id has taken its own.
+        """The event, with a start some milliseconds later if another call with its id has its start.
 
-        Failures are left as they are: their start tells their call's attempts apart. See `make_start_distinct`.
+        Failures do not change here, because their start tells apart the attempts of a call; see `make_start_distinct`.
         """
         payload = kwargs["standard_logging_object"]
         call_id, start = payload.get("id"), payload.get("startTime")
@@ -36,12 +36,12 @@ class Starts:
         return kwargs if moved == start else {**kwargs, "standard_logging_object": {**payload, "startTime": moved}}
 
     def make_start_distinct(self, record: dict[str, Any]) -> None:
-        """The same for the record of a failure that is about to be sent."""
+        """Gives the record of a failure, just before it is sent, a start that no other call with its id has."""
         if record.get("status") == "failure" and record.get("id") == record.get("litellm_call_id"):
             record["startTime"] = self._reserve(record["id"], record.get("startTime"))
 
     def _reserve(self, call_id: Any, start: Any) -> Any:
-        """`start`, or the next one that is free."""
+        """Reserves `start`, or the next free start after it."""
         if not isinstance(start, (int, float)):
             return start
         moment = round(start * 1000)
@@ -51,7 +51,7 @@ class Starts:
         return start if free == moment else free / 1000
 
     def _steps_to_free(self, call_id: Any, moment: int) -> int:
-        """Steps of two milliseconds to a free moment, found in few tries: a job may make thousands of calls at once."""
+        """Steps of 2 ms to a free moment. It needs few tries, because a job may make thousands of calls at once."""
         if not self._is_reserved(call_id, moment):
             return 0
         reserved, free = 0, 1

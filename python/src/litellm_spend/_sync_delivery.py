@@ -1,10 +1,10 @@
 """A second, sync-only callback that receives async successes in LiteLLM's thread pool.
 
-LiteLLM hands async successes to a worker task, which `asyncio.run` cancels: without this callback, a script
-that gathers 100 calls and exits loses between 1 and all of them. The pool's threads are joined at exit.
-LiteLLM 1.79 runs sync callbacks of async calls only if one is a plain function, and then calls no
-log_success_event but the logging_hook; later versions call both. `Seen` drops what comes twice.
-What LiteLLM prices for its async event alone is left to that.
+LiteLLM passes async successes to a worker task, which `asyncio.run` cancels. Without this callback, a script that
+gathers 100 calls and exits loses between 1 and all of them. The pool's threads are joined at exit.
+LiteLLM 1.79 runs sync callbacks of async calls only if one of them is a plain function. It then calls the logging_hook
+and no log_success_event. Later versions call both. `Seen` drops an event that comes twice.
+If LiteLLM computes the price of a call only for its async event, the async event alone is recorded.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from litellm.litellm_core_utils.litellm_logging import Logging
 from ._retrievals import PRICED_BY_ASYNC_EVENT
 
 Receive = Callable[[Mapping[str, Any], Any], None]
-# Before it sorted callbacks into sync and async ones by the hooks they override (1.79 and a while after).
+# Whether LiteLLM is so old (1.79 and some later versions) that it does not sort callbacks into sync and async ones by
+# the hooks that they override.
 LITELLM_IS_OLD = not hasattr(Logging, "_get_completed_success_callbacks")
 
 
 class SyncDelivery(CustomLogger):
-    """Passes what it receives to `receive`, while `owner` is one of LiteLLM's callbacks."""
+    """Passes the events that it gets to `receive`, while `owner` is one of LiteLLM's callbacks."""
 
     def __init__(self, owner: CustomLogger, destination: int, receive: Receive) -> None:
         super().__init__()
@@ -38,27 +39,27 @@ class SyncDelivery(CustomLogger):
             self._receive(kwargs, response_obj)
 
     def logging_hook(self, kwargs: dict, result: Any, call_type: str) -> tuple[dict, Any]:
-        # Unlike events, hooks also run for streams in pieces and for calls that ask not to be logged.
+        # Unlike events, hooks also run for the chunks of streams and for calls that ask not to be logged.
         if LITELLM_IS_OLD and not _is_stream_chunk(kwargs) and not _is_unlogged(kwargs):
             self.log_success_event(kwargs, result, None, None)
         return kwargs, result
 
 
 def start_sync_delivery(kwargs: Any, *_: Any) -> None:
-    """Does nothing: that it is there makes LiteLLM 1.79 run the sync callbacks of async calls."""
+    """Does nothing. LiteLLM 1.79 runs the sync callbacks of async calls because this function is among them."""
 
 
 def attach(delivery: SyncDelivery) -> None:
-    """Puts `delivery` among LiteLLM's callbacks; cheap and harmless if it is there.
+    """Adds `delivery` to LiteLLM's callbacks. It is cheap and does nothing if it was added before.
 
-    One a destination is enough, of two loggers of a destination LiteLLM calls one; but not that of a logger that
-    was replaced.
+    One callback for each destination is enough, because LiteLLM calls one of several loggers with the same destination.
+    The callback of a logger that was replaced does not count.
     """
     callbacks = litellm.success_callback
     others = [other for other in callbacks if type(other) is SyncDelivery and other.destination == delivery.destination]
     for other in others:
         if not is_registered(other.owner):
-            with contextlib.suppress(ValueError):  # another call's thread was faster
+            with contextlib.suppress(ValueError):  # another call's thread removed it first
                 callbacks.remove(other)
     if not any(is_registered(other.owner) for other in others):
         callbacks.append(delivery)

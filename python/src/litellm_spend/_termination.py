@@ -1,13 +1,13 @@
-"""SIGTERM, which ends a process without its exit handlers: what was captured is sent first.
+"""Sends captured records when SIGTERM ends the process, because SIGTERM runs no exit handlers.
 
-Two dispositions are acted on. A uvicorn server's: see `_uvicorn_shutdown`. The default one: a handler takes its
-place that has a thread send what is left, waits for it, restores the default and raises the signal again, so
-that the process ends as without us. Any other disposition is the application's own and is left alone.
+This module acts on two dispositions of SIGTERM. For a uvicorn server's handler, see `_uvicorn_shutdown`. The default
+disposition is replaced by a handler: it starts a thread that sends the remaining records, waits for the thread,
+restores the default and raises the signal again. So the process ends by the signal, as it does without this package.
+Any other disposition is the application's own and is left alone.
 
-A signal handler runs in the main thread, between any two bytecodes, and nobody can release a lock that this
-thread holds meanwhile. So the handler takes no lock but its own, and logs nothing. It does not wait in one go
-either: now and then it lets the main thread run for a moment, which releases what the sending thread may
-wait for.
+A signal handler runs in the main thread, between any two bytecodes. While it runs, the main thread cannot release a
+lock that it holds. So the handler takes no lock but its own, and logs nothing. It also does not wait without a break:
+now and then it lets the main thread run for a moment, so that it releases locks that the sending thread may need.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 
-# The public `signal.getsignal` looks for an enum's member at each call, which takes 2 microseconds: 60 times as long.
+# The public `signal.getsignal` looks up an enum member at each call. It takes 2 microseconds, 60 times as long.
 from _signal import getsignal
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ from typing import Any
 
 from . import _uvicorn_shutdown
 
-# How long the main thread waits in one go, and how long it then runs before it waits again.
+# How long the main thread waits without a break, and how long it then runs before it waits again.
 _WAIT_SECONDS = 0.5
 _RUN_SECONDS = 0.02
 
@@ -37,32 +37,32 @@ _ending: Ending | None = None
 
 
 class Ending:
-    """The end of a process that got SIGTERM: a thread runs `finish`, for which the main thread waits."""
+    """The end of a process that got SIGTERM. A thread runs `finish`, and the main thread waits for it."""
 
     def __init__(self, finish: Callable[[], None], seconds: float) -> None:
         self.finish = finish
         self.seconds = seconds
         self._until = float("inf")
-        # Locks of the interpreter: `threading.Thread` and `Event` take some that the main thread may hold.
+        # Locks of the interpreter, because `threading.Thread` and `Event` use locks that the main thread may hold.
         self._begun = allocate_lock()
         self._unfinished = allocate_lock()
         self._unfinished.acquire()
 
     def begin(self) -> None:
-        """Starts the thread; does nothing the second time."""
+        """Starts the thread. A second call does nothing."""
         if not self._begun.acquire(blocking=False):
             return
         self._until = time.monotonic() + self.seconds
         try:
             start_new_thread(self._run, ())
-        except RuntimeError:  # no thread can start: the interpreter shuts down, or the machine has no more
+        except RuntimeError:  # no thread can start, because the interpreter shuts down or the machine has none left
             self._unfinished.release()
 
     def has_begun(self) -> bool:
         return self._begun.locked()
 
     def wait(self, seconds: float) -> bool:
-        """Waits until the thread is done or has had its time; False if `seconds` are over before."""
+        """Waits until the thread is done or its time is over. Returns False if `seconds` are over before."""
         left = max(0.0, self._until - time.monotonic())
         if self._unfinished.acquire(timeout=min(seconds, left)):
             self._unfinished.release()
@@ -77,10 +77,10 @@ class Ending:
 
 
 def watch(finish: Callable[[], None], send: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Sees to SIGTERM as it is handled now; cheap unless that has changed since the last look.
+    """Acts on the current disposition of SIGTERM. It is cheap unless the disposition has changed since the last call.
 
-    `finish` sends what is left in a process that ends, within `seconds`, and `send` in one that may go on.
-    Servers install their handlers late, so each event looks. Only the main thread can install a handler.
+    `finish` sends the remaining records within `seconds`, in a process that ends. `send` does it in a process that may
+    go on. Servers install their handlers late, so each event calls this. Only the main thread can install a handler.
     """
     global _handler_at_last_look, _ending
     if getsignal(signal.SIGTERM) is _handler_at_last_look:
@@ -93,7 +93,7 @@ def watch(finish: Callable[[], None], send: Callable[[], Awaitable[None]], secon
         elif handler == signal.SIG_DFL and _may_handle():
             if threading.current_thread() is not threading.main_thread():
                 return
-            # A second more: that thread may still have to tell what is lost.
+            # One second more, because the thread may still have to log what is lost.
             _ending = _ending or Ending(finish, seconds + 1)
             with contextlib.suppress(ValueError):  # a subinterpreter handles no signals
                 signal.signal(signal.SIGTERM, _handle)
@@ -101,19 +101,19 @@ def watch(finish: Callable[[], None], send: Callable[[], Awaitable[None]], secon
 
 
 def has_handler() -> bool:
-    """Whether the handler was installed; another one may have taken its place since, and may give it back."""
+    """Whether our handler was installed. Another handler may have replaced it since, and may restore it."""
     return _ending is not None
 
 
 def end_if_signalled() -> None:
-    """At exit: ends the process by SIGTERM if it got one and its main thread ended while it was let run."""
+    """At exit, ends the process by SIGTERM if it got one and the main thread then ended while it was allowed to run."""
     if _ending is not None and _ending.has_begun():
         _ending.wait(_ending.seconds)
         _die()
 
 
 def restart_in_child() -> None:
-    """In a forked child, which inherits the handler: the end that its parent has begun is not its own."""
+    """Resets a forked child, which inherits the handler but must not continue the end that its parent has begun."""
     global _watch_lock, _handler_at_last_look, _ending
     _watch_lock = threading.Lock()
     _handler_at_last_look = None
@@ -130,26 +130,29 @@ def _may_handle() -> bool:
 def _ends_by_default() -> bool:
     """Whether SIGTERM ends this process if nothing handles it.
 
-    It does not end the first process of a namespace, such as a container's: the kernel ignores it there.
+    It does not end the first process of a namespace, such as a container, because the kernel ignores it there.
     """
     return os.getpid() != 1
 
 
 def _is_worker_of_multiprocessing() -> bool:
-    """Its parent ends it by SIGTERM and waits for that. One that was forked inherits the parent's handler."""
+    """Whether this is a worker of multiprocessing. Its parent ends it by SIGTERM and waits for its end.
+
+    A forked worker inherits the parent's handler.
+    """
     process = sys.modules.get("multiprocessing.process")
     if process is None:
         return False
-    # Before it knows its parent, a worker that was not forked loads the modules of the application.
+    # A worker that was not forked loads the application's modules before it knows its parent.
     return process.parent_process() is not None or getattr(process.current_process(), "_inheriting", False)
 
 
 def _handle(*_: Any) -> None:
-    """The handler. Another one that took its place may call it, to go on with what was before."""
+    """The signal handler. A handler that has replaced it may call it, as the previous handler."""
     ending = _ending
     if ending is None:
         return
-    with contextlib.suppress(BaseException):  # Ctrl-C, say: then it ends at once
+    with contextlib.suppress(BaseException):  # after Ctrl-C, for example, the process ends at once
         ending.begin()
         is_in_place = getsignal(signal.SIGTERM) is _handle
         if not ending.wait(_WAIT_SECONDS if is_in_place else ending.seconds):

@@ -1,6 +1,6 @@
-"""The names of the tools that a response called, as LiteLLM's proxy finds them for its Tools page.
+"""Finds the names of the tools that a response called, as LiteLLM's proxy does for its Tools page.
 
-Source of the rules: litellm/proxy/db/spend_log_tool_index.py. Only names are read, no arguments.
+Source of the rules: litellm/proxy/db/spend_log_tool_index.py. It reads only names, no arguments.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 def called_tools(response: Any, realtime_calls: Any = None) -> list[str]:
     """The distinct names, stripped, in the order of the calls.
 
-    `realtime_calls`: what LiteLLM collects in a realtime session, as a chat message's `tool_calls`.
+    `realtime_calls`: the calls that LiteLLM collects in a realtime session, in the form of a chat message's
+    `tool_calls`.
     """
     found = _names(response)
     if realtime_calls:
@@ -29,11 +30,11 @@ def called_tools(response: Any, realtime_calls: Any = None) -> list[str]:
 def _names(response: Any) -> list[Any]:
     choices = _items(get(response, "choices"))
     if choices:
-        # To ask a chat completion for what it does not have takes longer than all the rest.
+        # The other members are not read here: looking up a member that a chat completion lacks is slow.
         names: list[Any] = []
         for choice in choices:
             message = get(choice, "message")
-            # What the provider ran itself, such as a web search: LiteLLM 1.110 keeps it apart.
+            # LiteLLM 1.110 keeps calls apart that the provider ran itself, such as a web search.
             if fields := get(message, "provider_specific_fields"):
                 names += _chat_names(get(fields, "server_tool_calls"))
             if calls := get(message, "tool_calls"):
@@ -55,7 +56,7 @@ def _chat_names(calls: Any) -> list[Any]:
 
 
 def _executed_names(item: Any) -> Iterator[Any]:
-    """The MCP tools that LiteLLM itself ran: JSON text in an item of a Responses API answer."""
+    """The MCP tools that LiteLLM itself ran. They are JSON text in an item of a Responses API answer."""
     for content in _items(get(item, "content")):
         try:
             executed = json.loads(get(content, "text"))
@@ -72,7 +73,7 @@ def get(source: Any, key: str) -> Any:
 
 @functools.lru_cache(maxsize=128)
 def _is_mapping(kind: type) -> bool:
-    """What `isinstance` would find out again for each member of a response."""
+    """Whether a type is a mapping. The cache saves an `isinstance` for each member of a response."""
     return issubclass(kind, Mapping)
 
 

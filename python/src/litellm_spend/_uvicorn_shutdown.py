@@ -1,7 +1,7 @@
-"""A uvicorn server that got SIGTERM: what was captured is sent when it has shut down.
+"""Sends captured records when a uvicorn server that got SIGTERM has shut down.
 
-uvicorn (and so FastAPI applications and LiteLLM's proxy) finishes its requests, restores the handler that was
-there before its own and raises the signal again: the process ends without exit handlers.
+uvicorn (and so FastAPI applications and LiteLLM's proxy) finishes its requests, restores the handler that was there
+before its own, and raises the signal again. The process then ends without exit handlers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _IS_WRAPPED = "_litellm_spend_sends_after_shutdown"
 
 
 def server_of(handler: Any) -> Any:
-    """The server whose method a signal handler is, or is a wrapper of, as in LiteLLM's proxy; None if there is none."""
+    """The server whose method is the signal handler, or is wrapped by it, as in LiteLLM's proxy; else None."""
     for candidate in (handler, *_closure_of(handler)):
         if isinstance(candidate, MethodType) and _is_server(candidate.__self__):
             return candidate.__self__
@@ -27,9 +27,9 @@ def server_of(handler: Any) -> Any:
 
 
 def send_after_shutdown(server: Any, send: Callable[[], Awaitable[None]]) -> None:
-    """Has the server's `shutdown` end with `send`, if it is SIGTERM that ends the server.
+    """Makes the server's `shutdown` call `send` at its end, if SIGTERM ends the server.
 
-    Any other end of it leaves the exit handlers to run, or the process to go on.
+    If something else ends the server, the exit handlers run, or the process goes on.
     """
     if _IS_WRAPPED in vars(server):
         return
@@ -43,7 +43,7 @@ def send_after_shutdown(server: Any, send: Callable[[], Awaitable[None]]) -> Non
             try:
                 await send()
             except Exception as error:
-                log.error("spend could not be sent when the server shut down: %s", type(error).__name__)
+                log.error("spend records could not be sent when the server shut down: %s", type(error).__name__)
 
     server.shutdown = shutdown_and_send
 
