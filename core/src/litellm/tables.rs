@@ -157,16 +157,16 @@ struct DailyRollup {
 tables! {
     /// A table of sums by day beside the daily tables.
     Rollup: DailyRollup {
+        /// The Tools page.
+        ToolSpend {
+            table: "LiteLLM_DailyToolSpend", key: &["date", "tool_name"],
+            switch: Some(Switch::WriteSpendLogs), follows_from_log: false, place: Place { queues: 410, ledger: 420 },
+        }
         /// The Model Insights page.
         ModelUsage {
             table: "LiteLLM_DailyModelUsage",
             key: &["date", "model_group", "model", "custom_llm_provider", "task_type"],
             switch: None, follows_from_log: true, place: Place { queues: 420, ledger: 400 },
-        }
-        /// The Tools page.
-        ToolSpend {
-            table: "LiteLLM_DailyToolSpend", key: &["date", "tool_name"],
-            switch: Some(Switch::WriteSpendLogs), follows_from_log: false, place: Place { queues: 410, ledger: 420 },
         }
         /// The Errors page.
         RequestErrors {
@@ -219,14 +219,15 @@ pub struct TableKey {
 }
 
 impl Role {
-    /// Every role, in the order of this file.
+    /// Every role: the targets in the order in which LiteLLM up to 1.109 writes them, then the others.
     pub fn all() -> impl Iterator<Item = Role> {
         [Role::Log, Role::ToolIndex]
             .into_iter()
             .chain(EntityKind::ALL.map(Role::Entity))
             .chain(DailyKind::ALL.map(Role::Daily))
+            .chain([Role::WindowSpend])
             .chain(Rollup::ALL.map(Role::Rollup))
-            .chain([Role::WindowSpend, Role::Budget, Role::DeprecatedKeys, Role::Deliveries])
+            .chain([Role::Budget, Role::DeprecatedKeys, Role::Deliveries])
     }
 
     /// LiteLLM's name of the table.

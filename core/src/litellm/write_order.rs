@@ -46,6 +46,12 @@ mod tests {
     }
 
     #[test]
+    fn all_roles_stand_in_the_order_of_the_queues() {
+        let targets: Vec<Role> = Role::all().filter(|role| role.is_target()).collect();
+        assert_eq!(targets, WriteOrder::Queues.targets().collect::<Vec<_>>());
+    }
+
+    #[test]
     fn the_ledger_writes_daily_tables_in_the_order_of_their_names() {
         let is_daily = |role: &Role| matches!(role, Role::Daily(_));
         let names: Vec<&str> = WriteOrder::Ledger.targets().filter(is_daily).map(Role::table).collect();
