@@ -106,8 +106,8 @@ def spend_record(kwargs: Mapping[str, Any], response: Any = None) -> dict[str, A
 def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusable = _count_unusable) -> Taken | None:
     """Copies all that the record of a finished call needs; None if `spend_record` returns None.
 
-    `report_unusable` is called for each id that has no text. Later changes of the
-    objects by the application or LiteLLM do not affect the copy.
+    `report_unusable` is called for each field whose id has no text. If the application or LiteLLM changes its objects
+    later, the copy stays the same.
     """
     payload = kwargs.get("standard_logging_object")
     if not _is_mapping(payload):

@@ -144,6 +144,6 @@ class Intake:
             self._put(encode(record))
 
     def _send_and_raise_counters(self, record: dict[str, Any]) -> None:
-        """Sends a record of a proxy that leaves its spend counters to the callback, and raises them."""
+        """Sends a record of a proxy whose own writer is off, and raises the proxy's spend counters."""
         self._put(encode(record))
         self._counters.raise_by(record)

@@ -103,7 +103,7 @@ class Outbox:
             self._last_error = error
 
     def drop_all(self) -> int:
-        """Drops what is queued and in flight. Returns how many records these are; each record is returned once."""
+        """Drops what is queued and in flight. Returns how many they are. Each record is counted once."""
         with self._changed:
             lost = len(self._queue) + max(0, self._in_flight - self._in_flight_dropped)
             self._in_flight_dropped = self._in_flight
