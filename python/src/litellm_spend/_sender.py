@@ -176,7 +176,7 @@ class Sender:
         kind = getattr(error, "sqlstate", None) or type(error).__name__
         if kind not in self._reported:
             self._reported.add(kind)
-            log.error("cannot record spend: %s. The records are kept and sent again later", reason)
+            log.error("cannot record spend: %s. Records are kept and sent again later", reason)
 
     def _note_success(self) -> None:
         self._pause = _FIRST_PAUSE
