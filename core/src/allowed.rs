@@ -1,4 +1,4 @@
-//! What of a spend record may be stored: the fields of the allow list, within the bounds of one record.
+//! The part of a spend record that may be stored: the fields of the allow list, within the bounds of one record.
 
 pub mod bounds;
 pub mod fields;

@@ -1,4 +1,4 @@
-//! How long to wait before what failed is tried again: doubling from 100 ms to 30 s.
+//! The waits before a failed action is tried again. They double from 100 ms to 30 s.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.
 pub const LONGEST: Duration = Duration::from_secs(30);
 
-/// How long to wait after so many failures in a row.
+/// How long to wait after this many failures in a row.
 pub fn wait_after(failures: u32) -> Duration {
     match failures {
         0 => Duration::ZERO,
@@ -14,19 +14,20 @@ pub fn wait_after(failures: u32) -> Duration {
     }
 }
 
-/// Counts failures in a row.
+/// Counts failures in a row and tells how long to wait.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// Notes one more failure and returns how long to wait.
+    /// Counts one more failure and returns how long to wait.
     pub fn fail(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         wait_after(self.failures)
     }
 
+    /// Starts over after a success.
     pub fn succeed(&mut self) {
         self.failures = 0;
     }

@@ -1,35 +1,43 @@
-//! Why a record cannot be counted. Messages name the key and what is wrong with its value, never the
-//! value itself: it may be a key or a prompt.
+//! The reasons why a record cannot be counted. A message names the key and what is wrong with its value. It never shows
+//! the value, because the value may be an API key or a prompt.
 
 use crate::moment::MomentError;
 
-/// Most records of one payload: more than jsonb or text can hold of any that LiteLLM makes, and few enough to be
-/// refused one by one.
+/// The most records that one payload may hold. A jsonb or a text has no room for as many records as LiteLLM makes them,
+/// and so many records can still be refused one by one.
 pub const MOST_RECORDS: usize = 1_000_000;
 
-/// A spend record that cannot be counted.
+/// The reason why a spend record, or the payload that holds it, cannot be counted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RecordError {
-    #[error("spend record is not a JSON object but a {found}")]
+    /// A record is some other JSON type, named by `found`.
+    #[error("spend record is not a JSON object: its type is {found}")]
     NotAnObject { found: &'static str },
+    /// A required member is absent, null or empty. `key` is its JSON key and `what` its meaning in words.
     #[error("spend record has no {what}")]
     Missing { key: &'static str, what: &'static str },
+    /// A member has a value of the wrong type.
     #[error("\"{key}\" of the spend record is not {expected}")]
     BadValue { key: &'static str, expected: &'static str },
+    /// A time cannot be read, or lies outside the years 1 to 9999.
     #[error("\"{key}\" of the spend record {why}")]
     BadTime { key: &'static str, why: MomentError },
+    /// The payload is SQL NULL.
     #[error("payload is null")]
     NullPayload,
-    #[error("payload is not JSON that can be read")]
+    /// The payload cannot be read as JSON.
+    #[error("payload cannot be read as JSON")]
     NotJson,
+    /// The payload holds more than [`MOST_RECORDS`] records.
     #[error("payload holds more than {MOST_RECORDS} spend records")]
     TooMany,
+    /// The stored binary form of a record is damaged.
     #[error("spend record cannot be read: its stored form is damaged")]
     Damaged,
 }
 
 impl RecordError {
-    /// SQLSTATE, all of class 22.
+    /// The SQLSTATE of the error; each is of class 22.
     pub fn sqlstate(&self) -> &'static str {
         match self {
             RecordError::NotAnObject { .. } | RecordError::BadValue { .. } | RecordError::TooMany => "22023",
@@ -40,7 +48,7 @@ impl RecordError {
         }
     }
 
-    /// The JSON key at fault, where there is one.
+    /// The JSON key at fault; `None` if the error is not about one key.
     pub fn key(&self) -> Option<&'static str> {
         match self {
             RecordError::Missing { key, .. } | RecordError::BadValue { key, .. } | RecordError::BadTime { key, .. } => {
@@ -54,7 +62,7 @@ impl RecordError {
         }
     }
 
-    /// What to do about it.
+    /// What to do about the error, as text for a HINT.
     pub fn hint(&self) -> &'static str {
         match self {
             RecordError::NotAnObject { .. } | RecordError::NullPayload | RecordError::NotJson => {
@@ -71,9 +79,9 @@ impl RecordError {
             }
             RecordError::BadValue { .. } => "Send the field with the type that LiteLLM gives it.",
             RecordError::BadTime { .. } => {
-                "Send epoch seconds (not milliseconds) or an ISO-8601 time; without an offset it is read as UTC."
+                "Send epoch seconds (not milliseconds) or an ISO-8601 time; a time without an offset is read as UTC."
             }
-            RecordError::TooMany => "Send them in several calls.",
+            RecordError::TooMany => "Send the records in several calls.",
             RecordError::Damaged => "Check the storage of this server.",
         }
     }

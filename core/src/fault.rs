@@ -1,22 +1,22 @@
-//! Whose fault a database error may be (invariant 7): an error of the environment holds the fold and
-//! costs no record; any other may be one record's, which has to be shown before it costs that record.
+//! Who may be at fault for a database error (invariant 7). An error of the environment holds the fold and costs no
+//! record. Any other error may be the fault of one record; the fold must show that before it rejects the record.
 
-/// Whose fault an error may be.
+/// Who may be at fault for an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The database's: it is not as it must be, and the next record would meet the same error.
+    /// The database: something in it is wrong, and the next record would meet the same error.
     Environment,
-    /// Another session's, which holds a lock.
+    /// Another session, because it holds a lock.
     Lock,
-    /// That of the whole batch, which needs more memory than there is.
+    /// The whole batch, because it needs more memory than there is.
     Size,
-    /// Perhaps one record's, perhaps everybody's, as that of a trigger which always raises.
+    /// Perhaps one record, perhaps all of them: a trigger may always raise.
     Undecided,
 }
 
-/// Classes that no value of a record can cause: connections, transaction states and rollbacks
-/// (serialization), missing rights and objects, unsupported features, resources, prerequisites, operator
-/// intervention, the system, configuration, foreign data, internal errors.
+/// The SQLSTATE classes that no value of a record can cause: connections, transaction states and rollbacks
+/// (serialization), missing rights and objects, unsupported features, resources, prerequisites, operator intervention,
+/// the system, configuration, foreign data, internal errors.
 const ENVIRONMENT: [&str; 14] = ["08", "0A", "0B", "25", "28", "2D", "40", "42", "53", "55", "57", "58", "F0", "XX"];
 
 const FOREIGN_DATA: &str = "HV";
@@ -24,7 +24,7 @@ const LOCK_NOT_AVAILABLE: &str = "55P03";
 const DEADLOCK: &str = "40P01";
 const OUT_OF_MEMORY: &str = "53200";
 
-/// Judges an error by its SQLSTATE.
+/// Who may be at fault for an error with this SQLSTATE.
 pub fn of(sqlstate: &str) -> Fault {
     let class = sqlstate.get(..2).unwrap_or_default();
     match sqlstate {

@@ -1,6 +1,6 @@
-//! What the ledger of counted requests keeps of them: hashes, so that an entry is small and of one size
-//! however long the ids are. 128 bits keep two request ids apart; 64 bits are enough for call ids, which
-//! are compared only under one request id.
+//! The hashes by which the ledger remembers counted requests. A hash keeps each entry small and of one size, however
+//! long the ids are. 128 bits tell request ids apart. 64 bits are enough for call ids, because the ledger compares them
+//! only under one request id.
 
 use sha2::{Digest, Sha256};
 
@@ -14,13 +14,14 @@ pub fn call_hash(call_id: &str) -> i64 {
     i64::from_be_bytes(first_bytes(call_id))
 }
 
-/// The same of a call id and a start, in milliseconds since 1970. No id holds the NUL between them.
+/// The first 8 bytes, big-endian, of the sha256 of a `litellm_call_id` and a start, in milliseconds since 1970. A NUL
+/// separates the two; no id holds one.
 pub fn started_hash(call_id: &str, start: i64) -> i64 {
     i64::from_be_bytes(first_bytes(&format!("{call_id}\0{start}")))
 }
 
-/// What a request adds, by exclusive or, to the fingerprint of a set of requests: the same set has the
-/// same fingerprint, in whatever order it was counted.
+/// The number of a request in the fingerprint of a set of requests. The fingerprint is the exclusive or of these
+/// numbers, so a set has the same fingerprint in whatever order its requests were counted.
 pub fn fingerprint(request_id: &str) -> i64 {
     i64::from_be_bytes(first_bytes(request_id))
 }

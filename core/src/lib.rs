@@ -1,6 +1,6 @@
-//! The pure part of litellm_spend: what a spend record is, what of it may be stored, which rows a
-//! snapshot window holds and what a batch of records adds up to. No Postgres, no `unsafe`; all of
-//! it runs under plain `cargo test`.
+//! The pure part of litellm_spend. It decides what a spend record is, which of its fields may be stored, which rows a
+//! snapshot window holds and what a batch of records adds up to. It uses no Postgres and no `unsafe`; all of it runs
+//! under plain `cargo test`.
 #![forbid(unsafe_code)]
 
 pub mod allowed;

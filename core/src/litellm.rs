@@ -1,5 +1,5 @@
-//! What LiteLLM itself decides: its tables, the order in which it writes them, how it hashes keys, and which endpoint
-//! a call type is.
+//! Facts that LiteLLM decides: its tables, the order in which it writes them, how it hashes keys, and the endpoint of
+//! each call type.
 
 pub mod api_key;
 pub mod columns;

@@ -1,28 +1,27 @@
-//! Which pairs of library and installed SQL may fold together (invariant 15). After a package upgrade a
-//! preloaded library stays the old one until the server restarts, and the SQL objects stay the old ones
-//! until `ALTER EXTENSION`.
+//! The pairs of library and installed SQL that may fold together (invariant 15). After a package upgrade the server
+//! runs the old preloaded library until it restarts, and a database keeps the old SQL objects until `ALTER EXTENSION`.
 
-/// How the installed SQL objects stand to the library.
+/// How the installed SQL objects relate to the library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pair {
-    /// They fold together.
+    /// They may fold together.
     Known,
-    /// The SQL objects are newer: the server still runs the library of before the upgrade.
+    /// The SQL objects are newer: the server still runs the library from before the upgrade.
     LibraryIsOlder,
     /// The library is newer: the database has not been upgraded.
     SqlIsOlder,
-    /// One of the two is no version of this project.
+    /// One of the two versions is not a version of this project.
     Unknown,
 }
 
-/// Versions of the SQL objects that this library folds with; each release lists those that it was tested
+/// The versions of the SQL objects that this library folds with. Each release lists the versions that it was tested
 /// with.
 const KNOWN_SQL: &[&str] = &[LIBRARY];
 
 /// The library's version.
 pub const LIBRARY: &str = env!("CARGO_PKG_VERSION");
 
-/// How SQL objects of the version `sql` stand to this library.
+/// How SQL objects of version `sql` relate to this library.
 pub fn pair_with(sql: &str) -> Pair {
     if KNOWN_SQL.contains(&sql) {
         return Pair::Known;

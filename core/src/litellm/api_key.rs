@@ -1,5 +1,5 @@
-//! The one rule by which an API key becomes what the tables hold: LiteLLM's sha256 hex. A raw key
-//! never leaves this module (LiteLLM: spend_tracking_utils.py, `get_logging_payload`).
+//! The one rule by which an API key becomes the form that the tables hold: LiteLLM's sha256 hex. A raw key never leaves
+//! this module (LiteLLM: spend_tracking_utils.py, `get_logging_payload`).
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 const SERVICE_ALIASES: &[&str] = &["litellm_proxy_master_key", "litellm-internal-health-check", "litellm-cli"];
 const HASHED_JWT_PREFIX: &str = "hashed-jwt-";
 
-/// The stored form of an API key: `""`, 64 hex digits and LiteLLM's service aliases stay as they are;
-/// anything else, less a leading `Bearer `, is hashed.
+/// The stored form of an API key. `""`, 64 hex digits and LiteLLM's service aliases stay as they are. Any other key is
+/// hashed, without a leading `Bearer `.
 pub fn stored_form(key: &str) -> Cow<'_, str> {
     let key = key.trim();
     let key = match key.get(..7) {
@@ -21,7 +21,7 @@ pub fn stored_form(key: &str) -> Cow<'_, str> {
     if key.is_empty() || is_safe(key) { Cow::Borrowed(key) } else { Cow::Owned(sha256_hex(key)) }
 }
 
-/// Whether a key may be stored as it is.
+/// Whether a key may be stored as it is: it is a hash or a service alias.
 pub fn is_safe(key: &str) -> bool {
     is_sha256_hex(key)
         || SERVICE_ALIASES.contains(&key)

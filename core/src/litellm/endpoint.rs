@@ -1,8 +1,8 @@
-//! The endpoint that LiteLLM's daily tables show for a call type. LiteLLM maps async names only; a
-//! sync call type is mapped like its async twin (a deliberate difference). Source: the values of
-//! `ROUTE_ENDPOINT_MAPPING` in LiteLLM, the same in 1.109 and 1.110.
+//! The endpoint that LiteLLM's daily tables show for a call type. LiteLLM maps only the names of async calls. Here a
+//! sync call type gets the endpoint of its async twin (a deliberate difference). Source: the values of
+//! `ROUTE_ENDPOINT_MAPPING` in LiteLLM, which are the same in 1.109 and 1.110.
 
-/// The endpoint of `call_type`, or `""` where LiteLLM knows none.
+/// The endpoint of `call_type`; `""` if LiteLLM knows none.
 pub fn of_call_type(call_type: &str) -> &'static str {
     lookup(call_type).or_else(|| lookup(&format!("a{call_type}"))).unwrap_or("")
 }
@@ -11,7 +11,7 @@ fn lookup(call_type: &str) -> Option<&'static str> {
     ENDPOINTS.binary_search_by(|(name, _)| (*name).cmp(call_type)).ok().and_then(|at| ENDPOINTS.get(at)).map(|e| e.1)
 }
 
-/// Call type and endpoint, sorted by call type.
+/// Pairs of call type and endpoint, sorted by call type.
 const ENDPOINTS: &[(&str, &str)] = &[
     ("_aresponses_websocket", "/responses"),
     ("acancel_eval", "/evals/{eval_id}/cancel"),

@@ -1,6 +1,6 @@
-//! The ground table: each of LiteLLM's tables that a fold reads or writes, its name, the key of its rows, and its place
-//! in the order in which tables are written. A new table of one of these kinds is one more entry here; the functions
-//! that add records up (`totals`) then do not compile until they know it.
+//! The ground table: each of LiteLLM's tables that a fold reads or writes, with its name, the key of its rows, and its
+//! place in the order in which tables are written. To add a table of a known kind, add an entry here. The functions in
+//! `totals` do not compile until they handle it.
 
 /// A table's place in each order of writing (`write_order`); a lower one is written first. There is room between
 /// two places for a table that LiteLLM adds.
@@ -20,7 +20,7 @@ macro_rules! tables {
         pub enum $kind { $($(#[$table_doc])* $table),* }
 
         impl $kind {
-            /// All of them, in the order of this file.
+            /// Every table of this kind, in the order of this file.
             pub const ALL: [$kind; [$(stringify!($table)),*].len()] = [$($kind::$table),*];
 
             const fn facts(self) -> $facts {
@@ -32,11 +32,12 @@ macro_rules! tables {
 
 struct Entity {
     table: &'static str,
-    /// Its key columns, in the order in which LiteLLM sorts its rows.
+    /// The key columns, in the order by which LiteLLM sorts the rows.
     key: &'static [&'static str],
-    /// The columns that LiteLLM keeps up to date beside `spend`.
+    /// The columns that LiteLLM updates beside `spend`.
     also: &'static [&'static str],
-    /// The word for it in `litellm_spend.create_missing`; `None` for a membership, which no setting creates.
+    /// The word for this kind in `litellm_spend.create_missing`; `None` for a membership, because no setting creates
+    /// one.
     word: Option<&'static str>,
     place: Place,
 }
@@ -95,7 +96,7 @@ struct Daily {
     table: &'static str,
     /// The column that names the entity.
     entity: &'static str,
-    /// The column of the log that tells it.
+    /// The column of the log that names the entity.
     logged: &'static str,
     place: Place,
 }
@@ -130,13 +131,13 @@ tables! {
     }
 }
 
-/// The key columns that every version of LiteLLM has in a daily table, beside the entity's.
+/// The key columns that every version of LiteLLM has in a daily table, beside the entity's column.
 const DAILY_KEY: [&str; 4] = ["date", "api_key", "model", "custom_llm_provider"];
 
-/// The key columns that came to the daily tables with later versions of LiteLLM.
+/// The key columns that later versions of LiteLLM added to the daily tables.
 const LATER_DAILY_KEY: [&str; 3] = ["mcp_namespaced_tool_name", "endpoint", "model_group"];
 
-/// The setting that stops the writes of a table.
+/// The setting that turns off the writes to a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Switch {
     /// `litellm_spend.write_spend_logs`
@@ -149,13 +150,13 @@ struct DailyRollup {
     table: &'static str,
     key: &'static [&'static str],
     switch: Option<Switch>,
-    /// Whether the columns of the log tell all of its numbers.
+    /// Whether the columns of the log determine all of its numbers.
     follows_from_log: bool,
     place: Place,
 }
 
 tables! {
-    /// A table of sums by day beside the daily tables.
+    /// A daily table of sums that is not kept per entity.
     Rollup: DailyRollup {
         /// The Tools page.
         ToolSpend {
@@ -168,19 +169,19 @@ tables! {
             key: &["date", "model_group", "model", "custom_llm_provider", "task_type"],
             switch: None, follows_from_log: true, place: Place { queues: 420, ledger: 400 },
         }
-        /// The Errors page.
+        /// The table of the Errors page.
         RequestErrors {
             table: "LiteLLM_DailyRequestErrors",
             key: &["date", "api_key", "team_id", "user_id", "model_group", "status_code"],
             switch: None, follows_from_log: true, place: Place { queues: 430, ledger: 430 },
         }
-        /// The UI's total requests and success rate.
+        /// The table of the UI's total requests and success rate.
         GatewayRequests {
             table: "LiteLLM_DailyGatewayRequests", key: &["date", "category", "route"],
             switch: Some(Switch::CountGatewayRequests), follows_from_log: true,
             place: Place { queues: 440, ledger: 440 },
         }
-        /// Those of them that failed, by HTTP status.
+        /// The table of the requests in `GatewayRequests` that failed, by HTTP status.
         GatewayFailedRequests {
             table: "LiteLLM_DailyGatewayFailedRequests", key: &["date", "category", "route", "status_code"],
             switch: Some(Switch::CountGatewayRequests), follows_from_log: true,
@@ -189,32 +190,35 @@ tables! {
     }
 }
 
-/// A table's part in a fold.
+/// The role of a table in a fold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// A row for each request.
+    /// The log: one row for each request.
     Log,
-    /// Which logged request called which tool.
+    /// The index of tools: which logged request called which tool.
     ToolIndex,
+    /// A table of entities with a running `spend`.
     Entity(EntityKind),
+    /// A daily table of one kind of entity.
     Daily(DailyKind),
+    /// A daily table of sums that is not kept per entity.
     Rollup(Rollup),
-    /// The spend of keys and teams in each of their budget windows.
+    /// The spend of each key and team in each of its budget windows.
     WindowSpend,
-    /// The budgets. A fold creates one, for the organizations that it creates.
+    /// The budgets. A fold creates one budget, for the organizations that it creates.
     Budget,
-    /// Which key replaced another; only read.
+    /// Which key replaced which other key; folds only read it.
     DeprecatedKeys,
-    /// LiteLLM's ledger since 1.110: which requests it has logged, and whether it has charged them; only read.
+    /// LiteLLM's ledger since 1.110: which requests it has logged and whether it has charged them; folds only read it.
     Deliveries,
 }
 
 /// The columns of a table's unique key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableKey {
-    /// Those that every version of LiteLLM has in the key.
+    /// The columns that every version of LiteLLM has in the key.
     pub required: Vec<&'static str>,
-    /// Those that only some versions have in it.
+    /// The columns that only some versions have in the key.
     pub optional: &'static [&'static str],
 }
 
@@ -245,7 +249,7 @@ impl Role {
         }
     }
 
-    /// The key by which a fold finds a row of it; `None` where it needs none.
+    /// The key by which a fold finds a row of the table; `None` if a fold looks for no row.
     pub fn key(self) -> Option<TableKey> {
         let of = |required: &[&'static str]| Some(TableKey { required: required.to_vec(), optional: &[] });
         match self {
@@ -260,7 +264,7 @@ impl Role {
         }
     }
 
-    /// Where it stands in the order of writing; `None` for a table to which a fold adds no spend.
+    /// The place of the table in the order of writing; `None` if a fold adds no spend to the table.
     pub const fn place(self) -> Option<Place> {
         match self {
             Role::Log => Some(Place { queues: 0, ledger: 0 }),
@@ -273,12 +277,12 @@ impl Role {
         }
     }
 
-    /// Whether a fold writes spend to it.
+    /// Whether a fold writes spend to the table.
     pub const fn is_target(self) -> bool {
         self.place().is_some()
     }
 
-    /// The setting that stops its writes.
+    /// The setting that turns off the writes to the table; `None` if no setting does.
     pub const fn switch(self) -> Option<Switch> {
         match self {
             Role::Log | Role::ToolIndex => Some(Switch::WriteSpendLogs),
@@ -287,12 +291,12 @@ impl Role {
         }
     }
 
-    /// Whether a fold may delete rows of it: old ones with NULL in their key.
+    /// Whether a fold may delete rows of the table: old rows with NULL in their key.
     pub const fn deletes_rows(self) -> bool {
         matches!(self, Role::Daily(_))
     }
 
-    /// Whether its numbers follow from the log.
+    /// Whether the log determines the numbers of the table.
     pub const fn follows_from_log(self) -> bool {
         match self {
             Role::Daily(_) => true,
@@ -303,17 +307,18 @@ impl Role {
 }
 
 impl EntityKind {
-    /// The table's key columns, in the order in which LiteLLM sorts its rows.
+    /// The table's key columns, in the order by which LiteLLM sorts the rows.
     pub const fn key_columns(self) -> &'static [&'static str] {
         self.facts().key
     }
 
-    /// The columns that LiteLLM keeps up to date beside `spend`, where the table has them.
+    /// The columns that LiteLLM updates beside `spend`, if the table has them.
     pub const fn columns_beside_spend(self) -> &'static [&'static str] {
         self.facts().also
     }
 
-    /// The word for it in `litellm_spend.create_missing`; `None` for a membership, which no setting creates.
+    /// The word for this kind in `litellm_spend.create_missing`; `None` for a membership, because no setting creates
+    /// one.
     pub const fn word(self) -> Option<&'static str> {
         self.facts().word
     }
@@ -325,7 +330,7 @@ impl DailyKind {
         self.facts().entity
     }
 
-    /// The column of the log that tells the entity.
+    /// The column of the log that names the entity.
     pub const fn logged_column(self) -> &'static str {
         self.facts().logged
     }

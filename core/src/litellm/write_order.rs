@@ -1,10 +1,11 @@
-//! The order in which a fold locks and writes LiteLLM's tables: that of the LiteLLM beside which it runs (invariant 8).
-//! The log comes first, because LiteLLM logs a request before it charges it. LiteLLM adds to the tool tables, to the
-//! request errors and to the gateway's requests in transactions that write nothing else, so their places are free.
+//! The order in which a fold locks and writes LiteLLM's tables. It is the order of the LiteLLM that runs beside the
+//! fold (invariant 8). The log comes first, because LiteLLM logs a request before it charges it. The places of the tool
+//! tables, the request errors and the gateway's requests are free, because LiteLLM writes each of these in a
+//! transaction that writes nothing else.
 
 use super::tables::{Place, Role};
 
-/// Which LiteLLM decides the order.
+/// The version of LiteLLM whose order a fold follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteOrder {
     /// LiteLLM up to 1.109, which writes entities and daily rows from queues in memory.
