@@ -1,8 +1,8 @@
-//! Which records of a batch count (invariant 3). A request id counts once; a known id that comes with
-//! another `litellm_call_id` is another request of a provider that reuses ids, and counts under
-//! `id#litellm_call_id`. Where the id is the call id, another start is another request of an application that
-//! reuses call ids, and counts under `id#milliseconds`. Two steps, because only a memory outside (the log table,
-//! the ledger) knows the ids of earlier batches.
+//! Which records of a batch count (invariant 3). A request id counts once. If a known id comes with another
+//! `litellm_call_id`, it is another request of a provider that reuses ids, and it counts under `id#litellm_call_id`. If
+//! the id is the call id and comes with another start, it is another request of an application that reuses call ids,
+//! and it counts under `id#milliseconds`. The work takes two steps, because only a memory outside (the log table, the
+//! ledger) knows the ids of earlier batches.
 
 use std::borrow::Cow;
 
@@ -15,28 +15,28 @@ mod tests;
 
 type Text<'a> = Cow<'a, str>;
 
-/// Request ids that are remembered.
+/// The request ids that the log table or the ledger remembers, with their holders.
 #[derive(Debug, Default)]
 pub struct Known(HashMap<String, Holders>);
 
-/// Who holds an id.
+/// The holders of an id.
 #[derive(Debug, Default, Clone)]
 struct Holders {
-    /// Hashes of holders: none if it is not known whose the id is, several if memories differ.
+    /// The hashes of the holders: none if the holder is not known, several if the memories differ.
     hashes: Vec<i64>,
-    /// Of those, the ones of log rows, which LiteLLM's proxy may have written.
+    /// The hashes that come from log rows, which LiteLLM's proxy may have written.
     logged: Vec<i64>,
-    /// Whether the cost of work in the background was charged under it.
+    /// Whether the cost of work in the background was charged under the id.
     is_charged_work: bool,
 }
 
 impl Known {
-    /// Notes that an id is remembered, and the hash of its holder.
+    /// Notes that an id is remembered, with the hash of its holder if that is known.
     pub fn add(&mut self, request_id: &str, holder: Option<i64>) {
         self.0.entry(request_id.to_owned()).or_default().hashes.extend(holder);
     }
 
-    /// Notes that the log has a row of this id, and its holder.
+    /// Notes that the log has a row of this id, with its holder if that is known.
     pub fn add_logged(&mut self, request_id: &str, holder: Option<Holder>) {
         let holder = holder.map(|holder| holder.hash());
         self.add(request_id, holder);
@@ -48,15 +48,16 @@ impl Known {
         self.0.entry(request_id.to_owned()).or_default().is_charged_work = true;
     }
 
+    /// Whether the id is remembered.
     pub fn holds(&self, request_id: &str) -> bool {
         self.0.contains_key(request_id)
     }
 }
 
-/// The records of a batch grouped by request id.
+/// The records of a batch, grouped by request id: the first step.
 #[derive(Debug)]
 pub struct Groups<'a> {
-    /// In order of the batch.
+    /// The groups, in the order of the batch.
     groups: Vec<Group<'a>>,
     duplicates: usize,
 }
@@ -64,31 +65,32 @@ pub struct Groups<'a> {
 #[derive(Debug)]
 struct Group<'a> {
     first: SpendRecord<'a>,
-    /// Records with the same id, a holder of their own, and none of them alike.
+    /// Records with the same id. Each has a holder that no other record of the group has.
     reused: Vec<SpendRecord<'a>>,
-    /// The holders of all of them.
+    /// The holders of the first record and of the reused ones.
     holders: HashSet<Holder<'a>>,
 }
 
-/// What the second step found.
+/// The result of the second step.
 #[derive(Debug)]
 pub struct Resolved<'a> {
-    /// Records that count, under the id they were first sent with.
+    /// The records that count, under the id with which they were sent.
     pub counted: Vec<SpendRecord<'a>>,
-    /// Records whose id was another request's, under their new id; not looked up yet.
+    /// The records whose id another request holds, under their new id. Nobody has looked that id up yet.
     pub renamed: Vec<SpendRecord<'a>>,
-    /// How many records repeated another one.
+    /// How many records repeated another record.
     pub duplicates: usize,
 }
 
 impl<'a> Groups<'a> {
+    /// Groups the records of a batch by request id and counts those that repeat another one.
     pub fn new(records: impl IntoIterator<Item = SpendRecord<'a>>) -> Self {
         let mut groups: Vec<Group<'a>> = Vec::new();
         let mut by_id: HashMap<Text<'a>, usize> = HashMap::new();
         let mut duplicates = 0;
         for record in records {
             if record.is_cost_of_work() && record.usage.spend <= 0.0 {
-                // LiteLLM records no such poll either. It would hold the id of the poll that tells the cost.
+                // LiteLLM does not record such a poll either. It would hold the id of the poll that tells the cost.
                 duplicates += 1;
                 continue;
             }
@@ -109,7 +111,7 @@ impl<'a> Groups<'a> {
         self.groups.iter().map(|group| &group.first)
     }
 
-    /// Decides each record, given what is remembered of the candidates' ids. A candidate whose id is not
+    /// Decides about each record, given what is remembered of the candidates' ids. A candidate whose id is not
     /// remembered counts.
     pub fn resolve(self, known: &Known) -> Resolved<'a> {
         let mut resolved = Resolved { counted: Vec::new(), renamed: Vec::new(), duplicates: self.duplicates };
@@ -139,8 +141,9 @@ impl<'a> Groups<'a> {
 }
 
 impl Holders {
-    /// Whether `record` repeats a request that holds its id: the holder is equal, or one side is unknown.
-    /// Work in the background was charged, or there is nothing to charge (LiteLLM's `_claim_settle_once_cost_row`).
+    /// Whether `record` repeats a request that holds its id: the holders are equal, or one of them is unknown. Work in
+    /// the background is a repetition if it was charged before or has nothing to charge (LiteLLM's
+    /// `_claim_settle_once_cost_row`).
     fn include(&self, record: &SpendRecord) -> bool {
         if record.is_cost_of_work() && (self.is_charged_work || record.usage.spend <= 0.0) {
             return true;
@@ -160,7 +163,8 @@ impl<'a> Group<'a> {
         Group { first, reused: Vec::new(), holders }
     }
 
-    /// Takes a record of this id; false if it repeats one: the holder is equal, or one side is unknown.
+    /// Takes a record of this id. Returns false if it repeats a record: the holders are equal, or one of them is
+    /// unknown.
     fn takes(&mut self, record: SpendRecord<'a>) -> bool {
         let is_new = match record.holder() {
             Some(holder) if !self.holders.is_empty() => self.holders.insert(holder),

@@ -1,5 +1,5 @@
-//! Points in time as LiteLLM sends them: epoch seconds (a number) or ISO-8601 text, UTC where no
-//! offset is given. Kept as microseconds since 1970-01-01 UTC, PostgreSQL's own resolution.
+//! Points in time as LiteLLM sends them: epoch seconds (a number) or ISO-8601 text. A text without an offset is UTC.
+//! They are kept as microseconds since 1970-01-01 UTC, which is PostgreSQL's own resolution.
 
 use std::fmt;
 
@@ -9,21 +9,23 @@ use jiff::{SignedDuration, Span, Timestamp};
 
 use crate::json::Json;
 
-/// Microseconds since 1970-01-01 00:00 UTC.
+/// A point in time: microseconds since 1970-01-01 00:00 UTC, within the years 1 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(i64);
 
-/// Why a value is no point in time.
+/// The reason why a value is not a point in time.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MomentError {
     #[error("is neither epoch seconds nor an ISO-8601 time")]
+    /// The value is neither a number nor ISO-8601 text.
     Unreadable,
     #[error("lies outside the years 1 to 9999")]
+    /// The time lies outside the years 1 to 9999.
     OutOfRange,
 }
 
 const MICROS: f64 = 1e6;
-/// 0001-01-01 and 9999-12-31 23:59:59.999999, what a `YYYY-MM-DD` date can say.
+/// 0001-01-01 and 9999-12-31 23:59:59.999999, the bounds of a `YYYY-MM-DD` date.
 const EARLIEST: i64 = -62_135_596_800_000_000;
 const LATEST: i64 = 253_402_300_799_999_999;
 
@@ -31,14 +33,14 @@ const DAY: i64 = 86_400_000_000;
 /// 2000-01-01 00:00 UTC.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
-/// A UTC day within the years 1 to 9999; shown as `YYYY-MM-DD`.
+/// A UTC day within the years 1 to 9999. It is shown as `YYYY-MM-DD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i64);
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let since_epoch = Span::new().try_days(self.0).and_then(|days| date(1970, 1, 1).checked_add(days));
-        // In range by construction; the fallback cannot be reached.
+        // The day is in range by construction, so the fallback is never used.
         since_epoch.unwrap_or_default().fmt(f)
     }
 }
@@ -47,16 +49,23 @@ impl Moment {
     /// The end of the year 9999.
     pub const LAST: Moment = Moment(LATEST);
 
+    /// The moment at `micros` microseconds since 1970-01-01 00:00 UTC.
+    ///
+    /// # Errors
+    /// The moment lies outside the years 1 to 9999.
     pub fn from_micros(micros: i64) -> Result<Self, MomentError> {
         if (EARLIEST..=LATEST).contains(&micros) { Ok(Moment(micros)) } else { Err(MomentError::OutOfRange) }
     }
 
+    /// Microseconds since 1970-01-01 00:00 UTC.
     pub fn micros(self) -> i64 {
         self.0
     }
 
+    /// The moment that a JSON value stands for: epoch seconds or ISO-8601 text.
+    ///
     /// # Errors
-    /// The value is neither a number nor a time in text, or lies outside years 1 to 9999.
+    /// The value is neither a number nor a time as text, or lies outside the years 1 to 9999.
     pub fn from_json(value: &Json) -> Result<Self, MomentError> {
         match value {
             Json::Str(text) => Self::from_text(text.trim()),
@@ -77,25 +86,25 @@ impl Moment {
         Self::from_micros(timestamp.as_microsecond())
     }
 
-    /// The UTC day of this unrounded moment: the `date` of LiteLLM's daily tables.
+    /// The UTC day of this moment, which is the `date` of LiteLLM's daily tables. The moment is not rounded first.
     pub fn utc_day(self) -> Day {
         Day(self.0.div_euclid(DAY))
     }
 
-    /// The same as text.
+    /// The UTC day of this moment as text, `YYYY-MM-DD`.
     pub fn utc_date(self) -> String {
         self.utc_day().to_string()
     }
 
-    /// To the nearest millisecond, as LiteLLM's columns of type timestamp(3) keep it. Postgres rounds a half away
-    /// from its epoch, 2000-01-01.
+    /// The nearest millisecond, as LiteLLM's columns of type timestamp(3) keep it. Postgres rounds a half away from its
+    /// epoch, 2000-01-01.
     pub fn rounded_to_millis(self) -> Moment {
         let since = self.0.saturating_sub(POSTGRES_EPOCH);
         let rounded = since.saturating_add(500 * since.signum()) / 1000 * 1000;
         Moment(rounded.saturating_add(POSTGRES_EPOCH).min(LATEST))
     }
 
-    /// To the millisecond before.
+    /// The whole millisecond at or before this moment.
     pub fn cut_to_millis(self) -> Moment {
         Moment(self.millis().saturating_mul(1000))
     }
@@ -105,13 +114,13 @@ impl Moment {
         self.0.div_euclid(1000)
     }
 
-    /// One microsecond earlier.
+    /// One microsecond earlier, but not before the year 1.
     pub fn just_before(self) -> Moment {
         Moment(self.0.saturating_sub(1).max(EARLIEST))
     }
 
-    /// Milliseconds from `start` to here, cut towards zero, with Python's rounding of
-    /// `int(timedelta.total_seconds() * 1000)`, which is what LiteLLM stores.
+    /// Milliseconds from `start` to this moment, truncated towards zero with the rounding of Python's
+    /// `int(timedelta.total_seconds() * 1000)`. LiteLLM stores that number.
     pub fn millis_since(self, start: Moment) -> i64 {
         let elapsed = SignedDuration::from_micros(self.0.saturating_sub(start.0));
         (elapsed.as_secs_f64() * 1000.0) as i64

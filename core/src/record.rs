@@ -1,6 +1,6 @@
-//! The typed spend record: one finished LLM request, read from a sanitised document in either of
-//! LiteLLM's shapes. A `StandardLoggingPayload` has `id` and no `request_id`; anything else is read
-//! as a SpendLogs row. Rules: LiteLLM's `spend_tracking_utils.get_logging_payload`.
+//! The typed spend record: one finished LLM request, read from a sanitised document in either of LiteLLM's shapes. A
+//! `StandardLoggingPayload` has `id` and no `request_id`; any other document is read as a SpendLogs row. The rules
+//! follow LiteLLM's `spend_tracking_utils.get_logging_payload`.
 
 use std::borrow::Cow;
 
@@ -28,19 +28,20 @@ pub use holder::Holder;
 
 type Text<'a> = Cow<'a, str>;
 
-/// The call type under which LiteLLM records what a batch cost, each time that the batch is retrieved.
+/// The call type under which LiteLLM records the cost of a batch, each time that the batch is retrieved.
 pub const BATCH_COST: &str = "aretrieve_batch";
-/// Of each of the lists of tags, tools and access groups so many distinct names count, the first ones in the list's
-/// order. Each is a row or two of LiteLLM's tables, and a request of a person has a handful.
+/// How many distinct names of each list (tags, tools, access groups) count: the first ones, in the list's order. Each
+/// name is a row or two of LiteLLM's tables, and a person's request has only a handful.
 pub const MOST_NAMES: usize = 100;
 const CACHE_READ: &str = "cache_read_input_tokens";
 const CACHE_CREATION: &str = "cache_creation_input_tokens";
 
-/// One finished LLM request. Empty text means "none", as in LiteLLM's tables.
+/// One finished LLM request. Empty text means that there is no value, as in LiteLLM's tables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpendRecord<'a> {
-    /// Never empty; at most 1 kB.
+    /// The id of the request. It is never empty and has at most 1 kB.
     pub request_id: Text<'a>,
+    /// LiteLLM's id of the call.
     pub litellm_call_id: Option<Text<'a>>,
     pub identity: Identity<'a>,
     pub usage: Usage,
@@ -50,29 +51,31 @@ pub struct SpendRecord<'a> {
     pub documents: Documents<'a>,
 }
 
-/// An id of at most 1 kB: a longer one is cut, with a hash of the whole in place of the rest.
+/// Shortens an id to at most 1 kB. A longer id keeps its beginning, followed by a hash of the whole id.
 pub fn fit_id(id: Text<'_>) -> Text<'_> {
     reader::fit(id, reader::LONGEST_ID)
 }
 
 impl<'a> SpendRecord<'a> {
-    /// Whether it counts as a request: it is a caller's, and no attempt of a call that has another record.
+    /// Whether the record counts as a request: a caller made it, and it is not an attempt of a call that has another
+    /// record.
     pub fn counts_as_request(&self) -> bool {
         self.outcome.call_origin == CallOrigin::Caller && !self.outcome.is_billed_retry
     }
 
-    /// Whether it tells what work in the background cost, which every retrieval of that work does.
+    /// Whether the record tells the cost of work in the background. Every retrieval of such work tells its cost.
     pub fn is_cost_of_work(&self) -> bool {
         !self.outcome.is_failure && background::is_cost(&self.call.call_type, &self.request_id)
     }
 
-    /// What tells a repetition of this request from another request with its id; `None` without a call id. Work in
-    /// the background costs once, whichever call told of it.
+    /// What tells a repetition of this request from another request with the same id; `None` without a call id. Work in
+    /// the background costs once, whichever call reported it.
     pub fn holder(&self) -> Option<Holder<'a>> {
         self.held_from(self.timing.start)
     }
 
-    /// The same where LiteLLM's proxy wrote the log row: Prisma cuts a start to milliseconds that Postgres rounds.
+    /// The holder that a log row shows if LiteLLM's proxy wrote the row. Prisma cuts a start to milliseconds, while
+    /// Postgres rounds it.
     pub fn holder_in_proxys_row(&self) -> Option<Holder<'a>> {
         self.held_from(self.timing.start.cut_to_millis())
     }
@@ -87,8 +90,8 @@ impl<'a> SpendRecord<'a> {
     /// Reads a sanitised document.
     ///
     /// # Errors
-    /// It is no object, or lacks a request id, a start time or (unless it failed) a cost, or one of
-    /// them is of the wrong type.
+    /// The document is not an object, or lacks a request id, a start time or (unless the request failed) a cost, or one
+    /// of these has the wrong type.
     pub fn decode(json: &Json<'a>) -> Result<Self, RecordError> {
         let reader = Reader::new(json)?;
         let is_failure = is_failure(json);

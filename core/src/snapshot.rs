@@ -1,13 +1,13 @@
-//! A PostgreSQL snapshot (`pg_snapshot`, "xmin:xmax:xip,…") and the window between two of them: the
-//! transactions that the later one sees and the earlier one did not. Windows that follow each other
-//! hold every committed transaction exactly once, in whatever order they commit (invariant 4).
+//! A PostgreSQL snapshot (`pg_snapshot`, "xmin:xmax:xip,…"). The window between two snapshots is the set of
+//! transactions that the later one sees and the earlier one did not. Windows that follow each other hold every
+//! committed transaction exactly once, in whatever order the transactions commit (invariant 4).
 
 use std::fmt;
 use std::str::FromStr;
 
 pub mod window;
 
-/// The transactions that had ended at some moment: all below `xmax` but those in `in_progress`.
+/// The transactions that had ended at some moment: all below `xmax`, except those in `in_progress`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     xmin: u64,
@@ -15,7 +15,7 @@ pub struct Snapshot {
     in_progress: Vec<u64>,
 }
 
-/// The text is not a `pg_snapshot`.
+/// The error for a text that is not a `pg_snapshot`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a pg_snapshot")]
 pub struct NotASnapshot;
@@ -26,13 +26,13 @@ impl Snapshot {
         Snapshot { xmin: 1, xmax: 1, in_progress: Vec::new() }
     }
 
-    /// Whether transaction `xid` had ended.
+    /// Whether the transaction `xid` had ended.
     pub fn sees(&self, xid: u64) -> bool {
         xid < self.xmin || (xid < self.xmax && self.in_progress.binary_search(&xid).is_err())
     }
 
-    /// The same snapshot with `xid` still in progress. A transaction's own id is missing from its own
-    /// snapshot's list, so a fold adds it: rows that a trigger stages within the fold stay unread.
+    /// This snapshot, with `xid` added to the transactions in progress. A transaction's own snapshot does not list its
+    /// own id. A fold adds it, so that rows that a trigger stages within the fold stay unread.
     #[must_use]
     pub fn with_in_progress(mut self, xid: u64) -> Self {
         if xid < self.xmax
@@ -44,17 +44,17 @@ impl Snapshot {
         self
     }
 
-    /// Every transaction below this one had ended.
+    /// The lowest transaction id that may not have ended: every transaction below it had ended.
     pub fn xmin(&self) -> u64 {
         self.xmin
     }
 
-    /// First transaction id that had not been given out.
+    /// The first transaction id that had not been given out.
     pub fn xmax(&self) -> u64 {
         self.xmax
     }
 
-    /// Ids below `xmax` that were still running, ascending.
+    /// The ids below `xmax` that were still running, in ascending order.
     pub fn in_progress(&self) -> &[u64] {
         &self.in_progress
     }

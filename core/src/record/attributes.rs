@@ -1,5 +1,5 @@
-//! What a record says of the request beside cost and identity: the tools it called, the access groups
-//! that let it through, who made it and how it failed.
+//! What a record says about the request besides its cost and identity: the tools that it called, the access groups that
+//! let it through, who made it and how it failed.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ impl<'a> Reader<'_, 'a> {
         counted(self.names("request_model_access_groups"), LONGEST_ID)
     }
 
-    /// Names without surrounding white space, as LiteLLM strips them.
+    /// The names of the tools, without surrounding white space, because LiteLLM strips it.
     pub(super) fn tools(&self, mcp_tool: Option<&Text<'a>>) -> Counted<'a> {
         counted(mcp_tool.cloned().into_iter().chain(self.names("tool_calls")).map(trimmed), LONGEST_DETAIL)
     }
@@ -22,7 +22,7 @@ impl<'a> Reader<'_, 'a> {
         strings(self.given(key).unwrap_or(&Json::Null))
     }
 
-    /// The error's code where it is an HTTP status.
+    /// The error's code if it is an HTTP status, else 0.
     pub(super) fn status_code(&self) -> i32 {
         let error = self.metadata().given("error_information").or_else(|| self.given("error_information"));
         error
@@ -42,15 +42,15 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
-/// The distinct string tags; other values are ignored, and an empty tag is one.
+/// The distinct string tags. Other values are ignored; an empty tag counts.
 pub(super) fn tags<'a>(request_tags: &Json<'a>) -> Counted<'a> {
     first_distinct(strings(request_tags), LONGEST_ID)
 }
 
-/// The names that count, and how many do not.
+/// The names that count, and how many more there are.
 pub(super) struct Counted<'a> {
     pub names: Vec<Text<'a>>,
-    /// Distinct names beyond the first `MOST_NAMES`.
+    /// How many distinct names follow the first `MOST_NAMES`.
     pub beyond: usize,
 }
 
@@ -59,7 +59,7 @@ fn counted<'a>(names: impl Iterator<Item = Text<'a>>, longest: usize) -> Counted
     first_distinct(names.filter(|name| !name.is_empty()), longest)
 }
 
-/// The first distinct names in their order, cut to `longest` bytes.
+/// The first distinct names in their order, each shortened to `longest` bytes.
 fn first_distinct<'a>(names: impl Iterator<Item = Text<'a>>, longest: usize) -> Counted<'a> {
     let mut seen = HashSet::new();
     let mut counted = Vec::new();

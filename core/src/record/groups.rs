@@ -1,4 +1,5 @@
-//! The fields of a spend record, by what they tell. Empty text means "none", as in LiteLLM's tables.
+//! The fields of a spend record, grouped by what they tell. Empty text means that there is no value, as in LiteLLM's
+//! tables.
 
 use std::borrow::Cow;
 
@@ -8,49 +9,63 @@ use crate::moment::Moment;
 
 type Text<'a> = Cow<'a, str>;
 
-/// On whose account a request counts, and under which names.
+/// Who is charged for a request, and the names under which it counts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity<'a> {
-    /// A hash or a service alias, never a raw key.
+    /// The hash of the API key, or a service alias; never a raw key.
     pub api_key: Text<'a>,
+    /// The user who is charged.
     pub user: Text<'a>,
+    /// The team that is charged.
     pub team_id: Text<'a>,
+    /// The organization that is charged.
     pub organization_id: Text<'a>,
+    /// The customer of the application, LiteLLM's end user.
     pub end_user: Text<'a>,
+    /// The project that is charged.
     pub project_id: Text<'a>,
-    /// The user row by which a proxy enforces a budget of its own, charged beside the user.
+    /// A user row that holds a proxy's own budget. It is charged in addition to the user.
     pub proxy_budget_name: Text<'a>,
+    /// The agent that is charged.
     pub agent_id: Option<Text<'a>>,
+    /// LiteLLM's `billing_agent_id`, for the log row only.
     pub billing_agent_id: Option<Text<'a>>,
-    /// What the record says of who is charged, and how sure it is of that.
+    /// What the record says about who is charged, and how sure that is.
     pub claim: Claim<'a>,
-    /// Distinct names, `MOST_NAMES` at most.
+    /// The distinct access groups, at most `MOST_NAMES`.
     pub model_access_groups: Vec<Text<'a>>,
-    /// Tools that the request called, the MCP tool first; distinct, `MOST_NAMES` at most.
+    /// The distinct tools that the request called, the MCP tool first; at most `MOST_NAMES`.
     pub tools: Vec<Text<'a>>,
+    /// The MCP tool that the request called, with the name of its server.
     pub mcp_namespaced_tool_name: Option<Text<'a>>,
-    /// As sent, for the log row.
+    /// The tags as they were sent, for the log row.
     pub request_tags: Json<'a>,
-    /// The distinct string tags, in the order they were sent, `MOST_NAMES` at most.
+    /// The distinct string tags, in the order in which they were sent; at most `MOST_NAMES`.
     pub tags: Vec<Text<'a>>,
-    /// Distinct tags, tools and access groups beyond `MOST_NAMES` of each.
+    /// How many distinct tags, tools and access groups follow the first `MOST_NAMES` of each.
     pub names_not_counted: usize,
 }
 
-/// What a request cost and used.
+/// What a request cost and used. A count of tokens may be negative.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
-    /// US dollars, finite; may be negative.
+    /// The cost in US dollars. It is finite and may be negative.
     pub spend: f64,
+    /// Tokens of the prompt and the completion together, as the record says.
     pub total_tokens: i64,
+    /// Tokens of the prompt.
     pub prompt_tokens: i64,
+    /// Tokens of the completion.
     pub completion_tokens: i64,
+    /// Tokens that were read from the prompt cache.
     pub cache_read_input_tokens: i64,
+    /// Tokens that were written to the prompt cache.
     pub cache_creation_input_tokens: i64,
+    /// What the request saved.
     pub savings: Savings,
 }
 
-/// What caching, compression and routing saved; the first in tokens, the others in US dollars.
+/// What caching, compression and routing saved: `compression_tokens` in tokens, the other fields in US dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Savings {
     pub compression_tokens: i64,
@@ -60,13 +75,13 @@ pub struct Savings {
     pub autorouter: f64,
 }
 
-/// When a request was made, and how long it took.
+/// When a request was made, and how long it took. A moment has microseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
     pub start: Moment,
     pub end: Moment,
     pub completion_start: Option<Moment>,
-    /// Milliseconds.
+    /// The duration in milliseconds. It may be negative.
     pub request_duration_ms: i64,
 }
 
@@ -76,7 +91,7 @@ pub struct Call<'a> {
     pub call_type: Text<'a>,
     pub model: Text<'a>,
     pub model_id: Text<'a>,
-    /// Of a request that was made outside a proxy the model, where it names no group.
+    /// The group of the model. A request from outside a proxy that names no group has the model here.
     pub model_group: Text<'a>,
     pub custom_llm_provider: Text<'a>,
     pub api_base: Text<'a>,
@@ -87,31 +102,32 @@ pub struct Call<'a> {
     pub requester_ip_address: Option<Text<'a>>,
 }
 
-/// How a request ended, and whether it counts as one.
+/// How a request ended, and whether it counts as a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     pub is_failure: bool,
-    /// HTTP status of a failed request, 100 to 599; 0 where none is known.
+    /// The HTTP status of a failed request, 100 to 599; 0 if none is known.
     pub status_code: i32,
+    /// Who made the call.
     pub call_origin: CallOrigin,
-    /// An attempt of a call that has another record.
+    /// Whether the record is an attempt of a call that has another record.
     pub is_billed_retry: bool,
-    /// The client marked it: no LiteLLM proxy answered it, so none counts it as a request.
+    /// Whether the client marked the request as made outside a proxy. No LiteLLM proxy counts such a request.
     pub made_outside_proxy: bool,
 }
 
 /// Who made a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOrigin {
-    /// The caller: it counts as a request.
+    /// The caller made it, so it counts as a request.
     Caller,
-    /// LiteLLM itself, on the caller's account: it costs, but is no request.
+    /// LiteLLM made it on the caller's account. It costs money, but it is not a request.
     Internal,
-    /// LiteLLM's poll for the cost of a background response, which model usage shows too.
+    /// LiteLLM polled for the cost of a background response. Model usage shows this call too.
     CostPoll,
 }
 
-/// What the log row shows of the request and its answer.
+/// What the log row shows of the request and its answer. A prompt or an answer is `None` if it is not stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Documents<'a> {
     pub metadata: Json<'a>,

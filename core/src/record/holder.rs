@@ -1,46 +1,48 @@
-//! Who holds a request id: what tells a repetition of a request from another request with its id (invariant 3).
-//! LiteLLM names a request by its call id where the provider gives no id (embeddings, images, speech,
-//! transcription, failures). An application may use one call id for several requests, so the start tells these
-//! apart.
+//! The holder of a request id: what tells a repetition of a request from another request with the same id (invariant
+//! 3). If the provider gives no id (embeddings, images, speech, transcription, failures), LiteLLM names a request by
+//! its call id. An application may use one call id for several requests; the start then tells them apart.
 
 use super::{Text, background};
 use crate::ledger::{call_hash, started_hash};
 use crate::moment::Moment;
 
-/// The callback gives each failed attempt of a Router an id of its own: the call's, this and the attempt's start.
+/// The callback gives each failed attempt of a Router an id of its own: the id of the call, this text and the start of
+/// the attempt.
 const ATTEMPT: &str = "_attempt";
 
-/// The holder of a request id.
+/// The holder of a request id: a call, and its start if the call id alone could stand for several requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holder<'a> {
     call_id: Text<'a>,
-    /// Set where the request id is the call id.
+    /// The start, in whole milliseconds; `None` unless the request id is the call id.
     start: Option<Moment>,
 }
 
 impl<'a> Holder<'a> {
-    /// Of a request of this id, call and start.
+    /// The holder of a request with this id, call and start.
     pub fn of(request_id: &str, call_id: Text<'a>, start: Moment) -> Self {
         let is_calls_own = request_id == call_id && !is_made(request_id);
         Holder { call_id, start: is_calls_own.then_some(start).map(Moment::rounded_to_millis) }
     }
 
-    /// By its call alone.
+    /// A holder that is known by its call alone.
     pub fn of_call(call_id: Text<'a>) -> Self {
         Holder { call_id, start: None }
     }
 
-    /// As the ledger keeps it.
+    /// The hash by which the ledger keeps the holder.
     pub fn hash(&self) -> i64 {
         self.start.map_or_else(|| call_hash(&self.call_id), |start| started_hash(&self.call_id, start.millis()))
     }
 
-    /// As entries of the ledger keep it that were made before the start told requests apart.
+    /// The hash in old entries of the ledger, from before the start told requests apart; `None` if it equals
+    /// [`Holder::hash`].
     pub fn hash_without_start(&self) -> Option<i64> {
         self.start.map(|_| call_hash(&self.call_id))
     }
 
-    /// What is added to the request id if another request holds that.
+    /// The text that is added to the request id if another request holds that id: the call id, or the start in
+    /// milliseconds.
     pub fn suffix(&self) -> String {
         self.start.map_or_else(|| self.call_id.to_string(), |start| start.millis().to_string())
     }

@@ -1,7 +1,7 @@
-//! Who is charged, where a record names a key but not its user: the key's own row says
-//! (LiteLLM's proxy_track_cost_callback.py). What LiteLLM's proxy said stays; what only the caller
-//! claimed (`user=`, `metadata.team_id`) gives way to the key's row. Where neither names an organization,
-//! the charged team's is charged.
+//! Who is charged if a record names a key but not its user: the key's own row says that (LiteLLM's
+//! proxy_track_cost_callback.py). A name that LiteLLM's proxy sent stays. A name that only the caller claimed (`user=`,
+//! `metadata.team_id`) gives way to the key's row. If neither the record nor the key names an organization, the
+//! organization of the charged team is charged.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,52 +13,56 @@ use crate::moment::Moment;
 #[cfg(test)]
 mod tests;
 
-/// What a record says of who is charged, beyond the names themselves.
+/// What a record says about who is charged, beyond the names themselves.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Claim<'a> {
-    /// The user is the SDK's `user=`.
+    /// Whether the user is only the SDK's `user=`.
     pub user: bool,
-    /// The team is the caller's `metadata.team_id`.
+    /// Whether the team is only the caller's `metadata.team_id`.
     pub team: bool,
-    /// The proxy described the key: there is nothing to look up.
+    /// Whether the proxy described the key, so that there is nothing to look up.
     pub key_is_described: bool,
-    /// The key that took the place of the record's own, which is in its grace period.
+    /// The key that replaced the record's own key, if that is in its grace period.
     pub active_key: Option<Cow<'a, str>>,
 }
 
-/// What the row of a key says.
+/// What the row of a key says. A field is `None` if the row does not name it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KeyIdentity {
     pub alias: Option<String>,
     pub user_id: Option<String>,
     pub team_id: Option<String>,
-    /// The key's own organization, not its team's.
+    /// The key's own organization, not the organization of its team.
     pub organization_id: Option<String>,
     pub project_id: Option<String>,
 }
 
-/// What the row of a team says.
+/// What the row of a team says. A field is `None` if the row does not name it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TeamIdentity {
     pub alias: Option<String>,
     pub organization_id: Option<String>,
 }
 
-/// A key that was replaced by another one and is valid for a while yet.
+/// What LiteLLM keeps of a key that another key replaced. The old key stays valid for a grace period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeprecatedKey {
+    /// The key that replaced it, in stored form.
     pub active_key: String,
+    /// The end of the grace period.
     pub revoked_at: Moment,
 }
 
-/// The rows of the keys of a batch.
+/// The rows of the keys of a batch, by the stored form of the key.
 #[derive(Debug, Default)]
 pub struct Keys {
+    /// The keys that are valid.
     pub active: HashMap<String, KeyIdentity>,
+    /// The keys that were replaced.
     pub deprecated: HashMap<String, DeprecatedKey>,
 }
 
-/// Call types whose identity was taken when they began, and must not change with the key's row since.
+/// The call types whose identity was fixed when the work began. A later change of the key's row must not change it.
 const IDENTITY_IS_OLDER: [&str; 2] = [BATCH_COST, "CallTypes.aretrieve_batch"];
 
 const USER: &str = "user_api_key_user_id";
@@ -68,7 +72,7 @@ const ORGANIZATION: &str = "user_api_key_org_id";
 const PROJECT: &str = "user_api_key_project_id";
 
 impl<'a> SpendRecord<'a> {
-    /// Whether the key's row may know what the record does not say.
+    /// Whether the key's row may know a name that the record does not know.
     pub fn asks_for_key(&self) -> bool {
         let user_is_unknown = self.identity.user.is_empty() || self.identity.claim.user || self.outcome.is_failure;
         !self.identity.api_key.is_empty()
@@ -82,7 +86,7 @@ impl<'a> SpendRecord<'a> {
         self.identity.claim.active_key.as_ref().unwrap_or(&self.identity.api_key)
     }
 
-    /// Fills in what the rows of the keys know.
+    /// Fills in the names that the rows of the keys know.
     pub fn resolve(&mut self, keys: &Keys) {
         if !keys.active.contains_key(self.identity.api_key.as_ref())
             && let Some(deprecated) = keys.deprecated.get(self.identity.api_key.as_ref())
@@ -97,20 +101,21 @@ impl<'a> SpendRecord<'a> {
         }
     }
 
-    /// The team whose row may know what the record does not say; asked after `resolve`.
+    /// The team whose row may know a name that the record does not know; `None` if no team needs to be read. Call it
+    /// after `resolve`.
     pub fn team_to_ask(&self) -> Option<&str> {
         let is_open = self.asks_for_organization() || self.documents.metadata.given(TEAM_ALIAS).is_none();
         (is_open && !self.identity.team_id.is_empty()).then_some(self.identity.team_id.as_ref())
     }
 
-    /// Whether the team's organization is charged, because nothing else names one.
+    /// Whether the team's organization is charged, because no one else names an organization.
     fn asks_for_organization(&self) -> bool {
         self.identity.organization_id.is_empty()
             && self.documents.metadata.given(ORGANIZATION).is_none()
             && !IDENTITY_IS_OLDER.contains(&self.call.call_type.as_ref())
     }
 
-    /// Charges the organization of the record's team, and names the team in the log, by the rows of teams.
+    /// Charges the organization of the record's team and names the team in the log, from the rows of teams.
     pub fn adopt_team(&mut self, teams: &HashMap<String, TeamIdentity>) {
         let Some(team) = self.team_to_ask().and_then(|team| teams.get(team)) else { return };
         if let Some(organization) = team.organization_id.as_ref().filter(|_| self.asks_for_organization()) {
@@ -122,7 +127,7 @@ impl<'a> SpendRecord<'a> {
         }
     }
 
-    /// Fills in each name that is not known; one that the proxy said is empty stays so.
+    /// Fills in each name that is not known. A name that the proxy said is empty stays empty.
     fn adopt(&mut self, identity: &KeyIdentity) {
         let is_open = [USER, TEAM, ORGANIZATION, PROJECT].map(|key| self.documents.metadata.given(key).is_none());
         let fill = |name: &mut Cow<'_, str>, is_claimed: bool, open: bool, known: &Option<String>| {
@@ -149,7 +154,7 @@ impl<'a> SpendRecord<'a> {
         }
     }
 
-    /// Sets a member of the log row's metadata that is not known yet.
+    /// Sets a member of the log row's metadata if the member is absent or null.
     fn describe(&mut self, key: &'static str, value: &str) {
         let Json::Object(members) = &mut self.documents.metadata else { return };
         let value = Json::Str(Cow::Owned(value.to_owned()));

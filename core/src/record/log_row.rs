@@ -1,4 +1,4 @@
-//! The columns of a row of LiteLLM's log and what of a record fills each.
+//! The columns of a row of LiteLLM's log, and the part of a record that fills each.
 
 use super::SpendRecord;
 use crate::json::Json;
@@ -7,39 +7,45 @@ use crate::moment::Moment;
 /// A column of the log.
 #[derive(Clone, Copy)]
 pub struct Column {
+    /// The column's name.
     pub name: &'static str,
+    /// What fills the column.
     pub value: Value,
-    /// Whether it tells how a request counts: to whom, on which day, how much.
+    /// Whether the column decides how a request counts: for whom, on which day, how much.
     pub counts: bool,
 }
 
 /// How a record fills a column.
 #[derive(Clone, Copy)]
 pub enum Value {
+    /// Text; empty if there is no value.
     Text(for<'r> fn(&'r SpendRecord<'r>) -> &'r str),
+    /// Text; NULL if there is no value.
     OptionalText(for<'r> fn(&'r SpendRecord<'r>) -> Option<&'r str>),
     /// US dollars.
     Dollars(fn(&SpendRecord) -> f64),
-    /// A `bigint`; in LiteLLM's older logs an `integer`.
+    /// A `bigint`, or an `integer` in LiteLLM's older logs.
     Count(fn(&SpendRecord) -> i64),
+    /// A time in UTC; NULL if there is no value.
     Time(fn(&SpendRecord) -> Option<Moment>),
-    /// `{}` where there is none, as LiteLLM stores where it stores no prompt.
+    /// A JSON document. `{}` stands for no document, because LiteLLM stores that in place of a prompt that it does not
+    /// keep.
     Document(for<'r> fn(&'r SpendRecord<'r>) -> Option<&'r Json<'r>>),
 }
 
 use Value::{Count, Document, Dollars, OptionalText, Text, Time};
 
-/// A column that tells how a request counts.
+/// A column that decides how a request counts.
 const fn counted(name: &'static str, value: Value) -> Column {
     Column { name, value, counts: true }
 }
 
-/// A column that only people read.
+/// A column that nothing but people reads.
 const fn shown(name: &'static str, value: Value) -> Column {
     Column { name, value, counts: false }
 }
 
-/// The columns that a fold fills where the log has them.
+/// The columns that a fold fills if the log has them.
 pub const COLUMNS: [Column; 34] = [
     counted("request_id", Text(|r| &r.request_id)),
     counted("call_type", Text(|r| &r.call.call_type)),

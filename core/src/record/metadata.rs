@@ -1,5 +1,5 @@
-//! The `metadata` document of a SpendLogs row. A SpendLogs row brings its own; for a
-//! StandardLoggingPayload it is put together as LiteLLM does, without the keys that would be null.
+//! The `metadata` document of a SpendLogs row. A SpendLogs row brings its own. For a StandardLoggingPayload the
+//! document is put together as LiteLLM does it, without the keys that would be null.
 
 use std::borrow::Cow;
 
@@ -18,9 +18,9 @@ const MOVED: &[&str] = &[
     "made_outside_proxy",
     "billing_agent_id",
 ];
-/// The three totals have columns of their own.
+/// Members of the usage that have columns of their own.
 const TOTALS: &[&str] = &["prompt_tokens", "completion_tokens", "total_tokens"];
-/// Members of the payload's metadata that the log row holds elsewhere or not at all.
+/// Members of the payload's metadata that the log row keeps elsewhere, or does not keep.
 const NOT_LOGGED: &[&str] = &[
     "user_api_key_hash",
     "user_api_key",
@@ -31,7 +31,8 @@ const NOT_LOGGED: &[&str] = &[
     "tags",
 ];
 
-/// `cached` are the tokens read from and written to the prompt cache, by their name in the usage.
+/// The metadata of the log row. `cached` holds the tokens that were read from and written to the prompt cache, each
+/// under its name in the usage.
 pub(super) fn for_log_row<'a>(
     reader: &Reader<'_, 'a>,
     api_key: &Text<'a>,
@@ -75,8 +76,8 @@ pub(super) fn for_log_row<'a>(
     Json::Object(members)
 }
 
-/// Members at the top level of a SpendLogs row for which the log has no column, or not in every version:
-/// the call id tells a repeated request from a repeated id, the others whether and how a request counts.
+/// Members at the top level of a SpendLogs row for which the log has no column, or has one only in some versions. The
+/// call id tells a repeated request from a repeated id; the other members tell whether and how a request counts.
 const WITHOUT_COLUMN: &[&str] =
     &["litellm_call_id", "internal_call_origin", "billed_retry_attempt", "made_outside_proxy", "error_information"];
 

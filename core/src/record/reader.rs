@@ -1,6 +1,6 @@
-//! Reads single fields of a spend record under their aliases. A field at top level wins over the one
-//! inside `metadata`; in a StandardLoggingPayload, whose own top level holds no identity but
-//! LiteLLM's reading of the request body, the identity in `metadata` wins for user and end user.
+//! Reads single fields of a spend record under their aliases. A field at the top level wins over the one in `metadata`.
+//! User and end user of a StandardLoggingPayload are the exception: its top level holds only what LiteLLM read from the
+//! request body, so the identity in `metadata` wins.
 
 use std::borrow::Cow;
 
@@ -11,14 +11,14 @@ use crate::litellm::api_key::{self, sha256_hex};
 use crate::moment::Moment;
 use crate::numeric;
 
-/// Longest id in bytes: the unique index of a daily table must hold an id, a key hash, a model, a
-/// provider and a tool name in one entry of at most 2,704 bytes.
+/// The longest id in bytes. An entry of a daily table's unique index has at most 2,704 bytes and must hold an id, a key
+/// hash, a model, a provider and a tool name.
 pub(super) const LONGEST_ID: usize = 1024;
 const LONGEST_NAME: usize = 512;
 const BATCH_CALLS: [&str; 4] = ["create_batch", "acreate_batch", "retrieve_batch", BATCH_COST];
 pub(super) const LONGEST_DETAIL: usize = 256;
 
-/// `text`, cut to `longest` bytes with a hash of the whole in place of the rest.
+/// Shortens `text` to `longest` bytes. A longer text keeps its beginning, followed by a hash of the whole text.
 pub(super) fn fit(text: Text<'_>, longest: usize) -> Text<'_> {
     if text.len() <= longest {
         return text;
@@ -28,8 +28,8 @@ pub(super) fn fit(text: Text<'_>, longest: usize) -> Text<'_> {
     Cow::Owned(format!("{}#{hash}", &text[..kept]))
 }
 
-/// A count or a sum of money beyond these bounds is absurd. The bound of a count is that of LiteLLM 1.110
-/// (litellm/accounting/projection.py): eight million such records fill a bigint.
+/// The bounds of a count and of a sum of money. A number beyond them is absurd. The bound of a count comes from LiteLLM
+/// 1.110 (litellm/accounting/projection.py); eight million records with such a count fill a bigint.
 const MOST_COUNTED: i64 = 1 << 40;
 const MOST_DOLLARS: f64 = 1e290;
 
@@ -59,18 +59,18 @@ impl<'j, 'a> Reader<'j, 'a> {
         })
     }
 
-    /// A member of `metadata`.
+    /// The record's `metadata`; null if there is none.
     pub(super) fn metadata(&self) -> &'j Json<'a> {
         self.metadata
     }
 
-    /// A top-level member that is not null.
+    /// A top-level member; `None` if it is absent or null.
     pub(super) fn given(&self, key: &str) -> Option<&'j Json<'a>> {
         self.record.given(key)
     }
 
-    /// LiteLLM names a failed request by its call id, every other one by the provider's id, with a suffix for
-    /// the cost of what began as another request.
+    /// The request id. LiteLLM names a failed request by its call id and any other request by the provider's id. It
+    /// adds a suffix if the record tells the cost of work that began as another request.
     pub(super) fn request_id(&self, is_failure: bool) -> Result<Text<'a>, RecordError> {
         let suffix = self.id_suffix(is_failure);
         let is_named_by_call = self.is_standard_logging && (is_failure || suffix == background::GUARDRAIL);
@@ -102,7 +102,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         cost.as_f64().map(dollars).ok_or(RecordError::BadValue { key: "spend", expected: "a finite number" })
     }
 
-    /// A token count; anything that is not a number counts as 0.
+    /// A token count; 0 if the value is not a number.
     pub(super) fn count(&self, key: &str) -> i64 {
         self.given_count(key).unwrap_or(0)
     }
@@ -111,13 +111,13 @@ impl<'j, 'a> Reader<'j, 'a> {
         self.given(key).and_then(Json::as_i64_clamped).map(within_bounds)
     }
 
-    /// As the record says, else from start to end.
+    /// The duration in milliseconds: the one that the record says, else the time from start to end.
     pub(super) fn duration_ms(&self, start: Moment, end: Moment) -> i64 {
         self.given_count("request_duration_ms").unwrap_or_else(|| within_bounds(end.millis_since(start)))
     }
 
-    /// Tokens of the prompt cache: the usage's own field if it is not 0, else the first non-zero
-    /// field among its prompt details.
+    /// Tokens of the prompt cache: the field of the usage if it is not 0, else the first field of its prompt details
+    /// that is not 0.
     pub(super) fn cache_tokens(&self, key: &str, details: &[&str]) -> i64 {
         let Some(usage) = self.metadata.given("usage_object") else { return 0 };
         let nonzero = |json: &Json, key: &str| {
@@ -137,7 +137,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         self.given(key).and_then(text_of).map(|text| fit(text, longest)).unwrap_or_default()
     }
 
-    /// The first id that is not empty, at top level under `keys`, then in `metadata` under `nested`.
+    /// The first id that is not empty: at the top level under `keys`, then in `metadata` under `nested`.
     pub(super) fn first_id(&self, keys: &[&str], nested: &[&str]) -> Option<Text<'a>> {
         let find = |json: &Json<'a>, keys: &[&str]| {
             keys.iter().find_map(|key| json.given(key).and_then(text_of).filter(|id| !id.is_empty()))
@@ -145,8 +145,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         find(self.record, keys).or_else(|| find(self.metadata, nested)).map(|id| fit(id, LONGEST_ID))
     }
 
-    /// The user, and whether that is only the SDK's `user=`, which stands where no LiteLLM identity is
-    /// known.
+    /// The user, and whether it is only the SDK's `user=`. The SDK's `user=` counts if no LiteLLM identity is known.
     pub(super) fn user(&self) -> (Text<'a>, bool) {
         if !self.is_standard_logging {
             return (self.first_id(&["user"], &["user_api_key_user_id"]).unwrap_or_default(), false);
@@ -157,7 +156,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         }
     }
 
-    /// The team, and whether that is only the caller's `metadata.team_id`.
+    /// The team, and whether it is only the caller's `metadata.team_id`.
     pub(super) fn team(&self) -> (Text<'a>, bool) {
         match self.first_id(&["team_id"], &["user_api_key_team_id"]) {
             Some(team) => (team, false),
@@ -170,8 +169,8 @@ impl<'j, 'a> Reader<'j, 'a> {
         self.metadata.given("user_api_key_alias").is_some()
     }
 
-    /// A StandardLoggingPayload's own `end_user` is the request body's `user`, which LiteLLM does not
-    /// charge.
+    /// The end user. A StandardLoggingPayload's own `end_user` is the request body's `user`, which LiteLLM does not
+    /// charge, so it is ignored.
     pub(super) fn end_user(&self) -> Text<'a> {
         let keys: &[&str] = if self.is_standard_logging { &[] } else { &["end_user"] };
         self.first_id(keys, &["user_api_key_end_user_id"]).unwrap_or_default()
@@ -206,8 +205,8 @@ impl<'j, 'a> Reader<'j, 'a> {
         self.given("cache_key").and_then(text_of).unwrap_or(Cow::Borrowed("Cache OFF"))
     }
 
-    /// The caller's session, which a payload holds only if LiteLLM is asked for it, else the trace; what
-    /// becomes of one batch is one session (LiteLLM's `_get_session_id_for_spend_log`).
+    /// The caller's session, which a payload holds only if LiteLLM is asked to send it, else the trace. All calls about
+    /// one batch are one session (LiteLLM's `_get_session_id_for_spend_log`).
     pub(super) fn session_id(&self, request_id: &str) -> Option<Text<'a>> {
         let call_type = self.given("call_type").and_then(Json::as_str).unwrap_or_default();
         if self.is_standard_logging && BATCH_CALLS.contains(&call_type) {
@@ -224,7 +223,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         own.or_else(nested).and_then(text_of).map(|name| fit(name, LONGEST_DETAIL))
     }
 
-    /// A mark at top level or in `metadata`. As in LiteLLM, nothing but `true` sets it.
+    /// Whether a mark is set, at the top level or in `metadata`. Only `true` sets it, as in LiteLLM.
     pub(super) fn is_marked(&self, key: &str) -> bool {
         matches!(self.given(key).or_else(|| self.metadata.given(key)), Some(Json::Bool(true)))
     }
@@ -240,7 +239,7 @@ impl<'j, 'a> Reader<'j, 'a> {
         }
     }
 
-    /// A prompt or response that the sanitiser let through; JSON text is read as the document it is.
+    /// A prompt or response that the sanitiser let through. A string is read as the JSON text of the document.
     pub(super) fn document(&self, key: &str) -> Option<Json<'a>> {
         match self.given(key)? {
             Json::Str(text) => Json::from_text(text).ok().map(Json::into_owned),
@@ -249,7 +248,7 @@ impl<'j, 'a> Reader<'j, 'a> {
     }
 }
 
-/// A scalar as text. Ids are sometimes sent as numbers.
+/// A scalar as text; `None` for any other value. Ids are sometimes sent as numbers.
 pub(super) fn text_of<'a>(json: &Json<'a>) -> Option<Text<'a>> {
     match json {
         Json::Str(text) => Some(text.clone()),

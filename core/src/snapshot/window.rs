@@ -1,24 +1,24 @@
-//! Where a fold reads: the spans of transaction ids between two snapshots, less what a position says is
-//! consumed already. Each span is one index range, so a batch never rescans consumed rows, however
-//! long a transaction ran or however many rows it staged (invariant 4).
+//! Where a fold reads: the spans of transaction ids between two snapshots, without the rows that a position says are
+//! consumed. Each span is one index range. A batch therefore never scans consumed rows again, however long a
+//! transaction ran or however many rows it staged (invariant 4).
 
 use super::Snapshot;
 
-/// The last row that was consumed: a transaction and the row's number within it.
+/// The last row that was consumed: its transaction and its number within the transaction.
 pub type Position = (u64, i32);
 
-/// Part of a window, to be read in ascending order of transaction and row number.
+/// A part of a window. It is read in ascending order of transaction and row number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Span {
-    /// Rows of one transaction, which ended after the earlier snapshot, beyond row `after`.
+    /// Rows beyond row `after` of the transaction `xid`, which ended after the earlier snapshot.
     Transaction { xid: u64, after: i32 },
-    /// Rows beyond `after` of all transactions from there to before `below`, but for `except`.
+    /// Rows beyond the position `after` of all transactions below `below`, except the transactions in `except`.
     Range { after: Position, below: u64, except: Vec<u64> },
 }
 
 const BEFORE_FIRST_ROW: i32 = -1;
 
-/// What is left of the window between `previous` and `current` after `position`, in reading order.
+/// The rest of the window between `previous` and `current` after `position`, in reading order.
 pub fn spans(previous: &Snapshot, current: &Snapshot, position: Option<Position>) -> Vec<Span> {
     let mut spans = Vec::new();
     for xid in previous.in_progress().iter().copied().filter(|xid| current.sees(*xid)) {
@@ -36,8 +36,8 @@ pub fn spans(previous: &Snapshot, current: &Snapshot, position: Option<Position>
     spans
 }
 
-/// All that is not consumed: what is left of the window that a fold has open, and what the last snapshot does not
-/// see, whether its transaction has ended by now or not. It holds nothing that is consumed, in whatever order
+/// All rows that are not consumed: the rest of the window that a fold has open, and the rows that the last snapshot
+/// does not see, whether or not their transactions have ended by now. It never holds a consumed row, in whatever order
 /// transactions have ended.
 pub fn unconsumed(through: &Snapshot, window: Option<&Snapshot>, position: Option<Position>) -> Vec<Span> {
     let mut left = window.map_or_else(Vec::new, |window| spans(through, window, position));
@@ -77,7 +77,7 @@ mod tests {
             earlier in snapshot(), later in snapshot(), at in proptest::option::of((1u64..12, 0i32..3)),
         ) {
             let previous = build(&earlier, &|_| true);
-            // A later snapshot: no lower end, and what the earlier one saw stays seen.
+            // A later snapshot has no smaller upper end, and what the earlier one saw stays seen.
             let later = (later.0.max(earlier.0), later.1);
             let current = build(&later, &|xid| !previous.sees(xid));
             let rows: Vec<Position> = (1..12)
