@@ -1,6 +1,5 @@
-//! A JSON document that borrows its strings from wherever it was read: from jsonb's binary form
-//! (`jsonb`) or from text (serde). Everything after the reader works on this one type, so the rules
-//! for records do not depend on how a record arrived.
+//! A JSON document that borrows its strings from its source: jsonb's binary form (`jsonb`) or text (serde). Everything
+//! after the reader works on this one type, so the rules for records do not depend on how a record arrived.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,24 +12,24 @@ use crate::numeric;
 pub mod raw;
 pub mod text;
 
-/// A JSON value. Numbers are `Int` when they are whole and fit, `Float` when its text is the number's, else `Numeric`.
-/// JSON text has no `Numeric`: there the nearest `Float` stands for it.
+/// A JSON value. A number is an `Int` if it is whole and fits into 64 bits, a `Float` if the float's text is exactly
+/// the number, else a `Numeric`. JSON text never yields a `Numeric`: the nearest `Float` is used instead.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json<'a> {
     Null,
     Bool(bool),
     Int(i64),
     Float(f64),
-    /// PostgreSQL's numeric as jsonb holds it, its header included; not zero.
+    /// PostgreSQL's numeric as jsonb holds it, including its header. It is never zero.
     Numeric(Cow<'a, [u8]>),
     Str(Cow<'a, str>),
     Array(Vec<Json<'a>>),
-    /// Members in the order they were read; a later duplicate key wins, as in jsonb.
+    /// The members in the order in which they were read. A later duplicate key wins, as in jsonb.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
 impl<'a> Json<'a> {
-    /// Member `key` of an object; `None` for any other value or when it is absent.
+    /// Member `key` of an object; `None` if the member is absent or the value is not an object.
     pub fn get(&self, key: &str) -> Option<&Json<'a>> {
         match self {
             Json::Object(members) => members.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v),
@@ -38,11 +37,12 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Member `key`, with JSON null read as absent.
+    /// Member `key` of an object; `None` if the member is absent or null, or the value is not an object.
     pub fn given(&self, key: &str) -> Option<&Json<'a>> {
         self.get(key).filter(|v| !matches!(v, Json::Null))
     }
 
+    /// The text of a string; `None` for any other value.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Json::Str(s) => Some(s),
@@ -50,7 +50,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A finite number.
+    /// A number as a finite float; `None` for any other value.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Json::Int(i) => Some(*i as f64),
@@ -60,7 +60,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A number as an integer: cut towards zero and clamped to `i64`.
+    /// A number as an integer, truncated towards zero and clamped to `i64`; `None` for any other value.
     pub fn as_i64_clamped(&self) -> Option<i64> {
         match self {
             Json::Int(i) => Some(*i),
@@ -69,7 +69,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Python's truth of a value, which LiteLLM applies to its flags.
+    /// Whether Python treats the value as true. LiteLLM applies that rule to its flags.
     pub fn is_truthy(&self) -> bool {
         match self {
             Json::Null => false,
@@ -83,7 +83,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The JSON name of the value's type.
+    /// JSON's name for the value's type.
     pub fn type_name(&self) -> &'static str {
         match self {
             Json::Null => "null",
@@ -95,7 +95,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The same document, holding its own strings.
+    /// This document with copies of its strings, so that it borrows nothing.
     pub fn into_owned(self) -> Json<'static> {
         match self {
             Json::Null => Json::Null,
@@ -111,7 +111,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Reads JSON text. U+0000, which Postgres text cannot hold, is dropped from every string.
+    /// Reads JSON text. U+0000 is dropped from every string, because Postgres text cannot hold it.
     ///
     /// # Errors
     /// The text is not one JSON document.
@@ -119,7 +119,8 @@ impl<'a> Json<'a> {
         serde_json::from_str(text)
     }
 
-    /// The document as compact JSON text; non-finite numbers become null, and a `Numeric` the nearest float.
+    /// The document as compact JSON text. A number that is not finite becomes null, and a `Numeric` becomes the nearest
+    /// float.
     pub fn to_text(&self) -> String {
         // Writing to a String cannot fail, and every key is a string.
         serde_json::to_string(self).unwrap_or_default()

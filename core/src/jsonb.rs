@@ -1,6 +1,6 @@
-//! Reads PostgreSQL's binary jsonb (src/include/utils/jsonb.h) into `Json`, and writes it (`write`),
-//! without a text round trip and without `unsafe`: every access is a checked slice, so a damaged
-//! datum is an error and never a crash. Strings are borrowed from the datum.
+//! Reads PostgreSQL's binary jsonb (src/include/utils/jsonb.h) into `Json` and writes it (`write`), without a text
+//! round trip and without `unsafe`. Every access is a checked slice, so a damaged datum is an error and never a crash.
+//! Strings are borrowed from the datum.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ mod write;
 pub use element::{Element, Elements, elements, may_hold_long_number};
 pub use write::{append, write};
 
-/// The bytes are not a jsonb container.
+/// The error for bytes that are not a jsonb container.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("jsonb value is damaged at byte {0}")]
 pub struct DamagedJsonb(usize);
@@ -39,16 +39,16 @@ const ENTRY_TRUE: u32 = 0x3000_0000;
 const ENTRY_NULL: u32 = 0x4000_0000;
 const ENTRY_CONTAINER: u32 = 0x5000_0000;
 
-/// Nesting beyond this is read as `TOO_DEEP`: no field of LiteLLM is that deep, and recursion must end
-/// before the stack does.
+/// How many levels of nesting are read. A deeper value is read as `TOO_DEEP`: no field of LiteLLM is that deep, and
+/// recursion must end before the stack does.
 const DEEPEST: usize = 100;
-/// What stands for an object or an array that is nested too deep.
+/// The text that stands for an object or an array that is nested too deep.
 const TOO_DEEP: &str = "<cut: more than 100 levels>";
 
 /// Whether a container is an object.
 ///
 /// # Errors
-/// It is damaged.
+/// The container is damaged.
 pub fn is_object(container: &[u8]) -> Result<bool, DamagedJsonb> {
     Ok(word(container, 0)? & IS_OBJECT != 0)
 }
@@ -93,11 +93,11 @@ fn read_object(container: &[u8], count: usize, depth: usize) -> Result<Json<'_>,
     Ok(Json::Object(members))
 }
 
-/// Calls `visit` with the key and the value of each member of an object, in jsonb's order: shorter keys first,
-/// then byte by byte.
+/// Calls `visit` with the key and the value of each member of an object, in jsonb's order: shorter keys first, then
+/// byte by byte.
 ///
 /// # Errors
-/// The container is no object or is damaged, or `visit` fails.
+/// The container is not an object or is damaged, or `visit` fails.
 pub fn each_member<'a, E: From<DamagedJsonb>>(
     container: &'a [u8],
     mut visit: impl FnMut(Child<'a>, Child<'a>) -> Result<(), E>,
@@ -116,10 +116,10 @@ pub fn each_member<'a, E: From<DamagedJsonb>>(
     Ok(())
 }
 
-/// The member of an object with that key; `None` for any other value.
+/// The member `key` of an object; `None` if the member is absent or `object` is any other value.
 ///
 /// # Errors
-/// It is damaged.
+/// The value is damaged.
 pub fn member<'a>(object: Child<'a>, key: &[u8]) -> Result<Option<Child<'a>>, DamagedJsonb> {
     let mut found = None;
     if object.kind()? == Kind::Container && is_object(object.container()?)? {
@@ -133,10 +133,10 @@ pub fn member<'a>(object: Child<'a>, key: &[u8]) -> Result<Option<Child<'a>>, Da
     Ok(found)
 }
 
-/// Calls `visit` for each item of an array.
+/// Calls `visit` with each item of an array.
 ///
 /// # Errors
-/// The container is no array or is damaged, or `visit` fails.
+/// The container is not an array or is damaged, or `visit` fails.
 pub fn each_item<'a, E: From<DamagedJsonb>>(
     container: &'a [u8],
     mut visit: impl FnMut(Child<'a>) -> Result<(), E>,
@@ -153,7 +153,7 @@ pub fn each_item<'a, E: From<DamagedJsonb>>(
     Ok(())
 }
 
-/// What a value is.
+/// The type of a value in jsonb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Null,
@@ -164,22 +164,22 @@ pub enum Kind {
     Container,
 }
 
-/// A child of a container: its entry and its bytes, from the padding on that aligns it.
+/// A child of a container: its entry and its bytes. The bytes include the padding before the value.
 #[derive(Debug, Clone, Copy)]
 pub struct Child<'a> {
     entry: u32,
     bytes: &'a [u8],
-    /// Where the bytes start in the container's data, which decides the padding.
+    /// The position of the bytes in the container's data, which decides the padding.
     start: usize,
-    /// Where the entry stands, to tell of damage.
+    /// The position of the entry, to report damage.
     at: usize,
 }
 
 impl<'a> Child<'a> {
-    /// What the value is.
+    /// The type of the value.
     ///
     /// # Errors
-    /// There is no such kind.
+    /// The entry has an unknown type.
     pub fn kind(&self) -> Result<Kind, DamagedJsonb> {
         Ok(match self.entry & ENTRY_TYPE_MASK {
             ENTRY_STRING => Kind::Str,
@@ -191,40 +191,41 @@ impl<'a> Child<'a> {
         })
     }
 
-    /// A string's text.
+    /// The text of a string.
     ///
     /// # Errors
-    /// It is no string, or not UTF-8.
+    /// The value is not a string, or is not UTF-8.
     pub fn text(&self) -> Result<&'a str, DamagedJsonb> {
         std::str::from_utf8(self.text_bytes()?).map_err(|_| DamagedJsonb(self.at))
     }
 
-    /// A string's bytes.
+    /// The bytes of a string.
     ///
     /// # Errors
-    /// It is no string.
+    /// The value is not a string.
     pub fn text_bytes(&self) -> Result<&'a [u8], DamagedJsonb> {
         if self.entry & ENTRY_TYPE_MASK == ENTRY_STRING { Ok(self.bytes) } else { Err(DamagedJsonb(self.at)) }
     }
 
-    /// The container of an object or an array; what follows the varlena header of a jsonb that holds just it.
+    /// The container of an object or an array: the bytes that follow the varlena header of a jsonb that holds only this
+    /// value.
     ///
     /// # Errors
-    /// It is neither.
+    /// The value is neither an object nor an array.
     pub fn container(&self) -> Result<&'a [u8], DamagedJsonb> {
         if self.entry & ENTRY_TYPE_MASK == ENTRY_CONTAINER { Ok(self.aligned()) } else { Err(DamagedJsonb(self.at)) }
     }
 
-    /// How many items an array has, as it says; `None` for any other value.
+    /// How many items an array has according to its header; `None` for any other value.
     pub fn items(&self) -> Option<usize> {
         let header = word(self.container().ok()?, 0).ok()?;
         (header & IS_ARRAY != 0).then_some((header & COUNT_MASK) as usize)
     }
 
-    /// Whether it is an array without objects and arrays in it.
+    /// Whether the value is an array that holds neither objects nor arrays.
     ///
     /// # Errors
-    /// It is damaged.
+    /// The value is damaged.
     pub fn is_array_of_scalars(&self) -> Result<bool, DamagedJsonb> {
         if self.kind()? != Kind::Container {
             return Ok(false);
@@ -242,10 +243,10 @@ impl<'a> Child<'a> {
         Ok(scalars)
     }
 
-    /// How large a number is, roughly.
+    /// The rough size of a number.
     ///
     /// # Errors
-    /// It is no number, or damaged.
+    /// The value is not a number, or is damaged.
     pub fn magnitude(&self) -> Result<Magnitude, DamagedJsonb> {
         if self.kind()? != Kind::Numeric {
             return Err(DamagedJsonb(self.at));
@@ -256,10 +257,11 @@ impl<'a> Child<'a> {
         Ok(Magnitude { is_negative, weight, first_digit: digits.next().unwrap_or(0) })
     }
 
-    /// Whether it is or holds a number whose text is much longer than its digits, or is nested too deep to tell.
+    /// Whether the value is or holds a number whose text is much longer than its digits. It is also true if the value
+    /// is nested too deep to tell.
     ///
     /// # Errors
-    /// It is damaged.
+    /// The value is damaged.
     pub fn may_hold_long_number(&self) -> Result<bool, DamagedJsonb> {
         self.long_number(0)
     }
@@ -291,13 +293,13 @@ impl<'a> Child<'a> {
         })
     }
 
-    /// Numerics and containers begin at the next multiple of four of the data area.
+    /// The bytes without the padding. Numerics and containers begin at the next multiple of four of the data area.
     fn aligned(&self) -> &'a [u8] {
         self.bytes.get(self.start.next_multiple_of(4) - self.start..).unwrap_or_default()
     }
 }
 
-/// A number's sign and its first digit in base 10000, which is worth `10000^weight`.
+/// The sign of a number and its first digit in base 10000, which is worth `10000^weight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Magnitude {
     pub is_negative: bool,
@@ -305,7 +307,8 @@ pub struct Magnitude {
     pub first_digit: u16,
 }
 
-/// The children of a container in their order; entries hold a length, or every so often an end offset.
+/// The children of a container in their order. An entry holds a length; at regular intervals it holds an end offset
+/// instead.
 #[derive(Clone)]
 struct Children<'a> {
     container: &'a [u8],
@@ -335,7 +338,7 @@ impl<'a> Children<'a> {
         Ok(())
     }
 
-    /// Moves behind the next child; returns its entry.
+    /// Moves past the next child and returns its entry.
     fn advance(&mut self) -> Result<u32, DamagedJsonb> {
         let entry = word(self.container, 4 + self.index * 4)?;
         let length_or_end = (entry & ENTRY_LENGTH_MASK) as usize;

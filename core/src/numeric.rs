@@ -1,4 +1,5 @@
-//! PostgreSQL's numeric, the numbers of a jsonb (utils/adt/numeric.c): read here, written in `write`.
+//! PostgreSQL's numeric, which is the type of a number in jsonb (utils/adt/numeric.c). This module reads it; `write`
+//! writes it.
 
 use std::fmt::Write;
 
@@ -6,11 +7,11 @@ use write::LARGEST_NUMERIC;
 
 pub mod write;
 
-/// The bytes are not a numeric, from this one on.
+/// The error for bytes that are not a numeric. It holds the position of the first wrong byte.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DamagedNumeric(pub usize);
 
-/// A number as a program has it.
+/// A number as a Rust value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     Int(i64),
@@ -29,23 +30,29 @@ const SHORT_SCALE_SHIFT: u32 = 7;
 const LONG_SCALE_MASK: u16 = 0x3FFF;
 
 const VARLENA_HEADER: usize = 4;
-/// As many as hold the 17 decimal digits that a float's text has at most.
+/// How many base-10000 digits hold the 17 decimal digits that the text of a float has at most.
 const MOST_DIGITS_OF_FLOAT: usize = 6;
-/// Zeros that the text of a number may have beyond its digits; that of a float has 340. 12 bytes may say 1e131071, and
-/// a few thousand such numbers are a row whose text Postgres cannot make, so that no dump and no reader gets by.
+/// How many zeros the text of a number may have beyond its digits. The text of a float has 340. 12 bytes can stand for
+/// 1e131071. Postgres cannot create the text of a row with a few thousand such numbers, and then every dump and every
+/// reader fails on that row.
 const MOST_ZEROS: i32 = 1_000;
-/// What a numeric is read as.
+/// The value as which a numeric is read.
 #[derive(Debug, PartialEq)]
 pub enum Read {
+    /// An integer of 64 bits, a float whose text is exactly the number, or the nearest float of a number whose text is
+    /// long.
     Number(Number),
-    /// Neither an integer of 64 bits nor the text of a float: the bytes say more than either.
+    /// Neither an integer of 64 bits nor the text of a float. Only the bytes hold the exact number.
     Exact,
-    /// NaN, which no JSON has.
+    /// NaN or infinity, which JSON does not have.
     NotANumber,
 }
 
-/// Reads a numeric. One that is neither an integer of 64 bits nor the text of a float stays what it is, unless its text
-/// is long for nothing: then it is the nearest float.
+/// Reads a numeric. A number that is neither an integer of 64 bits nor the text of a float stays exact, unless its text
+/// is much longer than its digits: then it is read as the nearest float.
+///
+/// # Errors
+/// The datum is damaged.
 pub fn read(datum: &[u8]) -> Result<Read, DamagedNumeric> {
     let Some((is_negative, weight, digits)) = parts(datum)? else { return Ok(Read::NotANumber) };
     if is_long(datum)? {
@@ -60,7 +67,7 @@ pub fn read(datum: &[u8]) -> Result<Read, DamagedNumeric> {
     })
 }
 
-/// Whether the float is written with just these digits.
+/// Whether the text of the float has exactly these digits.
 fn is_text_of(float: f64, is_negative: bool, weight: i32, digits: impl ExactSizeIterator<Item = u16>) -> bool {
     // Any decimal of 15 digits is the text of its float.
     if digits.len() <= 3 && float.is_normal() {
@@ -74,7 +81,8 @@ fn is_text_of(float: f64, is_negative: bool, weight: i32, digits: impl ExactSize
     (of_float.0, of_float.1) == (is_negative, weight) && of_float.2.eq(digits)
 }
 
-/// The nearest float of a numeric; infinite where it is beyond all, `None` where it is damaged.
+/// The float nearest to a numeric, which is infinite if the numeric is beyond all floats; `None` if the datum is
+/// damaged or is not a number.
 pub fn float_of(datum: &[u8]) -> Option<f64> {
     let (is_negative, weight, digits) = parts(datum).ok()??;
     Some(match nearest(is_negative, weight, digits) {
@@ -83,7 +91,8 @@ pub fn float_of(datum: &[u8]) -> Option<f64> {
     })
 }
 
-/// A numeric as a decimal without exponent and without zeros at its end; `None` where it is damaged.
+/// A numeric as decimal text, without exponent and without zeros at its end; `None` if the datum is damaged or is not a
+/// number.
 pub fn text_of(datum: &[u8]) -> Option<String> {
     let (is_negative, weight, digits) = parts(datum).ok()??;
     let mut text = String::new();
@@ -105,10 +114,14 @@ pub fn text_of(datum: &[u8]) -> Option<String> {
     Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
 }
 
-/// A numeric's sign, weight and base-10000 digits, the first of them worth `10000^weight`; `None` for NaN and
-/// infinity.
+/// The sign (true if negative), the weight and the base-10000 digits of a numeric. `None` for NaN and infinity.
 type Parts<D> = Option<(bool, i32, D)>;
 
+/// Splits a numeric into its sign (true if negative), its weight and its base-10000 digits. The first digit is worth
+/// `10000^weight`. The result is `None` for NaN and infinity.
+///
+/// # Errors
+/// The datum is damaged.
 pub fn parts(datum: &[u8]) -> Result<Parts<impl ExactSizeIterator<Item = u16> + Clone>, DamagedNumeric> {
     let body = numeric_body(datum)?;
     let half = |at: usize| -> Result<u16, DamagedNumeric> {
@@ -130,7 +143,10 @@ pub fn parts(datum: &[u8]) -> Result<Parts<impl ExactSizeIterator<Item = u16> + 
     Ok(Some((is_negative, weight, digits.map(|pair| u16::from_ne_bytes([pair[0], pair[1]])))))
 }
 
-/// Whether a number's text is much longer than its digits.
+/// Whether the text of a number is much longer than its digits.
+///
+/// # Errors
+/// The datum is damaged.
 pub fn is_long(datum: &[u8]) -> Result<bool, DamagedNumeric> {
     let Some((_, weight, digits)) = parts(datum)? else { return Ok(false) };
     let header = numeric_body(datum)?;
@@ -143,8 +159,8 @@ pub fn is_long(datum: &[u8]) -> Result<bool, DamagedNumeric> {
     Ok(text - 4 * digits.len() as i32 > MOST_ZEROS)
 }
 
-/// What follows the varlena header; jsonb stores numerics with a four-byte header, but a one-byte
-/// header is legal too.
+/// The bytes that follow the varlena header. jsonb stores numerics with a header of four bytes, but a header of one
+/// byte is valid too.
 fn numeric_body(datum: &[u8]) -> Result<&[u8], DamagedNumeric> {
     let first = *datum.first().ok_or(DamagedNumeric(0))?;
     let (header, total) = if cfg!(target_endian = "little") {
@@ -162,7 +178,7 @@ fn word(bytes: &[u8]) -> Result<u32, DamagedNumeric> {
     Ok(u32::from_ne_bytes(*word))
 }
 
-/// The integer of these digits, or the nearest float.
+/// The integer that these digits stand for, or the nearest float.
 fn nearest(negative: bool, weight: i32, digits: impl ExactSizeIterator<Item = u16> + Clone) -> Number {
     let count = digits.len() as i32;
     if count == 0 {
@@ -179,7 +195,7 @@ fn nearest(negative: bool, weight: i32, digits: impl ExactSizeIterator<Item = u1
     if let Some(value) = exact(digits.clone(), -4 * fraction_digits) {
         return Number::Float(if negative { -value } else { value });
     }
-    // The decimal text goes through Rust's correctly rounded parser, as jsonb_out and strtod would.
+    // The decimal text goes through Rust's correctly rounded parser, as jsonb_out and strtod would read it.
     let mut text = String::with_capacity(8 + 4 * digits.len());
     if negative {
         text.push('-');
@@ -192,16 +208,16 @@ fn nearest(negative: bool, weight: i32, digits: impl ExactSizeIterator<Item = u1
     Number::Float(text.parse().unwrap_or(f64::NAN))
 }
 
-/// Powers of ten that are floats exactly.
+/// The powers of ten that a float holds exactly.
 const POWERS_OF_TEN: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ];
-/// Whole numbers up to this are floats exactly.
+/// A float holds every whole number up to this exactly.
 const LARGEST_EXACT: u128 = 1 << 53;
 
-/// The digits as a number with a power of ten, where both are floats exactly: their product or quotient is
-/// then rounded once, as the nearest float is.
+/// The float that these digits stand for; `None` if the digits or the power of ten are not exact as floats. If both are
+/// exact, their product or quotient is rounded only once, so the result is the nearest float.
 fn exact(digits: impl ExactSizeIterator<Item = u16>, mut exponent: i32) -> Option<f64> {
     if digits.len() > 5 {
         return None;

@@ -1,7 +1,7 @@
-//! Bounds of one record, in bytes and in values, which hold before anything is decoded: whoever may record may send a
-//! record of any size. Money is never lost to size. A record that is too large loses what nobody counts, in this
-//! order, and names it in its log row (`fields::DROPPED`): prompts and responses, then `spend_logs_metadata`, then
-//! whatever makes a list or a text long. A countable rest is always left (`SMALLEST`).
+//! Bounds of one record, in bytes and in values. They hold before anything is decoded, because anyone who may record
+//! may send a record of any size. Money is never lost to size. A record that is too large loses what is never counted,
+//! in this order: prompts and responses, then `spend_logs_metadata`, then whatever makes a list or a text long. Its log
+//! row names what was lost (`fields::DROPPED`). A rest that can be counted always fits (`SMALLEST`).
 
 use super::fields::RECORD;
 use crate::error::RecordError;
@@ -13,24 +13,26 @@ use kept::{Kept, measure};
 
 mod kept;
 
-/// How large a record may be.
+/// The largest size that a record may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes in jsonb's binary form.
+    /// The most bytes in jsonb's binary form.
     pub bytes: usize,
-    /// Values: each member of an object and each item of an array, those in JSON text within a string included. A
-    /// value takes four bytes of jsonb, or two of text, and up to 48 bytes when it is decoded.
+    /// The most values: each member of an object and each item of an array, including those in JSON text within a
+    /// string. A value takes four bytes of jsonb or two bytes of text, and up to 48 bytes when it is decoded.
     pub values: usize,
 }
 
-/// The rest of any record is within these: some 150 texts and 7 lists of 100 texts, each text of 1 kB at most.
+/// The bounds within which the countable rest of any record fits: some 150 texts and 7 lists of 100 texts, each text of
+/// 1 kB at most.
 pub const SMALLEST: Bounds = Bounds { bytes: 1 << 20, values: 1_000 };
 
 /// A record within its bounds.
 #[derive(Debug)]
 pub struct Bounded<'a> {
+    /// The part of the record that is within the bounds.
     pub json: Json<'a>,
-    /// Whether this is the whole document as it was sent.
+    /// Whether `json` is the whole document as it was sent.
     pub is_whole: bool,
 }
 
@@ -39,7 +41,8 @@ impl Bounds {
         size.bytes <= self.bytes && size.values <= self.values
     }
 
-    /// Whether a value is within the bounds, whatever it is.
+    /// Whether a value is within the bounds, judged by its length alone. False means only that the value must be
+    /// measured.
     fn surely_hold(&self, raw: &Raw) -> bool {
         let (bytes, values) = (raw.bytes(), raw.bytes() / 2 + 1);
         let beyond = if matches!(raw, Raw::Text(_)) { values.saturating_mul(BYTES_BEYOND_TEXT) } else { 0 };
@@ -47,11 +50,11 @@ impl Bounds {
     }
 }
 
-/// Reads a record; of one that is too large, no more than what is within the bounds. Where prompts are not kept, they
-/// are neither counted nor read.
+/// Reads a record. If it is too large, only the part that is within the bounds is read. If prompts are not kept, they
+/// are neither measured nor read.
 ///
 /// # Errors
-/// It is damaged, no JSON, or too large and no object.
+/// The record is damaged, is not JSON, or is too large and not an object.
 pub fn read(raw: Raw<'_>, bounds: Bounds, keeps_prompts: bool) -> Result<Bounded<'_>, RecordError> {
     if bounds.surely_hold(&raw) {
         return Ok(Bounded { json: raw.json()?, is_whole: true });
@@ -74,10 +77,10 @@ pub fn read(raw: Raw<'_>, bounds: Bounds, keeps_prompts: bool) -> Result<Bounded
     Ok(Bounded { json: kept::read(raw, bounds, keeps_prompts, kept)?, is_whole: false })
 }
 
-/// What is to be counted of a staged record in place of what is staged; `None` if that is within the bounds.
+/// The JSON to count in place of a staged record; `None` if the staged record is within the bounds.
 ///
 /// # Errors
-/// It is damaged.
+/// The record is damaged.
 pub fn cut<'a>(container: &'a [u8], bounds: Bounds) -> Result<Option<Json<'a>>, RecordError> {
     let element = Element::Document(container);
     let raw = Raw::Jsonb(element);
@@ -89,24 +92,25 @@ pub fn cut<'a>(container: &'a [u8], bounds: Bounds) -> Result<Option<Json<'a>>, 
         return Ok(None);
     }
     match read(raw, bounds, true) {
-        // It is refused as what it is.
+        // An empty array is no record either, so the fold refuses it for the same reason.
         Err(RecordError::NotAnObject { .. }) => Ok(Some(Json::Array(Vec::new()))),
         bounded => Ok(Some(bounded?.json)),
     }
 }
 
-/// What a staged record takes of a batch.
+/// How much room a staged record takes in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weight {
+    /// How many values the record has.
     pub values: usize,
-    /// Tags, tools and access groups that count, at most: each is a row or two of LiteLLM's tables.
+    /// The most tags, tools and access groups that count. Each is a row or two of LiteLLM's tables.
     pub names: usize,
 }
 
-/// Weighs a staged record; one that is damaged weighs nothing.
+/// Weighs a staged record. A damaged record weighs nothing.
 pub fn weigh(container: &[u8]) -> Weight {
     let mut names = 0;
-    // What is damaged is found when it is decoded.
+    // Damage is reported when the record is decoded.
     let _ = jsonb::each_member(container, |key, value| {
         match key.text_bytes()? {
             b"request_tags" | b"tool_calls" | b"request_model_access_groups" => {

@@ -1,66 +1,67 @@
-//! The allow list: every field of a spend record that may be stored, at every level. A key that is
-//! not here is dropped before anything is written, so that no prompt, response, header, credential
-//! or traceback reaches a table or WAL. Names are LiteLLM's: the SpendLogs row and its metadata
-//! (`SpendLogsPayload`, `SpendLogsMetadata`) and `StandardLoggingPayload`.
+//! The allow list: every field of a spend record that may be stored, at every level. A key that is not on the list is
+//! dropped before anything is written, so that no prompt, response, header, credential or traceback reaches a table or
+//! WAL. The names are LiteLLM's: the SpendLogs row and its metadata (`SpendLogsPayload`, `SpendLogsMetadata`) and
+//! `StandardLoggingPayload`.
 
 use std::cmp::Ordering;
 
-/// What may stand under a known key.
+/// The kind of value that may stand under a known key.
 #[derive(Debug, Clone, Copy)]
 pub enum Rule {
     /// A string, number, boolean or null.
     Scalar,
-    /// A number, boolean or null: never text.
+    /// A number, boolean or null; never text.
     Number,
-    /// A list of scalars, or JSON text of one.
+    /// A list of scalars, or JSON text of such a list.
     Scalars,
-    /// An API key: hashed unless it is a hash already.
+    /// An API key. It is hashed unless it is a hash already.
     ApiKey,
-    /// A URL, stored without user, password, query and fragment.
+    /// A URL. It is stored without user, password, query and fragment.
     Url,
-    /// A model name: in a failed request it may be a mistyped prompt.
+    /// A model name. In a failed request it may be a prompt that was sent as the model by mistake.
     Model,
-    /// The name of a group of models, which may be that prompt again.
+    /// The name of a group of models. It may repeat such a prompt.
     ModelGroup,
-    /// An object with these members, or JSON text of one.
+    /// An object with these members, or JSON text of such an object.
     Members(Fields),
     /// The user's own data, stored as it is.
     Any,
-    /// Prompts and responses: only with `litellm_spend.store_prompts`.
+    /// A prompt or a response. It is stored only with `litellm_spend.store_prompts`.
     Prompt,
-    /// The body of the request, or JSON text of one: as a prompt, without the credentials in it.
+    /// The body of the request, or JSON text of it. It is stored like a prompt, without the credentials in it.
     RequestBody,
 }
 
-/// Keys and their rules, in jsonb's order of keys.
+/// Keys and their rules, in the order in which jsonb sorts keys.
 pub type Fields = &'static [(&'static str, Rule)];
 
-/// The key of metadata under which a record that was larger than its bounds names what it lost (`bounds`).
+/// The key of metadata under which a record that was larger than its bounds names what it lost (see [`super::bounds`]).
 pub const DROPPED: &str = "litellm_spend_dropped";
 
-/// No key on the list has more bytes.
+/// The length in bytes that no key on the list exceeds.
 pub const LONGEST_KEY: usize = 64;
 
-/// The rule for `key`, if it is on the list.
+/// The rule for `key`; `None` if `key` is not on the list.
 pub fn rule(fields: Fields, key: &str) -> Option<&'static Rule> {
     entry(fields, key).map(|(_, rule)| rule)
 }
 
-/// As `rule`, with the key as it stands on the list.
+/// The entry for `key`, which holds the key as it stands on the list and its rule; `None` if `key` is not on the list.
 pub fn entry(fields: Fields, key: &str) -> Option<&'static (&'static str, Rule)> {
     let at = fields.binary_search_by(|(name, _)| in_jsonb(name.as_bytes(), key.as_bytes())).ok()?;
     Some(&fields[at])
 }
 
-/// Looks keys up that come in jsonb's order, in one pass over the list.
+/// Looks up keys that come in jsonb's order, in one pass over the list.
 pub struct InOrder(Fields);
 
 impl InOrder {
+    /// Starts at the beginning of a list.
     pub fn new(fields: Fields) -> Self {
         InOrder(fields)
     }
 
-    /// The rule for `key`, if it is on the list and comes after the key that was asked for before.
+    /// The rule for `key`; `None` if it is not on the list or does not come after the key of the previous call.
     pub fn rule(&mut self, key: &[u8]) -> Option<&'static Rule> {
         while let [(name, rule), rest @ ..] = self.0 {
             match in_jsonb(name.as_bytes(), key) {
@@ -73,12 +74,12 @@ impl InOrder {
     }
 }
 
-/// The order of jsonb's keys: shorter ones first, then byte by byte.
+/// Compares keys in jsonb's order: shorter keys first, then byte by byte.
 fn in_jsonb(a: &[u8], b: &[u8]) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-/// Sorts a list of this file, which is written in an order for its reader.
+/// Sorts a list of this file in jsonb's order. In this file each list stands in an order for its reader.
 const fn sorted<const N: usize>(mut fields: [(&'static str, Rule); N]) -> [(&'static str, Rule); N] {
     let mut sorted = 1;
     while sorted < N {
@@ -92,7 +93,7 @@ const fn sorted<const N: usize>(mut fields: [(&'static str, Rule); N]) -> [(&'st
     fields
 }
 
-/// `in_jsonb` where the compiler runs it.
+/// Whether `a` comes before `b` in jsonb's order; the compiler can evaluate it, unlike `in_jsonb`.
 const fn comes_before(a: &[u8], b: &[u8]) -> bool {
     let mut at = 0;
     while a.len() == b.len() && at < a.len() && a[at] == b[at] {
@@ -297,7 +298,7 @@ const COST_BREAKDOWN: Fields = &sorted([
     ("vertex_location", Scalar),
 ]);
 
-/// What kind of error it was, and of whom; messages and tracebacks may quote the prompt.
+/// The kind of an error and who caused it. Messages and tracebacks are left out, because they may quote the prompt.
 const ERROR_INFORMATION: Fields = &sorted([
     ("error_code", Scalar),
     ("error_class", Scalar),
@@ -312,7 +313,7 @@ const ERROR_INFORMATION: Fields = &sorted([
     ("normalized_error", Scalar),
 ]);
 
-/// The name only: the price map entry beside it is 10 kB.
+/// Only the name. The entry of the price map beside it has 10 kB.
 const MODEL_MAP: Fields = &sorted([("model_map_key", Scalar)]);
 
 const MCP_TOOL_CALL: Fields =

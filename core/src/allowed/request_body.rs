@@ -1,10 +1,11 @@
-//! What of a request's body may be stored where prompts are: everything but the credentials that LiteLLM's
-//! proxy takes in a body beside the prompt, at whatever depth (an MCP tool carries headers of its own).
+//! The part of a request's body that may be stored if prompts are stored: everything except credentials. LiteLLM's
+//! proxy takes credentials in a body beside the prompt, and they may stand at any depth (an MCP tool carries headers of
+//! its own).
 
 use super::url::without_secrets;
 use crate::json::Json;
 
-/// Ends of the names, in lower case and with `_` for `-`, under which credentials are sent.
+/// Ends of the names under which credentials are sent, in lower case and with `_` in place of `-`.
 const CREDENTIALS: &[&str] = &[
     "api_key",
     "api_key_hash",
@@ -22,10 +23,10 @@ const CREDENTIALS: &[&str] = &[
     "password",
     "credentials",
 ];
-/// Names of URLs that may hold credentials; those of images, which are part of the prompt, are named otherwise.
+/// Names of URLs that may hold credentials. The URLs of images, which are part of the prompt, have other names.
 const ADDRESSES: &[&str] = &["api_base", "base_url", "server_url"];
 
-/// Cuts the credentials out of a body; whether there were any.
+/// Removes the credentials from a body. Returns whether there were any.
 pub fn drop_credentials(body: &mut Json) -> bool {
     let mut changed = false;
     match body {

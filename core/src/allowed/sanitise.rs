@@ -1,5 +1,5 @@
-//! Cuts a spend record down to what may be stored (`fields`): unknown keys go, keys are hashed, URLs
-//! lose their secrets. What is not an object keeps only its type and length.
+//! Reduces a spend record to what may be stored (`fields`): it removes unknown keys, hashes API keys and takes the
+//! secrets out of URLs. A value that is not an object keeps only its type and length.
 
 use std::borrow::Cow;
 
@@ -12,15 +12,17 @@ use crate::litellm::api_key;
 /// A record that may be stored.
 #[derive(Debug)]
 pub struct Sanitised<'a> {
+    /// The record without what must not be stored.
     pub json: Json<'a>,
-    /// False only if every key of the record is on the list and every value stayed as it came.
+    /// Whether anything was removed or replaced. False only if every key is on the list and every value stayed as it
+    /// came.
     pub changed: bool,
 }
 
 /// The model name that LiteLLM stores for a failed request whose model looks like a prompt.
 pub const UNKNOWN_MODEL: &str = "unknown-model";
 const LONGEST_MODEL_NAME: usize = 256;
-/// What LiteLLM puts before the tool's name, in place of a model.
+/// The text that LiteLLM puts before the name of a tool, in place of a model.
 const MCP_CALL: &str = "MCP: ";
 
 /// Sanitises one element of a payload.
@@ -34,7 +36,8 @@ pub fn sanitise(element: Json<'_>, store_prompts: bool) -> Sanitised<'_> {
     Sanitised { json, changed: filter.changed }
 }
 
-/// What is kept of a rejected element that is no object: its type and length.
+/// The type and length of an element that is not an object, which is all that is kept of it if it is rejected. The
+/// length is in items of an array, else in bytes.
 pub fn describe(element: &Json) -> Json<'static> {
     let length = match element {
         Json::Str(text) => text.len(),
@@ -47,19 +50,19 @@ pub fn describe(element: &Json) -> Json<'static> {
     ])
 }
 
-/// Whether a record tells of a failed request.
+/// Whether a record is about a failed request.
 pub fn is_failure(record: &Json) -> bool {
     let failed = |json: &Json| json.given("status").and_then(Json::as_str) == Some("failure");
     failed(record)
         || match record.get("metadata") {
-            // As LiteLLM's SpendLogs payload sends it.
+            // LiteLLM's SpendLogs payload sends metadata as JSON text.
             Some(Json::Str(text)) => Json::from_text(text).is_ok_and(|metadata| failed(&metadata)),
             Some(metadata) => failed(metadata),
             None => false,
         }
 }
 
-/// A model id of a shape that is not stored tells nothing.
+/// Whether the record has a model id that is stored. A model id of any other shape says nothing.
 fn names_a_deployment(record: &Json) -> bool {
     record.get("model_id").is_some_and(|id| is_scalar(id) && id.is_truthy())
 }
@@ -81,7 +84,7 @@ impl Filter {
         let sent = members.len();
         for (key, value) in members {
             let Some(rule) = fields::rule(fields, &key) else { continue };
-            // A later duplicate wins, as in jsonb, also where nothing of it may stay.
+            // A later duplicate wins, as in jsonb, even if nothing of it may stay.
             kept.retain(|(earlier, _)| *earlier != key);
             if let Some(value) = self.value(value, rule) {
                 kept.push((key, value));
@@ -91,7 +94,7 @@ impl Filter {
         Json::Object(kept)
     }
 
-    /// The value under its rule; `None` where nothing of it may stay.
+    /// The value under its rule; `None` if nothing of it may stay.
     fn value<'a>(&mut self, value: Json<'a>, rule: &'static Rule) -> Option<Json<'a>> {
         if matches!(value, Json::Null) {
             return Some(value);
@@ -143,13 +146,14 @@ impl Filter {
     }
 
     fn request_body<'a>(&mut self, value: Json<'a>) -> Option<Json<'a>> {
-        // Text that is no body may be anything.
+        // Text that is not a body may be anything, so it is dropped.
         let mut body = self.parsed(value).filter(|body| !is_scalar(body))?;
         self.changed |= drop_credentials(&mut body);
         Some(body)
     }
 
-    /// LiteLLM's SpendLogs payload holds lists and objects as JSON text: the value they stand for.
+    /// The list or object that a string holds as JSON text, because LiteLLM's SpendLogs payload sends both as text. A
+    /// value that is not a string stays as it is.
     fn parsed<'a>(&mut self, value: Json<'a>) -> Option<Json<'a>> {
         let Json::Str(text) = value else { return Some(value) };
         self.changed = true;

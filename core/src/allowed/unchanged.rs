@@ -1,6 +1,6 @@
-//! Tells of most records, in one walk over jsonb's binary form and without allocating, that they may be
-//! stored as they came and can be counted. It answers for the plain case only: what it does not vouch for is
-//! read, sanitised and decoded, which decides (`sanitise`, `SpendRecord::decode`).
+//! Recognises records that may be stored as they came and can be counted. It needs one walk over jsonb's binary form
+//! and does not allocate. It knows only the plain case, which is that of most records. If it has a doubt, the record is
+//! read, sanitised and decoded (`sanitise`, `SpendRecord::decode`), and that decides.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,8 @@ use crate::jsonb::{Child, DamagedJsonb, Kind, each_member};
 use crate::litellm::api_key;
 use crate::moment::Moment;
 
-/// Whether sanitising would leave the record as it is, and decoding it would succeed.
+/// Whether sanitising would leave the record as it is and decoding it would succeed. False may also mean that this walk
+/// cannot tell.
 pub fn is_unchanged(container: &[u8], store_prompts: bool) -> bool {
     let mut walk = Walk { store_prompts, seen: Seen::default() };
     let mut rules = InOrder::new(RECORD);
@@ -19,7 +20,7 @@ pub fn is_unchanged(container: &[u8], store_prompts: bool) -> bool {
     walked.is_ok() && walk.seen.is_countable()
 }
 
-/// Something that this walk does not vouch for.
+/// Something that this walk cannot vouch for.
 struct Doubt;
 
 impl From<DamagedJsonb> for Doubt {
@@ -28,7 +29,7 @@ impl From<DamagedJsonb> for Doubt {
     }
 }
 
-/// What a record must have.
+/// Which of the required members the walk has seen.
 #[derive(Default)]
 struct Seen {
     id: bool,
@@ -60,7 +61,7 @@ impl Walk {
         if kind == Kind::Null {
             return Ok(());
         }
-        // A failure has more than one id, needs no cost, and its model may be a prompt.
+        // A failure has more than one id and needs no cost, and its model may be a prompt.
         if key == b"status" && (kind != Kind::Str || value.text_bytes()? == b"failure") {
             return Err(Doubt);
         }
@@ -82,7 +83,7 @@ impl Walk {
         if fits && !value.may_hold_long_number()? { Ok(()) } else { Err(Doubt) }
     }
 
-    /// Notes a member that a record must have.
+    /// Notes a member that a record must have, and checks its value.
     fn required(&mut self, key: &[u8], value: Child) -> Result<(), Doubt> {
         match key {
             b"request_id" | b"id" => {
@@ -97,7 +98,7 @@ impl Walk {
             b"endTime" | b"completionStartTime" => time(value),
             b"spend" | b"response_cost" => {
                 self.seen.cost = true;
-                // Far from what a double can hold.
+                // A cost far below the largest double.
                 let is_plain = value.kind()? == Kind::Numeric && value.magnitude()?.weight < 50;
                 is_plain.then_some(()).ok_or(Doubt)
             }
@@ -110,7 +111,7 @@ fn is_stored_form(key: &str) -> bool {
     key.is_empty() || api_key::is_safe(key)
 }
 
-/// Seconds after 1970 and before the year 9999, or text that can be read.
+/// Checks a time: seconds after 1970 and before the year 9999, or text that can be read.
 fn time(value: Child) -> Result<(), Doubt> {
     let is_moment = match value.kind()? {
         Kind::Numeric => {

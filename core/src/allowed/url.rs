@@ -1,15 +1,15 @@
-//! What of a URL may be stored: no user, no password, no query and no fragment.
+//! The part of a URL that may be stored: without user, password, query and fragment.
 
 const SEPARATORS: [char; 2] = ['/', '\\'];
 
-/// The URL without its secrets; `None` if it has none of them. It reads generously what a client's library may
-/// have mended: no scheme, one slash or backslashes, a password whose slash is not escaped, a URL within a URL.
+/// The URL without its secrets; `None` if it has none. It accepts what a client's library may have accepted or
+/// corrected: no scheme, one slash or backslashes, a password whose slash is not escaped, a URL within a URL.
 pub fn without_secrets(url: &str) -> Option<String> {
     if !url.contains(['@', '?', '#']) {
         return None;
     }
     let mut stored = cut_once(url)?;
-    // What a cut uncovers may read as another URL.
+    // What a cut uncovers may read as another URL with secrets.
     while let Some(shorter) = cut_once(&stored) {
         stored = shorter;
     }
@@ -20,7 +20,7 @@ fn cut_once(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_at(authority_start(url));
     let rest = after_credentials(rest);
     let path = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
-    // Another URL's authority may stand in the path; the `@` of a model's version there is no secret.
+    // Another URL's authority may stand in the path. The `@` before the version of a model there is not a secret.
     let segments = path.split_inclusive(SEPARATORS).map(|segment| match segment.rfind('@') {
         Some(at) if segment[..at].contains(':') => &segment[at + 1..],
         _ => segment,
@@ -29,7 +29,7 @@ fn cut_once(url: &str) -> Option<String> {
     (stored != url).then_some(stored)
 }
 
-/// Where the host, or the user before it, begins: after `scheme:` and slashes.
+/// The position at which the host, or the user before it, begins: after `scheme:` and slashes.
 fn authority_start(url: &str) -> usize {
     let Some(first) = url.find(SEPARATORS) else { return 0 };
     let scheme = &url[..first];
@@ -39,7 +39,7 @@ fn authority_start(url: &str) -> usize {
     url[first..].find(|c| !SEPARATORS.contains(&c)).map_or(url.len(), |slashes| first + slashes)
 }
 
-/// `rest` without `user:password@`, also where the password holds what would end the authority.
+/// `rest` without `user:password@`, even if the password holds a character that would end the authority.
 fn after_credentials(rest: &str) -> &str {
     let authority = &rest[..rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len())];
     let port_is_none = authority

@@ -1,5 +1,5 @@
-//! A value that is not decoded: in jsonb's binary form or as JSON text. What is in it can be looked at, one after the
-//! other, without memory for all of it.
+//! A value that is not decoded, in jsonb's binary form or as JSON text. Its parts can be read one after the other,
+//! without memory for all of them.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,13 @@ use crate::jsonb::{self, Child, DamagedJsonb, Element, Kind};
 /// A value as it was submitted or staged.
 #[derive(Debug, Clone, Copy)]
 pub enum Raw<'a> {
+    /// A value in jsonb's binary form.
     Jsonb(Element<'a>),
-    /// JSON text of one value, if it is JSON at all.
+    /// The text of one value. It may turn out not to be JSON.
     Text(&'a str),
 }
 
-/// What a value is.
+/// The JSON type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Object,
@@ -27,7 +28,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The JSON name of the type.
+    /// JSON's name for the type.
     pub fn type_name(self) -> &'static str {
         match self {
             Shape::Object => "object",
@@ -40,20 +41,20 @@ impl Shape {
     }
 }
 
-/// What a value would take.
+/// How much room a value takes as jsonb.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
-    /// In jsonb's binary form, at most.
+    /// The most bytes that it takes in jsonb's binary form.
     pub bytes: usize,
-    /// Values, those within it included.
+    /// How many values it is, including the values within it.
     pub values: usize,
 }
 
-/// What a value of JSON text takes in jsonb beyond its text, at most: an entry for it and one for its key, the header
-/// of a number, and padding.
+/// The most bytes that a value of JSON text takes in jsonb in addition to its text: an entry for it and one for its
+/// key, the header of a number, and padding.
 pub const BYTES_BEYOND_TEXT: usize = 16;
 
-/// A larger text is not decoded to tell how long it is.
+/// A text with more bytes than this is not decoded to find its length.
 const LARGE_TEXT: usize = 1 << 20;
 
 impl std::ops::AddAssign for Size {
@@ -70,10 +71,10 @@ impl From<DamagedJsonb> for RecordError {
 }
 
 impl<'a> Raw<'a> {
-    /// What the value is; of text, what it begins like.
+    /// The type of the value. For text, the first character decides.
     ///
     /// # Errors
-    /// It is damaged, or no text of a value.
+    /// The value is damaged, or the text holds no value.
     pub fn shape(&self) -> Result<Shape, RecordError> {
         match self {
             Raw::Jsonb(element) => Ok(match element.kind()? {
@@ -95,7 +96,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// Bytes of the value as it is.
+    /// How many bytes the value has in its present form.
     pub fn bytes(&self) -> usize {
         match self {
             Raw::Jsonb(element) => element.bytes(),
@@ -103,7 +104,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The container of an object in jsonb's binary form.
+    /// The container of an object in jsonb's binary form; `None` for any other value.
     pub fn object_container(&self) -> Option<&'a [u8]> {
         match self {
             Raw::Jsonb(element) => element.container().filter(|container| jsonb::is_object(container) == Ok(true)),
@@ -114,7 +115,7 @@ impl<'a> Raw<'a> {
     /// The whole value, decoded.
     ///
     /// # Errors
-    /// It is damaged, or no JSON.
+    /// The value is damaged, or is not JSON.
     pub fn json(&self) -> Result<Json<'a>, RecordError> {
         match self {
             Raw::Jsonb(element) => Ok(element.json()?),
@@ -122,10 +123,10 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// How large the value is.
+    /// The size of the value.
     ///
     /// # Errors
-    /// It is damaged.
+    /// The value is damaged.
     pub fn size(&self) -> Result<Size, RecordError> {
         Ok(match self {
             Raw::Jsonb(element) => Size { bytes: element.bytes(), values: element.values()? },
@@ -133,10 +134,10 @@ impl<'a> Raw<'a> {
         })
     }
 
-    /// As `size`, where a string is JSON text that will be read.
+    /// The size of the value. If the value is a string, it is measured as the JSON text that it may hold.
     ///
     /// # Errors
-    /// It is damaged.
+    /// The value is damaged.
     pub fn size_with_text(&self) -> Result<Size, RecordError> {
         if self.shape()? != Shape::Str {
             return self.size();
@@ -154,10 +155,10 @@ impl<'a> Raw<'a> {
         Ok(size_of_text(self.bytes(), values))
     }
 
-    /// A string; `None` for any other value.
+    /// The text of a string; `None` for any other value.
     ///
     /// # Errors
-    /// It is damaged, or no JSON.
+    /// The value is damaged, or is not JSON.
     pub fn text(&self) -> Result<Option<Cow<'a, str>>, RecordError> {
         if self.shape()? != Shape::Str {
             return Ok(None);
@@ -171,11 +172,11 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// Calls `visit` with each member of an object whose key has at most `longest_key` bytes. Of text, the members
-    /// come in its order, and some keys may come again.
+    /// Calls `visit` with each member of an object whose key has at most `longest_key` bytes. The members of text come
+    /// in the order of the text, and a key may occur more than once.
     ///
     /// # Errors
-    /// It is damaged, or `visit` fails.
+    /// The value is damaged, or `visit` fails.
     pub fn each_member(
         &self,
         longest_key: usize,
@@ -199,7 +200,7 @@ impl<'a> Raw<'a> {
     /// Calls `visit` with each item of an array.
     ///
     /// # Errors
-    /// It is damaged, or `visit` fails.
+    /// The value is damaged, or `visit` fails.
     pub fn each_item(&self, mut visit: impl FnMut(Raw<'a>) -> Result<(), RecordError>) -> Result<(), RecordError> {
         match self {
             Raw::Jsonb(element) => jsonb::each_item(element.any_container()?, |value| visit(item(value))),
@@ -207,11 +208,12 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// Items of an array, else bytes: of a string its own, or those of its JSON text where it is large; of any other
-    /// value those of its JSON text.
+    /// The length of the value: the number of items for an array, else a number of bytes. The bytes of a string are
+    /// those of the decoded text, or of its JSON text if that is large. The bytes of any other value are those of its
+    /// JSON text.
     ///
     /// # Errors
-    /// It is damaged, or no JSON.
+    /// The value is damaged, or is not JSON.
     pub fn length(&self) -> Result<usize, RecordError> {
         let shape = self.shape()?;
         if shape == Shape::Array {
@@ -232,7 +234,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Whether a string's text may be a list or an object; what begins with an escape may be.
+/// Whether the text of a string may be a list or an object. A text that begins with an escape may be one.
 fn may_be_container(text: &str) -> bool {
     matches!(text::first_byte(text), Some(b'[' | b'{' | b'\\'))
 }

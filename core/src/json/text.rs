@@ -1,18 +1,19 @@
-//! Looks through JSON text without building anything: how many values it has, how deep it nests, and where its
-//! parts begin and end. Memory stays the same however large the text is.
+//! Scans JSON text without building anything: how many values it has, how deep it nests, and where its parts begin and
+//! end. The memory for it does not grow with the text.
 
 use serde::de::IgnoredAny;
 
 use super::Json;
 
-/// Levels of nesting that are read (serde_json's limit).
+/// How many levels of nesting are read (serde_json's limit).
 const MOST_LEVELS: usize = 127;
 
-/// What a text would make of memory if it were read.
+/// What reading a text would take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outline {
-    /// Values, those within arrays and objects included; an upper bound.
+    /// The most values that the text has, including those within arrays and objects.
     pub values: usize,
+    /// How many levels deep arrays and objects nest.
     pub levels: usize,
 }
 
@@ -21,7 +22,7 @@ pub fn outline(text: &str) -> Outline {
     outline_of(text.bytes())
 }
 
-/// The outline of the JSON text that a JSON string holds, escaped as it stands in its own text.
+/// The outline of the JSON text that a JSON string holds. `string` is the content of the string with its escapes.
 pub fn outline_of_escaped(string: &str) -> Outline {
     let mut bytes = string.bytes();
     outline_of(std::iter::from_fn(move || {
@@ -37,7 +38,7 @@ pub fn outline_of_escaped(string: &str) -> Outline {
     }))
 }
 
-/// The character of `\uXXXX` behind its `u`; some other one where it is not ASCII.
+/// The character of `\uXXXX`, from the bytes that follow the `u`. A character that is not ASCII becomes `x`.
 fn unescaped(bytes: &mut impl Iterator<Item = u8>) -> u8 {
     let digits = bytes.take(4).map(|digit| char::from(digit).to_digit(16).unwrap_or(0));
     let code = digits.fold(0, |code, digit| code * 16 + digit);
@@ -72,25 +73,25 @@ fn outline_of(bytes: impl Iterator<Item = u8>) -> Outline {
     Outline { values, levels }
 }
 
-/// Whether the text is JSON of no more levels than are read. A number may yet be out of range, and a string may hold
-/// half of a surrogate pair.
+/// Whether the text is JSON and nests no deeper than is read. A number may still be out of range, and a string may
+/// still hold half of a surrogate pair.
 pub fn is_json(text: &str) -> bool {
-    // Checked first, because serde remembers each level.
+    // The levels are checked first, because serde takes memory for each.
     outline(text).levels <= MOST_LEVELS && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// The first character that is no white space.
+/// The first byte that is not white space.
 pub fn first_byte(text: &str) -> Option<u8> {
     text.bytes().find(|byte| !is_space(*byte))
 }
 
-/// The text of each item of an array. Expects text that `is_json`; any other text gives pieces that are none.
+/// The text of each item of an array. `array` must satisfy `is_json`; from any other text the pieces may be anything.
 pub fn items(array: &str) -> Parts<'_> {
     Parts::of(array, b'[')
 }
 
-/// The key and the value of each member of an object, as text; the key is `None` where it is longer than
-/// `longest_key` bytes. Expects text that `is_json`.
+/// The key and the value of each member of an object, as text. The key is `None` if it has more than `longest_key`
+/// bytes. `object` must satisfy `is_json`.
 pub fn members(object: &str, longest_key: usize) -> impl Iterator<Item = (Option<String>, &str)> {
     Parts::of(object, b'{').filter_map(move |member| {
         let end = string_end(member.as_bytes(), 0);
@@ -106,7 +107,7 @@ pub fn members(object: &str, longest_key: usize) -> impl Iterator<Item = (Option
     })
 }
 
-/// What lies between the commas of an array or an object.
+/// The texts between the commas of an array or an object.
 #[derive(Debug, Clone)]
 pub struct Parts<'t> {
     rest: &'t str,
@@ -130,13 +131,13 @@ impl<'t> Iterator for Parts<'t> {
         }
         let end = part_end(self.rest.as_bytes());
         let (part, rest) = self.rest.split_at(end);
-        // Behind the comma; behind the bracket that ends the whole there is nothing more.
+        // The rest follows the comma. Nothing follows the bracket that ends the whole.
         self.rest = rest.strip_prefix(',').map_or("", trimmed);
         Some(trimmed(part))
     }
 }
 
-/// Where the comma or the bracket stands that ends a part.
+/// The position of the comma or bracket that ends a part.
 fn part_end(bytes: &[u8]) -> usize {
     let (mut at, mut level) = (0, 0usize);
     while let Some(byte) = bytes.get(at) {
@@ -156,7 +157,7 @@ fn part_end(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-/// Behind the closing quote of the string that starts there.
+/// The position after the closing quote of the string that starts at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {

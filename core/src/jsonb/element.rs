@@ -1,5 +1,5 @@
-//! The elements of a payload: a top-level array's, or the document itself. They are looked at one after the other,
-//! so that a payload of millions takes no memory.
+//! The elements of a payload: the items of a top-level array, or the document itself. They are read one after the
+//! other, so that a payload of millions takes no memory.
 
 use super::{
     COUNT_MASK, Child, Children, DEEPEST, DamagedJsonb, IS_ARRAY, IS_OBJECT, IS_SCALAR, Kind, each_item, each_member,
@@ -7,18 +7,18 @@ use super::{
 };
 use crate::json::Json;
 
-/// One element of a top-level jsonb array, or the document itself.
+/// One element of a payload: an item of a top-level jsonb array, or the document itself.
 #[derive(Debug, Clone, Copy)]
 pub enum Element<'a> {
-    /// A document that is no array.
+    /// A document that is not an array.
     Document(&'a [u8]),
-    /// An item of one that is.
+    /// An item of a document that is an array.
     Item(Child<'a>),
 }
 
 impl<'a> Element<'a> {
-    /// The element's own container (what follows the varlena header of a jsonb that holds just this element),
-    /// if it is an object or an array.
+    /// The element's own container, if the element is an object or an array: the bytes that follow the varlena header
+    /// of a jsonb that holds only this element. `None` for a scalar.
     pub fn container(&self) -> Option<&'a [u8]> {
         match self {
             Element::Document(container) => {
@@ -28,10 +28,10 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// As `container`, of an element that is known to be an object or an array.
+    /// The container of an element that the caller knows to be an object or an array.
     ///
     /// # Errors
-    /// It is neither.
+    /// The element is an item that is neither.
     pub fn any_container(&self) -> Result<&'a [u8], DamagedJsonb> {
         match self {
             Element::Document(container) => Ok(container),
@@ -42,7 +42,7 @@ impl<'a> Element<'a> {
     /// The element as a document of its own.
     ///
     /// # Errors
-    /// It is damaged.
+    /// The element is damaged.
     pub fn json(&self) -> Result<Json<'a>, DamagedJsonb> {
         match self {
             Element::Document(container) => read(container),
@@ -50,10 +50,10 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// What the element is.
+    /// The type of the element.
     ///
     /// # Errors
-    /// It is damaged.
+    /// The element is damaged.
     pub fn kind(&self) -> Result<Kind, DamagedJsonb> {
         match self {
             Element::Document(container) => match scalar(container)? {
@@ -67,7 +67,7 @@ impl<'a> Element<'a> {
     /// The text of a string.
     ///
     /// # Errors
-    /// It is no string, or damaged.
+    /// The element is not a string, or is damaged.
     pub fn text(&self) -> Result<&'a str, DamagedJsonb> {
         match self {
             Element::Document(container) => scalar(container)?.ok_or(DamagedJsonb(0))?.text(),
@@ -75,7 +75,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// Bytes of the element.
+    /// How many bytes the element has.
     pub fn bytes(&self) -> usize {
         match self {
             Element::Document(container) => container.len(),
@@ -83,10 +83,11 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// How many values it is, those within it included; what is nested too deep to be read is not counted.
+    /// How many values the element is, including the values within it. Values that are nested too deep to be read are
+    /// not counted.
     ///
     /// # Errors
-    /// It is damaged.
+    /// The element is damaged.
     pub fn values(&self) -> Result<usize, DamagedJsonb> {
         match self {
             Element::Document(container) => values(container, 0),
@@ -95,7 +96,7 @@ impl<'a> Element<'a> {
     }
 }
 
-/// The value of a document that is a scalar, which jsonb holds as an array of one.
+/// The value of a document that is a scalar, which jsonb holds as an array of one; `None` for any other document.
 fn scalar(container: &[u8]) -> Result<Option<Child<'_>>, DamagedJsonb> {
     if word(container, 0)? & IS_SCALAR == 0 { Ok(None) } else { Children::of(container, 1)?.next().map(Some) }
 }
@@ -112,7 +113,7 @@ pub(super) fn values(container: &[u8], depth: usize) -> Result<usize, DamagedJso
     Ok(counted)
 }
 
-/// Calls `body` with each value of an object or array.
+/// Calls `body` with each value of an object or an array.
 fn each_child<'a>(
     container: &'a [u8],
     mut body: impl FnMut(Child<'a>) -> Result<(), DamagedJsonb>,
@@ -120,10 +121,11 @@ fn each_child<'a>(
     if is_object(container)? { each_member(container, |_, value| body(value)) } else { each_item(container, body) }
 }
 
-/// Whether a document holds a number whose text is much longer than its digits, or is nested too deep to tell.
+/// Whether a document holds a number whose text is much longer than its digits. It is also true if the document is
+/// nested too deep to tell.
 ///
 /// # Errors
-/// It is damaged.
+/// The document is damaged.
 pub fn may_hold_long_number(container: &[u8]) -> Result<bool, DamagedJsonb> {
     long_number(container, 0)
 }
@@ -140,11 +142,11 @@ pub(super) fn long_number(container: &[u8], depth: usize) -> Result<bool, Damage
     Ok(found)
 }
 
-/// Splits a top-level array into its elements; any other document is its own single element. The
-/// flag tells whether it was an array.
+/// Splits a top-level array into its elements. Any other document is its own single element. The flag tells whether the
+/// document is an array.
 ///
 /// # Errors
-/// The array is damaged; what is in its elements is not looked at.
+/// The array is damaged. The content of its elements is not checked.
 pub fn elements(container: &[u8]) -> Result<(Elements<'_>, bool), DamagedJsonb> {
     let header = word(container, 0)?;
     if header & IS_ARRAY == 0 || header & IS_SCALAR != 0 {
@@ -154,7 +156,7 @@ pub fn elements(container: &[u8]) -> Result<(Elements<'_>, bool), DamagedJsonb> 
     Ok((Elements { document: None, children: Some(Children::of(container, count)?), left: count }, true))
 }
 
-/// The elements of a payload one after the other, so that no memory is taken for all of them.
+/// The elements of a payload, one after the other, so that no memory is taken for all of them.
 #[derive(Clone)]
 pub struct Elements<'a> {
     document: Option<&'a [u8]>,

@@ -1,5 +1,5 @@
-//! Writes `Json` in PostgreSQL's binary form of jsonb, byte for byte as `jsonb_in` makes it of the document's text
-//! (src/backend/utils/adt/jsonb_util.c, convertJsonbValue), without that text.
+//! Writes `Json` in PostgreSQL's binary form of jsonb. The bytes are those that `jsonb_in` creates from the document's
+//! text (src/backend/utils/adt/jsonb_util.c, convertJsonbValue), but no text is written.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -11,32 +11,34 @@ use super::{
 use crate::json::Json;
 use crate::numeric::write;
 
-/// Room for most documents of a record.
+/// A capacity that is enough for most documents of a record.
 const USUAL_SIZE: usize = 1024;
-/// Each so many entries hold where their bytes end in place of how many they are (JB_OFFSET_STRIDE).
+/// Every so many entries, an entry holds the offset at which its bytes end in place of their length (JB_OFFSET_STRIDE).
 const OFFSET_STRIDE: usize = 32;
-/// Postgres's parser doubles the room for an array's items (32 bytes each) and an object's members (72 bytes), up
-/// to 1 GB.
+/// The most items of an array and members of an object. Postgres's parser doubles the room for items (32 bytes each)
+/// and members (72 bytes each), up to 1 GB.
 const MOST_ITEMS: usize = 1 << 24;
 const MOST_MEMBERS: usize = 1 << 23;
-/// Levels of nesting. No text is read that has more (serde_json's limit), and recursion must end before the stack
-/// does.
+/// How many levels of nesting are written. No text with more levels is read (serde_json's limit), and recursion must
+/// end before the stack does.
 const MOST_LEVELS: usize = 127;
 
 type Member<'a> = (Cow<'a, str>, Json<'a>);
 
-/// The container that follows a jsonb's varlena header. Of duplicate keys the last one counts, and a number that is
-/// not finite is null, as in the document's text.
+/// The container that follows a jsonb's varlena header. The last of duplicate keys counts, and a number that is not
+/// finite becomes null, as in the document's text.
 ///
-/// `None` for what a jsonb cannot hold: a string or a container of more than 268,435,455 bytes, more than 16,777,216
-/// items in an array or 8,388,608 members in an object (duplicates included), a U+0000; and for more than 127 levels of nesting.
+/// Returns `None` for a document that jsonb cannot hold: a string or a container of more than 268,435,455 bytes, more
+/// than 16,777,216 items in an array or 8,388,608 members in an object (duplicates included), or a U+0000. It also
+/// returns `None` for more than 127 levels of nesting.
 pub fn write(json: &Json) -> Option<Vec<u8>> {
     let mut container = Vec::with_capacity(USUAL_SIZE);
     append(json, &mut container)?;
     Some(container)
 }
 
-/// As `write`, behind what is in the buffer. Where there is no container, the buffer is as before.
+/// Appends the container that [`write`] would return to the buffer. If there is none, it returns `None` and leaves the
+/// buffer as it was.
 pub fn append(json: &Json, buffer: &mut Vec<u8>) -> Option<()> {
     let start = buffer.len();
     let written = Writer { buffer: &mut *buffer, start }.document(json);
@@ -48,7 +50,7 @@ pub fn append(json: &Json, buffer: &mut Vec<u8>) -> Option<()> {
 
 struct Writer<'b> {
     buffer: &'b mut Vec<u8>,
-    /// Where the document starts.
+    /// The position at which the document starts.
     start: usize,
 }
 
@@ -82,7 +84,7 @@ impl Writer<'_> {
             return self.members(members.iter(), level);
         }
         let mut ordered: Vec<&Member> = members.iter().collect();
-        // Stable: duplicates stay in their order.
+        // The sort is stable, so duplicates stay in their order.
         ordered.sort_by(|(one, _), (other, _)| compare_keys(one, other));
         ordered.dedup_by(|next, kept| {
             let is_duplicate = next.0 == kept.0;
@@ -94,7 +96,7 @@ impl Writer<'_> {
         self.members(ordered.into_iter(), level)
     }
 
-    /// Writes an object of members that are in jsonb's order: all keys, then all values.
+    /// Writes an object whose members are in jsonb's order: all keys, then all values.
     fn members<'m, 'j: 'm>(
         &mut self,
         members: impl ExactSizeIterator<Item = &'m Member<'j>> + Clone,
@@ -112,7 +114,7 @@ impl Writer<'_> {
         Some(())
     }
 
-    /// Writes the bytes of a child of a container on this level; returns its kind for its entry.
+    /// Writes the bytes of a child of a container on this level. Returns the type for its entry.
     fn value(&mut self, json: &Json, level: usize) -> Option<u32> {
         Some(match json {
             Json::Null => ENTRY_NULL,
@@ -171,7 +173,7 @@ impl Writer<'_> {
         Some(Entries { next, index: 0, data, end: data })
     }
 
-    /// Writes the entry of the child whose bytes have just been written, their padding included.
+    /// Writes the entry of the child whose bytes, including their padding, have just been written.
     fn end_child(&mut self, entries: &mut Entries, kind: u32) -> Option<()> {
         let length = if entries.index.is_multiple_of(OFFSET_STRIDE) {
             ENTRY_HAS_OFFSET | self.length_since(entries.data)?
@@ -185,12 +187,13 @@ impl Writer<'_> {
         Some(())
     }
 
-    /// How many bytes have been written since the buffer ended there, if jsonb can say so.
+    /// How many bytes have been written since the buffer had `start` bytes; `None` if an entry of jsonb cannot hold
+    /// that number.
     fn length_since(&self, start: usize) -> Option<u32> {
         u32::try_from(self.buffer.len() - start).ok().filter(|length| *length <= ENTRY_LENGTH_MASK)
     }
 
-    /// Numerics and containers begin at a multiple of four.
+    /// Pads the document to a multiple of four, because numerics and containers begin at one.
     fn align(&mut self) {
         while !(self.buffer.len() - self.start).is_multiple_of(4) {
             self.buffer.push(0);
@@ -198,23 +201,23 @@ impl Writer<'_> {
     }
 }
 
-/// The entries of a container, which are written as its children end.
+/// The entries of a container. Each is written when its child ends.
 struct Entries {
-    /// Where the next entry belongs.
+    /// The position of the next entry.
     next: usize,
     index: usize,
-    /// Where the children's bytes start.
+    /// The position at which the children's bytes start.
     data: usize,
-    /// Where those of the last one end.
+    /// The position at which the bytes of the last child end.
     end: usize,
 }
 
-/// Looks at all bytes, many at a time, which for the few that most texts have is faster than to end at the first NUL.
+/// Checks all bytes, many at a time. Most texts have few bytes, for which this is faster than to stop at the first NUL.
 fn has_nul(text: &str) -> bool {
     text.bytes().fold(false, |found, byte| found | (byte == 0))
 }
 
-/// The order of an object's members: shorter keys first, then byte by byte.
+/// Compares the keys of an object in jsonb's order: shorter keys first, then byte by byte.
 fn compare_keys(one: &str, other: &str) -> Ordering {
     one.len().cmp(&other.len()).then_with(|| one.as_bytes().cmp(other.as_bytes()))
 }

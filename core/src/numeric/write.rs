@@ -1,4 +1,4 @@
-//! Writes numerics as numeric_in makes them.
+//! Writes numerics with the bytes that numeric_in creates.
 
 use std::ops::RangeInclusive;
 
@@ -7,20 +7,22 @@ use super::{
     VARLENA_HEADER,
 };
 
-/// What the short header has room for.
+/// The weights and the scales for which the short header has room.
 const SHORT_WEIGHTS: RangeInclusive<i32> = -64..=63;
 const SHORT_SCALES: RangeInclusive<u16> = 0..=63;
-/// With the long header and as many base-10000 digits as a `u64` has wherever in the last of them it ends.
+/// The most bytes of a numeric: the long header and the base-10000 digits of a `u64`, which are six if its decimal
+/// digits do not fill the last one.
 pub(super) const LARGEST_NUMERIC: usize = VARLENA_HEADER + 4 + 2 * 6;
-/// More than the longest text of a float, `-2.2250738585072014e-308`.
+/// More bytes than the longest text of a float, `-2.2250738585072014e-308`, has.
 const LONGEST_FLOAT: usize = 32;
 
-/// Writes a numeric with a four-byte header, as jsonb holds it.
+/// Appends an integer as a numeric with a header of four bytes, as jsonb holds it.
 pub fn int(number: i64, buffer: &mut Vec<u8>) {
     write_decimal(&Decimal { is_negative: number < 0, digits: number.unsigned_abs(), exponent: 0, scale: 0 }, buffer);
 }
 
-/// As `int`, with the digits and the scale of the number's JSON text; `None` where it has none.
+/// Appends a float as a numeric with a header of four bytes, with the digits and the scale of the float's JSON text.
+/// Returns `None` and appends nothing if the float has no JSON text.
 pub fn float(number: f64, buffer: &mut Vec<u8>) -> Option<()> {
     let mut text = [0; LONGEST_FLOAT];
     let mut rest = text.as_mut_slice();
@@ -36,12 +38,12 @@ struct Decimal {
     is_negative: bool,
     digits: u64,
     exponent: i32,
-    /// How many digits behind the point are shown.
+    /// How many digits after the decimal point are shown.
     scale: u16,
 }
 
 impl Decimal {
-    /// Reads a number's JSON text of so few digits as a float's has.
+    /// Reads the JSON text of a number that has no more digits than a float's text.
     fn parse(text: &[u8]) -> Option<Self> {
         let (is_negative, text) = text.strip_prefix(b"-").map_or((false, text), |magnitude| (true, magnitude));
         let (mut digits, mut exponent, mut in_fraction) = (0u64, 0i32, false);
@@ -65,7 +67,8 @@ impl Decimal {
 
 fn write_decimal(decimal: &Decimal, buffer: &mut Vec<u8>) {
     let all = decimal.digits;
-    // The last base-10000 digit takes the decimal ones up to the next multiple of four, the others four each.
+    // The last base-10000 digit holds the decimal digits up to the next multiple of four. Each other one holds four
+    // decimal digits.
     let (mut digit, mut rest) = match decimal.exponent.rem_euclid(4) {
         0 => (all % 10_000, all / 10_000),
         1 => (all % 1_000 * 10, all / 1_000),
@@ -104,7 +107,7 @@ fn write_decimal(decimal: &Decimal, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&numeric.bytes[numeric.start..]);
 }
 
-/// A numeric that is written from its end.
+/// A numeric that is written from its end to its start.
 struct FromEnd {
     bytes: [u8; LARGEST_NUMERIC],
     start: usize,
@@ -122,7 +125,7 @@ mod tests {
     use super::*;
     use crate::numeric::numeric_body;
 
-    /// The numeric without its varlena header, by halves.
+    /// The halfwords of the numeric without its varlena header.
     fn written(write: impl Fn(&mut Vec<u8>)) -> Vec<u16> {
         let mut bytes = Vec::new();
         write(&mut bytes);

@@ -1,4 +1,4 @@
-//! What is kept of a record that is too large, in the order in which more is dropped.
+//! What is kept of a record that is too large, and in which order more is dropped.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,15 +11,16 @@ use crate::json::{Json, text};
 use crate::litellm::api_key;
 use crate::record::{MOST_NAMES, fit_id};
 
-/// Texts of this length are cut where nothing else helps; each id is, in any case, when it is counted.
+/// The longest text in bytes that is kept whole once lists and texts are shortened. An id is shortened to this length
+/// in any case when it is counted.
 const LONGEST_TEXT: usize = 1024;
 
-/// How much of a record is kept.
+/// Which parts of a record are kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
     pub prompts: bool,
     pub own_metadata: bool,
-    /// Whole lists and texts.
+    /// Whether lists and texts are kept whole.
     pub lengths: bool,
 }
 
@@ -57,20 +58,20 @@ pub(super) fn measure(raw: Raw, fields: Fields, kept: Kept, bounds: Bounds) -> R
     Ok(size)
 }
 
-/// The text of an object that a string holds as JSON text. A string that is too large to be taken out of its own
-/// text is none.
+/// The text of an object that a string holds as JSON text; `None` if the string holds no object, or is too large to be
+/// unescaped.
 fn text_within<'a>(value: Raw<'a>, bounds: Bounds) -> Result<Option<Cow<'a, str>>, RecordError> {
     let text = short_enough(value, bounds)?;
     Ok(text.filter(|text| text::first_byte(text) == Some(b'{') && text::is_json(text)))
 }
 
-/// A string, unless it is larger than a whole record may be and would have to be copied, because it holds escapes.
+/// A string; `None` if it is larger than a whole record may be and would have to be copied because it holds escapes.
 fn short_enough<'a>(value: Raw<'a>, bounds: Bounds) -> Result<Option<Cow<'a, str>>, RecordError> {
     let is_copied = |text: &str| text.len() > bounds.bytes && text.contains('\\');
     if matches!(value, Raw::Text(text) if is_copied(text)) { Ok(None) } else { value.text() }
 }
 
-/// Reads what is kept of a record, which names what is not.
+/// Reads what is kept of a record. The metadata of the result names what was dropped.
 pub(super) fn read(raw: Raw<'_>, bounds: Bounds, keeps_prompts: bool, kept: Kept) -> Result<Json<'_>, RecordError> {
     let mut reader = Reader { bounds, keeps_prompts, kept, dropped: Vec::new() };
     let mut json = reader.object(raw, RECORD, "")?;
@@ -80,10 +81,10 @@ pub(super) fn read(raw: Raw<'_>, bounds: Bounds, keeps_prompts: bool, kept: Kept
 
 struct Reader {
     bounds: Bounds,
-    /// Whether prompts are kept of a record that is not too large.
+    /// Whether prompts are kept if the record is not too large.
     keeps_prompts: bool,
     kept: Kept,
-    /// Where something was dropped that would be stored of a smaller record.
+    /// The paths of what was dropped but would have been stored from a smaller record.
     dropped: Vec<String>,
 }
 
@@ -102,8 +103,8 @@ impl Reader {
         Ok(Json::Object(members))
     }
 
-    /// A value as far as it is kept. One of another shape than its rule's stays one of that shape, without what is
-    /// in it.
+    /// The part of a value that is kept. A value whose shape does not fit its rule keeps its shape and loses its
+    /// content.
     fn value<'a>(
         &mut self,
         value: Raw<'a>,
@@ -139,7 +140,7 @@ impl Reader {
         })
     }
 
-    /// The first distinct texts of a list, as many as count of its names.
+    /// The first distinct texts of a list, at most as many as count.
     fn short_list<'a>(&mut self, list: Raw<'a>, path: &str, name: &str) -> Result<Json<'a>, RecordError> {
         let (mut kept, mut seen, mut is_cut) = (Vec::new(), HashSet::new(), false);
         list.each_item(|item| {
@@ -170,7 +171,7 @@ impl Reader {
         Ok(match (rule, short_enough(value, self.bounds)?) {
             (Rule::ApiKey, Some(key)) => Some(Json::Str(Cow::Owned(api_key::stored_form(&key).into_owned()))),
             (_, Some(text)) if text.len() <= LONGEST_TEXT => Some(Json::Str(text)),
-            // Without its end a URL may no longer show where its password is.
+            // Without its end, a URL may no longer show where its password is.
             (Rule::Url, _) | (_, None) => self.drop(path, name),
             (_, Some(text)) => {
                 self.drop(path, name);
@@ -192,7 +193,7 @@ fn joined(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// Adds the names of what was dropped to a record's metadata.
+/// Adds the names of what was dropped to the record's metadata.
 fn name_dropped(record: &mut Json, dropped: Vec<String>) {
     let Json::Object(members) = record else { return };
     if dropped.is_empty() {
@@ -208,7 +209,7 @@ fn name_dropped(record: &mut Json, dropped: Vec<String>) {
     }
     let Json::Object(members) = metadata else { return };
     let mut names: Vec<Json> = dropped.into_iter().map(|name| Json::Str(Cow::Owned(name))).collect();
-    // It may have lost something before, where bounds were wider.
+    // The record may have lost something before, under wider bounds.
     if let Some((_, Json::Array(before))) = members.iter().find(|(name, _)| name == DROPPED) {
         let more: Vec<Json> = before.iter().filter(|name| !names.contains(name)).take(MOST_NAMES).cloned().collect();
         names.extend(more.into_iter().map(Json::into_owned));
