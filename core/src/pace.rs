@@ -1,76 +1,76 @@
 //! How much one fold counts at a time. Other sessions that need the fold's rows, a LiteLLM proxy for example, wait
-//! until it commits. A worker therefore writes only what takes 200 ms while somebody waits, and more and more while
-//! nobody does, because larger folds write fewer rows in all. A fold that fails counts nothing, and the next one reads
-//! half as many rows, down to the one that fails by itself.
+//! until it commits. While somebody waits, a worker therefore writes only as much as takes 200 ms. While nobody waits,
+//! it writes more and more, because larger folds write fewer rows in all. A fold that fails counts nothing. The next
+//! fold reads half as many rows, and so on until a fold reads one row alone and fails.
 
 use std::time::Duration;
 
 /// How long a write may take while somebody waits for it.
 const SHORT: Duration = Duration::from_millis(200);
-/// Rows of LiteLLM's tables that a worker writes at a time, at least and at most.
+/// The fewest and the most rows of LiteLLM's tables that a worker writes at a time.
 const FEWEST: usize = 1_000;
 const MOST: usize = 50_000;
-/// Rows with which a worker begins: 200 ms where each row moves to another page, which takes 50 us.
+/// How many rows a worker writes at first. They take 200 ms if each row moves to another page, which takes 50 us.
 const FIRST: usize = 4_000;
-/// Rows of LiteLLM's tables that a record changes, if it is the only one of its kind.
+/// How many rows of LiteLLM's tables a record changes if no other record changes the same rows.
 const ROWS_OF_RECORD: usize = 8;
-/// Bytes of sums, by `Totals::bytes`; to write them takes about as much again.
+/// The most bytes of sums, as `Totals::bytes` counts them. Writing them takes about as much memory again.
 const BYTES_OF_WORKER: usize = 32 << 20;
 const BYTES_OF_CALLER: usize = 128 << 20;
-/// How many times in succession a fold gives way to sessions that lock its rows one after the other.
+/// How many times in a row a fold gives way to sessions that lock its rows one after the other.
 const MOST_BUSY: usize = 5;
 
 /// Who folds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FoldedBy {
-    /// A worker commits after each write, so that others wait as briefly as possible.
+    /// A worker. It commits after each write, so that others wait as briefly as possible.
     Worker,
-    /// The caller of `fold()` commits when it likes, and no fold can hasten that. What it writes twice it writes
-    /// beside its own first version.
+    /// The caller of `fold()`. The caller decides when to commit, and no fold can change that. A row that the caller's
+    /// transaction writes twice is stored beside its own first version.
     Caller,
 }
 
-/// The bounds that settings give.
+/// The bounds that come from settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Staged rows in memory at a time, `litellm_spend.batch_rows`.
+    /// The most staged rows in memory at a time: `litellm_spend.batch_rows`.
     pub batch_rows: usize,
-    /// Staged rows of one fold, `litellm_spend.fold_rows`.
+    /// The most staged rows of one fold: `litellm_spend.fold_rows`.
     pub fold_rows: usize,
 }
 
-/// What a fold has counted so far.
+/// How much a fold has counted so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Counted {
-    /// Staged rows.
+    /// How many staged rows it has read.
     pub staged: usize,
-    /// Rows of LiteLLM's tables that they change.
+    /// How many rows of LiteLLM's tables these staged rows change.
     pub rows: usize,
-    /// Bytes of the sums.
+    /// How many bytes the sums take.
     pub bytes: usize,
 }
 
 /// How long a fold waits for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockWait {
-    /// As `litellm_spend.lock_timeout` says.
+    /// As long as `litellm_spend.lock_timeout` says.
     Usual,
-    /// Briefly, because it only seeks the record that needs a held lock.
+    /// Briefly, because the fold only looks for the record that needs a lock which another session holds.
     Short,
-    /// Longer, because others lock its rows again and again.
+    /// Longer, because other sessions lock its rows again and again.
     Long,
 }
 
-/// The pace of a process; each fold changes it for the next one.
+/// The pace of a process. Each fold changes it for the next one.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Rows of LiteLLM's tables that a worker writes at a time.
+    /// The most rows of LiteLLM's tables that a worker writes at a time.
     write_rows: usize,
-    /// Staged rows that the next fold may read.
+    /// The most staged rows that the next fold may read.
     limit: usize,
     /// Whether the limit is small because of a lock that no row of the last fold explains.
     seeks_lock: bool,
-    /// How many folds in succession have met rows that other sessions lock again and again.
+    /// How many folds in a row have met rows that other sessions lock again and again.
     busy: usize,
 }
 
@@ -80,13 +80,13 @@ impl Pace {
         Pace { write_rows: FIRST, limit: usize::MAX, seeks_lock: false, busy: 0 }
     }
 
-    /// Staged rows that the next fold may read.
+    /// The most staged rows that the next fold may read.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// How many staged rows to read next, where `rows` rows are to be written already: not many more than there is
-    /// room for, and not so few that reading them takes most of the time.
+    /// How many staged rows to read next if `rows` rows are already waiting to be written. The batch is not much larger
+    /// than the room that is left, and not so small that reading takes most of the time.
     pub fn next_batch(&self, by: FoldedBy, bounds: Bounds, rows: usize) -> usize {
         match by {
             FoldedBy::Worker => {
@@ -97,7 +97,7 @@ impl Pace {
         }
     }
 
-    /// Whether a fold has counted enough and is to write it.
+    /// Whether a fold has counted enough and must now write it.
     pub fn is_full(&self, by: FoldedBy, bounds: Bounds, counted: Counted) -> bool {
         let (rows, bytes) = match by {
             FoldedBy::Worker => (self.write_rows, BYTES_OF_WORKER),
@@ -106,14 +106,14 @@ impl Pace {
         counted.staged >= bounds.fold_rows || counted.rows >= rows || counted.bytes >= bytes
     }
 
-    /// Whether a write that took so long tells something of how much to write next, so that `after_write` must know
-    /// who waits.
+    /// Whether the duration of a write tells how much to write next. If so, `after_write` must know whether somebody
+    /// waits.
     pub fn learns_from(&self, by: FoldedBy, rows: usize, took: Duration) -> bool {
         by == FoldedBy::Worker && (took > SHORT || rows >= self.write_rows / 2)
     }
 
-    /// Learns from a write of so many rows: up a little at a time while somebody waits, because the same rows may take
-    /// much longer next time; down at once.
+    /// Learns from a write of `rows` rows. While somebody waits, the worker writes only a little more next time,
+    /// because the same rows may take much longer then; if the write took too long, it writes less at once.
     pub fn after_write(&mut self, rows: usize, took: Duration, somebody_waits: bool) {
         let bound = self.write_rows;
         let next = if somebody_waits {
@@ -138,15 +138,15 @@ impl Pace {
         }
     }
 
-    /// A fold has succeeded: the next one reads twice as many rows.
+    /// Notes that a fold has succeeded. The next one reads twice as many rows.
     pub fn after_fold(&mut self, bounds: Bounds) {
         self.seeks_lock &= self.limit < bounds.batch_rows;
         self.limit = self.limit.saturating_mul(2);
         self.busy = 0;
     }
 
-    /// A fold that read so many rows has failed: the next one reads half as many. False if that is not possible,
-    /// because it read one row alone, or none.
+    /// Notes that a fold that read `rows_read` rows has failed. The next one reads half as many. Returns false if that
+    /// is not possible, because the fold read one row alone, or none.
     pub fn after_failure(&mut self, bounds: Bounds, rows_read: usize, read_one_alone: bool) -> bool {
         if read_one_alone || rows_read == 0 {
             return false;
@@ -155,42 +155,44 @@ impl Pace {
         true
     }
 
-    /// The same, after a lock that no row explains: the next folds wait only briefly.
+    /// Notes that a fold has failed because of a lock that no row explains. The next one reads half as many rows, and
+    /// the next ones wait only briefly for locks. Returns false if the fold read one row alone, or none.
     pub fn after_lock(&mut self, bounds: Bounds, rows_read: usize, read_one_alone: bool) -> bool {
         let narrows = self.after_failure(bounds, rows_read, read_one_alone);
         self.seeks_lock |= narrows;
         narrows
     }
 
-    /// A fold has met rows that others lock again and again: whether the next one may try the same rows once more.
+    /// Notes that a fold has met rows that other sessions lock again and again. Returns whether the next fold may try
+    /// the same rows once more.
     pub fn may_give_way_again(&mut self) -> bool {
         let may = self.busy < MOST_BUSY;
         self.busy += usize::from(may);
         may
     }
 
-    /// It is known which rows are held: no fold need seek them.
+    /// Notes that the held rows are known, so that no fold needs to look for them.
     pub fn after_held_rows(&mut self) {
         self.seeks_lock = false;
     }
 
-    /// The rows that others lock again and again count as held from now on.
+    /// Notes that the rows that other sessions lock again and again count as held from now on.
     pub fn stop_giving_way(&mut self) {
         self.busy = 0;
     }
 
-    /// The next folds wait longer for locks.
+    /// Makes the next folds wait longer for locks.
     pub fn wait_longer(&mut self) {
         self.busy = self.busy.max(1);
     }
 
-    /// The next fold reads one row, and waits for no lock for long.
+    /// Makes the next fold read one row, and makes it wait only briefly for locks.
     pub fn read_one_by_one(&mut self) {
         self.limit = 1;
         self.seeks_lock = true;
     }
 
-    /// A row that failed alone is rejected: the next fold reads two rows.
+    /// Notes that a row that failed alone is rejected. The next fold reads two rows.
     pub fn after_verdict(&mut self) {
         self.limit = 2;
     }

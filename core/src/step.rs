@@ -3,82 +3,86 @@
 
 use std::time::Duration;
 
-/// How often to look for rows of a prepared transaction, whose commit wakes nobody.
+/// How often to look for rows of a prepared transaction. The commit of one wakes no worker.
 pub const PREPARED_POLL: Duration = Duration::from_secs(1);
-/// How soon to look again when another session holds one of the extension's own tables.
+/// How soon to look again if another session holds one of the extension's own tables.
 pub const BUSY_POLL: Duration = Duration::from_millis(200);
-/// How soon to try a truncation again that another session's lock has put off.
+/// How soon to try a truncation again that failed because another session holds a lock.
 const TRUNCATION_RETRY: Duration = Duration::from_secs(10);
 /// How long a worker with a backlog goes on while another database waits for a process.
 const TURN: Duration = Duration::from_secs(5);
 
-/// What one look at staging came to.
+/// The result of one look at staging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The extension is not installed here, or no longer.
+    /// The extension is not installed in the database, or no longer.
     NotInstalled,
-    /// Another session drops or alters the extension's tables; `is_failing` tells whether the fold was held before.
+    /// Another session drops or alters the extension's tables. `is_failing` tells whether the fold was held before.
     Busy { is_failing: bool },
-    /// The same, and no session was found that holds them.
+    /// Another session drops or alters the extension's tables, and the worker found no session that holds them.
     StillBusy,
-    /// Rows were folded, in a transaction that took so long; whether more wait.
+    /// Rows were folded, in a transaction that took `took`. `more` tells whether more rows wait.
     Folded { more: bool, took: Duration },
-    /// It was noted that a fold is about to begin, for the first time since the server's start.
+    /// A note is stored that a fold is about to begin, for the first time since the server's start.
     Armed,
-    /// It was noted which row is folded next, alone.
+    /// A note is stored which row is folded next, alone.
     Noted,
-    /// Postponed records were tried again, or a fold learned why it fails.
+    /// Postponed records were tried again, or the worker learned why a fold fails.
     Retried,
     /// There was nothing to fold.
     Idle {
         /// Whether a prepared transaction holds rows.
         has_prepared: bool,
-        /// When the next truncation is due; zero for one that a lock has put off.
+        /// The time until the next truncation; zero if a lock has put it off, `None` if none is due.
         truncate_in: Option<Duration>,
-        /// When postponed records are tried again.
+        /// The time until postponed records are tried again; `None` if there are none.
         retry_in: Option<Duration>,
     },
-    /// The fold failed and is held; when to try again.
+    /// The fold failed and is held. It is tried again after `retry_in`.
     Failed { retry_in: Duration },
 }
 
-/// What a worker does next.
+/// The next action of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Look again at once.
     LookAgain,
-    /// Serve signals and wait so long at most, then look again.
+    /// Serve signals and wait for at most this long, then look again.
     Wait(Duration),
-    /// Let commits collect for so long, unless another database waits for this process; then look again.
+    /// Let commits collect for this long, unless another database waits for this process; then look again.
     Collect(Duration),
-    /// Wait so long for a commit, and let more of them collect if one comes.
+    /// Wait for a commit for at most this long. If one comes, let more of them collect.
     WaitForCommit(Duration),
     /// Find out which session holds the extension's tables.
     NameHolders,
-    /// Leave the database, to be visited again after that time; stay if something has committed meanwhile and
-    /// `unless_wanted`.
+    /// Leave the database, and visit it again after `visit_in` if that is given. If `unless_wanted` is set and
+    /// something has committed meanwhile, stay.
     Leave { visit_in: Option<Duration>, unless_wanted: bool },
-    /// Leave the database, to be visited when what is left in it needs that.
+    /// Leave the database, and visit it again when the work that is left in it needs that.
     LeaveAfterFold,
-    /// Leave the database, in which there is nothing to do.
+    /// Leave the database, because there is nothing to do in it.
     Forget,
 }
 
-/// The settings that decide.
+/// The settings that decide the next action.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
+    /// How long an idle worker stays: `litellm_spend.linger`.
     pub linger: Duration,
+    /// How long commits collect before they are folded: `litellm_spend.fold_interval`.
     pub fold_interval: Duration,
+    /// How long tables may stay locked before their holders are named: `litellm_spend.lock_timeout`.
     pub lock_timeout: Duration,
 }
 
 /// What a worker remembers from one step to the next.
 #[derive(Debug, Clone, Copy)]
 pub struct State {
+    /// When the worker began.
     begun: Duration,
-    /// When it last folded something; a visit that finds nothing does not linger.
+    /// When the worker last folded something. A visit that finds nothing does not linger.
     folded_at: Option<Duration>,
-    /// Since when another session has kept the extension's own tables.
+    /// Since when another session has held the extension's own tables.
     busy_since: Option<Duration>,
     /// Whether the last look found neither rows nor a prepared transaction.
     found_nothing: bool,
@@ -90,8 +94,8 @@ impl State {
         State { begun: now, folded_at: None, busy_since: None, found_nothing: false }
     }
 
-    /// Decides what to do after a step. `gives_way` tells whether another database waits for this process, which then
-    /// leaves; it is asked only where the answer decides.
+    /// Decides what to do after a step. `gives_way` tells whether another database waits for this process; if so, the
+    /// worker leaves. It is called only if the answer matters.
     pub fn after(&mut self, step: Step, now: Duration, settings: &Settings, gives_way: impl FnOnce() -> bool) -> Next {
         match step {
             Step::NotInstalled => Next::Forget,
@@ -111,8 +115,8 @@ impl State {
                 if is_turn_over && gives_way() {
                     return if more { leave(Some(Duration::ZERO)) } else { Next::LeaveAfterFold };
                 }
-                // A reload and the postmaster's end must not wait until a long backlog is folded. What came during the
-                // last fold has been collected already.
+                // A reload and the end of the postmaster must not wait until a long backlog is folded. The commits that
+                // came during the last fold have collected already.
                 if more {
                     Next::Wait(Duration::ZERO)
                 } else {
@@ -151,8 +155,8 @@ impl State {
         gives_way: impl FnOnce() -> bool,
     ) -> Next {
         self.busy_since = None;
-        // A prepared transaction may have committed between the look for rows and that for it: a second look sees its
-        // rows.
+        // A prepared transaction may have committed after the look for rows and before the look for prepared
+        // transactions. A second look sees its rows.
         if !std::mem::replace(&mut self.found_nothing, !has_prepared) && !has_prepared {
             return Next::LookAgain;
         }

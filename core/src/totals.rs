@@ -1,6 +1,6 @@
-//! What the records of a fold add up to in every target, computed in memory and written once
-//! (invariants 2 and 14). The result does not depend on the order of the records but for
-//! `model_group` and a tag row's `request_id`, where the first writer wins.
+//! The sums of the records of a fold in every target. They are computed in memory and written once (invariants 2 and
+//! 14). The result does not depend on the order of the records, except for `model_group` and the `request_id` of a
+//! tag's row, where the first record wins.
 
 use crate::litellm::tables::{DailyKind, EntityKind, Role, Rollup};
 use crate::record::SpendRecord;
@@ -27,12 +27,12 @@ pub mod request_errors;
 pub mod sum;
 pub mod tool_spend;
 
-/// Sums of a fold.
+/// The sums of a fold.
 #[derive(Debug, Default)]
 pub struct Totals {
     names: Names,
     dates: Dates,
-    /// The key of each daily table, `None` for one that is not written.
+    /// The key of each daily table; `None` for a table that is not written.
     shapes: [Option<DailyShape>; DailyKind::ALL.len()],
     daily: [DailyTotals; DailyKind::ALL.len()],
     entities: EntityTotals,
@@ -40,17 +40,17 @@ pub struct Totals {
     tool_spend: ToolSpendTotals,
     request_errors: RequestErrorTotals,
     gateway_requests: GatewayRequestTotals,
-    /// In the order of `budget_window::HOLDERS`.
+    /// The spend of each key and team that may have budget windows, in the order of `budget_windows::HOLDERS`.
     holders: [HolderTotals; budget_windows::HOLDERS.len()],
 }
 
 impl Totals {
-    /// `shape_of` tells the key of each daily table, `None` for one that is not written.
+    /// Empty sums. `shape_of` returns the key of each daily table, `None` for a table that is not written.
     pub fn new(shape_of: impl Fn(DailyKind) -> Option<DailyShape>) -> Self {
         Totals { shapes: DailyKind::ALL.map(shape_of), ..Totals::default() }
     }
 
-    /// Adds one record.
+    /// Adds one record to every sum.
     pub fn add(&mut self, record: &SpendRecord) {
         let names = &mut self.names;
         let named = Named::new(names, &mut self.dates, record);
@@ -69,42 +69,49 @@ impl Totals {
         }
     }
 
+    /// The rows of one daily table.
     pub fn daily(&self, kind: DailyKind) -> DailyRows<'_> {
         daily::rows(&self.daily[kind as usize], &self.names)
     }
 
+    /// The spend of each entity of one kind, in US dollars.
     pub fn entities(&self, kind: EntityKind) -> EntitySpend<'_> {
         self.entities.of(kind, &self.names)
     }
 
+    /// The rows of model usage.
     pub fn model_usage(&self) -> ModelUsageRows<'_> {
         model_usage::rows(&self.model_usage, &self.names)
     }
 
+    /// The rows of tool spend.
     pub fn tool_spend(&self) -> ToolSpendRows<'_> {
         tool_spend::rows(&self.tool_spend, &self.names)
     }
 
+    /// The rows of request errors.
     pub fn request_errors(&self) -> RequestErrorRows<'_> {
         request_errors::rows(&self.request_errors, &self.names)
     }
 
+    /// The rows of requests that were made outside a proxy.
     pub fn gateway_requests(&self) -> GatewayRequestRows<'_> {
         gateway_requests::rows(&self.gateway_requests, &self.names)
     }
 
+    /// The rows of failed requests that were made outside a proxy.
     pub fn gateway_failed_requests(&self) -> GatewayFailedRequestRows<'_> {
         gateway_requests::failed_rows(&self.gateway_requests, &self.names)
     }
 
-    /// What was spent on keys or teams that may have budget windows.
+    /// The spend of the keys or the teams that may have budget windows, in US dollars.
     pub fn holders(&self, holder: EntityKind) -> HolderSpends<'_> {
         let found = budget_windows::HOLDERS.into_iter().zip(&self.holders).find(|(kind, _)| *kind == holder);
         found.map(|(_, totals)| budget_windows::spends(totals, &self.names)).unwrap_or_default()
     }
 
-    /// What a fold has for each column of a table; nothing for a table that takes more than sums: the log, the index
-    /// of tools, and budget windows.
+    /// What a fold has for each column of a table. It is empty for a table that takes more than sums: the log, the
+    /// index of tools, and budget windows.
     pub fn columns(&self, role: Role) -> Vec<Column<'_>> {
         match role {
             Role::Entity(kind) => entities::columns(kind, &self.entities(kind)),
@@ -125,7 +132,7 @@ impl Totals {
         }
     }
 
-    /// How many rows of targets they change.
+    /// How many rows of targets the sums change.
     pub fn rows(&self) -> usize {
         self.daily_rows()
             + self.entities.len()
@@ -135,7 +142,8 @@ impl Totals {
             + self.gateway_requests.len()
     }
 
-    /// Bytes that they take, about: those of names and of daily rows, which are the largest.
+    /// About how many bytes the sums take: the names, and every row counted as a daily row, because those are the
+    /// largest.
     pub fn bytes(&self) -> usize {
         self.names.bytes() + self.rows() * size_of::<(DailyKey<Name>, DailyRow<Name>)>()
     }
@@ -184,7 +192,7 @@ mod tests {
         )
     }
 
-    /// Folds `order` in batches that end where `cuts` says and adds the batches up per daily user row.
+    /// Folds `order` in batches that end where `cuts` says, and adds the batches up per row of the daily user table.
     fn folded(texts: &[String], order: &[usize], cuts: &[bool]) -> (BTreeMap<String, (f64, i64, i64, i64)>, f64) {
         let (mut rows, mut spend) = (BTreeMap::<String, (f64, i64, i64, i64)>::new(), 0.0);
         let mut totals = Totals::new(|_| Some(FULL));

@@ -1,6 +1,6 @@
-//! `LiteLLM_BudgetWindowSpend`: the spend of a key or team in each of its budget windows. A window
-//! starts its duration before the moment at which LiteLLM will reset it; one without such a moment
-//! slides with the clock and has no row (LiteLLM's budget_reservation.py, duration_parser.py).
+//! `LiteLLM_BudgetWindowSpend`: the spend of a key or team in each of its budget windows. LiteLLM resets a window at a
+//! moment that it stores, and the window starts its duration before that moment. A window without such a moment slides
+//! with the clock and has no row (LiteLLM's budget_reservation.py, duration_parser.py).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,52 +21,54 @@ pub const COLUMNS: [&str; 7] =
     ["entity_type", "entity_id", "window_duration", "window_start", "spend", "created_at", "updated_at"];
 /// The column of a key's or team's row that lists its windows.
 pub const LIMITS_COLUMN: &str = "budget_limits";
-/// Who may have windows, in the order of the table's first key column.
+/// The kinds of entity that may have windows, in the order of the table's first key column.
 pub const HOLDERS: [EntityKind; 2] = [EntityKind::Key, EntityKind::Team];
 
-/// In bytes. The text is part of the table's key, and whoever may edit a team's budget writes it.
+/// The longest duration in bytes. Its text is part of the table's key, and anyone who may edit a team's budget writes
+/// it.
 const LONGEST_DURATION: usize = 64;
 
-/// The table's name for a holder.
+/// The name of a holder's kind in the table.
 pub fn entity_type(holder: EntityKind) -> &'static str {
     if holder == EntityKind::Key { "key" } else { "team" }
 }
 
-/// What a fold spent, in US dollars, on keys or teams that may have windows, as it is summed up.
+/// The spend of a fold, in US dollars, on the keys or the teams that may have windows.
 pub type HolderTotals = HashMap<Name, Sum>;
 
-/// The same by id, in byte order.
+/// The spend of a fold, in US dollars, on the keys or the teams that may have windows, by id in byte order.
 pub type HolderSpends<'n> = BTreeMap<&'n str, Sum>;
 
-/// The key or team whose windows a record adds to; a request that costs nothing opens no window.
+/// The key or team whose windows a record adds to; `None` if the record names none or costs nothing. A request that
+/// costs nothing opens no window.
 pub fn holder_id<'r>(holder: EntityKind, record: &'r SpendRecord) -> Option<&'r str> {
     let id = if holder == EntityKind::Key { record.charged_key() } else { &record.identity.team_id };
     (!id.is_empty() && record.usage.spend != 0.0).then_some(id)
 }
 
-/// Adds a record's key or team.
+/// Adds a record to the spend of its key or team.
 pub fn add(totals: &mut HolderTotals, names: &mut Names, holder: EntityKind, record: &SpendRecord) {
     if let Some(id) = holder_id(holder, record) {
         totals.entry(names.intern(id)).or_default().add(record.usage.spend);
     }
 }
 
-/// The spends with their names, in order.
+/// The spends by the text of their ids, in byte order.
 pub fn spends<'n>(totals: &HolderTotals, names: &'n Names) -> HolderSpends<'n> {
     totals.iter().map(|(id, sum)| (names.text(*id), *sum)).collect()
 }
 
-/// One window of a holder.
+/// One budget window of a key or team.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// As LiteLLM spells it, part of the table's key: `30d`, `1mo`.
+    /// The duration as LiteLLM spells it, for example `30d` or `1mo`. It is part of the table's key.
     pub duration: String,
+    /// When the window began.
     pub start: Moment,
 }
 
-/// The windows that have a row: those of `budget_limits` that LiteLLM resets, in byte order of their
-/// durations. Of two with the same duration the later one is the row. `now` is what a month is
-/// measured from.
+/// The windows that have a row: those in `budget_limits` that LiteLLM resets, in byte order of their durations. If two
+/// have the same duration, the row is that of the later one. The length of a month is measured from `now`.
 pub fn windows(limits: &Json, now: Moment) -> Vec<Window> {
     let own;
     let limits = match limits {
@@ -99,8 +101,8 @@ fn window(limit: &Json, now: Moment) -> Option<Window> {
     Some(Window { duration: duration.to_owned(), start: Moment::from_micros(start).ok()? })
 }
 
-/// The length of a duration such as `30s`, `5m`, `24h`, `7d`, `2w` or `1mo`. LiteLLM reads as much of
-/// the text as makes sense: what follows the unit is ignored.
+/// The length in seconds of a duration such as `30s`, `5m`, `24h`, `7d`, `2w` or `1mo`. Text after the unit is ignored,
+/// as LiteLLM ignores it.
 fn seconds(duration: &str, now: Moment) -> Option<i64> {
     let duration = match duration.trim().to_lowercase().as_str() {
         "hourly" => "1h",
@@ -126,7 +128,7 @@ fn seconds(duration: &str, now: Moment) -> Option<i64> {
     number.checked_mul(unit)
 }
 
-/// How long `months` calendar months last from now.
+/// How many seconds `months` calendar months last from `now`.
 fn months_in_seconds(months: i64, now: Moment) -> Option<i64> {
     let start = Timestamp::from_microsecond(now.micros()).ok()?.to_zoned(TimeZone::UTC);
     let end = start.checked_add(Span::new().try_months(months).ok()?).ok()?;

@@ -1,12 +1,12 @@
-//! What a fold adds to one table, as plain data: its columns, their values, and what becomes of each where the row
-//! is there already.
+//! The data that a fold adds to one table: its columns, their values, and what happens to each column if the row exists
+//! already.
 
 use std::borrow::Cow;
 
-/// What becomes of a column when the row is there already.
+/// What happens to a column if the row exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnConflict {
-    /// Part of the key, or left as its first writer had it.
+    /// The old value stays. The column is part of the key, or keeps the value of its first writer.
     Keep,
     /// The new value replaces the old one.
     Replace,
@@ -17,24 +17,29 @@ pub enum OnConflict {
 /// The values of a column, one for each row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values<'a> {
+    /// Texts.
     Text(Vec<&'a str>),
+    /// Counts.
     Count(Vec<i64>),
-    /// An HTTP status, in an `integer` column.
+    /// HTTP statuses, in an `integer` column.
     Code(Vec<i32>),
-    /// US dollars.
+    /// Sums in US dollars.
     Dollars(Vec<f64>),
 }
 
-/// A column and what a fold has for it.
+/// A column and the values that a fold has for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column<'a> {
+    /// The column's name.
     pub name: &'static str,
+    /// What happens to the column if the row exists already.
     pub on_conflict: OnConflict,
+    /// The values, one for each row.
     pub values: Values<'a>,
 }
 
 impl<'a> Column<'a> {
-    /// A part of the key, or a text that stays as its first writer had it.
+    /// A text that is part of the key, or that keeps the value of its first writer.
     pub fn text(name: &'static str, values: impl IntoIterator<Item = &'a str>) -> Self {
         Column { name, on_conflict: OnConflict::Keep, values: Values::Text(values.into_iter().collect()) }
     }
@@ -44,7 +49,7 @@ impl<'a> Column<'a> {
         Column { on_conflict: OnConflict::Replace, ..Column::text(name, values) }
     }
 
-    /// An HTTP status that is a part of the key.
+    /// An HTTP status that is part of the key.
     pub fn code(name: &'static str, values: impl IntoIterator<Item = i32>) -> Self {
         Column { name, on_conflict: OnConflict::Keep, values: Values::Code(values.into_iter().collect()) }
     }
@@ -61,7 +66,7 @@ impl<'a> Column<'a> {
 }
 
 impl Values<'_> {
-    /// How many rows they are for.
+    /// How many rows there are.
     pub fn len(&self) -> usize {
         match self {
             Values::Text(values) => values.len(),
@@ -71,6 +76,7 @@ impl Values<'_> {
         }
     }
 
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -86,17 +92,17 @@ impl Values<'_> {
     }
 }
 
-/// How many rows these columns have.
+/// How many rows the columns have.
 pub fn rows(columns: &[Column]) -> usize {
     columns.first().map_or(0, |column| column.values.len())
 }
 
-/// The column of this name.
+/// The column with this name; `None` if there is none.
 pub fn named<'c, 'a>(columns: &'c [Column<'a>], name: &str) -> Option<&'c Column<'a>> {
     columns.iter().find(|column| column.name == name)
 }
 
-/// The values of these columns, row by row, as text; a name that is no column is left out.
+/// The values of the named columns as text, row by row. A name that is not a column is left out.
 pub fn keys<'n>(columns: &[Column], names: impl IntoIterator<Item = &'n str>) -> Vec<Vec<String>> {
     let of_key: Vec<&Column> = names.into_iter().filter_map(|name| named(columns, name)).collect();
     (0..rows(columns))

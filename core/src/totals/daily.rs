@@ -1,5 +1,5 @@
-//! The daily tables: one row per entity, UTC day, key, model, provider, tool and endpoint. The key is
-//! a real tuple, grouped by just those columns that the table's unique index has.
+//! The daily tables: one row per entity, UTC day, key, model, provider, tool and endpoint. The key is a tuple of
+//! exactly those columns that the table's unique index has.
 
 use std::collections::BTreeMap;
 
@@ -13,40 +13,47 @@ use crate::litellm::endpoint;
 use crate::litellm::tables::DailyKind;
 use crate::record::{CallOrigin, SpendRecord};
 
-/// Which of the key columns that came with later versions of LiteLLM the unique index has.
+/// Which key columns of later versions of LiteLLM the unique index has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DailyShape {
+    /// Whether the index has `mcp_namespaced_tool_name`.
     pub has_mcp_tool: bool,
+    /// Whether the index has `endpoint`.
     pub has_endpoint: bool,
+    /// Whether the index has `model_group`.
     pub has_model_group: bool,
 }
 
-/// The unique key. The order of the fields is that of the index, so that rows are locked in its order.
+/// The unique key of a row. Each field is named after its column, except `entity`. The order of the fields is that of
+/// the index, so that rows are locked in its order. A column that the index lacks is `""`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DailyKey<T> {
+    /// The id in the table's entity column; `""` for no user or no team.
     pub entity: T,
-    /// `YYYY-MM-DD`, UTC.
+    /// The UTC day, `YYYY-MM-DD`.
     pub date: T,
     pub api_key: T,
     pub model: T,
     pub custom_llm_provider: T,
     pub mcp_namespaced_tool_name: T,
     pub endpoint: &'static str,
-    /// `""` where the index lacks it, and the row keeps its first writer's.
+    /// The group of the model; `""` if the index lacks the column. The row then keeps the group of its first writer.
     pub model_group: T,
 }
 
 /// What a fold adds to one row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DailyRow<T> {
-    /// Mostly not part of the key: the first writer's stays, as in LiteLLM.
+    /// The group of the model. It is not part of most keys; the first writer's group stays, as in LiteLLM.
     pub model_group: T,
-    /// For the tag table: the first request of the fold.
+    /// For the tag table, the first request of the fold; else `""`.
     pub request_id: T,
+    /// The numbers to add.
     pub sums: DailySums,
 }
 
-/// The numbers of one row.
+/// The numbers of one row. Each field is named after its column: tokens and requests are counts, `spend` and the
+/// `*_savings_spend` are US dollars, `total_response_time_ms` is the duration of the `timed_requests` in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DailySums {
     pub prompt_tokens: i64,
@@ -66,13 +73,13 @@ pub struct DailySums {
     pub autorouter_savings_spend: Sum,
 }
 
-/// Rows as they are summed up.
+/// The rows while they are summed up.
 pub type DailyTotals = HashMap<DailyKey<Name>, DailyRow<Name>>;
 
-/// Rows by key, in the order in which they are locked.
+/// The rows by key, in the order in which they are locked.
 pub type DailyRows<'n> = BTreeMap<DailyKey<&'n str>, DailyRow<&'n str>>;
 
-/// Adds a record to the rows of `kind` that it belongs to.
+/// Adds a record to its rows in the daily table of `kind`.
 pub fn add(
     totals: &mut DailyTotals,
     names: &mut Names,
@@ -110,7 +117,7 @@ pub fn add(
     }
 }
 
-/// The rows with their names, in order.
+/// The rows with the texts of their names, in the order of their keys.
 pub fn rows<'n>(totals: &DailyTotals, names: &'n Names) -> DailyRows<'n> {
     let text = |name| names.text(name);
     totals
@@ -132,8 +139,8 @@ pub fn rows<'n>(totals: &DailyTotals, names: &'n Names) -> DailyRows<'n> {
         .collect()
 }
 
-/// The entity whose row a record belongs to; a missing user or team is `''`: the UI's global pages read
-/// those rows. A record may have several tags.
+/// The entity whose row a record belongs to. A missing user or team is `''`, because the UI's global pages read those
+/// rows. For tags the result is `None`, because a record may have several.
 fn entity(kind: DailyKind, named: &Named) -> Option<Name> {
     let if_named = |name: Name| (!name.is_empty()).then_some(name);
     match kind {

@@ -11,19 +11,20 @@ use super::sum::Sum;
 use crate::litellm::tables::EntityKind;
 use crate::record::SpendRecord;
 
-/// How LiteLLM's proxy begins the tags that it adds for the client's user agent, with and without its version.
+/// The beginning of the tags that LiteLLM's proxy adds for the client's user agent, with and without its version.
 const USER_AGENT_TAG: &str = "User-Agent: ";
 
-/// Whether the row of this id is created where it is missing. Nobody manages the tags of user agents.
+/// Whether a fold may create a missing row of this id. It creates none for the tags of user agents, because nobody
+/// manages them.
 pub fn is_created(kind: EntityKind, (id, _): &EntityId) -> bool {
     kind != EntityKind::Tag || !id.starts_with(USER_AGENT_TAG)
 }
 
-/// The key of an entity's row: one id, or for a membership the group's and the user's. The second is
-/// `""` where the table has one key column.
+/// The key of an entity's row: one id, or the ids of the group and the user for a membership. The second is `""` if the
+/// table has one key column.
 pub type EntityId<'n> = (&'n str, &'n str);
 
-/// Spend in US dollars by id, in byte order (`COLLATE "C"`), the order in which rows are locked.
+/// Spend in US dollars by id, in byte order (`COLLATE "C"`). Rows are locked in that order.
 pub type EntitySpend<'n> = BTreeMap<EntityId<'n>, Sum>;
 
 /// What a fold adds to the entities of each kind.
@@ -33,7 +34,7 @@ pub struct EntityTotals {
 }
 
 impl EntityTotals {
-    /// Adds a record to each entity that it names; a record that costs nothing still touches them.
+    /// Adds a record to each entity that it names. A record that costs nothing still touches the rows of its entities.
     pub fn add(&mut self, names: &mut Names, named: &Named, record: &SpendRecord) {
         let spend = record.usage.spend;
         self.charge(EntityKind::User, named.user, spend);
@@ -54,17 +55,18 @@ impl EntityTotals {
         self.charge(EntityKind::Agent, named.agent, spend);
     }
 
-    /// The spend of one kind, in order.
+    /// The spend of each entity of one kind, in the order of the ids.
     pub fn of<'n>(&self, kind: EntityKind, names: &'n Names) -> EntitySpend<'n> {
         let spend = self.by_kind[kind as usize].iter();
         spend.map(|((id, member), sum)| ((names.text(*id), names.text(*member)), *sum)).collect()
     }
 
-    /// How many entities there are.
+    /// How many rows of entities the sums change.
     pub fn len(&self) -> usize {
         self.by_kind.iter().map(HashMap::len).sum()
     }
 
+    /// Whether the sums change no row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -82,7 +84,7 @@ impl EntityTotals {
     }
 }
 
-/// What a fold has for the key columns of one kind of entity and for its spend.
+/// What a fold has for the key columns and the spend of one kind of entity.
 pub fn columns<'n>(kind: EntityKind, spend: &EntitySpend<'n>) -> Vec<Column<'n>> {
     let ids = spend.keys().map(|(id, _)| *id).collect::<Vec<_>>();
     let members = spend.keys().map(|(_, member)| *member).collect::<Vec<_>>();

@@ -1,6 +1,6 @@
-//! `LiteLLM_DailyGatewayRequests` and `LiteLLM_DailyGatewayFailedRequests`, the UI's total requests and success
-//! rate. A LiteLLM proxy counts there what it answered, by route. Requests that were made outside a proxy are counted
-//! beside them, in rows of a category and route of their own.
+//! `LiteLLM_DailyGatewayRequests` and `LiteLLM_DailyGatewayFailedRequests`, the UI's total requests and success rate. A
+//! LiteLLM proxy counts there the requests that it answered, by route. A fold counts the requests that were made
+//! outside a proxy, in rows with a category and route of their own.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,28 @@ use super::named::Named;
 use super::names::{Name, Names};
 use crate::record::SpendRecord;
 
-/// LiteLLM's category of calls of a model.
+/// LiteLLM's category for calls of a model.
 pub const CATEGORY: &str = "llm";
-/// The route, which no path of a proxy is: each of LiteLLM's routes begins with `/` or `:`.
+/// The route of the requests outside a proxy. No path of a proxy equals it, because each of LiteLLM's routes begins
+/// with `/` or `:`.
 pub const ROUTE: &str = "sdk";
 
-/// Requests as they are counted: by day and, of a failed one, its HTTP status.
+/// How many requests there were, by day and HTTP status. The status is `None` for a request that succeeded.
 pub type GatewayRequestTotals = HashMap<(Name, Option<i32>), i64>;
 
-/// Requests of one day.
+/// How many requests of one day succeeded and how many failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct GatewayRequests {
+    /// Requests that succeeded.
     pub successful: i64,
+    /// Requests that failed.
     pub failed: i64,
 }
 
-/// Requests by day, `YYYY-MM-DD`, UTC.
+/// Requests by UTC day, `YYYY-MM-DD`.
 pub type GatewayRequestRows<'n> = BTreeMap<&'n str, GatewayRequests>;
 
-/// Failed requests by day and HTTP status, which is 0 where none is known.
+/// Failed requests by UTC day and HTTP status. The status is 0 if none is known.
 pub type GatewayFailedRequestRows<'n> = BTreeMap<(&'n str, i32), i64>;
 
 /// Counts a record if it is a request that was made outside a proxy.
@@ -40,7 +43,7 @@ pub fn add(totals: &mut GatewayRequestTotals, named: &Named, record: &SpendRecor
     }
 }
 
-/// The rows of requests, in order.
+/// The rows of requests, in the order of their days.
 pub fn rows<'n>(totals: &GatewayRequestTotals, names: &'n Names) -> GatewayRequestRows<'n> {
     let mut rows = GatewayRequestRows::new();
     for ((date, status), requests) in totals {
@@ -50,13 +53,13 @@ pub fn rows<'n>(totals: &GatewayRequestTotals, names: &'n Names) -> GatewayReque
     rows
 }
 
-/// The rows of failed requests, in order.
+/// The rows of failed requests, in the order of their days and statuses.
 pub fn failed_rows<'n>(totals: &GatewayRequestTotals, names: &'n Names) -> GatewayFailedRequestRows<'n> {
     let failed = totals.iter().filter_map(|((date, status), requests)| Some((*date, (*status)?, *requests)));
     failed.map(|(date, status, requests)| ((names.text(date), status), requests)).collect()
 }
 
-/// What a fold has for each column of the requests.
+/// What a fold has for each column of the table of requests.
 pub fn columns<'n>(rows: &GatewayRequestRows<'n>) -> Vec<Column<'n>> {
     let mut columns = key_columns(rows.keys().copied().collect());
     columns.push(Column::count("successful_requests", rows.values().map(|row| row.successful)));
@@ -64,7 +67,7 @@ pub fn columns<'n>(rows: &GatewayRequestRows<'n>) -> Vec<Column<'n>> {
     columns
 }
 
-/// What a fold has for each column of the failed requests.
+/// What a fold has for each column of the table of failed requests.
 pub fn failed_columns<'n>(rows: &GatewayFailedRequestRows<'n>) -> Vec<Column<'n>> {
     let mut columns = key_columns(rows.keys().map(|(date, _)| *date).collect());
     columns.push(Column::code("status_code", rows.keys().map(|(_, status)| *status)));
@@ -72,7 +75,7 @@ pub fn failed_columns<'n>(rows: &GatewayFailedRequestRows<'n>) -> Vec<Column<'n>
     columns
 }
 
-/// The part of the key that both tables have.
+/// The key columns that both tables have.
 fn key_columns(dates: Vec<&str>) -> Vec<Column<'_>> {
     let rows = dates.len();
     vec![

@@ -1,5 +1,5 @@
-//! `LiteLLM_DailyModelUsage`, the Model Insights page: requests, tokens and spend by day, model and the
-//! task that a `task:` tag names (LiteLLM's model_usage_rollup.py).
+//! `LiteLLM_DailyModelUsage`, the table of the Model Insights page: requests, tokens and spend by day, model and task.
+//! A `task:` tag names the task (LiteLLM's model_usage_rollup.py).
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::record::{CallOrigin, SpendRecord};
 const UNKNOWN: &str = "unknown";
 const TASK_TAG: &str = "task:";
 const NO_TASK: &str = "uncategorized";
-/// The tasks that LiteLLM knows (model_insights_tasks.json); another one is no task.
+/// The tasks that LiteLLM knows (model_insights_tasks.json). Any other text is not a task.
 const TASKS: [&str; 20] = [
     "classification",
     "content_writing",
@@ -39,10 +39,11 @@ const TASKS: [&str; 20] = [
     "data_transformation",
 ];
 
-/// The primary key; the order of its fields is LiteLLM's, in which rows are locked.
+/// The primary key. Each field is named after its column. The order of the fields is LiteLLM's, and rows are locked in
+/// that order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelUsageKey<T> {
-    /// `YYYY-MM-DD`, UTC.
+    /// The UTC day, `YYYY-MM-DD`.
     pub date: T,
     pub model_group: T,
     pub model: T,
@@ -50,7 +51,7 @@ pub struct ModelUsageKey<T> {
     pub task_type: &'static str,
 }
 
-/// What a fold adds to one row.
+/// What a fold adds to one row. Each field is named after its column; tokens and requests are counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelUsage {
     /// US dollars.
@@ -62,13 +63,14 @@ pub struct ModelUsage {
     pub failed_requests: i64,
 }
 
-/// Rows as they are summed up.
+/// The rows while they are summed up.
 pub type ModelUsageTotals = HashMap<ModelUsageKey<Name>, ModelUsage>;
 
-/// Rows by key.
+/// The rows by key.
 pub type ModelUsageRows<'n> = BTreeMap<ModelUsageKey<&'n str>, ModelUsage>;
 
-/// Adds a record, unless LiteLLM made the call itself.
+/// Adds a record, unless LiteLLM made the call itself. A poll for the cost of a background response counts its spend
+/// and tokens, but no request.
 pub fn add(totals: &mut ModelUsageTotals, names: &mut Names, named: &Named, record: &SpendRecord) {
     if record.outcome.call_origin == CallOrigin::Internal {
         return;
@@ -92,7 +94,7 @@ pub fn add(totals: &mut ModelUsageTotals, names: &mut Names, named: &Named, reco
     tally(if record.outcome.is_failure { &mut row.failed_requests } else { &mut row.successful_requests }, requests);
 }
 
-/// The rows with their names, in order.
+/// The rows with the texts of their names, in the order of their keys.
 pub fn rows<'n>(totals: &ModelUsageTotals, names: &'n Names) -> ModelUsageRows<'n> {
     let text = |name| names.text(name);
     totals
@@ -110,7 +112,7 @@ pub fn rows<'n>(totals: &ModelUsageTotals, names: &'n Names) -> ModelUsageRows<'
         .collect()
 }
 
-/// What a fold has for each column.
+/// What a fold has for each column of the table.
 pub fn columns<'n>(rows: &ModelUsageRows<'n>) -> Vec<Column<'n>> {
     let key = |name, text: fn(&ModelUsageKey<&'n str>) -> &'n str| Column::text(name, rows.keys().map(text));
     let count = |name, of: fn(&ModelUsage) -> i64| Column::count(name, rows.values().map(of));
@@ -129,7 +131,7 @@ pub fn columns<'n>(rows: &ModelUsageRows<'n>) -> Vec<Column<'n>> {
     ]
 }
 
-/// The task of the first tag that names one.
+/// The task that the first `task:` tag with a known task names.
 fn task_type(tags: &Json) -> &'static str {
     let Json::Array(tags) = tags else { return NO_TASK };
     tags.iter()

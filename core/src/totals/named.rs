@@ -1,4 +1,4 @@
-//! The names by which a record is summed up, looked up once for all targets.
+//! The names under which a record is summed up. They are looked up once for all targets.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,13 @@ use super::names::{Name, Names};
 use crate::moment::Day;
 use crate::record::SpendRecord;
 
-/// The names of one record; `Name::EMPTY` for what it does not name.
+/// The names of one record. A name that the record does not have is `Name::EMPTY`.
 #[derive(Debug, Clone, Copy)]
 pub struct Named {
-    /// The UTC day of its start, `YYYY-MM-DD`.
+    /// The UTC day of the start, `YYYY-MM-DD`.
     pub date: Name,
     pub api_key: Name,
+    /// The key whose row is charged: the record's key, or the key that replaced it.
     pub charged_key: Name,
     pub user: Name,
     pub team: Name,
@@ -26,10 +27,11 @@ pub struct Named {
     pub mcp_tool: Name,
 }
 
-/// The dates of days, each written out once.
+/// The name of each day, so that a date is written out only once.
 pub type Dates = HashMap<Day, Name>;
 
 impl Named {
+    /// Looks up the names of a record and adds new ones.
     pub fn new(names: &mut Names, dates: &mut Dates, record: &SpendRecord) -> Self {
         let day = record.timing.start.utc_day();
         let date = *dates.entry(day).or_insert_with(|| names.intern(&day.to_string()));

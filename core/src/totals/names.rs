@@ -1,32 +1,32 @@
-//! Names that occur in many records, each kept once: sums are found by small numbers, and only a name that
-//! is new costs memory.
+//! Names that occur in many records, each kept once. Sums are found by small numbers, and only a new name costs memory.
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// A name of one `Names`.
+/// The number of a name in one [`Names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Name(u32);
 
 impl Name {
-    /// `""`.
+    /// The name of the empty text.
     pub const EMPTY: Name = Name(0);
 
+    /// Whether this is the name of the empty text.
     pub fn is_empty(self) -> bool {
         self == Name::EMPTY
     }
 }
 
-/// Distinct names.
+/// A set of distinct names.
 #[derive(Debug)]
 pub struct Names {
-    /// All of them, one after the other.
+    /// The texts of all names, one after the other.
     texts: String,
-    /// Where each of them ends.
+    /// The position at which each text ends.
     ends: Vec<usize>,
     by_text: HashTable<Name>,
-    /// Seeded anew, as names are the client's.
+    /// Seeded anew for each set, because clients choose the names.
     hasher: DefaultHashBuilder,
 }
 
@@ -37,7 +37,7 @@ impl Default for Names {
 }
 
 impl Names {
-    /// The name with this text.
+    /// The name of this text. A new text is added.
     pub fn intern(&mut self, text: &str) -> Name {
         if text.is_empty() {
             return Name::EMPTY;
@@ -54,11 +54,12 @@ impl Names {
         Name(number)
     }
 
+    /// The text of a name.
     pub fn text(&self, name: Name) -> &str {
         text_of(&self.texts, &self.ends, name)
     }
 
-    /// Bytes of all texts.
+    /// How many bytes all texts take.
     pub fn bytes(&self) -> usize {
         self.texts.len()
     }

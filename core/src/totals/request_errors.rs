@@ -1,4 +1,4 @@
-//! `LiteLLM_DailyRequestErrors`, the Errors page: failed requests of callers by day, key, team, user,
+//! `LiteLLM_DailyRequestErrors`, the table of the Errors page: failed requests of callers by day, key, team, user,
 //! model group and HTTP status (LiteLLM's request_error_tracking.py).
 
 use std::collections::BTreeMap;
@@ -10,24 +10,25 @@ use super::named::Named;
 use super::names::{Name, Names};
 use crate::record::SpendRecord;
 
-/// The primary key; the order of its fields is LiteLLM's, in which rows are locked.
+/// The primary key. Each field is named after its column. The order of the fields is LiteLLM's, and rows are locked in
+/// that order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestErrorKey<T> {
-    /// `YYYY-MM-DD`, UTC.
+    /// The UTC day, `YYYY-MM-DD`.
     pub date: T,
     pub api_key: T,
     pub team_id: T,
     pub user_id: T,
-    /// The model where there is no group.
+    /// The group of the model, or the model if there is no group.
     pub model_group: T,
-    /// 100 to 599, or 0 where none is known.
+    /// The HTTP status, 100 to 599; 0 if none is known.
     pub status_code: i32,
 }
 
-/// Rows as they are summed up.
+/// The rows while they are summed up: failed requests by key.
 pub type RequestErrorTotals = HashMap<RequestErrorKey<Name>, i64>;
 
-/// Failed requests by key.
+/// Failed requests by key, in the order in which rows are locked.
 pub type RequestErrorRows<'n> = BTreeMap<RequestErrorKey<&'n str>, i64>;
 
 /// Adds a record if it is a failure that counts as a request.
@@ -46,7 +47,7 @@ pub fn add(totals: &mut RequestErrorTotals, named: &Named, record: &SpendRecord)
     *totals.entry(key).or_default() += 1;
 }
 
-/// The rows with their names, in order.
+/// The rows with the texts of their names, in the order of their keys.
 pub fn rows<'n>(totals: &RequestErrorTotals, names: &'n Names) -> RequestErrorRows<'n> {
     let text = |name| names.text(name);
     totals
@@ -65,7 +66,7 @@ pub fn rows<'n>(totals: &RequestErrorTotals, names: &'n Names) -> RequestErrorRo
         .collect()
 }
 
-/// What a fold has for each column.
+/// What a fold has for each column of the table.
 pub fn columns<'n>(rows: &RequestErrorRows<'n>) -> Vec<Column<'n>> {
     vec![
         Column::text("date", rows.keys().map(|key| key.date)),

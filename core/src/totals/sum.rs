@@ -1,5 +1,5 @@
-//! A sum of floats that does not drift: Neumaier's compensated summation, so that a million records
-//! of 0.00001 add up to 10 and large costs that cancel leave the small ones behind (invariant 14).
+//! A sum of floats that does not drift: Neumaier's compensated summation. A million records of 0.00001 add up to 10,
+//! and large costs that cancel leave the small ones behind (invariant 14).
 
 /// A running compensated sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -9,6 +9,7 @@ pub struct Sum {
 }
 
 impl Sum {
+    /// Adds a value.
     pub fn add(&mut self, value: f64) {
         let total = self.total + value;
         self.compensation +=
@@ -16,7 +17,7 @@ impl Sum {
         self.total = total;
     }
 
-    /// The sum so far. Finite inputs whose sum leaves the range of f64 give its largest value.
+    /// The sum so far. If finite values add up to more than f64 can hold, the sum is the largest f64 of that sign.
     pub fn value(self) -> f64 {
         let value = self.total + self.compensation;
         if value.is_finite() { value } else { self.total.clamp(f64::MIN, f64::MAX) }

@@ -1,5 +1,5 @@
-//! `LiteLLM_DailyToolSpend`, the Tools page: each tool that a request called is charged the request's
-//! whole spend and tokens (LiteLLM's spend_log_tool_index.py), so totals over tools exceed the spend.
+//! `LiteLLM_DailyToolSpend`, the table of the Tools page. Each tool that a request called is charged the request's
+//! whole spend and tokens (LiteLLM's spend_log_tool_index.py), so the totals over all tools exceed the spend.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub const INDEX_COLUMNS: [&str; 3] = ["request_id", "tool_name", "start_time"];
 /// The primary key: the UTC day, `YYYY-MM-DD`, and the tool.
 pub type ToolKey<T> = (T, T);
 
-/// What a batch adds to one row.
+/// What a fold adds to one row. Each field is named after its column; tokens and requests are counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ToolSpend {
     /// US dollars.
@@ -26,10 +26,10 @@ pub struct ToolSpend {
     pub request_count: i64,
 }
 
-/// Rows as they are summed up.
+/// The rows while they are summed up.
 pub type ToolSpendTotals = HashMap<ToolKey<Name>, ToolSpend>;
 
-/// Rows by key, in LiteLLM's order.
+/// The rows by key, in LiteLLM's order.
 pub type ToolSpendRows<'n> = BTreeMap<ToolKey<&'n str>, ToolSpend>;
 
 /// Adds a record to each tool that it called.
@@ -42,12 +42,12 @@ pub fn add(totals: &mut ToolSpendTotals, names: &mut Names, named: &Named, recor
     }
 }
 
-/// The rows with their names, in order.
+/// The rows with the texts of their names, in the order of their keys.
 pub fn rows<'n>(totals: &ToolSpendTotals, names: &'n Names) -> ToolSpendRows<'n> {
     totals.iter().map(|((date, tool), row)| ((names.text(*date), names.text(*tool)), row.clone())).collect()
 }
 
-/// What a fold has for each column.
+/// What a fold has for each column of the table.
 pub fn columns<'n>(rows: &ToolSpendRows<'n>) -> Vec<Column<'n>> {
     vec![
         Column::text("date", rows.keys().map(|(date, _)| *date)),
