@@ -1,5 +1,5 @@
-//! A record over its bounds loses documents and never money: whatever the bounds, what is left of it counts as the
-//! whole does, is within the bounds, and says what it lost.
+//! A record over its bounds loses documents and never money. Whatever the bounds are, the rest of the record counts as
+//! the whole record does, is within the bounds, and names what it lost.
 
 use std::borrow::Cow;
 
@@ -19,12 +19,12 @@ use support::storing::sanitise_well;
 
 mod support;
 
-/// Far below the smallest bounds that can be set, so that small documents reach each of the cuts.
+/// Bounds far below the smallest ones that can be set, so that small documents reach each of the cuts.
 fn tight() -> impl Strategy<Value = Bounds> {
     (1500usize..6000, 70usize..300).prop_map(|(bytes, values)| Bounds { bytes, values })
 }
 
-/// How a document stands in a record.
+/// The form of a document in a record.
 #[derive(Debug, Clone, Copy)]
 enum As {
     Value,
@@ -42,7 +42,7 @@ fn form() -> impl Strategy<Value = As> {
     prop::sample::select(vec![As::Value, As::Text])
 }
 
-/// A record with documents in all places for them.
+/// A record that has a document in every place for one.
 fn record() -> impl Strategy<Value = Json<'static>> {
     let documents = (document(), document(), document(), document());
     let forms = (form(), form(), form(), form());
@@ -74,7 +74,7 @@ fn record() -> impl Strategy<Value = Json<'static>> {
 
 type Counted = (String, f64, i64, i64, String, String, Vec<String>);
 
-/// What is counted of a record.
+/// The part of a record that counts.
 fn counted(json: Json, store_prompts: bool) -> Result<Counted, RecordError> {
     let kept = sanitise(json, store_prompts).json;
     let record = SpendRecord::decode(&kept)?;
@@ -110,14 +110,14 @@ proptest! {
         for raw in [Raw::Text(&text), Raw::Jsonb(Element::Document(&bytes))] {
             let read = bounds::read(raw, bounds, store_prompts).unwrap();
             let whole = counted(raw.json().unwrap(), store_prompts).unwrap();
-            // A list as JSON text that cannot be taken out of its own text is one of the lost documents.
+            // A list that is JSON text and cannot be unescaped is one of the lost documents.
             let lost_tags = dropped(&read.json).contains(&"request_tags".to_owned());
             let mut left = counted(read.json.clone(), store_prompts).unwrap();
             if lost_tags { left.6 = whole.6.clone(); }
             let lost_metadata = dropped(&read.json).contains(&"metadata".to_owned());
             if lost_metadata { left.3 = whole.3; left.4 = whole.4.clone(); }
             prop_assert_eq!(left, whole);
-            // What is left of a cut record takes no more than the bounds, or is cut as far as there is a cut.
+            // The rest of a cut record is within the bounds, or nothing more can be cut from it.
             let kept = sanitise_well(read.json.clone(), store_prompts);
             let stored = jsonb::write(&kept).unwrap();
             let is_cut_short = !dropped(&kept).is_empty();
@@ -180,7 +180,7 @@ fn prompts_go_first_then_the_users_own_metadata_then_what_is_long() {
     let text = of(1, 1, 2_000);
     let kept = cut_to_smallest(&text, true).0;
     assert_eq!(SpendRecord::decode(&kept).unwrap().identity.tags.len(), 100);
-    // Where prompts are not stored, they are no part of the record.
+    // If prompts are not stored, they are not part of the record, so none is lost.
     assert_eq!(cut_to_smallest(&of(2_000, 1, 1), false).1, [""; 0]);
 }
 

@@ -1,5 +1,5 @@
-//! Bytes that are no jsonb, or were one before they were damaged: the reader says so, or reads something, in
-//! bounded stack and work. It never panics.
+//! Bytes that are not jsonb, or were jsonb before they were damaged. The reader reports the damage or reads something,
+//! in bounded stack and work. It never panics.
 
 use litellm_spend_core::jsonb;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use support::reading::{read_everything, values};
 
 mod support;
 
-/// Headers and entries that say more than there is, or mix kinds.
+/// Headers and entries that claim more than there is, or that mix types.
 const EXTREME_WORDS: [u32; 10] =
     [0, 1, 0x0FFF_FFFF, 0x8000_0000, 0x8FFF_FFFF, 0xFFFF_FFFF, 0x2FFF_FFFF, 0x4FFF_FFFF, 0x5FFF_FFFF, 0x7000_0004];
 
@@ -73,7 +73,7 @@ proptest! {
         read_everything(&bytes);
     }
 
-    /// Among words that make sense one by one, deeper levels are reached than among bytes.
+    /// Words that are valid one by one reach deeper levels than bytes do.
     #[test]
     fn arbitrary_words_are_read_or_refused(
         kind in prop::sample::select(vec![0x2000_0000u32, 0x4000_0000, 0x5000_0000]),
@@ -94,7 +94,7 @@ proptest! {
     }
 }
 
-/// Arrays within arrays, as many as jsonb's lengths can count in 4 MB: far beyond what a stack could hold.
+/// Arrays within arrays, as many as jsonb's lengths can count in 4 MB. A stack could not hold nearly as many.
 #[test]
 fn nesting_ends_before_the_stack_does() {
     let levels = 500_000u32;

@@ -1,5 +1,5 @@
-//! The ground table against LiteLLM's own definitions of its tables, sql/litellm_tables.sql, which is made from
-//! LiteLLM's newest migrations: a table, key or column that stands in one of them only is a mistake.
+//! Compares the ground table with LiteLLM's own definitions of its tables, sql/litellm_tables.sql, which come from
+//! LiteLLM's newest migrations. A table, key or column that only one of them has is a mistake.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::path::Path;
 use litellm_spend_core::litellm::columns::filled;
 use litellm_spend_core::litellm::tables::Role;
 
-/// What the definitions say of one table.
+/// The definition of one table.
 struct Definition {
     columns: BTreeSet<String>,
     unique_keys: Vec<BTreeSet<String>>,
 }
 
-/// What stands between two texts; nothing where they are not there.
+/// The text between `begin` and `end`; empty if one of them is missing.
 fn between<'t>(text: &'t str, begin: &str, end: &str) -> &'t str {
     text.split_once(begin).and_then(|(_, rest)| rest.split_once(end)).map_or("", |(between, _)| between)
 }
@@ -50,7 +50,7 @@ fn each_table_that_a_fold_writes_is_created_and_no_other() {
 
 #[test]
 fn each_column_that_a_fold_fills_is_one_of_litellms() {
-    // A table may lack one of them; a fold fills it where it is.
+    // A table may lack one of these columns. A fold fills it if the table has it.
     const OF_SOME: [&str; 3] = ["id", "created_at", "updated_at"];
     let definitions = definitions();
     for role in Role::all().filter(|role| !is_only_read(role)) {

@@ -1,5 +1,5 @@
-//! A needle at every place that must not be stored, one place at a time and all of them: whatever form it has, it
-//! is not in what the sanitiser leaves.
+//! A needle at every place that must not be stored: at one place at a time and at all of them. Whatever form the needle
+//! has, the sanitiser's output does not hold it.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use support::storing::sanitise_well;
 mod support;
 
 const NEEDLE: &str = "sk-n33dle";
-/// Objects that LiteLLM has beside a record's own.
+/// Objects that LiteLLM sends in addition to those that a record may hold.
 const UNLISTED: &[&str] = &["litellm_params", "standard_logging_object", "kwargs", "litellm_metadata"];
 
 type Path = Vec<&'static str>;
@@ -25,7 +25,7 @@ fn object(name: &'static str, value: Json<'static>) -> Json<'static> {
     Json::Object(vec![(name.into(), value)])
 }
 
-/// A needle alone and within whatever may be stored in a field.
+/// The forms of a needle: alone, and within values of every shape.
 fn forms() -> Vec<Json<'static>> {
     let nested = || object("id", Json::Array(vec![object("metadata", text(NEEDLE))]));
     vec![
@@ -39,8 +39,8 @@ fn forms() -> Vec<Json<'static>> {
     ]
 }
 
-/// The record `{path[0]: {path[1]: … {name: value}}}` with what every record has; `as_text` holds each object of
-/// the path as JSON text.
+/// The record `{path[0]: {path[1]: … {name: value}}}` with the members that every record has. If `as_text` is set, each
+/// object of the path is JSON text.
 fn record(path: &[&'static str], name: &'static str, value: Json<'static>, as_text: bool) -> Json<'static> {
     let own = path.iter().rev().fold((name, value), |(name, value), outer| {
         let inner = object(name, value);
@@ -65,7 +65,7 @@ fn objects(fields: Fields, path: &[&'static str]) -> Vec<(Path, Fields)> {
 fn assert_no_needle(record: &Json<'static>, store_prompts: bool) {
     let kept = sanitise_well(record.clone(), store_prompts).to_text();
     assert!(!kept.contains("n33dle"), "{kept}\nof\n{}", record.to_text());
-    // A rejected record's element in place of a record.
+    // A rejected element, which takes the place of a record.
     let element = Json::Array(vec![record.clone()]);
     assert!(!sanitise(element, store_prompts).json.to_text().contains("n33dle"));
 }
@@ -96,7 +96,7 @@ fn a_raw_key_is_stored_nowhere_but_in_a_name_or_the_users_own_data() {
                 for as_text in [false, true] {
                     let record = record(&path, name, form.clone(), as_text);
                     match rule {
-                        // A client's name for something: which of them would be a key cannot be told.
+                        // This is a name that the client gives to something. Nothing tells a key from any other name.
                         Rule::Scalar | Rule::Model | Rule::ModelGroup if form.as_str().is_some() => {
                             assert!(sanitise_well(record, false).to_text().contains("n33dle"), "{name} is stored");
                         }
@@ -108,7 +108,7 @@ fn a_raw_key_is_stored_nowhere_but_in_a_name_or_the_users_own_data() {
                             let kept = sanitise_well(record, false).to_text();
                             assert!(kept.contains("n33dle"), "{name} is stored whole");
                         }
-                        // The host, which a key is not.
+                        // The text is read as the host of the URL, and a host is not a key.
                         Rule::Url if form.as_str().is_some() => {}
                         _ => assert_no_needle(&record, false),
                     }
@@ -154,7 +154,7 @@ fn with_prompts_stored_a_request_body_still_loses_its_credentials() {
         for path in bodies {
             for form in forms() {
                 assert_no_needle(&record(path, name, form.clone(), false), true);
-                // LiteLLM's SpendLogs payload holds the body as text; a list may stand in it.
+                // LiteLLM's SpendLogs payload holds the body as text, which may be a list.
                 let tool = object(name, form);
                 let body = object("tools", Json::Array(vec![tool.clone(), tool]));
                 assert_no_needle(&record(&[], "proxy_server_request", body.clone(), false), true);
@@ -197,7 +197,7 @@ fn an_address_is_stored_without_its_secrets() {
     }
 }
 
-/// A model id that is not stored does not vouch for the model's name.
+/// A model id that is not stored does not vouch for the name of the model.
 #[test]
 fn a_failed_requests_prompt_in_place_of_a_model_is_not_stored_whatever_its_model_id() {
     for model_id in forms().into_iter().filter(|form| form.as_str().is_none()) {

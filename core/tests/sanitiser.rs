@@ -1,5 +1,5 @@
-//! Records with a needle in every place that must not be stored, in both of LiteLLM's shapes: whatever the
-//! record, no needle is in what the sanitiser leaves of it. Decoding what it leaves, or what it never saw, never
+//! Records with a needle in every place that must not be stored, in both of LiteLLM's shapes. Whatever the record is,
+//! the sanitiser's output holds no needle. Decoding that output, or a record that the sanitiser never saw, never
 //! panics.
 
 use std::borrow::Cow;
@@ -17,9 +17,9 @@ use support::storing::sanitise_well;
 
 mod support;
 
-/// In every key and text that must never be stored.
+/// The needle in every key and text that must never be stored.
 const NEEDLE: &str = "n33dle";
-/// In the prompts and responses that `store_prompts` lets through.
+/// The needle in the prompts and responses that `store_prompts` lets through.
 const PROMPT: &str = "pr0mpt";
 type Value = Json<'static>;
 type Members = Vec<(Cow<'static, str>, Value)>;
@@ -72,7 +72,7 @@ fn secret_containers() -> BoxedStrategy<Value> {
     containers(secrets())
 }
 
-/// What may stand under a field of scalars: numbers at their extremes, text without a needle.
+/// A value for a field of scalars: a number at its extremes, or text without a needle.
 fn scalar() -> BoxedStrategy<Value> {
     let times =
         vec!["2026-03-14T15:09:26.5Z", "9999-12-31T23:59:59.9999999+00", "-009999-01-01T00:00:00Z", "0000-00-00", "é"];
@@ -97,7 +97,7 @@ fn number() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// A value for a field under `rule`; where the rule lets something through, no needle is in that.
+/// A value for a field under `rule`. A part that the rule lets through holds no needle.
 fn value(rule: &'static Rule, failed: bool) -> BoxedStrategy<Value> {
     let own = prop_oneof![Just(Json::Null), scalar()];
     let lists = || prop::collection::vec(prop_oneof![scalar(), secret_containers()], 0..4).prop_map(Json::Array);
@@ -152,7 +152,7 @@ fn value(rule: &'static Rule, failed: bool) -> BoxedStrategy<Value> {
 fn members(fields: Fields, failed: bool) -> BoxedStrategy<Members> {
     let of_other_levels: Vec<&str> = all_names(RECORD).into_iter().chain(SENSITIVE.iter().copied()).collect();
     let unknown: Vec<&str> = of_other_levels.into_iter().filter(|name| rule(fields, name).is_none()).collect();
-    // A sensitive field stays one even if it gets onto the list.
+    // A sensitive field stays in this test even if it gets onto the list.
     let unknown: Vec<&str> = unknown.into_iter().chain(SENSITIVE.iter().copied()).collect();
     let unknown = prop_oneof![prop::sample::select(unknown).prop_map(String::from), secret()];
     let known = (0..fields.len()).prop_flat_map(move |at| {
@@ -169,7 +169,7 @@ fn all_names(fields: Fields) -> BTreeSet<&'static str> {
     deeper.flatten().chain(fields.iter().map(|(name, _)| *name)).collect()
 }
 
-/// Where a record says that its request failed.
+/// The place at which a record says that its request failed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Failed {
     No,
@@ -237,17 +237,19 @@ proptest! {
         prop_assert!(!sanitise(element, true).json.to_text().contains(NEEDLE));
     }
 
-    /// The row of a record that the sanitiser saw holds no needle; of one that it did not see, no key.
+    /// A record that the walk vouches for is stored without a change, so the sanitiser must leave it as it is and
+    /// decoding it must succeed.
     #[test]
     fn what_is_vouched_for_is_stored_as_it_came(record in record(), store_prompts in any::<bool>()) {
         let bytes = support::container::container(&record);
         if is_unchanged(&bytes, store_prompts) {
-            // Of duplicate keys jsonb holds the last one.
+            // jsonb keeps the last of duplicate keys.
             let sanitised = sanitise(jsonb::read(&bytes).unwrap(), store_prompts);
             prop_assert!(!sanitised.changed && SpendRecord::decode(&sanitised.json).is_ok());
         }
     }
 
+    /// The row of a record that the sanitiser saw holds no needle. The row of a record that it did not see holds no key.
     #[test]
     fn any_record_is_decoded_or_refused(record in record()) {
         if let Ok(decoded) = SpendRecord::decode(&record) {
@@ -271,7 +273,7 @@ proptest! {
     }
 }
 
-/// What a rule without a limit covers is the user's own data alone.
+/// Only the user's own data stands under a rule without a limit.
 #[test]
 fn only_the_users_own_data_is_stored_whole() {
     fn whole(fields: Fields) -> Vec<&'static str> {

@@ -1,5 +1,5 @@
-//! What the walk over the binary form good_records_pass for: the records that LiteLLM sends of an ordinary call, and no
-//! record that the sanitiser would change or that cannot be counted.
+//! The walk over the binary form vouches for the records that LiteLLM sends of an ordinary call. It does not vouch for
+//! a record that the sanitiser would change or that cannot be counted.
 
 use std::borrow::Cow;
 
@@ -37,7 +37,7 @@ fn ordinary() -> Record {
     }
 }
 
-/// An ordinary record with another value at a path; an ordinary one if there is no such path.
+/// An ordinary record with another value at `path`, which is added if only its last key is missing.
 fn with(path: &[&str], value: &str) -> Json<'static> {
     fn set(members: &mut Record, path: &[&str], value: Json<'static>) {
         let at = members.iter().position(|(key, _)| key == path[0]);

@@ -1,5 +1,5 @@
-//! Documents in jsonb's binary form: they are read as they were written. That Postgres writes the same bytes is
-//! tested in the server (`src/pg_tests/jsonb/writing.rs`).
+//! Documents in jsonb's binary form are read as they were written. A test in the server checks that Postgres writes the
+//! same bytes (`src/pg_tests/jsonb/writing.rs`).
 
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
@@ -9,7 +9,7 @@ use support::documents::document;
 
 mod support;
 
-/// The same document with the members of each object in another order.
+/// The document with the members of each object in reverse order.
 fn reversed<'a>(json: Json<'a>) -> Json<'a> {
     match json {
         Json::Array(items) => Json::Array(items.into_iter().map(reversed).collect()),
@@ -32,7 +32,7 @@ proptest! {
         prop_assert_eq!(jsonb::read(&bytes), Ok(as_read(&json, 0)));
     }
 
-    /// Once read, a number does not know how many zeros its text had.
+    /// A number that was read does not know how many zeros its text had.
     #[test]
     fn what_was_read_is_written_as_it_was(json in document()) {
         let bytes = container(&as_read(&json, 0));

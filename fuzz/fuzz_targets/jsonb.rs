@@ -1,4 +1,4 @@
-//! Arbitrary bytes as jsonb's binary form: they are read or refused, in memory that they bound.
+//! Reads arbitrary bytes as jsonb's binary form. They are read or refused, and their number bounds the memory.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,10 +10,12 @@ mod memory;
 #[path = "../../core/tests/support/reading.rs"]
 mod reading;
 
-/// A value takes 48 bytes and an entry of jsonb 4; the digits of a number take 4 bytes of text for 2 of theirs.
+/// A value takes 48 bytes of memory and an entry of jsonb 4 bytes. The text of a number takes 4 bytes for each 2 bytes
+/// of its digits.
 const BYTES_FOR_EACH: usize = 24;
 const BYTES_AT_LEAST: usize = 1024;
-/// What is left where nothing fits: 150 texts and 7 lists of 100 texts, each text of 1 kB at most.
+/// The rest of a record for which every bound is too small: 150 texts and 7 lists of 100 texts, each text of 1 kB at
+/// most.
 const BYTES_OF_REST: usize = 1 << 20;
 
 fuzz_target!(|bytes: &[u8]| {

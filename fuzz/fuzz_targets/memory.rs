@@ -1,4 +1,4 @@
-//! How much memory a piece of work holds at most: libFuzzer's own limit sees only what has been touched.
+//! Measures the most memory that a piece of work holds. libFuzzer's own limit counts only memory that has been touched.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,11 +11,11 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: the system's allocator does the work; `realloc` and `alloc_zeroed` come down to these two.
+// SAFETY: the system's allocator does the work. The default `realloc` and `alloc_zeroed` call these two functions.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         PEAK.fetch_max(HELD.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: the caller keeps what `alloc` asks for.
+        // SAFETY: the caller keeps the contract of `alloc`, and `System` has the same one.
         unsafe { System.alloc(layout) }
     }
 
@@ -26,7 +26,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The most bytes that were held at once during `work`, beyond those held before.
+/// The most bytes that were held at once during `work`, in addition to those held before.
 pub fn peak(work: impl FnOnce()) -> usize {
     let before = HELD.load(Relaxed);
     PEAK.store(before, Relaxed);

@@ -1,5 +1,6 @@
-//! Arbitrary JSON text: it is the same document after a way through jsonb's binary form, and as a record what the
-//! sanitiser leaves of it obeys the allow list, is stable, and is decoded or refused.
+//! Reads arbitrary JSON text. After a round trip through jsonb's binary form it is the same document. As a record, it
+//! is sanitised to a record that obeys the allow list and does not change when it is sanitised again; that record is
+//! decoded or refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -37,7 +37,7 @@ pub fn write(json: &Json) -> Option<Vec<u8>> {
     Some(container)
 }
 
-/// Appends the container that [`write`] would return to the buffer. If there is none, it returns `None` and leaves the
+/// Appends the container that [`write()`] would return to the buffer. If there is none, it returns `None` and leaves the
 /// buffer as it was.
 pub fn append(json: &Json, buffer: &mut Vec<u8>) -> Option<()> {
     let start = buffer.len();

@@ -1,11 +1,11 @@
-//! What the reader makes of a document that was written in jsonb's binary form.
+//! A document in jsonb's binary form, and the document that the reader returns for it.
 
 use std::borrow::Cow;
 
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
 
-/// The reader's bound.
+/// The deepest level that the reader reads.
 const DEEPEST: usize = 100;
 
 /// The container of a document that jsonb can hold.
@@ -15,12 +15,13 @@ pub fn container(json: &Json) -> Vec<u8> {
     container.unwrap_or_default()
 }
 
-/// jsonb's numbers do not tell 1.0 from 1 nor have a negative zero or one that is not finite, its objects have each
-/// key once and in its own order, and what is nested too deep is null.
+/// The document that the reader returns. jsonb's numbers do not tell 1.0 from 1, and none is a negative zero or not
+/// finite. Its objects hold each key once, in jsonb's order. A value that is nested too deep is null.
 pub fn as_read<'a>(json: &Json<'a>, depth: usize) -> Json<'a> {
     match json {
         Json::Float(number) if !number.is_finite() => Json::Null,
-        // As it is written: its shortest decimal, which among large whole numbers is not its exact value.
+        // The number is written as its shortest decimal, which may differ from its exact value if it is a large whole
+        // number.
         Json::Float(number) => format!("{number}").parse().map_or(Json::Float(*number), Json::Int),
         Json::Array(_) | Json::Object(_) if depth > DEEPEST => Json::Null,
         Json::Array(items) => Json::Array(items.iter().map(|item| as_read(item, depth + 1)).collect()),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use litellm_spend_core::json::Json;
 use proptest::prelude::*;
 
-/// Some hold duplicate keys, or so many values that an entry holds an offset.
+/// Any document. Some hold duplicate keys, or so many values that an entry holds an offset.
 pub fn document() -> impl Strategy<Value = Json<'static>> {
     let scalar = prop_oneof![
         Just(Json::Null),

@@ -1,4 +1,4 @@
-//! What the tests share, each a part of it; the fuzz targets (fuzz/) include the same files.
+//! Code that the tests share; each test uses a part of it. The fuzz targets (fuzz/) include the same files.
 #![allow(dead_code)]
 
 pub mod container;

@@ -1,4 +1,4 @@
-//! What must hold of any bytes that are read as jsonb.
+//! Checks for any bytes that are read as jsonb.
 
 use litellm_spend_core::allowed::sanitise::sanitise;
 use litellm_spend_core::allowed::unchanged;
@@ -6,7 +6,7 @@ use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
 use litellm_spend_core::record::SpendRecord;
 
-/// How many values a document has, itself included.
+/// How many values a document has, including itself.
 pub fn values(json: &Json) -> usize {
     1 + match json {
         Json::Array(items) => items.iter().map(values).sum(),
@@ -15,7 +15,7 @@ pub fn values(json: &Json) -> usize {
     }
 }
 
-/// Takes the bytes the whole way of a payload; what was read is no more than a value for each of their words.
+/// Reads the bytes as a payload from beginning to end. Each of their words yields at most one value.
 pub fn read_everything(bytes: &[u8]) {
     let most = bytes.len() / 4 + 1;
     if let Ok(json) = jsonb::read(bytes) {

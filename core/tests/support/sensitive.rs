@@ -1,6 +1,6 @@
 //! Names under which secrets and prompts arrive.
 
-/// Fields that LiteLLM sends beside those it stores, or that a client's mistake would.
+/// Fields that LiteLLM sends in addition to those it stores, or that a client may send by mistake.
 pub const SENSITIVE: &[&str] = &[
     "headers",
     "authorization",

@@ -1,4 +1,4 @@
-//! What must hold of any record that the sanitiser let through.
+//! Checks for any record that the sanitiser let through.
 
 use litellm_spend_core::allowed::fields::{Fields, RECORD, Rule, rule};
 use litellm_spend_core::allowed::request_body::drop_credentials;
@@ -7,7 +7,7 @@ use litellm_spend_core::allowed::url::without_secrets;
 use litellm_spend_core::json::Json;
 use litellm_spend_core::litellm::api_key;
 
-/// Sanitises a document: what is left obeys the allow list at every level, and sanitising it again leaves it.
+/// Sanitises a document. The result obeys the allow list at every level, and sanitising it again does not change it.
 pub fn sanitise_well(json: Json<'_>, store_prompts: bool) -> Json<'_> {
     let is_record = matches!(json, Json::Object(_));
     let kept = sanitise(json, store_prompts).json;
@@ -19,7 +19,7 @@ pub fn sanitise_well(json: Json<'_>, store_prompts: bool) -> Json<'_> {
     kept
 }
 
-/// Whether each member of an object is on the list, with a value of its rule's shape.
+/// Whether each member of an object is on the list and has a value of its rule's shape.
 fn is_allowed(json: &Json, fields: Fields, store_prompts: bool) -> bool {
     let Json::Object(members) = json else { return false };
     members.iter().all(|(name, value)| rule(fields, name).is_some_and(|rule| obeys(value, rule, store_prompts)))
