@@ -2,9 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use litellm_spend_core::jsonb;
 use litellm_spend_core::allowed::bounds::{self, Bounds};
-
+use litellm_spend_core::jsonb;
 
 mod memory;
 #[path = "../../core/tests/support/reading.rs"]

@@ -11,7 +11,6 @@ use litellm_spend_core::jsonb::{self, Element};
 use litellm_spend_core::litellm::api_key;
 use litellm_spend_core::record::SpendRecord;
 
-
 #[path = "../../core/tests/support/container.rs"]
 mod container;
 #[path = "../../core/tests/support/reading.rs"]
@@ -29,10 +28,10 @@ fuzz_target!(|text: &str| {
     for raw in [Raw::Text(text), Raw::Jsonb(Element::Document(&bytes))] {
         let Ok(read) = bounds::read(raw, Bounds { bytes: 4096, values: 8 }, false) else { continue };
         let cut = storing::sanitise_well(read.json, false);
-        let cut = SpendRecord::decode(&cut).map(|record| record.spend);
+        let cut = SpendRecord::decode(&cut).map(|record| record.usage.spend);
         // Money is never lost to size.
         assert!(
-            whole.is_err() || cut == Ok(whole.as_ref().map_or(0.0, |record| record.spend)),
+            whole.is_err() || cut == Ok(whole.as_ref().map_or(0.0, |record| record.usage.spend)),
             "{whole:?} became {cut:?}"
         );
     }
@@ -40,8 +39,8 @@ fuzz_target!(|text: &str| {
     for store_prompts in [false, true] {
         let kept = storing::sanitise_well(json.clone(), store_prompts);
         if let Ok(record) = SpendRecord::decode(&kept) {
-            assert!(record.api_key.is_empty() || api_key::is_safe(&record.api_key));
-            let _ = (record.start.utc_date(), record.end.rounded_to_millis());
+            assert!(record.identity.api_key.is_empty() || api_key::is_safe(&record.identity.api_key));
+            let _ = (record.timing.start.utc_date(), record.timing.end.rounded_to_millis());
         }
     }
 });
