@@ -1,5 +1,5 @@
--- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
--- every name here is qualified.
+-- For pg_cron and for servers that do not preload the library. With SECURITY DEFINER or a SET clause the procedure
+-- could not commit, so every name here is qualified.
 CREATE PROCEDURE litellm_spend.fold_all()
 LANGUAGE plpgsql
 AS $$

@@ -1,10 +1,10 @@
--- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
--- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
--- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
--- failed: a fold that is held tries again and again.
+-- The ledger: which requests were counted. It remembers each for at least litellm_spend.dedupe_window. Three tables
+-- take turns, each for half a window. Rows are only ever inserted. The oldest table is truncated for reuse once all
+-- its rows are a window old. Autovacuum stays on because of the rows that failed folds leave: a fold that is held tries
+-- again and again.
 --   request_hash  first 16 bytes of the sha256 of the request id under which the record was counted
---   call_hash     first 8 bytes of the sha256 of its litellm_call_id, and of its start where the id is that call id;
---                 NULL if it had none
+--   call_hash     first 8 bytes of the sha256 of the record's litellm_call_id, or of the call id and the start if the
+--                 request id is that call id; NULL if the record had no call id
 CREATE TABLE litellm_spend.ledger_0 (
     request_hash uuid PRIMARY KEY,
     call_hash    bigint
@@ -19,8 +19,8 @@ CREATE VIEW litellm_spend.ledger AS
     UNION ALL
     SELECT request_hash, call_hash FROM litellm_spend.ledger_2;
 
--- Made lazily, one row for each origin. A new row says that every table began now, so that rows of a
--- restored dump, whose age nobody knows, are kept for another window.
+-- One row for each origin, created when it is first needed. A new row says that every table began now, so that rows of
+-- a restored dump, whose age is not known, are kept for another window.
 CREATE TABLE litellm_spend.ledger_rotation (
     origin     bigint PRIMARY KEY,
     current    smallint NOT NULL DEFAULT 0,
@@ -28,11 +28,11 @@ CREATE TABLE litellm_spend.ledger_rotation (
         DEFAULT pg_catalog.array_fill(pg_catalog.clock_timestamp(), ARRAY[3])
 );
 
-COMMENT ON TABLE litellm_spend.ledger_0 IS 'Hashes of requests that folds have counted, where SpendLogs alone cannot remember them';
-COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
-COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
+COMMENT ON TABLE litellm_spend.ledger_0 IS 'Hashes of requests that folds have counted and that SpendLogs alone cannot remember';
+COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have counted and that SpendLogs alone cannot remember';
+COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted and that SpendLogs alone cannot remember';
 COMMENT ON VIEW litellm_spend.ledger IS 'Hashes of requests that folds have counted: the three tables together';
-COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when each began to be written';
+COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when folds began to write each table';
 
 DO $$
 DECLARE relation text;
@@ -41,10 +41,10 @@ BEGIN
         EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.request_hash IS %L', relation,
                                   'First 16 bytes of the sha256 of the request id under which the record was counted');
         EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.call_hash IS %L', relation,
-                                  'First 8 bytes of the sha256 of its litellm_call_id; NULL if it had none');
+                                  'First 8 bytes of the sha256 of the record''s litellm_call_id; NULL if it had none');
     END LOOP;
 END
 $$;
-COMMENT ON COLUMN litellm_spend.ledger_rotation.origin IS 'Cluster and database that the row is of';
+COMMENT ON COLUMN litellm_spend.ledger_rotation.origin IS 'Cluster and database that the row belongs to';
 COMMENT ON COLUMN litellm_spend.ledger_rotation.current IS 'The table that folds write: 0, 1 or 2';
-COMMENT ON COLUMN litellm_spend.ledger_rotation.started_at IS 'When each table began to be written';
+COMMENT ON COLUMN litellm_spend.ledger_rotation.started_at IS 'When folds began to write each table';

@@ -4,9 +4,9 @@
 /* <begin connected objects> */
 -- src/lib.rs
 -- bootstrap
--- What must hold before anything is created: a UTF8 database (jsonb's strings and LiteLLM's ids are
--- UTF-8), and the role for recorders. Roles belong to the whole cluster, so it may exist already, made
--- by another database's CREATE EXTENSION, even one that runs at this moment.
+-- Conditions that must hold before anything is created: a UTF8 database (jsonb's strings and LiteLLM's ids are UTF-8),
+-- and the role for recorders. Roles belong to the whole cluster. CREATE EXTENSION in another database may have created
+-- the role already, or may create it at this moment.
 DO $$
 BEGIN
     IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
@@ -18,8 +18,8 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer' AND rolcanlogin) THEN
         RAISE WARNING USING
-            MESSAGE = 'the role litellm_spend_writer exists and may log in, which this extension does not create',
-            HINT = 'Look who has created it: ALTER ROLE litellm_spend_writer NOLOGIN.';
+            MESSAGE = 'the role litellm_spend_writer exists and may log in; this extension creates it without that right',
+            HINT = 'Run ALTER ROLE litellm_spend_writer NOLOGIN, and find out who created the role.';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer') THEN
         BEGIN
@@ -55,7 +55,7 @@ CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spen
 -- requires:
 --   litellm_spend
 
--- What tells whether the log of a day still is what folds have counted: rebuild trusts no other log.
+-- Tells whether the log of a day still holds what folds have counted. rebuild() trusts no other log.
 CREATE TABLE litellm_spend.counted_days (
     date        date PRIMARY KEY,
     requests    bigint NOT NULL,
@@ -64,7 +64,7 @@ CREATE TABLE litellm_spend.counted_days (
 COMMENT ON TABLE litellm_spend.counted_days IS 'Requests that folds have counted, by the UTC day on which the log shows them';
 COMMENT ON COLUMN litellm_spend.counted_days.date IS 'The UTC day';
 COMMENT ON COLUMN litellm_spend.counted_days.requests IS 'How many requests';
-COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a hash of each request id';
+COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of the hashes of the request ids';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -72,13 +72,13 @@ COMMENT ON COLUMN litellm_spend.counted_days.fingerprint IS 'Exclusive or of a h
 -- requires:
 --   litellm_spend
 
--- The ledger: which requests were counted, for as long as litellm_spend.dedupe_window at least. Three
--- tables take turns, each for half a window. Rows are only ever inserted, and the oldest table is
--- truncated for reuse once all in it is a window old. Autovacuum stays on for the rows of folds that
--- failed: a fold that is held tries again and again.
+-- The ledger: which requests were counted. It remembers each for at least litellm_spend.dedupe_window. Three tables
+-- take turns, each for half a window. Rows are only ever inserted. The oldest table is truncated for reuse once all
+-- its rows are a window old. Autovacuum stays on because of the rows that failed folds leave: a fold that is held tries
+-- again and again.
 --   request_hash  first 16 bytes of the sha256 of the request id under which the record was counted
---   call_hash     first 8 bytes of the sha256 of its litellm_call_id, and of its start where the id is that call id;
---                 NULL if it had none
+--   call_hash     first 8 bytes of the sha256 of the record's litellm_call_id, or of the call id and the start if the
+--                 request id is that call id; NULL if the record had no call id
 CREATE TABLE litellm_spend.ledger_0 (
     request_hash uuid PRIMARY KEY,
     call_hash    bigint
@@ -93,8 +93,8 @@ CREATE VIEW litellm_spend.ledger AS
     UNION ALL
     SELECT request_hash, call_hash FROM litellm_spend.ledger_2;
 
--- Made lazily, one row for each origin. A new row says that every table began now, so that rows of a
--- restored dump, whose age nobody knows, are kept for another window.
+-- One row for each origin, created when it is first needed. A new row says that every table began now, so that rows of
+-- a restored dump, whose age is not known, are kept for another window.
 CREATE TABLE litellm_spend.ledger_rotation (
     origin     bigint PRIMARY KEY,
     current    smallint NOT NULL DEFAULT 0,
@@ -102,11 +102,11 @@ CREATE TABLE litellm_spend.ledger_rotation (
         DEFAULT pg_catalog.array_fill(pg_catalog.clock_timestamp(), ARRAY[3])
 );
 
-COMMENT ON TABLE litellm_spend.ledger_0 IS 'Hashes of requests that folds have counted, where SpendLogs alone cannot remember them';
-COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
-COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted, as litellm_spend.ledger_0';
+COMMENT ON TABLE litellm_spend.ledger_0 IS 'Hashes of requests that folds have counted and that SpendLogs alone cannot remember';
+COMMENT ON TABLE litellm_spend.ledger_1 IS 'Hashes of requests that folds have counted and that SpendLogs alone cannot remember';
+COMMENT ON TABLE litellm_spend.ledger_2 IS 'Hashes of requests that folds have counted and that SpendLogs alone cannot remember';
 COMMENT ON VIEW litellm_spend.ledger IS 'Hashes of requests that folds have counted: the three tables together';
-COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when each began to be written';
+COMMENT ON TABLE litellm_spend.ledger_rotation IS 'Which ledger table folds write, and when folds began to write each table';
 
 DO $$
 DECLARE relation text;
@@ -115,13 +115,13 @@ BEGIN
         EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.request_hash IS %L', relation,
                                   'First 16 bytes of the sha256 of the request id under which the record was counted');
         EXECUTE pg_catalog.format('COMMENT ON COLUMN litellm_spend.%I.call_hash IS %L', relation,
-                                  'First 8 bytes of the sha256 of its litellm_call_id; NULL if it had none');
+                                  'First 8 bytes of the sha256 of the record''s litellm_call_id; NULL if it had none');
     END LOOP;
 END
 $$;
-COMMENT ON COLUMN litellm_spend.ledger_rotation.origin IS 'Cluster and database that the row is of';
+COMMENT ON COLUMN litellm_spend.ledger_rotation.origin IS 'Cluster and database that the row belongs to';
 COMMENT ON COLUMN litellm_spend.ledger_rotation.current IS 'The table that folds write: 0, 1 or 2';
-COMMENT ON COLUMN litellm_spend.ledger_rotation.started_at IS 'When each table began to be written';
+COMMENT ON COLUMN litellm_spend.ledger_rotation.started_at IS 'When folds began to write each table';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -287,8 +287,8 @@ AS 'MODULE_PATHNAME', 'fold_wrapper';
 -- requires:
 --   fold::fold
 
--- For pg_cron and servers without the preload line. With SECURITY DEFINER or a SET clause it could not commit, so
--- every name here is qualified.
+-- For pg_cron and for servers that do not preload the library. With SECURITY DEFINER or a SET clause the procedure
+-- could not commit, so every name here is qualified.
 CREATE PROCEDURE litellm_spend.fold_all()
 LANGUAGE plpgsql
 AS $$
@@ -379,11 +379,11 @@ AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
 --   litellm_spend
 --   staging::subscriber::litellm_spend::keep_own_rows
 
--- Staging: three segments that take turns. Rows are only ever inserted and a consumed segment is
--- truncated, so there is nothing to vacuum (invariant 6). Recorders write them as heaps, below SQL
--- (src/staging/rows.rs), so they are heaps whatever default_table_access_method says.
---   xid        top-level transaction that staged the row: which snapshots see it
---   origin     cluster and database in which that id means something
+-- Staging: three segments that take turns. Rows are only inserted, and a consumed segment is truncated, so there is
+-- nothing to vacuum (invariant 6). Recorders write the segments as heaps, below SQL (src/staging/rows.rs), so they are
+-- heaps whatever default_table_access_method says.
+--   xid        top-level transaction that staged the row; it decides which snapshots see the row
+--   origin     cluster and database in which the transaction id is valid
 --   staged_at  when the record was staged, for the lag
 --   seq        number of the row within its transaction
 --   payload    the sanitised spend record
@@ -399,14 +399,14 @@ CREATE TABLE litellm_spend.staging_1 (LIKE litellm_spend.staging_0 INCLUDING DEF
 CREATE TABLE litellm_spend.staging_2 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
     USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 
--- The order in which a fold reads; the origin comes first, so that it takes no scan to see whether rows of another
--- one are there. Not unique: nothing could be done about a conflict.
+-- The order in which a fold reads. The origin comes first, so that a look for rows of another origin needs no scan. The
+-- indexes are not unique, because nothing could be done about a conflict.
 CREATE INDEX staging_0_origin_xid_seq ON litellm_spend.staging_0 (origin, xid, seq);
 CREATE INDEX staging_1_origin_xid_seq ON litellm_spend.staging_1 (origin, xid, seq);
 CREATE INDEX staging_2_origin_xid_seq ON litellm_spend.staging_2 (origin, xid, seq);
 
--- On a logical subscriber the publisher's TRUNCATE must not take away what this database has recorded itself.
--- ENABLE REPLICA: the trigger fires in the apply worker only.
+-- On a logical subscriber the publisher's TRUNCATE must not remove the records that this database has staged itself.
+-- ENABLE REPLICA: the trigger fires only in the apply worker.
 CREATE TRIGGER keep_own_rows BEFORE TRUNCATE ON litellm_spend.staging_0
     EXECUTE FUNCTION litellm_spend.keep_own_rows();
 CREATE TRIGGER keep_own_rows BEFORE TRUNCATE ON litellm_spend.staging_1
@@ -424,12 +424,12 @@ CREATE VIEW litellm_spend.staging AS
     UNION ALL
     SELECT 2::smallint, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_2;
 
-COMMENT ON TABLE litellm_spend.staging_0 IS 'Staging segment: sanitised spend records that their caller has committed and a fold may not have counted yet';
-COMMENT ON TABLE litellm_spend.staging_1 IS 'Staging segment, as litellm_spend.staging_0';
-COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment, as litellm_spend.staging_0';
-COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed ones included until their segment is truncated';
+COMMENT ON TABLE litellm_spend.staging_0 IS 'Staging segment: sanitised spend records that their callers have committed; folds may not have counted them yet';
+COMMENT ON TABLE litellm_spend.staging_1 IS 'Staging segment: sanitised spend records that their callers have committed; folds may not have counted them yet';
+COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment: sanitised spend records that their callers have committed; folds may not have counted them yet';
+COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, including consumed rows until their segment is truncated';
 COMMENT ON FUNCTION litellm_spend.keep_own_rows() IS
-    'Trigger function of the staging segments: stages this database''s records anew when a subscription truncates them';
+    'Trigger function of the staging segments: stages this database''s records again when a subscription truncates them';
 
 DO $$
 DECLARE
@@ -437,8 +437,8 @@ DECLARE
     of_column record;
 BEGIN
     FOREACH relation IN ARRAY ARRAY['staging_0', 'staging_1', 'staging_2', 'staging'] LOOP
-        FOR of_column IN VALUES ('xid', 'Top-level transaction that staged the row: which snapshots see it'),
-                                ('origin', 'Cluster and database in which that id means something'),
+        FOR of_column IN VALUES ('xid', 'Top-level transaction that staged the row; it decides which snapshots see the row'),
+                                ('origin', 'Cluster and database in which the transaction id is valid'),
                                 ('staged_at', 'When the record was staged'),
                                 ('seq', 'Number of the row within its transaction'),
                                 ('payload', 'The sanitised spend record') LOOP
@@ -456,8 +456,8 @@ COMMENT ON COLUMN litellm_spend.staging.segment IS 'Which segment has the row: 0
 -- requires:
 --   staging
 
--- What folds remember. Rows are made lazily, one for each origin, so that a restored dump cannot
--- collide with rows that CREATE EXTENSION made.
+-- The memory of folds. There is one row for each origin, created when it is first needed, so that a restored dump
+-- cannot collide with rows that CREATE EXTENSION created.
 CREATE TABLE litellm_spend.fold_cursor (
     origin         bigint PRIMARY KEY,
     folded_through pg_snapshot NOT NULL,
@@ -476,33 +476,33 @@ CREATE TABLE litellm_spend.fold_cursor (
     trying_seq     integer,
     tries          integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE litellm_spend.fold_cursor IS 'How far folds have come, and their totals; its row lock makes folds take turns';
-COMMENT ON COLUMN litellm_spend.fold_cursor.origin IS 'Cluster and database that the row is of';
+COMMENT ON TABLE litellm_spend.fold_cursor IS 'How far folds have come, and their totals. The lock of a row makes folds take turns';
+COMMENT ON COLUMN litellm_spend.fold_cursor.origin IS 'Cluster and database that the row belongs to';
 COMMENT ON COLUMN litellm_spend.fold_cursor.last_fold_at IS 'When a fold last consumed rows';
-COMMENT ON COLUMN litellm_spend.fold_cursor.folded_through IS 'Every row whose transaction this snapshot sees has been folded';
-COMMENT ON COLUMN litellm_spend.fold_cursor.open_window IS 'Snapshot up to which the fold under way reads; NULL between windows';
-COMMENT ON COLUMN litellm_spend.fold_cursor.position_xid IS 'Last row consumed of the open window: its transaction';
-COMMENT ON COLUMN litellm_spend.fold_cursor.position_seq IS 'Last row consumed of the open window: its number within the transaction';
-COMMENT ON COLUMN litellm_spend.fold_cursor.starts_without_fold IS 'Starts of the server after which a worker began to fold, since the last fold: from the second on it folds one row at a time';
-COMMENT ON COLUMN litellm_spend.fold_cursor.armed_for IS 'The start of the server that was counted last';
-COMMENT ON COLUMN litellm_spend.fold_cursor.trying_xid IS 'Row that is being folded alone: its transaction';
-COMMENT ON COLUMN litellm_spend.fold_cursor.trying_seq IS 'Row that is being folded alone: its number within the transaction';
-COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'What counts against that row: 5 for a worker that died while it folded the row alone, 1 for one that was ended meanwhile; from 10 on the row is rejected';
+COMMENT ON COLUMN litellm_spend.fold_cursor.folded_through IS 'Folds have consumed every row whose transaction this snapshot sees';
+COMMENT ON COLUMN litellm_spend.fold_cursor.open_window IS 'Snapshot up to which the current window reads; NULL between windows';
+COMMENT ON COLUMN litellm_spend.fold_cursor.position_xid IS 'Transaction of the last row that was consumed in the open window';
+COMMENT ON COLUMN litellm_spend.fold_cursor.position_seq IS 'Number, within its transaction, of the last row that was consumed in the open window';
+COMMENT ON COLUMN litellm_spend.fold_cursor.starts_without_fold IS 'How many times since the last fold the server started and a worker then began to fold. From the second start on, the worker folds one row at a time';
+COMMENT ON COLUMN litellm_spend.fold_cursor.armed_for IS 'The server start that starts_without_fold counted last';
+COMMENT ON COLUMN litellm_spend.fold_cursor.trying_xid IS 'Transaction of the row that is being folded alone';
+COMMENT ON COLUMN litellm_spend.fold_cursor.trying_seq IS 'Number, within its transaction, of the row that is being folded alone';
+COMMENT ON COLUMN litellm_spend.fold_cursor.tries IS 'Points against that row: 5 for each worker that died while it folded the row alone, 1 for each that was ended. From 10 points on the row is rejected';
 COMMENT ON COLUMN litellm_spend.fold_cursor.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.fold_cursor.reused_ids IS 'Records counted under id#litellm_call_id, or id#start in milliseconds, because another request held their id';
-COMMENT ON COLUMN litellm_spend.fold_cursor.names_not_counted IS 'Tags, tools and access groups beyond the first 100 of a record, which are in its log row only';
-COMMENT ON COLUMN litellm_spend.fold_cursor.rejected IS 'Staged rows that could not be counted and went to litellm_spend.rejected';
+COMMENT ON COLUMN litellm_spend.fold_cursor.names_not_counted IS 'Tags, tools and access groups beyond the first 100 of a record; only its log row has them';
+COMMENT ON COLUMN litellm_spend.fold_cursor.rejected IS 'Staged rows that could not be counted and were moved to litellm_spend.rejected';
 
 CREATE TABLE litellm_spend.rotation (
     origin     bigint PRIMARY KEY,
     segment    smallint NOT NULL DEFAULT 0,
     retired_at timestamptz[] NOT NULL DEFAULT '{NULL,NULL,NULL}'
 );
-COMMENT ON COLUMN litellm_spend.rotation.origin IS 'Cluster and database that the row is of';
+COMMENT ON COLUMN litellm_spend.rotation.origin IS 'Cluster and database that the row belongs to';
 COMMENT ON COLUMN litellm_spend.rotation.segment IS 'The segment that recorders use: 0, 1 or 2';
-COMMENT ON COLUMN litellm_spend.rotation.retired_at IS 'When each segment was last read after recorders had left it';
-COMMENT ON TABLE litellm_spend.rotation IS 'Which staging segment recorders use, and since when each of the others waits to be truncated';
+COMMENT ON COLUMN litellm_spend.rotation.retired_at IS 'When folds last read each segment after recorders had left it';
+COMMENT ON TABLE litellm_spend.rotation IS 'Which staging segment recorders use, and since when each other segment waits to be truncated';
 
 CREATE TABLE litellm_spend.rejected (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -513,12 +513,12 @@ CREATE TABLE litellm_spend.rejected (
     detail      text
 );
 COMMENT ON TABLE litellm_spend.rejected IS 'Records that cannot be counted, sanitised like any other, with the reason';
-COMMENT ON COLUMN litellm_spend.rejected.id IS 'What retry_rejected() takes';
-COMMENT ON COLUMN litellm_spend.rejected.rejected_at IS 'When it was rejected';
-COMMENT ON COLUMN litellm_spend.rejected.message IS 'Why, without values of the record';
-COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; of an element that was no object just its type and length';
-COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason: class 22 of a record that is not one, otherwise that of the database''s error in a fold';
-COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault was: array index (from 0) and key';
+COMMENT ON COLUMN litellm_spend.rejected.id IS 'The id that retry_rejected() takes';
+COMMENT ON COLUMN litellm_spend.rejected.rejected_at IS 'When the record was rejected';
+COMMENT ON COLUMN litellm_spend.rejected.message IS 'Why the record cannot be counted, without values of the record';
+COMMENT ON COLUMN litellm_spend.rejected.payload IS 'The sanitised record; only the type and length of an element that is not a JSON object';
+COMMENT ON COLUMN litellm_spend.rejected.sqlstate IS 'SQLSTATE of the reason: class 22 for an element that is not a valid record, otherwise the SQLSTATE of the database error in the fold';
+COMMENT ON COLUMN litellm_spend.rejected.detail IS 'Where in the payload the fault is: array index (from 0) and key';
 
 CREATE TABLE litellm_spend.postponed (
     origin    bigint NOT NULL,
@@ -528,12 +528,12 @@ CREATE TABLE litellm_spend.postponed (
     payload   jsonb NOT NULL,
     PRIMARY KEY (origin, xid, seq)
 );
-COMMENT ON COLUMN litellm_spend.postponed.origin IS 'Cluster and database in which the transaction id means something';
+COMMENT ON COLUMN litellm_spend.postponed.origin IS 'Cluster and database in which the transaction id is valid';
 COMMENT ON COLUMN litellm_spend.postponed.xid IS 'Top-level transaction that staged the row';
 COMMENT ON COLUMN litellm_spend.postponed.seq IS 'Number of the row within its transaction';
 COMMENT ON COLUMN litellm_spend.postponed.staged_at IS 'When the record was staged';
 COMMENT ON COLUMN litellm_spend.postponed.payload IS 'The sanitised spend record';
-COMMENT ON TABLE litellm_spend.postponed IS 'Staged rows that folds have consumed and not counted yet, because they need a row or lock that another session holds';
+COMMENT ON TABLE litellm_spend.postponed IS 'Staged rows that folds have consumed but not counted yet, because they need a row or lock that another session holds';
 
 CREATE TABLE litellm_spend.new_entities (
     origin      bigint PRIMARY KEY,
@@ -542,12 +542,12 @@ CREATE TABLE litellm_spend.new_entities (
     not_created bigint NOT NULL DEFAULT 0,
     refused_at  timestamptz
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE litellm_spend.new_entities IS 'How many missing rows of entities folds have made, for litellm_spend.max_new_entities';
-COMMENT ON COLUMN litellm_spend.new_entities.origin IS 'Cluster and database that the row is of';
+COMMENT ON TABLE litellm_spend.new_entities IS 'How many missing rows of entities folds have created, for litellm_spend.max_new_entities';
+COMMENT ON COLUMN litellm_spend.new_entities.origin IS 'Cluster and database that the row belongs to';
 COMMENT ON COLUMN litellm_spend.new_entities.hour IS 'Hour (UTC) of the last fold that found a row missing';
-COMMENT ON COLUMN litellm_spend.new_entities.created IS 'Rows made in that hour';
-COMMENT ON COLUMN litellm_spend.new_entities.not_created IS 'Rows not made, in any hour; one counts again in each batch that lacks it';
-COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When a row was last not made';
+COMMENT ON COLUMN litellm_spend.new_entities.created IS 'Rows that folds created in that hour';
+COMMENT ON COLUMN litellm_spend.new_entities.not_created IS 'Missing rows that folds did not create, in any hour; a row counts again in each batch that needs it';
+COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When folds last refused to create a missing row';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -557,7 +557,7 @@ COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When a row was last 
 --   state
 --   inbox::litellm_spend::insert_into_inbox
 
--- For tools that can only INSERT or COPY. The column is text and not jsonb, which would fail the whole
+-- For tools that can only INSERT or COPY. The column is text and not jsonb, because jsonb would fail the whole
 -- statement for one malformed row or one \u0000.
 CREATE VIEW litellm_spend.inbox AS SELECT NULL::text AS payload WHERE false;
 
@@ -565,7 +565,7 @@ CREATE TRIGGER insert_into_inbox INSTEAD OF INSERT ON litellm_spend.inbox
     FOR EACH ROW EXECUTE FUNCTION litellm_spend.insert_into_inbox();
 
 COMMENT ON VIEW litellm_spend.inbox IS
-    'Insert or COPY spend records here as JSON text; each row is staged, or goes to litellm_spend.rejected. Always empty';
+    'Insert or COPY spend records here as JSON text. Each row is staged or goes to litellm_spend.rejected, so the view is always empty';
 COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
 COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
 /* </end connected objects> */
@@ -576,9 +576,9 @@ COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of li
 --   staging
 --   functions::status::worker_state
 
--- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
--- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
--- has no process; its lock and its transaction id share a virtual transaction.
+-- The oldest transaction that keeps a staging segment from being truncated: one that recorded something and is still
+-- open, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction has no process; its
+-- lock and its transaction id share a virtual transaction.
 CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
 LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -620,8 +620,8 @@ $$;
 --   staging::adoption::foreign_rows
 --   functions::targets::list_targets
 
--- One row for people and monitoring; cheap enough to poll each second. LEFT JOIN: before the first fold
--- there is no cursor.
+-- One row for people and monitoring, cheap enough to poll each second. LEFT JOIN: there is no cursor before the first
+-- fold.
 CREATE VIEW litellm_spend.status AS
 SELECT w.preloaded,
        w.worker,
@@ -646,17 +646,17 @@ SELECT w.preloaded,
            WHEN NOT w.preloaded THEN
                'Add litellm_spend to shared_preload_libraries and restart the server; until then CALL litellm_spend.fold_all().'
            WHEN w.worker = 'crowded' THEN
-               'More databases record at a time than the server keeps track of: raise litellm_spend.max_databases and restart the server.'
+               'Raise litellm_spend.max_databases and restart the server: more databases record at a time than the server keeps track of.'
            WHEN w.worker = 'starved' THEN
-               'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
+               'If this lasts, raise max_worker_processes and restart the server: no background worker process is free.'
            WHEN w.last_error IS NOT NULL AND w.worker <> 'held' THEN
                'End the transaction that last_error names if its client is gone. Only the records that need its rows wait.'
            WHEN w.last_error IS NOT NULL THEN
-               'Fix what last_error names. The fold is held and tried again, and nothing is lost meanwhile.'
+               'Fix the cause named in last_error. The fold is held and tried again; nothing is lost meanwhile.'
            WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
-               'More new users, tags or other entities were named in an hour than litellm_spend.max_new_entities: look in the log for who names them, or raise it.'
+               'Look in the log for who names so many new users, tags or other entities, or raise litellm_spend.max_new_entities: more were named in an hour than it allows.'
            WHEN f.foreign_rows > 0 THEN
-               pg_catalog.format('%s rows of another cluster wait. When the restore or the upgrade is complete: SELECT litellm_spend.adopt();',
+               pg_catalog.format('When the restore or the upgrade is complete, run SELECT litellm_spend.adopt(): %s rows of another cluster wait.',
                                  f.foreign_rows)
        END AS advice
 FROM litellm_spend.worker_state() AS w
@@ -671,37 +671,37 @@ LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog
            FROM litellm_spend.new_entities) AS n ON true;
 
 COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
-COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
-COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error; no process between two tries), starved (no process is free), crowded (see litellm_spend.max_databases) or absent (not preloaded)';
+COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start; without that, no worker can run';
+COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error; there is no process between two tries), starved (no process is free), crowded (see litellm_spend.max_databases) or absent (not preloaded)';
 COMMENT ON COLUMN litellm_spend.status.worker_pid IS 'Process id of the worker; NULL while there is none';
 COMMENT ON COLUMN litellm_spend.status.last_fold_at IS 'When a fold last consumed rows';
 COMMENT ON COLUMN litellm_spend.status.last_error IS 'Why the fold is held, or what postponed records wait for; NULL if neither';
-COMMENT ON COLUMN litellm_spend.status.last_error_at IS 'When it was last met';
-COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
-COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
-COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need what another session holds (see last_error), counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.last_error_at IS 'When last_error last occurred';
+COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row that is not yet folded';
+COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows that are not yet folded, counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need a row or lock that another session holds (see last_error), counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.backlog_bytes IS 'Bytes that staging takes on disk';
 COMMENT ON COLUMN litellm_spend.status.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.status.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.status.reused_ids IS 'Records counted under id#litellm_call_id, or id#start in milliseconds, because another request held their id';
 COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.rejected, counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.pinned_by IS 'Oldest transaction that keeps a staging segment from being truncated: a prepared or an open one';
-COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When that transaction began, or was prepared';
-COMMENT ON COLUMN litellm_spend.status.entities_not_created IS 'Missing rows that litellm_spend.max_new_entities kept folds from making; one counts again in each batch that lacks it';
-COMMENT ON COLUMN litellm_spend.status.names_not_counted IS 'Tags, tools and access groups beyond the first 100 of a record, which are in its log row only';
+COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When the transaction in pinned_by began or was prepared';
+COMMENT ON COLUMN litellm_spend.status.entities_not_created IS 'Missing rows that folds did not create because of litellm_spend.max_new_entities; a row counts again in each batch that needs it';
+COMMENT ON COLUMN litellm_spend.status.names_not_counted IS 'Tags, tools and access groups beyond the first 100 of a record; only its log row has them';
 COMMENT ON COLUMN litellm_spend.status.foreign_rows IS 'Rows that another cluster staged and that wait for litellm_spend.adopt(), counted up to 100,000';
-COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';
+COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL if there is nothing to do';
 
 CREATE VIEW litellm_spend.targets AS
 SELECT target, found, action, columns_written, columns_unknown, reason FROM litellm_spend.list_targets();
 
-COMMENT ON VIEW litellm_spend.targets IS 'LiteLLM''s tables that folds write, and what is done with each';
+COMMENT ON VIEW litellm_spend.targets IS 'LiteLLM''s tables that folds write, and what folds do with each';
 COMMENT ON COLUMN litellm_spend.targets.target IS 'LiteLLM''s table';
 COMMENT ON COLUMN litellm_spend.targets.found IS 'Whether litellm_spend.target_schema has the table';
-COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (not there, or switched off), or held (nothing is folded until reason is mended)';
+COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (not there, or switched off), or held (nothing is folded until the cause in reason is fixed)';
 COMMENT ON COLUMN litellm_spend.targets.columns_written IS 'Columns that a fold fills or adds to';
-COMMENT ON COLUMN litellm_spend.targets.columns_unknown IS 'Columns that LiteLLM''s definition did not have when this version of the extension was made; they keep their defaults';
-COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why the table is not written, or what may change a write: triggers, rules, forced row security';
+COMMENT ON COLUMN litellm_spend.targets.columns_unknown IS 'Columns that LiteLLM''s definition did not have when this version of the extension was released; they keep their defaults';
+COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why folds do not write the table, or what may change a write: triggers, rules, forced row security';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -712,9 +712,9 @@ COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why the table is not written,
 --   postgres::lock_holders::lock_holders
 --   fold::version::version_skew
 
--- One verdict for a monitoring check: the worst of what is wrong now, as a sentence, and what mends it.
--- down: committed spend is not being counted; degraded: it is late, or something will become worse.
--- 1 to 9 are down, the others degraded; of several that hold the first is told.
+-- One verdict for a monitoring check: the worst problem at this moment, as a sentence, and how to fix it.
+-- down: committed spend is not being counted. degraded: it is counted late, or a problem will grow.
+-- Ranks 1 to 9 are down, the others degraded. If several conditions hold, the first is reported.
 CREATE FUNCTION litellm_spend.health(OUT state text, OUT reason text, OUT advice text)
 LANGUAGE sql STABLE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -740,7 +740,7 @@ AS $$
              pg_catalog.format('Nothing is folded and the oldest uncounted record is %s old: %s.', s.late, k.skew), k.advice),
             (3, s.worker = 'held' AND s.is_stuck,
              pg_catalog.format('The fold is held and the oldest uncounted record is %s old: %s', s.late, s.last_error),
-             'Fix what the reason names. The worker then counts everything by itself.'),
+             'Fix the cause named in the reason; the worker then catches up on its own.'),
             (4, s.worker = 'starved' AND s.is_stuck,
              pg_catalog.format('No background worker process is free and the oldest uncounted record is %s old.', s.late),
              'Raise max_worker_processes and restart the server, or end workers of other extensions; meanwhile CALL litellm_spend.fold_all().'),
@@ -750,7 +750,7 @@ AS $$
             (10, k.skew IS NOT NULL, pg_catalog.format('Nothing is folded: %s.', k.skew), k.advice),
             (11, s.worker = 'held',
              pg_catalog.format('The fold is held and tried again: %s', s.last_error),
-             'Fix what the reason names if the fold does not recover by itself.'),
+             'If the fold does not recover by itself, fix the cause named in the reason.'),
             (12, s.worker = 'starved',
              'No background worker process is free; databases take turns where they can.',
              'If this lasts, raise max_worker_processes and restart the server.'),
@@ -759,20 +759,20 @@ AS $$
              'Raise litellm_spend.max_databases and restart the server.'),
             (14, s.postponed > 0 AND s.is_slow,
              pg_catalog.format('%s records are postponed, the oldest is %s old: %s.', s.postponed, s.late,
-                               coalesce(s.last_error, 'the worker has yet to look who holds what they need')),
+                               coalesce(s.last_error, 'the worker has not found out yet who holds the rows or locks that they need')),
              'End the transactions that the reason names, with pg_terminate_backend() if their clients are gone; the other records are counted meanwhile.'),
             (15, s.locked IS NOT NULL,
              pg_catalog.format('The oldest uncounted record is %s old, because others hold locks: %s.', s.late, s.locked),
              'Commit or roll back these transactions, or end their processes with pg_terminate_backend().'),
             (16, s.preloaded AND s.is_slow,
              pg_catalog.format('The oldest uncounted record is %s old, and at least %s wait.', s.late, s.backlog),
-             'Look for sessions that lock or slow down LiteLLM''s tables, if this lasts: more is recorded than is folded. See docs/operations.md.'),
+             'If this lasts, look for sessions that lock or slow down LiteLLM''s tables: more is recorded than is folded. See docs/operations.md.'),
             (17, s.pin_age > s.pinned,
              pg_catalog.format('The %s has kept a staging segment since %s, so staging grows.', s.pinned_by, s.pinned_since),
              'Commit or roll it back: COMMIT PREPARED or ROLLBACK PREPARED for a prepared one, pg_terminate_backend() for a process.'),
             (18, s.foreign_rows > 0,
-             pg_catalog.format('%s staged records of another cluster or database wait, which no fold counts.', s.foreign_rows),
-             'If they came with a restored dump or an upgrade that is complete: SELECT litellm_spend.adopt(). A subscriber''s publisher folds them itself.')
+             pg_catalog.format('%s staged records of another cluster or database wait, and no fold counts them.', s.foreign_rows),
+             'If they came with a restored dump or an upgrade that is complete, run SELECT litellm_spend.adopt(). On a subscriber do nothing: the publisher folds them itself.')
         ) AS w (rank, holds, reason, advice)
         WHERE w.holds AND NOT s.recovery
         ORDER BY w.rank LIMIT 1
@@ -783,7 +783,7 @@ $$;
 /* <begin connected objects> */
 -- src/lib.rs
 -- finalize
--- Least power (invariant 10): nothing for PUBLIC, one function for recorders, a look for monitoring.
+-- Least power (invariant 10): PUBLIC gets nothing, recorders get one function, monitoring gets read access.
 REVOKE ALL ON SCHEMA litellm_spend FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA litellm_spend FROM PUBLIC;
 REVOKE ALL ON ALL ROUTINES IN SCHEMA litellm_spend FROM PUBLIC;
@@ -803,33 +803,33 @@ COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension l
 COMMENT ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) IS
     'Stages one LiteLLM spend record or an array of them in the caller''s transaction; returns how many. on_invalid: error or reject';
 COMMENT ON FUNCTION litellm_spend.fold() IS
-    'Folds what is committed now into LiteLLM''s tables, up to a bound; returns how many staged rows it consumed, 0 if nothing but postponed ones is left';
-COMMENT ON PROCEDURE litellm_spend.fold_all() IS 'Calls litellm_spend.fold() until nothing but postponed rows is left, and commits in between';
+    'Folds records that are committed now into LiteLLM''s tables, up to a bound. Returns how many staged rows it consumed; 0 if only postponed rows are left';
+COMMENT ON PROCEDURE litellm_spend.fold_all() IS 'Calls litellm_spend.fold() until only postponed rows are left, and commits after each call';
 COMMENT ON FUNCTION litellm_spend.flush(interval) IS
-    'Waits until all that had committed before the call is folded; false when the time ran out';
+    'Waits until every record that had committed before the call is folded; returns false if the time runs out';
 COMMENT ON FUNCTION litellm_spend.adopt() IS
-    'Takes over what another cluster had staged and not folded (a restored dump, pg_upgrade); returns how many rows';
+    'Takes over the rows that another cluster staged and did not fold (a restored dump, pg_upgrade); returns how many';
 COMMENT ON FUNCTION litellm_spend.foreign_rows() IS 'Rows that wait for litellm_spend.adopt(), counted up to 100,000';
-COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Sessions whose locks a fold of this database waits for at this moment; null if there are none';
-COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
-COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
-COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';
-COMMENT ON FUNCTION litellm_spend.list_targets() IS 'What litellm_spend.targets shows';
+COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Sessions that hold locks for which a fold of this database waits at this moment; null if there are none';
+COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; returns false if none can run';
+COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows that are not yet folded (up to 100,000), bytes of staging, age of the oldest row';
+COMMENT ON FUNCTION litellm_spend.worker_state() IS 'The state of this database''s worker in shared memory';
+COMMENT ON FUNCTION litellm_spend.list_targets() IS 'The rows of litellm_spend.targets';
 COMMENT ON FUNCTION litellm_spend.health() IS
-    'One row for a monitoring check: state (ok, degraded or down), the reason as a sentence, and what mends it';
+    'One row for a monitoring check: state (ok, degraded or down), the reason as a sentence, and how to fix it';
 COMMENT ON FUNCTION litellm_spend.oldest_pin() IS 'Oldest transaction that keeps a staging segment from being truncated';
-COMMENT ON FUNCTION litellm_spend.alert_bounds() IS 'From when on health() calls a lag slow or stuck, and a transaction that keeps a segment too long';
-COMMENT ON FUNCTION litellm_spend.version_skew() IS 'How the versions of the library and of the SQL objects differ, and what mends it; nulls if they belong together';
+COMMENT ON FUNCTION litellm_spend.alert_bounds() IS 'The lags from which health() calls folds slow and stuck, and how long a transaction may keep a segment before health() reports it';
+COMMENT ON FUNCTION litellm_spend.version_skew() IS 'How the versions of the library and of the SQL objects differ, and how to fix it; nulls if they belong together';
 COMMENT ON FUNCTION litellm_spend.retry_rejected(bigint[]) IS
-    'Stages rejected records (all, or these ids) that can be counted by now and removes them from rejected; returns how many';
+    'Stages the rejected records (all, or these ids) that can be counted by now, and removes them from rejected; returns how many';
 COMMENT ON FUNCTION litellm_spend.verify(date, date) IS
-    'Adds up the log of these UTC days anew and lists each number of the daily tables that differs';
+    'Adds up the log of these UTC days again and lists each number of the daily tables that differs';
 COMMENT ON FUNCTION litellm_spend.rebuild(date, date, boolean) IS
-    'Sets the daily numbers that verify lists to what the log says; only lists them unless dry_run is false';
+    'Sets each daily number in the list of verify() to the sum of the log; only lists them unless dry_run is false';
 COMMENT ON FUNCTION litellm_spend.create_tables() IS
-    'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
+    'Creates those of LiteLLM''s tables that folds write and that are missing, and lower-case views of them';
 
--- Pending rows, the cursor, the ledger and rejected records are data: a dump must have them.
+-- Pending rows, the cursor, the ledger and rejected records are data, so a dump must contain them.
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
@@ -842,8 +842,8 @@ SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected_id_seq', '');
 
--- So that the database's owner, who need not be a superuser, can dump it. Reading is all that pg_dump needs;
--- who may write here could forge what is counted.
+-- These grants let the database's owner, who need not be a superuser, dump the database. pg_dump only needs to read;
+-- a role that may write here could forge what is counted.
 GRANT USAGE ON SCHEMA litellm_spend TO pg_database_owner;
 DO $$
 DECLARE

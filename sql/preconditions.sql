@@ -1,6 +1,6 @@
--- What must hold before anything is created: a UTF8 database (jsonb's strings and LiteLLM's ids are
--- UTF-8), and the role for recorders. Roles belong to the whole cluster, so it may exist already, made
--- by another database's CREATE EXTENSION, even one that runs at this moment.
+-- Conditions that must hold before anything is created: a UTF8 database (jsonb's strings and LiteLLM's ids are UTF-8),
+-- and the role for recorders. Roles belong to the whole cluster. CREATE EXTENSION in another database may have created
+-- the role already, or may create it at this moment.
 DO $$
 BEGIN
     IF pg_catalog.getdatabaseencoding() <> 'UTF8' THEN
@@ -12,8 +12,8 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer' AND rolcanlogin) THEN
         RAISE WARNING USING
-            MESSAGE = 'the role litellm_spend_writer exists and may log in, which this extension does not create',
-            HINT = 'Look who has created it: ALTER ROLE litellm_spend_writer NOLOGIN.';
+            MESSAGE = 'the role litellm_spend_writer exists and may log in; this extension creates it without that right',
+            HINT = 'Run ALTER ROLE litellm_spend_writer NOLOGIN, and find out who created the role.';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'litellm_spend_writer') THEN
         BEGIN

@@ -1,4 +1,4 @@
--- Least power (invariant 10): nothing for PUBLIC, one function for recorders, a look for monitoring.
+-- Least power (invariant 10): PUBLIC gets nothing, recorders get one function, monitoring gets read access.
 REVOKE ALL ON SCHEMA litellm_spend FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA litellm_spend FROM PUBLIC;
 REVOKE ALL ON ALL ROUTINES IN SCHEMA litellm_spend FROM PUBLIC;
@@ -18,33 +18,33 @@ COMMENT ON SCHEMA litellm_spend IS 'Staging, folds and status of the extension l
 COMMENT ON FUNCTION @extschema@.litellm_record_spend(jsonb, text) IS
     'Stages one LiteLLM spend record or an array of them in the caller''s transaction; returns how many. on_invalid: error or reject';
 COMMENT ON FUNCTION litellm_spend.fold() IS
-    'Folds what is committed now into LiteLLM''s tables, up to a bound; returns how many staged rows it consumed, 0 if nothing but postponed ones is left';
-COMMENT ON PROCEDURE litellm_spend.fold_all() IS 'Calls litellm_spend.fold() until nothing but postponed rows is left, and commits in between';
+    'Folds records that are committed now into LiteLLM''s tables, up to a bound. Returns how many staged rows it consumed; 0 if only postponed rows are left';
+COMMENT ON PROCEDURE litellm_spend.fold_all() IS 'Calls litellm_spend.fold() until only postponed rows are left, and commits after each call';
 COMMENT ON FUNCTION litellm_spend.flush(interval) IS
-    'Waits until all that had committed before the call is folded; false when the time ran out';
+    'Waits until every record that had committed before the call is folded; returns false if the time runs out';
 COMMENT ON FUNCTION litellm_spend.adopt() IS
-    'Takes over what another cluster had staged and not folded (a restored dump, pg_upgrade); returns how many rows';
+    'Takes over the rows that another cluster staged and did not fold (a restored dump, pg_upgrade); returns how many';
 COMMENT ON FUNCTION litellm_spend.foreign_rows() IS 'Rows that wait for litellm_spend.adopt(), counted up to 100,000';
-COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Sessions whose locks a fold of this database waits for at this moment; null if there are none';
-COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; false where none can run';
-COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows not yet folded (up to 100,000), bytes of staging, age of the oldest row';
-COMMENT ON FUNCTION litellm_spend.worker_state() IS 'This database''s worker as shared memory has it';
-COMMENT ON FUNCTION litellm_spend.list_targets() IS 'What litellm_spend.targets shows';
+COMMENT ON FUNCTION litellm_spend.lock_holders() IS 'Sessions that hold locks for which a fold of this database waits at this moment; null if there are none';
+COMMENT ON FUNCTION litellm_spend.start_worker() IS 'Asks for a worker for this database; returns false if none can run';
+COMMENT ON FUNCTION litellm_spend.backlog() IS 'Committed rows that are not yet folded (up to 100,000), bytes of staging, age of the oldest row';
+COMMENT ON FUNCTION litellm_spend.worker_state() IS 'The state of this database''s worker in shared memory';
+COMMENT ON FUNCTION litellm_spend.list_targets() IS 'The rows of litellm_spend.targets';
 COMMENT ON FUNCTION litellm_spend.health() IS
-    'One row for a monitoring check: state (ok, degraded or down), the reason as a sentence, and what mends it';
+    'One row for a monitoring check: state (ok, degraded or down), the reason as a sentence, and how to fix it';
 COMMENT ON FUNCTION litellm_spend.oldest_pin() IS 'Oldest transaction that keeps a staging segment from being truncated';
-COMMENT ON FUNCTION litellm_spend.alert_bounds() IS 'From when on health() calls a lag slow or stuck, and a transaction that keeps a segment too long';
-COMMENT ON FUNCTION litellm_spend.version_skew() IS 'How the versions of the library and of the SQL objects differ, and what mends it; nulls if they belong together';
+COMMENT ON FUNCTION litellm_spend.alert_bounds() IS 'The lags from which health() calls folds slow and stuck, and how long a transaction may keep a segment before health() reports it';
+COMMENT ON FUNCTION litellm_spend.version_skew() IS 'How the versions of the library and of the SQL objects differ, and how to fix it; nulls if they belong together';
 COMMENT ON FUNCTION litellm_spend.retry_rejected(bigint[]) IS
-    'Stages rejected records (all, or these ids) that can be counted by now and removes them from rejected; returns how many';
+    'Stages the rejected records (all, or these ids) that can be counted by now, and removes them from rejected; returns how many';
 COMMENT ON FUNCTION litellm_spend.verify(date, date) IS
-    'Adds up the log of these UTC days anew and lists each number of the daily tables that differs';
+    'Adds up the log of these UTC days again and lists each number of the daily tables that differs';
 COMMENT ON FUNCTION litellm_spend.rebuild(date, date, boolean) IS
-    'Sets the daily numbers that verify lists to what the log says; only lists them unless dry_run is false';
+    'Sets each daily number in the list of verify() to the sum of the log; only lists them unless dry_run is false';
 COMMENT ON FUNCTION litellm_spend.create_tables() IS
-    'Creates the tables of LiteLLM that folds write, where they are missing, and lower-case views of them';
+    'Creates those of LiteLLM''s tables that folds write and that are missing, and lower-case views of them';
 
--- Pending rows, the cursor, the ledger and rejected records are data: a dump must have them.
+-- Pending rows, the cursor, the ledger and rejected records are data, so a dump must contain them.
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_0', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_1', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.staging_2', '');
@@ -57,8 +57,8 @@ SELECT pg_catalog.pg_extension_config_dump('litellm_spend.ledger_2', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected', '');
 SELECT pg_catalog.pg_extension_config_dump('litellm_spend.rejected_id_seq', '');
 
--- So that the database's owner, who need not be a superuser, can dump it. Reading is all that pg_dump needs;
--- who may write here could forge what is counted.
+-- These grants let the database's owner, who need not be a superuser, dump the database. pg_dump only needs to read;
+-- a role that may write here could forge what is counted.
 GRANT USAGE ON SCHEMA litellm_spend TO pg_database_owner;
 DO $$
 DECLARE

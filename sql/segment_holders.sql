@@ -1,6 +1,6 @@
--- The oldest transaction that keeps a staging segment from being truncated: one that recorded something
--- and goes on, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction
--- has no process; its lock and its transaction id share a virtual transaction.
+-- The oldest transaction that keeps a staging segment from being truncated: one that recorded something and is still
+-- open, one that waits for COMMIT PREPARED, or a reader such as pg_dump. A prepared transaction has no process; its
+-- lock and its transaction id share a virtual transaction.
 CREATE FUNCTION litellm_spend.oldest_pin(OUT pinned_by text, OUT pinned_since timestamptz)
 LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

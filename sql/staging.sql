@@ -1,8 +1,8 @@
--- Staging: three segments that take turns. Rows are only ever inserted and a consumed segment is
--- truncated, so there is nothing to vacuum (invariant 6). Recorders write them as heaps, below SQL
--- (src/staging/rows.rs), so they are heaps whatever default_table_access_method says.
---   xid        top-level transaction that staged the row: which snapshots see it
---   origin     cluster and database in which that id means something
+-- Staging: three segments that take turns. Rows are only inserted, and a consumed segment is truncated, so there is
+-- nothing to vacuum (invariant 6). Recorders write the segments as heaps, below SQL (src/staging/rows.rs), so they are
+-- heaps whatever default_table_access_method says.
+--   xid        top-level transaction that staged the row; it decides which snapshots see the row
+--   origin     cluster and database in which the transaction id is valid
 --   staged_at  when the record was staged, for the lag
 --   seq        number of the row within its transaction
 --   payload    the sanitised spend record
@@ -18,14 +18,14 @@ CREATE TABLE litellm_spend.staging_1 (LIKE litellm_spend.staging_0 INCLUDING DEF
 CREATE TABLE litellm_spend.staging_2 (LIKE litellm_spend.staging_0 INCLUDING DEFAULTS)
     USING heap WITH (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 
--- The order in which a fold reads; the origin comes first, so that it takes no scan to see whether rows of another
--- one are there. Not unique: nothing could be done about a conflict.
+-- The order in which a fold reads. The origin comes first, so that a look for rows of another origin needs no scan. The
+-- indexes are not unique, because nothing could be done about a conflict.
 CREATE INDEX staging_0_origin_xid_seq ON litellm_spend.staging_0 (origin, xid, seq);
 CREATE INDEX staging_1_origin_xid_seq ON litellm_spend.staging_1 (origin, xid, seq);
 CREATE INDEX staging_2_origin_xid_seq ON litellm_spend.staging_2 (origin, xid, seq);
 
--- On a logical subscriber the publisher's TRUNCATE must not take away what this database has recorded itself.
--- ENABLE REPLICA: the trigger fires in the apply worker only.
+-- On a logical subscriber the publisher's TRUNCATE must not remove the records that this database has staged itself.
+-- ENABLE REPLICA: the trigger fires only in the apply worker.
 CREATE TRIGGER keep_own_rows BEFORE TRUNCATE ON litellm_spend.staging_0
     EXECUTE FUNCTION litellm_spend.keep_own_rows();
 CREATE TRIGGER keep_own_rows BEFORE TRUNCATE ON litellm_spend.staging_1
@@ -43,12 +43,12 @@ CREATE VIEW litellm_spend.staging AS
     UNION ALL
     SELECT 2::smallint, xid, origin, staged_at, seq, payload FROM litellm_spend.staging_2;
 
-COMMENT ON TABLE litellm_spend.staging_0 IS 'Staging segment: sanitised spend records that their caller has committed and a fold may not have counted yet';
-COMMENT ON TABLE litellm_spend.staging_1 IS 'Staging segment, as litellm_spend.staging_0';
-COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment, as litellm_spend.staging_0';
-COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, consumed ones included until their segment is truncated';
+COMMENT ON TABLE litellm_spend.staging_0 IS 'Staging segment: sanitised spend records that their callers have committed; folds may not have counted them yet';
+COMMENT ON TABLE litellm_spend.staging_1 IS 'Staging segment: sanitised spend records that their callers have committed; folds may not have counted them yet';
+COMMENT ON TABLE litellm_spend.staging_2 IS 'Staging segment: sanitised spend records that their callers have committed; folds may not have counted them yet';
+COMMENT ON VIEW litellm_spend.staging IS 'Rows of all staging segments, including consumed rows until their segment is truncated';
 COMMENT ON FUNCTION litellm_spend.keep_own_rows() IS
-    'Trigger function of the staging segments: stages this database''s records anew when a subscription truncates them';
+    'Trigger function of the staging segments: stages this database''s records again when a subscription truncates them';
 
 DO $$
 DECLARE
@@ -56,8 +56,8 @@ DECLARE
     of_column record;
 BEGIN
     FOREACH relation IN ARRAY ARRAY['staging_0', 'staging_1', 'staging_2', 'staging'] LOOP
-        FOR of_column IN VALUES ('xid', 'Top-level transaction that staged the row: which snapshots see it'),
-                                ('origin', 'Cluster and database in which that id means something'),
+        FOR of_column IN VALUES ('xid', 'Top-level transaction that staged the row; it decides which snapshots see the row'),
+                                ('origin', 'Cluster and database in which the transaction id is valid'),
                                 ('staged_at', 'When the record was staged'),
                                 ('seq', 'Number of the row within its transaction'),
                                 ('payload', 'The sanitised spend record') LOOP

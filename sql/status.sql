@@ -1,5 +1,5 @@
--- One row for people and monitoring; cheap enough to poll each second. LEFT JOIN: before the first fold
--- there is no cursor.
+-- One row for people and monitoring, cheap enough to poll each second. LEFT JOIN: there is no cursor before the first
+-- fold.
 CREATE VIEW litellm_spend.status AS
 SELECT w.preloaded,
        w.worker,
@@ -24,17 +24,17 @@ SELECT w.preloaded,
            WHEN NOT w.preloaded THEN
                'Add litellm_spend to shared_preload_libraries and restart the server; until then CALL litellm_spend.fold_all().'
            WHEN w.worker = 'crowded' THEN
-               'More databases record at a time than the server keeps track of: raise litellm_spend.max_databases and restart the server.'
+               'Raise litellm_spend.max_databases and restart the server: more databases record at a time than the server keeps track of.'
            WHEN w.worker = 'starved' THEN
-               'No background worker process is free: if this lasts, raise max_worker_processes and restart the server.'
+               'If this lasts, raise max_worker_processes and restart the server: no background worker process is free.'
            WHEN w.last_error IS NOT NULL AND w.worker <> 'held' THEN
                'End the transaction that last_error names if its client is gone. Only the records that need its rows wait.'
            WHEN w.last_error IS NOT NULL THEN
-               'Fix what last_error names. The fold is held and tried again, and nothing is lost meanwhile.'
+               'Fix the cause named in last_error. The fold is held and tried again; nothing is lost meanwhile.'
            WHEN n.refused_at > pg_catalog.clock_timestamp() - interval '1 hour' THEN
-               'More new users, tags or other entities were named in an hour than litellm_spend.max_new_entities: look in the log for who names them, or raise it.'
+               'Look in the log for who names so many new users, tags or other entities, or raise litellm_spend.max_new_entities: more were named in an hour than it allows.'
            WHEN f.foreign_rows > 0 THEN
-               pg_catalog.format('%s rows of another cluster wait. When the restore or the upgrade is complete: SELECT litellm_spend.adopt();',
+               pg_catalog.format('When the restore or the upgrade is complete, run SELECT litellm_spend.adopt(): %s rows of another cluster wait.',
                                  f.foreign_rows)
        END AS advice
 FROM litellm_spend.worker_state() AS w
@@ -49,34 +49,34 @@ LEFT JOIN (SELECT pg_catalog.sum(not_created)::bigint AS not_created, pg_catalog
            FROM litellm_spend.new_entities) AS n ON true;
 
 COMMENT ON VIEW litellm_spend.status IS 'The worker, the lag, the backlog, totals and the last error of this database; one row';
-COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start, without which no worker can run';
-COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error; no process between two tries), starved (no process is free), crowded (see litellm_spend.max_databases) or absent (not preloaded)';
+COMMENT ON COLUMN litellm_spend.status.preloaded IS 'Whether the server loads litellm_spend at its start; without that, no worker can run';
+COMMENT ON COLUMN litellm_spend.status.worker IS 'running, idle (starts at the next commit), held (see last_error; there is no process between two tries), starved (no process is free), crowded (see litellm_spend.max_databases) or absent (not preloaded)';
 COMMENT ON COLUMN litellm_spend.status.worker_pid IS 'Process id of the worker; NULL while there is none';
 COMMENT ON COLUMN litellm_spend.status.last_fold_at IS 'When a fold last consumed rows';
 COMMENT ON COLUMN litellm_spend.status.last_error IS 'Why the fold is held, or what postponed records wait for; NULL if neither';
-COMMENT ON COLUMN litellm_spend.status.last_error_at IS 'When it was last met';
-COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row not yet folded';
-COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows not yet folded, counted up to 100,000';
-COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need what another session holds (see last_error), counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.last_error_at IS 'When last_error last occurred';
+COMMENT ON COLUMN litellm_spend.status.lag IS 'Age of the oldest committed row that is not yet folded';
+COMMENT ON COLUMN litellm_spend.status.backlog IS 'Committed rows that are not yet folded, counted up to 100,000';
+COMMENT ON COLUMN litellm_spend.status.postponed IS 'Rows of the backlog that need a row or lock that another session holds (see last_error), counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.backlog_bytes IS 'Bytes that staging takes on disk';
 COMMENT ON COLUMN litellm_spend.status.folded IS 'Records counted';
 COMMENT ON COLUMN litellm_spend.status.duplicates IS 'Records that repeated a request already counted';
 COMMENT ON COLUMN litellm_spend.status.reused_ids IS 'Records counted under id#litellm_call_id, or id#start in milliseconds, because another request held their id';
 COMMENT ON COLUMN litellm_spend.status.rejected IS 'Rows in litellm_spend.rejected, counted up to 100,000';
 COMMENT ON COLUMN litellm_spend.status.pinned_by IS 'Oldest transaction that keeps a staging segment from being truncated: a prepared or an open one';
-COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When that transaction began, or was prepared';
-COMMENT ON COLUMN litellm_spend.status.entities_not_created IS 'Missing rows that litellm_spend.max_new_entities kept folds from making; one counts again in each batch that lacks it';
-COMMENT ON COLUMN litellm_spend.status.names_not_counted IS 'Tags, tools and access groups beyond the first 100 of a record, which are in its log row only';
+COMMENT ON COLUMN litellm_spend.status.pinned_since IS 'When the transaction in pinned_by began or was prepared';
+COMMENT ON COLUMN litellm_spend.status.entities_not_created IS 'Missing rows that folds did not create because of litellm_spend.max_new_entities; a row counts again in each batch that needs it';
+COMMENT ON COLUMN litellm_spend.status.names_not_counted IS 'Tags, tools and access groups beyond the first 100 of a record; only its log row has them';
 COMMENT ON COLUMN litellm_spend.status.foreign_rows IS 'Rows that another cluster staged and that wait for litellm_spend.adopt(), counted up to 100,000';
-COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL when nothing';
+COMMENT ON COLUMN litellm_spend.status.advice IS 'What to do; NULL if there is nothing to do';
 
 CREATE VIEW litellm_spend.targets AS
 SELECT target, found, action, columns_written, columns_unknown, reason FROM litellm_spend.list_targets();
 
-COMMENT ON VIEW litellm_spend.targets IS 'LiteLLM''s tables that folds write, and what is done with each';
+COMMENT ON VIEW litellm_spend.targets IS 'LiteLLM''s tables that folds write, and what folds do with each';
 COMMENT ON COLUMN litellm_spend.targets.target IS 'LiteLLM''s table';
 COMMENT ON COLUMN litellm_spend.targets.found IS 'Whether litellm_spend.target_schema has the table';
-COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (not there, or switched off), or held (nothing is folded until reason is mended)';
+COMMENT ON COLUMN litellm_spend.targets.action IS 'written, skipped (not there, or switched off), or held (nothing is folded until the cause in reason is fixed)';
 COMMENT ON COLUMN litellm_spend.targets.columns_written IS 'Columns that a fold fills or adds to';
-COMMENT ON COLUMN litellm_spend.targets.columns_unknown IS 'Columns that LiteLLM''s definition did not have when this version of the extension was made; they keep their defaults';
-COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why the table is not written, or what may change a write: triggers, rules, forced row security';
+COMMENT ON COLUMN litellm_spend.targets.columns_unknown IS 'Columns that LiteLLM''s definition did not have when this version of the extension was released; they keep their defaults';
+COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why folds do not write the table, or what may change a write: triggers, rules, forced row security';
