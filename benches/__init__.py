@@ -1,1 +1,1 @@
-"""Measures the extension against what else one could do, on one server in one run: `make bench`."""
+"""Measures the extension against its alternatives, on one server in one run: `make bench`."""

@@ -1,4 +1,4 @@
-"""Runs the rows that are asked for and prints one table. `python -m benches --help` says how."""
+"""Measures the rows that the command line names and prints one table. See `python -m benches --help`."""
 
 from __future__ import annotations
 

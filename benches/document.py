@@ -1,13 +1,13 @@
-"""The spend record that is measured: what the callback sends of one ordinary call, 1.3 kB as JSON text.
+"""The spend record that is measured: the record that the callback sends of one ordinary call, 1.3 kB as JSON text.
 
-It needs no sanitising. Both sides of a comparison are given the same one, built in the same way.
+It needs no sanitising. Both sides of a comparison get the same record, built in the same way.
 """
 
 from __future__ import annotations
 
 import json
 
-# {n}: a number of the call. {u}: a number of the user, 1000 and up. {t}: of the team. {m}: of the model.
+# {n}: the number of the call. {u}: the number of the user, 1000 and up. {t}: that of the team. {m}: that of the model.
 _TEMPLATE = {
     "id": "chatcmpl-{n}",
     "litellm_call_id": "0b7f6c1e-52d4-4a86-9e3d-{n}",
@@ -62,7 +62,7 @@ TEAMS = 50
 
 
 def text(n: int, user: int, model: int) -> str:
-    """The record of call `n` by that user, a number of FIRST_USER and up, with that model."""
+    """The record of call `n` by the user with that number (FIRST_USER and up), with that model."""
     values = (n, user, user % TEAMS, model, str(user).rjust(64, "a"))
     document = _TEXT
     for placeholder, value in zip(_PLACEHOLDERS, values, strict=True):
@@ -71,7 +71,7 @@ def text(n: int, user: int, model: int) -> str:
 
 
 def sql_function() -> str:
-    """`bench.document(n, u, m)`: the same in SQL, as jsonb."""
+    """The SQL that creates `bench.document(n, u, m)`, which returns the record as jsonb."""
     parts = [f"'{part}'" for part in _split()]
     for at, placeholder in enumerate(parts):
         parts[at] = _SQL.get(placeholder.strip("'"), placeholder)
@@ -87,7 +87,7 @@ _SQL = {"{n}": "n", "{u}": "u", "{t}": f"u % {TEAMS}", "{m}": "m", "{key}": "lpa
 def pgbench_script(statement: str, users: int) -> tuple[str, dict[str, str]]:
     """A pgbench script that runs `statement` with the record of a random call at `{document}`, and its variables.
 
-    The record is put together by the server from parameters, 1.3 kB of them, so both sides pay for it alike.
+    The server builds the record from 1.3 kB of parameters, so both sides pay the same for it.
     """
     pieces, variables = [], {}
     of_pgbench = {"{n}": ":n", "{u}": ":u", "{t}": ":t", "{m}": ":m", "{key}": "lpad(:u::text, 64, 'a')"}
@@ -109,7 +109,7 @@ def pgbench_script(statement: str, users: int) -> tuple[str, dict[str, str]]:
 
 
 def _split() -> list[str]:
-    """The template as literal parts and placeholders in turn."""
+    """The template as a list in which literal parts and placeholders take turns."""
     parts = [_TEXT]
     for placeholder in _PLACEHOLDERS:
         parts = [

@@ -1,4 +1,4 @@
-"""Rows 5 and 6: records counted in every target, beside a function that counts each call at once; and how soon."""
+"""Rows 5 and 6: how fast records are counted in every target, against a function that counts each call; how soon."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UPSERT = "SELECT bench.upsert_each_call({document})"
 BATCH = 100
 BATCH_SCRIPT = "SELECT {function}(payload) FROM bench.batches WHERE n = (SELECT nextval('bench.next_batch'))"
 LOGGED = 'SELECT count(*) FROM "LiteLLM_SpendLogs"'
-# From the commit of the record to that of the fold, of every record: both are kept by track_commit_timestamp.
+# The time from the commit of each record to the commit of its fold. track_commit_timestamp keeps both.
 LAG = """
     SELECT percentile_cont(ARRAY[0.5, 0.99, 1]) WITHIN GROUP (ORDER BY extract(epoch FROM
                pg_xact_commit_timestamp(l.xmin) - pg_xact_commit_timestamp(s.xid::xid)) * 1000)
@@ -19,7 +19,7 @@ LAG = """
 
 
 def single_calls(server: Server, plan: Plan) -> list[Line]:
-    """Row 5, one record a call."""
+    """Row 5 with one record per call."""
     server.with_worker()
     lines = []
     for users in (10, 1000):
@@ -42,7 +42,7 @@ def single_calls(server: Server, plan: Plan) -> list[Line]:
 
 
 def batches(server: Server, plan: Plan) -> list[Line]:
-    """Row 5, a hundred records a call."""
+    """Row 5 with a hundred records per call."""
     server.with_worker()
     lines = []
     for users in (10, 1000):
@@ -74,14 +74,14 @@ def start_anew(server: Server, users: int) -> None:
 
 
 def counted_per_second(server: Server, outcome: pgbench.Outcome, *, records: int) -> float:
-    """Calls a second until the last one is folded."""
+    """Calls per second, up to the moment at which the last one is folded."""
     waited = seconds_of(lambda: server.database.wait_folded("600 s"))
     check_counted(server, outcome.calls * records)
     return outcome.calls / (outcome.calls / outcome.calls_per_second + waited)
 
 
 def check_counted(server: Server, records: int) -> None:
-    """Each record is in the log and in the daily rows, once."""
+    """Check that each record is once in the log and once in the daily rows."""
     logged = server.database.value(LOGGED)
     daily = server.database.value('SELECT sum(api_requests)::bigint FROM "LiteLLM_DailyUserSpend"')
     assert logged == daily == records, f"of {records} records {logged} are logged and {daily} counted"

@@ -1,4 +1,4 @@
-"""Rows 3, 4 and 7: what a fold costs, beside plain SQL that does the same job and beside the log rows it writes."""
+"""Rows 3, 4 and 7: the cost of a fold, against plain SQL that does the same job and against the log rows it writes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .server import SQL, Server
 PER_CALL = 500
 MODELS = 10
 UPDATE_A_USER = """UPDATE "LiteLLM_UserTable" SET spend = spend WHERE user_id = 'user-1000'"""
-# Rows that SQL counts in a transaction, where not all at once.
+# How many rows SQL counts in a transaction, if it does not count all in one.
 BATCH = 5_000
 
 
 def stage(server: Server, rows: int, users: int, *, first: int = 0) -> None:
-    """Stage nothing but so many records, the first of that number, in calls of 500, of users who use ten models each,
-    in no order."""
+    """Empty staging, then stage `rows` records in calls of 500, in no order. Their numbers start at `first`; each user
+    uses ten models."""
     server.forget_staged()
     stage_calls(server, rows, users, first=first)
     server.database.execute("ANALYZE litellm_spend.staging_0")
@@ -38,13 +38,13 @@ def stage_calls(server: Server, rows: int, users: int, *, first: int = 0) -> Non
 
 
 def fold(server: Server, users: int, expected: int, settings: dict[str, str]) -> float:
-    """Seconds in which calls of fold() count all that is staged, in targets as before any fold."""
+    """Seconds that calls of fold() take to count all staged rows, with targets as before any fold."""
     server.unfold(users)
     return timed_fold(server, expected, settings)
 
 
 def timed_fold(server: Server, expected: int, settings: dict[str, str]) -> float:
-    """Seconds in which calls of fold() count all that is staged, in a session of its own with these settings."""
+    """Seconds that calls of fold() take to count all staged rows, in a session of their own with these settings."""
     with server.connect() as connection:
         connection.execute("LOAD 'litellm_spend'")
         for name, value in settings.items():
@@ -53,7 +53,7 @@ def timed_fold(server: Server, expected: int, settings: dict[str, str]) -> float
 
         def run() -> None:
             nonlocal folded
-            # As litellm_spend.fold_all() does, which does not tell how many.
+            # litellm_spend.fold_all() does the same, but does not tell how many rows it counted.
             while (rows := connection.execute("SELECT litellm_spend.fold()").fetchall()) != [(0,)]:
                 folded += rows[0][0]
 
@@ -89,7 +89,7 @@ def against_sql(server: Server, plan: Plan) -> list[Line]:
         lambda: sql(plan.rows, with_ledger=False),
     )
     assert len(set(map(str, found.values()))) == 1, f"the folds differ: {found}"
-    # A fold always remembers what it has counted, for a repetition would count twice; SQL does where it is asked to.
+    # A fold always remembers what it has counted, because a repetition would count twice. SQL does so only if asked to.
     against = [
         (f"with an id ledger too, {BATCH:,} rows a transaction", batches, 3),
         ("with an id ledger too, all in one transaction", at_once, 3),
@@ -100,12 +100,12 @@ def against_sql(server: Server, plan: Plan) -> list[Line]:
 
 
 def totals(server: Server) -> list[tuple]:
-    """What must be equal whoever folded."""
+    """The rows and sums that must be equal, whoever folded."""
     return sorted(server.database.query((SQL / "totals.sql").read_text()), key=str)
 
 
 def sql_fold(server: Server, batch: int, *, with_ledger: bool) -> float:
-    """Seconds in which sql/pure_sql_fold.sql counts all that is staged, so many rows a transaction."""
+    """Seconds that sql/pure_sql_fold.sql takes to count all staged rows, with this many rows per transaction."""
     script = (SQL / "pure_sql_fold.sql").read_text()
     script = re.sub(rf"^/\*{'NO LEDGER' if with_ledger else 'LEDGER'}\*/.*\n", "", script, flags=re.MULTILINE)
     xids = [int(xid) for (xid,) in server.database.query("SELECT DISTINCT xid::text FROM litellm_spend.staging")]
@@ -137,7 +137,7 @@ def against_insert(server: Server, plan: Plan) -> list[Line]:
 
 
 def beside_a_writer(server: Server, plan: Plan) -> list[Line]:
-    """How long another session waits for a row that a fold writes, and that of a session beside which nothing folds."""
+    """How long another session waits for a row that a fold writes, and how long if nothing folds."""
     users = 1000
     with server.held_worker():
         record.empty(server)
@@ -149,7 +149,7 @@ def beside_a_writer(server: Server, plan: Plan) -> list[Line]:
 
 
 def waits_for_a_row(server: Server, action: Callable[[], None]) -> list[float]:
-    """Seconds that each update of a row took, one after the other until the action ends."""
+    """Seconds that each update of a row took. The updates run one after the other until the action ends."""
     ended, waits = threading.Event(), []
 
     def update() -> None:
@@ -195,7 +195,7 @@ def by_daily_keys(server: Server, plan: Plan) -> list[Line]:
 
 
 def beside_a_large_log(server: Server, plan: Plan) -> list[Line]:
-    """Row 7: how much longer a fold takes beside millions of log rows, and how much longer a bare insert."""
+    """Row 7: how much longer a fold takes with millions of log rows, and how much longer a bare insert takes."""
     users, rows = 1000, plan.rows // 4
     server.without_worker()
     stage(server, rows, users)

@@ -1,4 +1,4 @@
-"""Row 9: the Python callback, on the thread that calls LiteLLM and through one process to a local server."""
+"""Row 9: the Python callback, measured on the thread that calls LiteLLM and through one process to a local server."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Sends many success events through one SpendLogger, in a process of its own with LiteLLM; prints what it took.
+"""Sends many success events through one SpendLogger, in a process of its own with LiteLLM, and prints the times.
 
-The event is a real one, of a mocked call; each repetition gets ids of its own, as LiteLLM's would have.
+The event is the real event of a mocked call. Each repetition gets ids of its own, as it would from LiteLLM.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
         logger.log_success_event(*event)
     logger.flush(60)
 
-    # Paced, as calls come: the time on the caller's thread while the sender's thread is at work.
+    # The events are paced like calls. This measures the caller's thread while the sender's thread is at work.
     took = []
     for event in events(template, count // 4, "paced"):
         started = time.perf_counter_ns()

@@ -1,7 +1,7 @@
-"""Row 10: instructions, which a busy machine does not change: callgrind on a backend in single-user mode.
+"""Row 10: instructions, which a busy machine does not change. callgrind counts them in a backend in single-user mode.
 
-A record's are the difference of two numbers of calls, so the start of the process does not count; a fold's are those
-within fold().
+The instructions of a record are the difference between runs with two numbers of calls, so the start of the process
+does not count. The instructions of a fold are those within fold().
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .server import Server
 FEW, MANY = 100, 600
 ROWS = 2_000
 FOLD = "fold_wrapper"
-# Without the reading of lines, which is what single-user mode spends most of its time on.
+# Leaves out the reading of lines, on which single-user mode spends most of its time.
 STATEMENT = "exec_simple_query"
 TOP = 10
 LOGS = PROJECT / ".build" / "log"
@@ -74,7 +74,7 @@ def of_calls(server: Server, name: str, statement: str) -> float:
 
 
 def run(server: Server, name: str, statements: list[str], *options: str, preloaded: bool = False) -> int:
-    """The instructions of statements, a line each, in a backend of its own under callgrind; keeps the profile."""
+    """The instructions of statements, one per line, in a backend of their own under callgrind. Keeps the profile."""
     output = server.cluster.directory / f"callgrind-{name}"
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", *options]
     command += [str(bindir() / "postgres"), "--single", "-D", str(server.cluster.data)]
@@ -96,7 +96,7 @@ def run(server: Server, name: str, statements: list[str], *options: str, preload
 
 
 def top_functions() -> dict[str, list[str]]:
-    """Of the last profile of a record and of a fold: the functions that ran most instructions themselves."""
+    """The functions that ran most instructions themselves, in the last profile of a record and of a fold."""
     files = {"record": LOGS / f"callgrind-record-{MANY}", "fold": LOGS / "callgrind-fold-logs-on"}
     return {name: top(file) for name, file in files.items() if file.exists()}
 

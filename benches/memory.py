@@ -1,4 +1,4 @@
-"""Row 8: the worker's own memory at a backlog of many rows, and at one of large records."""
+"""Row 8: the worker's own memory with a backlog of many rows, and with a backlog of large records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEGABYTE = 1_000_000
 
 
 def backlogs(server: Server, plan: Plan) -> list[Line]:
-    """Both backlogs, staged while the fold is held; the worker is watched from then until all is folded."""
+    """Both backlogs. Each is staged while the fold is held, and the worker is watched from then until all is folded."""
     with server.held_worker():
         start(server)
         with server.connect() as connection, connection.transaction():
@@ -44,7 +44,7 @@ def start(server: Server) -> None:
 
 
 def stage_large(connection: psycopg.Connection, call: int) -> None:
-    """One call with 10 MB of records, whose size is the user's own metadata."""
+    """One call with 10 MB of records, which are large because of the user's own metadata."""
     connection.execute(
         "SELECT litellm_record_spend(jsonb_agg(jsonb_set(bench.document(n, 1000 + n, 0), "
         "'{metadata,spend_logs_metadata}', jsonb_build_object('note', repeat(md5(n::text), %s))))) "
@@ -54,7 +54,7 @@ def stage_large(connection: psycopg.Connection, call: int) -> None:
 
 
 def peak_of_worker(server: Server) -> float:
-    """The most anonymous memory in MB that the worker has while it folds all that is staged."""
+    """The most anonymous memory, in MB, that the worker has while it folds all staged rows."""
     peak, folded = 0, threading.Event()
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""Runs pgbench over the socket and reads what it found."""
+"""Runs pgbench over the socket and reads its results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outcome:
 
 
 def run(server: Server, statement: str, *, users: int = 1000, **how: Any) -> Outcome:
-    """Calls of `statement` with a record of one of these users at `{document}`; `how` as for `run_script`."""
+    """Runs `statement` with a record of one of these users at `{document}`. `how` is passed to `run_script`."""
     script, variables = document.pgbench_script(statement, users)
     return run_script(server, script, variables, **how)
 
@@ -40,8 +40,8 @@ def run_script(
     rate: float | None = None,
     settings: str = "",
 ) -> Outcome:
-    """Runs a script, autocommit and prepared, for so many seconds or calls in all; at `rate` calls a second whatever
-    they take (open loop), or one after the other. `settings` are those of PGOPTIONS."""
+    """Runs a script, autocommit and prepared, for that many seconds or calls in all. With `rate`, that many calls start
+    per second whatever they take (open loop), else one call follows the other. `settings` go into PGOPTIONS."""
     with tempfile.NamedTemporaryFile("w", suffix=".pgbench") as file:
         file.write(script)
         file.flush()

@@ -1,4 +1,4 @@
-"""Rows 1 and 2: what recording costs its caller, beside a bare insert of the same document."""
+"""Rows 1 and 2: the cost of recording for its caller, against a bare insert of the same document."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def single_calls(server: Server, plan: Plan) -> list[Line]:
 
 
 def rate(server: Server, plan: Plan) -> float:
-    """Single calls a second, nothing being folded: as in row 1."""
+    """Single calls per second while nothing is folded."""
     with server.held_worker():
         empty(server)
         return pgbench.run(server, RECORD, seconds=plan.seconds).calls_per_second
@@ -93,7 +93,7 @@ def batches(server: Server, plan: Plan) -> list[Line]:
 
 
 def empty(server: Server) -> None:
-    """Both sides' tables as new, and a checkpoint."""
+    """Empty the tables of both sides, then run a checkpoint."""
     server.database.execute(
         "TRUNCATE bench.bare, litellm_spend.staging_0, litellm_spend.staging_1, litellm_spend.staging_2"
     )

@@ -1,4 +1,4 @@
-"""One line a figure, and the table that the run prints and docs/benchmarks.md keeps."""
+"""The figures, one per line, in the table that a run prints and docs/benchmarks.md keeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADINGS = ("row", "what", "figure", "ratio", "reach", "verdict")
 
 @dataclass(frozen=True)
 class Line:
-    """A figure beside what it is compared with; `reached` is None where nothing is to be reached."""
+    """A figure and its bound. `reached` is None if there is no bound to reach."""
 
     row: int
     what: str
@@ -54,7 +54,7 @@ def above(row: int, what: str, value: float, bound: float, unit: str) -> Line:
 
 
 def plain(row: int, what: str, figure: str, ratio: float | None = None) -> Line:
-    """A figure with nothing to reach."""
+    """A figure without a bound."""
     return Line(row, what, figure, ratio)
 
 

@@ -1,4 +1,4 @@
-"""How long and how often: interleaved runs of the sides of a comparison, of which the medians count."""
+"""How long and how often to run. The sides of a comparison run in turn, and the median of each side counts."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of a run of the whole program."""
+    """How much one run of the whole program measures."""
 
     runs: int = 5
-    """Of each side."""
+    """Runs of each side."""
     seconds: float = 3.0
-    """Of one run of a side that takes as long as it is told to."""
+    """The length of one run of a side that runs for a given time."""
     rows: int = 200_000
-    """Staged for a fold."""
+    """Rows that are staged for a fold."""
     calls: int = 40
-    """Of one run of a side that makes a number of calls."""
+    """Calls in one run of a side that runs a given number of calls."""
     open_loop_seconds: float = 60.0
     batch_calls: int = 200
     """Calls with a hundred records each."""
     backlog: int = 200_000
-    """Rows that one transaction stages before the worker's memory is looked at."""
+    """Rows that one transaction stages before the worker's memory is measured."""
     large_calls: int = 20
     """Calls with 10 MB of records each."""
     events: int = 20_000
@@ -35,7 +35,7 @@ class Plan:
 
 FULL = Plan()
 SCALE = replace(FULL, backlog=1_000_000, large_calls=200)
-"""Where size is what is measured."""
+"""For the rows that measure the effect of size."""
 QUICK = Plan(
     runs=1,
     seconds=1,
@@ -51,7 +51,7 @@ QUICK = Plan(
 
 
 def interleaved(runs: int, *sides: Callable[[], float]) -> list[float]:
-    """The median of each side, all of which run in turn, so many times."""
+    """The median of each side. The sides run in turn, this many times."""
     values: list[list[float]] = [[] for _ in sides]
     for _ in range(runs):
         for side, seen in zip(sides, values, strict=True):

@@ -15,7 +15,7 @@ from harness.litellm_schema import add_litellm_template
 from . import document
 
 SQL = Path(__file__).parent / "sql"
-# What the harness's own tests leave out is on; checkpoints come between runs and never within one.
+# The settings that the harness turns off for tests are on. Checkpoints come between runs and never within one.
 SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
@@ -26,14 +26,14 @@ SETTINGS = {
     "checkpoint_timeout": "1h",
     "log_min_messages": "warning",
     "track_commit_timestamp": "off",
-    # Staged rows stay until the measurement is through with them.
+    # Staged rows stay until the measurement no longer needs them.
     "litellm_spend.truncate_delay": "86400s",
 }
 STAGING = ", ".join(f"litellm_spend.staging_{segment}" for segment in range(3))
 
 
 class Server:
-    """One cluster and one database on it, for the whole run."""
+    """One cluster with one database, for the whole run."""
 
     def __init__(self) -> None:
         self.cluster = Cluster(SETTINGS)
@@ -58,7 +58,7 @@ class Server:
         self.cluster.remove()
 
     def check_document(self) -> None:
-        """The record is the same however it is made, and is staged as it is."""
+        """Check that SQL and Python build the same record, and that it is staged without a change."""
         text = document.text(7, document.FIRST_USER, 3)
         same = "SELECT %s::jsonb = bench.document(7, %s, 3)"
         assert self.database.value(same, text, document.FIRST_USER), "the two forms of the record differ"
@@ -72,7 +72,7 @@ class Server:
         return self.database.value("SHOW server_version")
 
     def configure(self, **settings: str) -> None:
-        """Restart with these settings, where they are not the present ones."""
+        """Restart with these settings, if they differ from the present ones."""
         settings = {name.replace("__", "."): value for name, value in settings.items()}
         if any(self.cluster.settings.get(name) != value for name, value in settings.items()):
             self.database.close()
@@ -81,19 +81,19 @@ class Server:
             self.cluster.start()
 
     def with_worker(self, *, track_commits: bool = False) -> None:
-        """The library preloaded: a worker folds what is committed."""
+        """Preload the library, so that a worker folds what is committed."""
         self.configure(
             shared_preload_libraries="litellm_spend", track_commit_timestamp="on" if track_commits else "off"
         )
 
     def without_worker(self) -> None:
-        """Nothing folds until somebody calls fold()."""
+        """Do not preload the library, so that nothing folds until somebody calls fold()."""
         self.configure(shared_preload_libraries="", track_commit_timestamp="off")
 
     @contextmanager
     def held_worker(self) -> Iterator[None]:
-        """Preloaded, so that recording costs what it costs there, but nothing is folded meanwhile: a session locks a
-        table of the extension that no recorder touches, and the worker waits for no lock."""
+        """Preload the library, so that recording has its usual cost, but let nothing be folded. A session locks a table
+        of the extension that no recorder touches, and the worker waits for no lock."""
         self.with_worker()
         with self.database.connect(autocommit=False) as holder:
             holder.execute("LOCK TABLE litellm_spend.new_entities IN ACCESS EXCLUSIVE MODE")
@@ -101,7 +101,7 @@ class Server:
             holder.rollback()
 
     def connect(self) -> psycopg.Connection:
-        """Over the socket."""
+        """Arguments for a connection over the socket."""
         return psycopg.connect(
             f"host={self.cluster.directory} port={self.cluster.port} user=postgres dbname=bench", autocommit=True
         )
@@ -110,7 +110,7 @@ class Server:
         self.database.execute("CHECKPOINT")
 
     def forget_staged(self) -> None:
-        """Empty staging and the memory of what was folded, as after CREATE EXTENSION."""
+        """Empty staging and the memory of folds, as after CREATE EXTENSION."""
         self.database.execute(
             f"TRUNCATE {STAGING}, litellm_spend.fold_cursor, litellm_spend.rotation, litellm_spend.ledger_0, "
             "litellm_spend.ledger_1, litellm_spend.ledger_2, litellm_spend.ledger_rotation, "
@@ -118,7 +118,7 @@ class Server:
         )
 
     def unfold(self, users: int) -> None:
-        """Targets as before any fold, and the staged rows to be folded again; a checkpoint behind it."""
+        """Restore the targets as before any fold, so that the staged rows are folded again. Then run a checkpoint."""
         self.database.execute(
             "TRUNCATE litellm_spend.fold_cursor, litellm_spend.ledger_0, litellm_spend.ledger_1, "
             "litellm_spend.ledger_2, litellm_spend.ledger_rotation, litellm_spend.counted_days, "
@@ -127,7 +127,7 @@ class Server:
         self.reset_targets(users)
 
     def reset_targets(self, users: int) -> None:
-        """Empty targets but for the users, keys, teams and tags, with a checkpoint behind it."""
+        """Empty the targets, except the users, keys, teams and tags. Then run a checkpoint."""
         self.database.query("SELECT bench.reset_targets(%s)", users)
         for table in ("UserTable", "VerificationToken", "TeamTable", "TeamMembership", "TagTable"):
             self.database.execute(f'VACUUM (ANALYZE) "LiteLLM_{table}"')

@@ -1,14 +1,14 @@
--- What the measurements need beside the extension and LiteLLM's tables.
+-- Objects that the measurements need in addition to the extension and LiteLLM's tables.
 CREATE SCHEMA bench;
--- What a bare insert fills.
+-- The table that a bare insert fills.
 CREATE TABLE bench.bare (payload jsonb);
--- The memory of request ids of the pure-SQL fold: the columns of the extension's ledger.
+-- The memory of request ids for the fold in plain SQL, with the columns of the extension's ledger.
 CREATE TABLE bench.ledger (
     request_hash uuid PRIMARY KEY,
     call_hash    bigint
 );
 
--- Empties LiteLLM's tables and makes the entities that the records name.
+-- Empties LiteLLM's tables and creates the entities that the records name.
 CREATE FUNCTION bench.reset_targets(users bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     TRUNCATE "LiteLLM_SpendLogs", "LiteLLM_SpendLogToolIndex", "LiteLLM_DailyUserSpend", "LiteLLM_DailyTeamSpend",
@@ -26,7 +26,7 @@ BEGIN
 END
 $$;
 
--- Stages the records of these calls in one call, of users who use that many models each, in no order.
+-- Stages the records of these calls in one call, in no order. Each user uses that many models.
 CREATE FUNCTION bench.stage(first_call bigint, last_call bigint, users bigint, models bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -36,7 +36,7 @@ BEGIN
 END
 $$;
 
--- Calls with an array of records, made beforehand: stored as they are, so that reading one costs little.
+-- Arrays of records for the calls, built in advance and stored uncompressed, so that reading one costs little.
 CREATE TABLE bench.batches (
     n       bigint PRIMARY KEY,
     payload jsonb NOT NULL
@@ -54,7 +54,7 @@ BEGIN
 END
 $$;
 
--- Fills LiteLLM's log with narrow rows of the days before.
+-- Fills LiteLLM's log with narrow rows of earlier days.
 CREATE FUNCTION bench.fill_log(rows bigint) RETURNS void LANGUAGE sql
 BEGIN ATOMIC
     INSERT INTO "LiteLLM_SpendLogs" (request_id, call_type, spend, "startTime", "endTime", session_id)

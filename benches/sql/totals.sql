@@ -1,4 +1,4 @@
--- Rows and sums of each target: equal after two folds of the same records, whoever folded.
+-- The rows and sums of each target. They are equal after two folds of the same records, whoever folded.
 SELECT 'user' AS target, count(*) AS rows, sum(spend)::numeric(20, 6) AS spend, NULL::numeric AS requests, NULL::numeric AS tokens
 FROM "LiteLLM_UserTable"
 UNION ALL

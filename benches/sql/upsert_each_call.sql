@@ -1,6 +1,6 @@
--- What many would write in place of a staged record: every target is counted at each call (row 5). One record or an
--- array of them; the log row first, whose request id tells a repetition, then each target in LiteLLM's order of
--- tables, rows in byte order, so that callers do not deadlock.
+-- A common alternative to a staged record: each call counts its record in every target (row 5). It takes one record or
+-- an array of records. It writes the log row first, because its request id tells a repetition, then each target in
+-- LiteLLM's order of tables, with rows in byte order, so that callers do not deadlock.
 CREATE FUNCTION bench.upsert_each_call(payload jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     counted bigint;
