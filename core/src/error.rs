@@ -3,8 +3,8 @@
 
 use crate::moment::MomentError;
 
-/// The most records that one payload may hold. A jsonb or a text has no room for as many records as LiteLLM makes them,
-/// and so many records can still be refused one by one.
+/// The most records that one payload may hold. A jsonb or a text has no room for this many of LiteLLM's records, and
+/// this many can still be refused one by one.
 pub const MOST_RECORDS: usize = 1_000_000;
 
 /// The reason why a spend record, or the payload that holds it, cannot be counted.

@@ -112,8 +112,9 @@ impl Pace {
         by == FoldedBy::Worker && (took > SHORT || rows >= self.write_rows / 2)
     }
 
-    /// Learns from a write of `rows` rows. While somebody waits, the worker writes only a little more next time,
-    /// because the same rows may take much longer then; if the write took too long, it writes less at once.
+    /// Learns from a write of `rows` rows that took `took`. While somebody waits, the worker writes at most a little
+    /// more next time, because the same rows may take much longer then. If the write took too long, it writes less
+    /// at once.
     pub fn after_write(&mut self, rows: usize, took: Duration, somebody_waits: bool) {
         let bound = self.write_rows;
         let next = if somebody_waits {

@@ -249,7 +249,8 @@ proptest! {
         }
     }
 
-    /// The row of a record that the sanitiser saw holds no needle. The row of a record that it did not see holds no key.
+    /// The row of a record that the sanitiser saw holds no needle. The row of a record that it did not see holds no
+    /// key.
     #[test]
     fn any_record_is_decoded_or_refused(record in record()) {
         if let Ok(decoded) = SpendRecord::decode(&record) {

@@ -79,7 +79,7 @@ fn in_jsonb(a: &[u8], b: &[u8]) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-/// Sorts a list of this file in jsonb's order. In this file each list stands in an order for its reader.
+/// Sorts a list of this file in jsonb's order. The lists of this file are written in an order that is easy to read.
 const fn sorted<const N: usize>(mut fields: [(&'static str, Rule); N]) -> [(&'static str, Rule); N] {
     let mut sorted = 1;
     while sorted < N {
@@ -93,7 +93,7 @@ const fn sorted<const N: usize>(mut fields: [(&'static str, Rule); N]) -> [(&'st
     fields
 }
 
-/// Whether `a` comes before `b` in jsonb's order; the compiler can evaluate it, unlike `in_jsonb`.
+/// Whether `a` comes before `b` in jsonb's order. The compiler can evaluate it, unlike `in_jsonb`.
 const fn comes_before(a: &[u8], b: &[u8]) -> bool {
     let mut at = 0;
     while a.len() == b.len() && at < a.len() && a[at] == b[at] {

@@ -13,7 +13,7 @@ use crate::numeric::write;
 
 /// A capacity that is enough for most documents of a record.
 const USUAL_SIZE: usize = 1024;
-/// Every so many entries, an entry holds the offset at which its bytes end in place of their length (JB_OFFSET_STRIDE).
+/// One entry in this many holds the offset at which its bytes end in place of their length (JB_OFFSET_STRIDE).
 const OFFSET_STRIDE: usize = 32;
 /// The most items of an array and members of an object. Postgres's parser doubles the room for items (32 bytes each)
 /// and members (72 bytes each), up to 1 GB.
@@ -37,8 +37,8 @@ pub fn write(json: &Json) -> Option<Vec<u8>> {
     Some(container)
 }
 
-/// Appends the container that [`write()`] would return to the buffer. If there is none, it returns `None` and leaves the
-/// buffer as it was.
+/// Appends the container that [`write()`] would return to the buffer. If there is none, it returns `None` and leaves
+/// the buffer as it was.
 pub fn append(json: &Json, buffer: &mut Vec<u8>) -> Option<()> {
     let start = buffer.len();
     let written = Writer { buffer: &mut *buffer, start }.document(json);

@@ -1,6 +1,6 @@
 //! Reads single fields of a spend record under their aliases. A field at the top level wins over the one in `metadata`.
-//! User and end user of a StandardLoggingPayload are the exception: its top level holds only what LiteLLM read from the
-//! request body, so the identity in `metadata` wins.
+//! User and end user of a StandardLoggingPayload are the exception: its top level holds no identity except what
+//! LiteLLM read from the request body, so the identity in `metadata` wins.
 
 use std::borrow::Cow;
 
