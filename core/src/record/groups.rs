@@ -127,7 +127,7 @@ pub enum CallOrigin {
     CostPoll,
 }
 
-/// What the log row shows of the request and its answer. A prompt or an answer is `None` if it is not stored.
+/// The documents of the log row, each named after its column. A prompt or an answer is `None` if it is not stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Documents<'a> {
     pub metadata: Json<'a>,
