@@ -46,8 +46,8 @@ AS 'MODULE_PATHNAME', 'litellm_record_spend_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
--- src/inbox.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
+-- src/staging/subscriber.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::staging::subscriber::litellm_spend */
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -122,246 +122,6 @@ $$;
 COMMENT ON COLUMN litellm_spend.ledger_rotation.origin IS 'Cluster and database that the row belongs to';
 COMMENT ON COLUMN litellm_spend.ledger_rotation.current IS 'The table that folds write: 0, 1 or 2';
 COMMENT ON COLUMN litellm_spend.ledger_rotation.started_at IS 'When folds began to write each table';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/inbox.rs
--- litellm_spend::inbox::litellm_spend::insert_into_inbox
-
-        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
-            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
-            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/staging/subscriber.rs
-CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::staging::subscriber::litellm_spend */
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/verify.rs
--- litellm_spend::verify::rebuild
-CREATE  FUNCTION litellm_spend."rebuild"(
-	"from_date" date, /* Date */
-	"to_date" date, /* Date */
-	"dry_run" bool DEFAULT true /* bool */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'rebuild_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/create_tables.rs
--- litellm_spend::functions::create_tables::create_tables
-CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
-	"table_name" TEXT,  /* String */
-	"action" TEXT  /* & '_ str */
-)
-STRICT VOLATILE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'create_tables_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/flush.rs
--- litellm_spend::functions::flush::flush
-CREATE  FUNCTION litellm_spend."flush"(
-	"timeout" interval DEFAULT '30 s' /* Interval */
-) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'flush_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/retry_rejected.rs
--- litellm_spend::functions::retry_rejected::retry_rejected
-CREATE  FUNCTION litellm_spend."retry_rejected"(
-	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
-) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/worker.rs
--- litellm_spend::worker::start_worker
-CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
-STRICT VOLATILE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'start_worker_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/targets.rs
--- litellm_spend::functions::targets::list_targets
-CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
-	"target" TEXT,  /* String */
-	"found" bool,  /* bool */
-	"action" TEXT,  /* & '_ str */
-	"columns_written" TEXT[],  /* Vec < String > */
-	"columns_unknown" TEXT[],  /* Vec < String > */
-	"reason" TEXT  /* Option < String > */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'list_targets_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/staging/adoption.rs
--- litellm_spend::staging::adoption::foreign_rows
-CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/fold/version.rs
--- litellm_spend::fold::version::version_skew
-CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
-	"skew" TEXT,  /* Option < String > */
-	"advice" TEXT  /* Option < String > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'version_skew_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/verify.rs
--- litellm_spend::verify::verify
-CREATE  FUNCTION litellm_spend."verify"(
-	"from_date" date, /* Date */
-	"to_date" date /* Date */
-) RETURNS TABLE (
-	"day" date,  /* Date */
-	"target" TEXT,  /* & '_ str */
-	"key" jsonb,  /* Jsonb */
-	"column_name" TEXT,  /* & '_ str */
-	"logged" NUMERIC,  /* Option < AnyNumeric > */
-	"stored" NUMERIC,  /* Option < AnyNumeric > */
-	"difference" NUMERIC  /* AnyNumeric */
-)
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'verify_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/fold.rs
--- litellm_spend::functions::fold::fold
-CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'fold_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/lib.rs
--- requires:
---   fold::fold
-
--- For pg_cron and for servers that do not preload the library. With SECURITY DEFINER or a SET clause the procedure
--- could not commit, so every name here is qualified.
-CREATE PROCEDURE litellm_spend.fold_all()
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
-        COMMIT;
-    END LOOP;
-END
-$$;
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/status.rs
--- litellm_spend::functions::status::backlog
-CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
-	"rows" bigint,  /* i64 */
-	"bytes" bigint,  /* i64 */
-	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
-	"postponed" bigint  /* i64 */
-)
-STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'backlog_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/staging/adoption.rs
--- litellm_spend::staging::adoption::adopt
-CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
-STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'adopt_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/health.rs
--- litellm_spend::functions::health::alert_bounds
-CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
-	"slow" interval,  /* Interval */
-	"stuck" interval,  /* Interval */
-	"pinned" interval  /* Interval */
-)
-STRICT STABLE PARALLEL SAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/functions/status.rs
--- litellm_spend::functions::status::worker_state
-CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
-	"preloaded" bool,  /* bool */
-	"worker" TEXT,  /* & '_ str */
-	"worker_pid" INT,  /* Option < i32 > */
-	"last_error" TEXT,  /* Option < String > */
-	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
-)
-STRICT STABLE PARALLEL UNSAFE 
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'worker_state_wrapper';
-/* </end connected objects> */
-
-/* <begin connected objects> */
--- src/postgres/lock_holders.rs
--- litellm_spend::postgres::lock_holders::lock_holders
-CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
-ErrorReport > */
-STRICT STABLE PARALLEL UNSAFE 
-SET search_path TO pg_catalog, pg_temp
-LANGUAGE c /* Rust */
-AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -551,6 +311,20 @@ COMMENT ON COLUMN litellm_spend.new_entities.refused_at IS 'When folds last refu
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/inbox.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::inbox::litellm_spend */
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/inbox.rs
+-- litellm_spend::inbox::litellm_spend::insert_into_inbox
+
+        CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
+            LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
+            AS 'MODULE_PATHNAME', 'insert_into_inbox_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/lib.rs
 -- requires:
 --   staging
@@ -568,6 +342,71 @@ COMMENT ON VIEW litellm_spend.inbox IS
     'Insert or COPY spend records here as JSON text. Each row is staged or goes to litellm_spend.rejected, so the view is always empty';
 COMMENT ON COLUMN litellm_spend.inbox.payload IS 'One spend record (a JSON object) or an array of them';
 COMMENT ON FUNCTION litellm_spend.insert_into_inbox() IS 'Trigger function of litellm_spend.inbox';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+CREATE SCHEMA IF NOT EXISTS litellm_spend; /* litellm_spend::litellm_spend */
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/verify.rs
+-- litellm_spend::verify::rebuild
+CREATE  FUNCTION litellm_spend."rebuild"(
+	"from_date" date, /* Date */
+	"to_date" date, /* Date */
+	"dry_run" bool DEFAULT true /* bool */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'rebuild_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/flush.rs
+-- litellm_spend::functions::flush::flush
+CREATE  FUNCTION litellm_spend."flush"(
+	"timeout" interval DEFAULT '30 s' /* Interval */
+) RETURNS bool /* std :: result :: Result < bool, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'flush_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/postgres/lock_holders.rs
+-- litellm_spend::postgres::lock_holders::lock_holders
+CREATE  FUNCTION litellm_spend."lock_holders"() RETURNS TEXT /* std :: result :: Result < Option < String > , pgrx :: pg_sys :: panic ::
+ErrorReport > */
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'lock_holders_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/status.rs
+-- litellm_spend::functions::status::worker_state
+CREATE  FUNCTION litellm_spend."worker_state"() RETURNS TABLE (
+	"preloaded" bool,  /* bool */
+	"worker" TEXT,  /* & '_ str */
+	"worker_pid" INT,  /* Option < i32 > */
+	"last_error" TEXT,  /* Option < String > */
+	"last_error_at" timestamp with time zone  /* Option < TimestampWithTimeZone > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'worker_state_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -608,6 +447,123 @@ AS $$
     )
     SELECT pins.pinned_by, pins.pinned_since FROM pins ORDER BY pins.pinned_since LIMIT 1
 $$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/fold/version.rs
+-- litellm_spend::fold::version::version_skew
+CREATE  FUNCTION litellm_spend."version_skew"() RETURNS TABLE (
+	"skew" TEXT,  /* Option < String > */
+	"advice" TEXT  /* Option < String > */
+)
+STRICT STABLE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'version_skew_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/create_tables.rs
+-- litellm_spend::functions::create_tables::create_tables
+CREATE  FUNCTION litellm_spend."create_tables"() RETURNS TABLE (
+	"table_name" TEXT,  /* String */
+	"action" TEXT  /* & '_ str */
+)
+STRICT VOLATILE PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'create_tables_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/status.rs
+-- litellm_spend::functions::status::backlog
+CREATE  FUNCTION litellm_spend."backlog"() RETURNS TABLE (
+	"rows" bigint,  /* i64 */
+	"bytes" bigint,  /* i64 */
+	"oldest" timestamp with time zone,  /* Option < TimestampWithTimeZone > */
+	"postponed" bigint  /* i64 */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'backlog_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/targets.rs
+-- litellm_spend::functions::targets::list_targets
+CREATE  FUNCTION litellm_spend."list_targets"() RETURNS TABLE (
+	"target" TEXT,  /* String */
+	"found" bool,  /* bool */
+	"action" TEXT,  /* & '_ str */
+	"columns_written" TEXT[],  /* Vec < String > */
+	"columns_unknown" TEXT[],  /* Vec < String > */
+	"reason" TEXT  /* Option < String > */
+)
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'list_targets_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/fold.rs
+-- litellm_spend::functions::fold::fold
+CREATE  FUNCTION litellm_spend."fold"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'fold_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/lib.rs
+-- requires:
+--   functions::fold::fold
+
+-- For pg_cron and for servers that do not preload the library. With SECURITY DEFINER or a SET clause the procedure
+-- could not commit, so every name here is qualified.
+CREATE PROCEDURE litellm_spend.fold_all()
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    WHILE litellm_spend.fold() OPERATOR(pg_catalog.>) 0 LOOP
+        COMMIT;
+    END LOOP;
+END
+$$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/verify.rs
+-- litellm_spend::verify::verify
+CREATE  FUNCTION litellm_spend."verify"(
+	"from_date" date, /* Date */
+	"to_date" date /* Date */
+) RETURNS TABLE (
+	"day" date,  /* Date */
+	"target" TEXT,  /* & '_ str */
+	"key" jsonb,  /* Jsonb */
+	"column_name" TEXT,  /* & '_ str */
+	"logged" NUMERIC,  /* Option < AnyNumeric > */
+	"stored" NUMERIC,  /* Option < AnyNumeric > */
+	"difference" NUMERIC  /* AnyNumeric */
+)
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'verify_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/staging/adoption.rs
+-- litellm_spend::staging::adoption::foreign_rows
+CREATE  FUNCTION litellm_spend."foreign_rows"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT STABLE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'foreign_rows_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
@@ -705,6 +661,19 @@ COMMENT ON COLUMN litellm_spend.targets.reason IS 'Why folds do not write the ta
 /* </end connected objects> */
 
 /* <begin connected objects> */
+-- src/functions/health.rs
+-- litellm_spend::functions::health::alert_bounds
+CREATE  FUNCTION litellm_spend."alert_bounds"() RETURNS TABLE (
+	"slow" interval,  /* Interval */
+	"stuck" interval,  /* Interval */
+	"pinned" interval  /* Interval */
+)
+STRICT STABLE PARALLEL SAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'alert_bounds_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
 -- src/lib.rs
 -- requires:
 --   status
@@ -778,6 +747,37 @@ AS $$
         ORDER BY w.rank LIMIT 1
     ) AS v ON true
 $$;
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/worker.rs
+-- litellm_spend::worker::start_worker
+CREATE  FUNCTION litellm_spend."start_worker"() RETURNS bool /* bool */
+STRICT VOLATILE PARALLEL UNSAFE 
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'start_worker_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/staging/adoption.rs
+-- litellm_spend::staging::adoption::adopt
+CREATE  FUNCTION litellm_spend."adopt"() RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+STRICT VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'adopt_wrapper';
+/* </end connected objects> */
+
+/* <begin connected objects> */
+-- src/functions/retry_rejected.rs
+-- litellm_spend::functions::retry_rejected::retry_rejected
+CREATE  FUNCTION litellm_spend."retry_rejected"(
+	"ids" bigint[] DEFAULT NULL /* :: std :: option :: Option < Vec < Option < i64 > > > */
+) RETURNS bigint /* std :: result :: Result < i64, ErrorReport > */
+VOLATILE SECURITY DEFINER PARALLEL UNSAFE 
+SET search_path TO pg_catalog, pg_temp
+LANGUAGE c /* Rust */
+AS 'MODULE_PATHNAME', 'retry_rejected_wrapper';
 /* </end connected objects> */
 
 /* <begin connected objects> */
