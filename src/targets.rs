@@ -97,7 +97,7 @@ impl Targets {
 
     /// The order in which the fold locks and writes them: LiteLLM's ledger tells which LiteLLM runs beside it.
     pub fn order(&self) -> WriteOrder {
-        if self.found.contains_key(&Role::Deliveries) { WriteOrder::Ledger } else { WriteOrder::Queues }
+        if self.found.contains_key(&Role::Deliveries) { WriteOrder::Since110 } else { WriteOrder::Before110 }
     }
 
     pub fn daily_shape(&self, kind: DailyKind) -> Option<DailyShape> {

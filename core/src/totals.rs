@@ -161,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::json::Json;
+    use crate::litellm::tables::Switch;
 
     const FULL: DailyShape = DailyShape { has_mcp_tool: true, has_endpoint: true, has_model_group: false };
 
@@ -239,6 +240,25 @@ mod tests {
             }
             prop_assert_eq!(rows.values().map(|row| row.2 + row.3).sum::<i64>(), sent.len() as i64);
         }
+    }
+
+    #[test]
+    fn the_rows_of_each_table_count_towards_the_size_of_a_fold() {
+        let json = Json::from_text(
+            r#"{"request_id":"r","spend":2,"startTime":0,"user":"u","team_id":"t","organization_id":"o","end_user":"e",
+                "project_id":"p","agent_id":"a","api_key":"k","request_tags":["x"],"request_model_access_groups":["g"],
+                "tool_calls":["find"],"status":"failure","made_outside_proxy":true}"#,
+        );
+        let json = json.unwrap();
+        let mut totals = Totals::new(|_| Some(FULL));
+        totals.add(&SpendRecord::decode(&json).unwrap());
+        let rows = |role| columns::rows(&totals.columns(role));
+        let of_gateway = |role: &Role| role.switch() == Some(Switch::CountGatewayRequests);
+        let summed: Vec<Role> =
+            Role::all().filter(|role| matches!(role, Role::Entity(_) | Role::Daily(_) | Role::Rollup(_))).collect();
+        assert!(summed.iter().all(|role| rows(*role) > 0), "the record must reach each table");
+        let others: usize = summed.iter().filter(|role| !of_gateway(role)).map(|role| rows(*role)).sum();
+        assert_eq!(totals.rows(), others + totals.gateway_requests.len());
     }
 
     #[test]

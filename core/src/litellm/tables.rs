@@ -7,9 +7,9 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Up to LiteLLM 1.109.
-    pub queues: u16,
+    pub before_110: u16,
     /// Since LiteLLM 1.110.
-    pub ledger: u16,
+    pub since_110: u16,
 }
 
 /// Declares the tables of one kind, each with its facts.
@@ -47,47 +47,47 @@ tables! {
     EntityKind: Entity {
         User {
             table: "LiteLLM_UserTable", key: &["user_id"], also: &["updated_at"], word: Some("user"),
-            place: Place { queues: 100, ledger: 130 },
+            place: Place { before_110: 100, since_110: 130 },
         }
         EndUser {
             table: "LiteLLM_EndUserTable", key: &["user_id"], also: &[], word: Some("end_user"),
-            place: Place { queues: 110, ledger: 140 },
+            place: Place { before_110: 110, since_110: 140 },
         }
         Key {
             table: "LiteLLM_VerificationToken", key: &["token"], also: &["total_spend", "last_active", "updated_at"],
-            word: Some("key"), place: Place { queues: 120, ledger: 160 },
+            word: Some("key"), place: Place { before_110: 120, since_110: 160 },
         }
         Team {
             table: "LiteLLM_TeamTable", key: &["team_id"], also: &["updated_at"], word: Some("team"),
-            place: Place { queues: 130, ledger: 120 },
+            place: Place { before_110: 130, since_110: 120 },
         }
         TeamMember {
             table: "LiteLLM_TeamMembership", key: &["team_id", "user_id"], also: &["total_spend"], word: None,
-            place: Place { queues: 140, ledger: 150 },
+            place: Place { before_110: 140, since_110: 150 },
         }
         Organization {
             table: "LiteLLM_OrganizationTable", key: &["organization_id"], also: &["updated_at"],
-            word: Some("organization"), place: Place { queues: 150, ledger: 100 },
+            word: Some("organization"), place: Place { before_110: 150, since_110: 100 },
         }
         OrganizationMember {
             table: "LiteLLM_OrganizationMembership", key: &["organization_id", "user_id"], also: &["updated_at"],
-            word: None, place: Place { queues: 160, ledger: 110 },
+            word: None, place: Place { before_110: 160, since_110: 110 },
         }
         Project {
             table: "LiteLLM_ProjectTable", key: &["project_id"], also: &["updated_at"], word: Some("project"),
-            place: Place { queues: 170, ledger: 170 },
+            place: Place { before_110: 170, since_110: 170 },
         }
         Tag {
             table: "LiteLLM_TagTable", key: &["tag_name"], also: &["updated_at"], word: Some("tag"),
-            place: Place { queues: 180, ledger: 180 },
+            place: Place { before_110: 180, since_110: 180 },
         }
         ModelAccessGroup {
             table: "LiteLLM_ModelAccessGroupBudgetTable", key: &["access_group_name"], also: &["updated_at"],
-            word: Some("model_access_group"), place: Place { queues: 190, ledger: 190 },
+            word: Some("model_access_group"), place: Place { before_110: 190, since_110: 190 },
         }
         Agent {
             table: "LiteLLM_AgentsTable", key: &["agent_id"], also: &["updated_at"], word: Some("agent"),
-            place: Place { queues: 200, ledger: 200 },
+            place: Place { before_110: 200, since_110: 200 },
         }
     }
 }
@@ -106,27 +106,27 @@ tables! {
     DailyKind: Daily {
         User {
             table: "LiteLLM_DailyUserSpend", entity: "user_id", logged: "user",
-            place: Place { queues: 300, ledger: 350 },
+            place: Place { before_110: 300, since_110: 350 },
         }
         Team {
             table: "LiteLLM_DailyTeamSpend", entity: "team_id", logged: "team_id",
-            place: Place { queues: 310, ledger: 340 },
+            place: Place { before_110: 310, since_110: 340 },
         }
         Organization {
             table: "LiteLLM_DailyOrganizationSpend", entity: "organization_id", logged: "organization_id",
-            place: Place { queues: 320, ledger: 320 },
+            place: Place { before_110: 320, since_110: 320 },
         }
         EndUser {
             table: "LiteLLM_DailyEndUserSpend", entity: "end_user_id", logged: "end_user",
-            place: Place { queues: 330, ledger: 310 },
+            place: Place { before_110: 330, since_110: 310 },
         }
         Agent {
             table: "LiteLLM_DailyAgentSpend", entity: "agent_id", logged: "agent_id",
-            place: Place { queues: 340, ledger: 300 },
+            place: Place { before_110: 340, since_110: 300 },
         }
         Tag {
             table: "LiteLLM_DailyTagSpend", entity: "tag", logged: "request_tags",
-            place: Place { queues: 350, ledger: 330 },
+            place: Place { before_110: 350, since_110: 330 },
         }
     }
 }
@@ -161,31 +161,31 @@ tables! {
         /// The Tools page.
         ToolSpend {
             table: "LiteLLM_DailyToolSpend", key: &["date", "tool_name"],
-            switch: Some(Switch::WriteSpendLogs), follows_from_log: false, place: Place { queues: 410, ledger: 420 },
+            switch: Some(Switch::WriteSpendLogs), follows_from_log: false, place: Place { before_110: 410, since_110: 420 },
         }
         /// The Model Insights page.
         ModelUsage {
             table: "LiteLLM_DailyModelUsage",
             key: &["date", "model_group", "model", "custom_llm_provider", "task_type"],
-            switch: None, follows_from_log: true, place: Place { queues: 420, ledger: 400 },
+            switch: None, follows_from_log: true, place: Place { before_110: 420, since_110: 400 },
         }
         /// The table of the Errors page.
         RequestErrors {
             table: "LiteLLM_DailyRequestErrors",
             key: &["date", "api_key", "team_id", "user_id", "model_group", "status_code"],
-            switch: None, follows_from_log: true, place: Place { queues: 430, ledger: 430 },
+            switch: None, follows_from_log: true, place: Place { before_110: 430, since_110: 430 },
         }
         /// The table of the UI's total requests and success rate.
         GatewayRequests {
             table: "LiteLLM_DailyGatewayRequests", key: &["date", "category", "route"],
             switch: Some(Switch::CountGatewayRequests), follows_from_log: true,
-            place: Place { queues: 440, ledger: 440 },
+            place: Place { before_110: 440, since_110: 440 },
         }
         /// The table of the requests in `GatewayRequests` that failed, by HTTP status.
         GatewayFailedRequests {
             table: "LiteLLM_DailyGatewayFailedRequests", key: &["date", "category", "route", "status_code"],
             switch: Some(Switch::CountGatewayRequests), follows_from_log: true,
-            place: Place { queues: 450, ledger: 450 },
+            place: Place { before_110: 450, since_110: 450 },
         }
     }
 }
@@ -267,12 +267,12 @@ impl Role {
     /// The place of the table in the order of writing; `None` if a fold adds no spend to the table.
     pub const fn place(self) -> Option<Place> {
         match self {
-            Role::Log => Some(Place { queues: 0, ledger: 0 }),
-            Role::ToolIndex => Some(Place { queues: 10, ledger: 10 }),
+            Role::Log => Some(Place { before_110: 0, since_110: 0 }),
+            Role::ToolIndex => Some(Place { before_110: 10, since_110: 10 }),
             Role::Entity(kind) => Some(kind.facts().place),
             Role::Daily(kind) => Some(kind.facts().place),
             Role::Rollup(rollup) => Some(rollup.facts().place),
-            Role::WindowSpend => Some(Place { queues: 400, ledger: 410 }),
+            Role::WindowSpend => Some(Place { before_110: 400, since_110: 410 }),
             Role::Budget | Role::DeprecatedKeys | Role::Deliveries => None,
         }
     }

@@ -9,10 +9,10 @@ use super::tables::{Place, Role};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteOrder {
     /// LiteLLM up to 1.109, which writes entities and daily rows from queues in memory.
-    Queues,
+    Before110,
     /// LiteLLM since 1.110, whose projector charges all tables in one transaction (accounting/application.py,
     /// db_spend_update_writer.py).
-    Ledger,
+    Since110,
 }
 
 impl WriteOrder {
@@ -26,8 +26,8 @@ impl WriteOrder {
 
     fn of(self, place: Place) -> u16 {
         match self {
-            WriteOrder::Queues => place.queues,
-            WriteOrder::Ledger => place.ledger,
+            WriteOrder::Before110 => place.before_110,
+            WriteOrder::Since110 => place.since_110,
         }
     }
 }
@@ -40,22 +40,22 @@ mod tests {
 
     #[test]
     fn no_two_tables_have_the_same_place() {
-        for order in [WriteOrder::Queues, WriteOrder::Ledger] {
+        for order in [WriteOrder::Before110, WriteOrder::Since110] {
             let places: BTreeSet<u16> = Role::all().filter_map(Role::place).map(|place| order.of(place)).collect();
             assert_eq!(places.len(), order.targets().count(), "{order:?}");
         }
     }
 
     #[test]
-    fn all_roles_stand_in_the_order_of_the_queues() {
+    fn all_roles_stand_in_the_order_before_110() {
         let targets: Vec<Role> = Role::all().filter(|role| role.is_target()).collect();
-        assert_eq!(targets, WriteOrder::Queues.targets().collect::<Vec<_>>());
+        assert_eq!(targets, WriteOrder::Before110.targets().collect::<Vec<_>>());
     }
 
     #[test]
-    fn the_ledger_writes_daily_tables_in_the_order_of_their_names() {
+    fn litellm_since_110_writes_daily_tables_in_the_order_of_their_names() {
         let is_daily = |role: &Role| matches!(role, Role::Daily(_));
-        let names: Vec<&str> = WriteOrder::Ledger.targets().filter(is_daily).map(Role::table).collect();
+        let names: Vec<&str> = WriteOrder::Since110.targets().filter(is_daily).map(Role::table).collect();
         assert!(names.is_sorted(), "{names:?}");
     }
 }
