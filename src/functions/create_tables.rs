@@ -1,6 +1,6 @@
-//! `litellm_spend.create_tables`: LiteLLM's own definitions of the tables that folds write, for a
-//! database without a LiteLLM proxy, and lower-case views for people at a psql prompt. What exists is
-//! never touched. Neither tables nor views belong to the extension, so DROP EXTENSION keeps the data.
+//! `litellm_spend.create_tables`: creates the tables that folds write, by LiteLLM's own definitions, for a database
+//! without a LiteLLM proxy. It also creates lower-case views for people at a psql prompt. It never changes an existing
+//! relation. The tables and views do not belong to the extension, so DROP EXTENSION keeps the data.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -13,10 +13,10 @@ use crate::settings;
 const DEFINITIONS: &str = include_str!("../../sql/litellm_tables.sql");
 const PART_BEGINS: &str = "\n-- table ";
 
-/// A relation that was looked for and what became of it: `created` or `kept`.
+/// A relation's name and what happened to it: `created` or `kept`.
 type Outcome = (String, &'static str);
 
-/// Creates the tables of LiteLLM that folds write where they are missing, and a lower-case view of each
+/// Creates LiteLLM's tables that folds write where they are missing, and a lower-case view of each table
 /// (`litellm_usertable` for `"LiteLLM_UserTable"`), in `litellm_spend.target_schema`.
 #[pg_extern(volatile, parallel_unsafe, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
@@ -32,7 +32,7 @@ fn create_all(client: &mut SpiClient, schema: &str) -> Result<Vec<Outcome>> {
     if found.is_empty() {
         return Err(Error::held(
             format!("schema \"{schema}\" does not exist"),
-            "Create it, or set litellm_spend.target_schema to the schema of LiteLLM's tables.",
+            "Create the schema, or set litellm_spend.target_schema to the schema of LiteLLM's tables.",
         ));
     }
     let mut outcomes = Vec::new();
@@ -59,7 +59,7 @@ pub fn columns_of_litellm(table: &str) -> impl Iterator<Item = &'static str> {
     list.lines().filter_map(|line| line.split_whitespace().next()).map(|name| name.trim_matches('"'))
 }
 
-/// The budget table is there for foreign keys only.
+/// The name of a table's view. The budget table has no view, because it exists only for foreign keys.
 fn view_of(table: &str) -> Option<String> {
     (table != "LiteLLM_BudgetTable").then(|| table.to_ascii_lowercase())
 }
@@ -83,7 +83,7 @@ fn exists(client: &mut SpiClient, schema: &str, name: &str) -> Result<bool> {
     Ok(client.update(query, Some(1), &[schema.into(), name.into()])?.first().get(1)?.unwrap_or(false))
 }
 
-/// Runs definitions whose names are not qualified.
+/// Runs statements with unqualified names in this schema.
 fn in_schema(client: &mut SpiClient, schema: &str, statements: &str) -> Result<()> {
     pinned_settings::restoring(|| {
         client.update(&format!("SET LOCAL search_path TO {}, pg_temp", quote_identifier(schema)), None, &[])?;

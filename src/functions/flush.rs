@@ -1,4 +1,4 @@
-//! `litellm_spend.flush`: waits until all that had committed before the call is folded.
+//! `litellm_spend.flush`: waits until a fold has counted every record that was committed before the call.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::postgres::{own_tables, pinned_settings, process, session, transaction
 use crate::staging::{backlog, postponed};
 use crate::worker::board;
 
-/// How often the cursor is looked at.
+/// The time between two looks at the cursor.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Waits until everything that had committed before the call is folded; false if that takes longer
-/// than `timeout`.
+/// Waits until every record that was committed before the call is folded. Returns false if that takes longer than
+/// `timeout`.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn flush(timeout: default!(Interval, "'30 s'")) -> std::result::Result<bool, ErrorReport> {
@@ -50,7 +50,7 @@ fn wait_until_folded(timeout: Interval) -> Result<bool> {
     }
 }
 
-/// When `timeout` ends; `None` for one that is longer than the clock goes, and now for one below zero.
+/// When `timeout` ends. `None` if the timeout is longer than the clock can count, and now if it is below zero.
 fn deadline_after(timeout: &Interval) -> Option<Instant> {
     let micros = u64::try_from(timeout.as_micros().max(0)).ok()?;
     Instant::now().checked_add(Duration::from_micros(micros))
@@ -60,7 +60,7 @@ fn refuse_where_it_cannot_work() -> Result<()> {
     if !board::is_available() {
         return Err(Error::held(
             "no worker can run: litellm_spend is not in shared_preload_libraries",
-            "CALL litellm_spend.fold_all(), or add litellm_spend to shared_preload_libraries and restart the server.",
+            "Run CALL litellm_spend.fold_all(), or add litellm_spend to shared_preload_libraries and restart the server.",
         ));
     }
     if session::keeps_its_snapshot() {
@@ -74,7 +74,7 @@ fn refuse_where_it_cannot_work() -> Result<()> {
         return Err(Error::refused(
             PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
             "litellm_spend.flush() would wait for its own transaction, whose rows and locks a fold may need",
-            "Commit first; what this transaction has recorded is folded after that.",
+            "Commit first. The records of this transaction are folded after the commit.",
         ));
     }
     match own_table_lock()? {
@@ -87,7 +87,7 @@ fn refuse_where_it_cannot_work() -> Result<()> {
     }
 }
 
-/// A table that this session has locked against writes, and with them against a fold.
+/// A table that this session has locked against writes. The lock also blocks a fold.
 fn own_table_lock() -> Result<Option<String>> {
     Spi::connect(|client| {
         let found = client.select(
@@ -101,7 +101,7 @@ fn own_table_lock() -> Result<Option<String>> {
     })
 }
 
-/// Whether no row that `asked` sees is left, as the cursor is at this moment.
+/// Whether every row that `asked` sees is folded, as the cursor is now.
 fn is_folded(asked: &Snapshot) -> Result<bool> {
     transaction::with_latest_snapshot(|| Ok(!backlog::exists_for(asked)? && !postponed::exists_for(asked)?))
 }

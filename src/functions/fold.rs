@@ -12,9 +12,9 @@ use crate::postgres::{own_tables, pinned_settings, subtransaction};
 use crate::settings;
 use crate::staging::{cursor, postponed, rotation};
 
-/// Folds what is committed now, in the caller's session, up to a bound; returns how many staged rows it consumed,
-/// 0 if nothing is left but rows that need what other sessions hold. Works without the preload line and beside a
-/// running worker.
+/// Folds the records that are committed now, in the caller's session and up to a bound. Returns how many staged rows it
+/// consumed, or 0 if the only rows left need rows that other sessions hold. It works without the preload line and
+/// beside a running worker.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn fold() -> std::result::Result<i64, ErrorReport> {
@@ -22,7 +22,7 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
     let rows = pinned_settings::pinned(|| -> Result<usize> {
         own_tables::lock_patiently()?;
         version::check()?;
-        // A window that was open before ends at a snapshot older than this call.
+        // A window that was already open ends at a snapshot older than this call.
         let mut window_is_old = Spi::connect_mut(cursor::has_open_window)?;
         postponed_walk::begin();
         held::make_due();
@@ -43,8 +43,8 @@ fn fold() -> std::result::Result<i64, ErrorReport> {
     Ok(i64::try_from(rows).unwrap_or(i64::MAX))
 }
 
-/// Whether one call of `fold()` has done enough: its transaction locks each row that it has changed, and many
-/// subtransactions slow every session of the server down.
+/// Whether one call of `fold()` has done enough. Its transaction locks every row that it has changed, and many
+/// subtransactions slow down every session of the server.
 fn is_enough(rows: usize) -> bool {
     const MOST_SUBTRANSACTIONS: usize = 8;
     rows >= settings::fold_rows() || subtransaction::begun() >= MOST_SUBTRANSACTIONS

@@ -1,5 +1,4 @@
-//! What `litellm_spend.health()` asks the library: from when on a delay is worth an alert. The judgement
-//! itself is sql/health.sql.
+//! The delays from which `litellm_spend.health()` raises an alert. sql/health.sql decides the state.
 
 use std::time::Duration;
 
@@ -7,22 +6,22 @@ use pgrx::prelude::*;
 
 use crate::settings;
 
-/// Folds that may be missed before a lag is called slow: it is then no single late fold.
+/// Fold intervals that may pass before a lag counts as slow. A single late fold does not cause so long a lag.
 const SLOW_FOLDS: u32 = 100;
-/// How many times slow a lag must be, with nothing that folds, before it is called stuck; and how many
-/// times `litellm_spend.truncate_delay` a transaction may keep a segment.
+/// A lag this many times the slow lag counts as stuck when nothing folds. A transaction may keep a segment for this
+/// many times `litellm_spend.truncate_delay`.
 const STUCK: u32 = 10;
-/// The interval that counts where `litellm_spend.fold_interval` is shorter: what a fold itself may take.
+/// The interval that is used if `litellm_spend.fold_interval` is shorter, because a fold itself takes time.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// From which lag on folds are slow, from which on they are stuck, and from which age on a transaction
-/// that keeps a staging segment is too long; all of them follow from the settings.
+/// The lag from which folds are slow, the lag from which they are stuck, and the age from which a transaction keeps a
+/// staging segment for too long. All three follow from the settings.
 #[pg_extern(stable, parallel_safe, schema = "litellm_spend")]
 fn alert_bounds() -> std::result::Result<
     TableIterator<'static, (name!(slow, Interval), name!(stuck, Interval), name!(pinned, Interval))>,
     pgrx::pg_sys::panic::ErrorReport,
 > {
-    // A fold may wait this long for a table before it gives way, which is no fault yet.
+    // A fold may wait as long as lock_timeout for a table before it gives way. Such a wait is no fault.
     let slow = settings::fold_interval().max(SHORTEST_INTERVAL) * SLOW_FOLDS + settings::lock_timeout();
     let stuck = slow * STUCK;
     let pinned = slow.max(settings::truncate_delay() * STUCK);
@@ -30,6 +29,6 @@ fn alert_bounds() -> std::result::Result<
 }
 
 fn interval(duration: Duration) -> Interval {
-    // The longest that the settings allow is ten days, far below the type's bound.
+    // The settings allow ten days at most, far below the bound of the type.
     Interval::from_micros(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
 }

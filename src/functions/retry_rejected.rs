@@ -1,5 +1,5 @@
-//! `litellm_spend.retry_rejected`: takes records back from `litellm_spend.rejected` that can be counted
-//! by now, after an upgrade or because what refused them in the database is mended.
+//! `litellm_spend.retry_rejected`: moves records from `litellm_spend.rejected` back to staging once they can be
+//! counted, after an upgrade or after somebody fixed what refused them in the database.
 
 use litellm_spend_core::json::raw::Raw;
 use litellm_spend_core::jsonb as jsonb_format;
@@ -13,12 +13,12 @@ use crate::postgres::session;
 use crate::worker::wake;
 use crate::{record, settings, staging};
 
-/// Rows looked at in one statement; where they are large, no more than `litellm_spend.batch_size` of them are.
+/// Rows that one statement looks at. It takes fewer when their payloads reach `litellm_spend.batch_size`.
 const AT_ONCE: i64 = 1_000;
 
-/// Stages the rejected records (all but those that have ended the server, or those with these ids) that can be
-/// counted now and removes them from `litellm_spend.rejected`, in the caller's transaction; the others stay as they are. Returns how
-/// many were staged.
+/// Stages the rejected records that can be counted now and deletes them from `litellm_spend.rejected`, in the caller's
+/// transaction. Without `ids` it tries all records except those that have ended the server. Records that still cannot
+/// be counted stay as they are. Returns how many records were staged.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn retry_rejected(ids: default!(Option<Vec<Option<i64>>>, "NULL")) -> std::result::Result<i64, ErrorReport> {
@@ -34,12 +34,13 @@ fn retry_rejected(ids: default!(Option<Vec<Option<i64>>>, "NULL")) -> std::resul
     Ok(staged)
 }
 
-/// Retries the next rows above the id `after`; the last id looked at, `None` when there was none.
+/// Retries the next rows above the id `after`. Returns the last id that was read, or `None` if there was none.
 fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> Result<Option<i64>> {
     let (mut last, mut good, mut records) = (None, Vec::new(), Vec::new());
     let mut room = settings::batch_bytes();
     Spi::connect_mut(|client| -> Result<()> {
-        // Locked, so that of two callers one stages a record and the other finds it gone.
+        // The rows are locked, so if two sessions call this at once, one stages a record and the other no longer finds
+        // it.
         let rows = client.update(
             "SELECT id, payload FROM litellm_spend.rejected
              WHERE id > $1 AND payload IS NOT NULL
@@ -72,7 +73,8 @@ fn retry_some(ids: Option<&Vec<Option<i64>>>, after: i64, staged: &mut i64) -> R
     Ok(last)
 }
 
-/// The payload in the form in which `litellm_record_spend` would stage it; `None` if it would refuse it.
+/// The payload in the form in which `litellm_record_spend` would stage it; `None` if `litellm_record_spend` would
+/// refuse it.
 fn as_record(payload: &[u8]) -> Option<Jsonb> {
     let (mut elements, is_array) = jsonb_format::elements(payload).ok()?;
     if is_array {

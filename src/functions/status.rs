@@ -1,4 +1,4 @@
-//! What `litellm_spend.status` shows: the worker as shared memory has it, and what is staged but not
+//! The numbers of `litellm_spend.status`: the worker as shared memory shows it, and the rows that are staged but not
 //! folded.
 
 use pgrx::prelude::*;
@@ -8,11 +8,11 @@ use crate::postgres::{own_tables, pinned_settings};
 use crate::staging::{backlog, postponed};
 use crate::worker::board;
 
-/// Counting stops here, so that a poll each second stays cheap whatever the backlog.
+/// Counting stops at this many rows, so a poll each second stays cheap whatever the backlog.
 const COUNTED_AT_MOST: i64 = 100_000;
 
-/// Committed rows not yet counted (up to 100,000), the bytes that staging takes on disk, when the first of the rows
-/// was staged, and how many of them are postponed.
+/// Returns the number of committed rows that are not yet counted (up to 100,000), the bytes that staging takes on disk,
+/// when the oldest of the rows was staged, and how many of the rows are postponed.
 #[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn backlog() -> std::result::Result<
@@ -46,7 +46,7 @@ fn read_backlog() -> Result<(i64, i64, Option<TimestampWithTimeZone>, i64)> {
     Ok((rows + postponed, bytes.unwrap_or(0), oldest, postponed))
 }
 
-/// This database's worker: whether one can run, what it does, and why its last fold failed.
+/// Returns the state of this database's worker: whether a worker can run, what it does, and why its last fold failed.
 #[pg_extern(stable, parallel_unsafe, schema = "litellm_spend")]
 fn worker_state() -> TableIterator<
     'static,

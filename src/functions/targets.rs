@@ -1,4 +1,4 @@
-//! What `litellm_spend.targets` shows: each of LiteLLM's tables, and what the fold does with it.
+//! The rows of `litellm_spend.targets`: each of LiteLLM's tables, and what the fold does with it.
 
 use std::collections::HashSet;
 
@@ -16,9 +16,10 @@ use crate::targets::{Finding, cache, examine, is_switched_off};
 
 type Row = (String, bool, &'static str, Vec<String>, Vec<String>, Option<String>);
 
-/// Each table that a fold writes, in its order, and any other that holds it up: whether it is there, what is done with it, the columns
-/// that are written, those that this version of the extension does not know, and why it is not written
-/// or what about it may change a write.
+/// Lists each table that a fold writes, in the order of the fold, and any other table that holds the fold. Each row
+/// says whether the table exists, what the fold does with it, which columns the fold writes, and which columns this
+/// version of the extension does not know. The reason says why the table is not written, or what in the table may
+/// change a write.
 #[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn list_targets() -> std::result::Result<
