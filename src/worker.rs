@@ -1,6 +1,6 @@
-//! The processes that fold without being asked: a launcher, started with the server, and one worker for
-//! each database in which something has been staged. A worker leaves soon after its database is idle,
-//! so that it costs nothing and blocks no DROP DATABASE (invariant 11).
+//! The processes that fold on their own: a launcher, which starts with the server, and one worker for each database in
+//! which something has been staged. A worker leaves soon after its database is idle, so it costs nothing and blocks no
+//! DROP DATABASE (invariant 11).
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub mod wake;
 const LIBRARY: &str = "litellm_spend";
 const LAUNCHER_RESTART: Duration = Duration::from_secs(1);
 
-/// Registers shared memory and the launcher, if the server is loading the library at its start.
+/// Registers shared memory and the launcher if the server is preloading the library.
 pub fn register() {
     if !session::is_preloading() || session::is_binary_upgrade() {
         return;
@@ -34,8 +34,8 @@ pub fn register() {
         .load();
 }
 
-/// Asks for a worker for this database, as a commit of staged records does; false, with a warning that
-/// says what to add, where none can run.
+/// Asks for a worker for this database, as a commit of staged records does. Where no worker can run, it returns false
+/// and warns what to add.
 #[pg_extern(volatile, parallel_unsafe, schema = "litellm_spend")]
 fn start_worker() -> bool {
     if board::is_available() {
@@ -45,7 +45,7 @@ fn start_worker() -> bool {
     ereport!(
         PgLogLevel::WARNING,
         PgSqlErrorCode::ERRCODE_WARNING,
-        "litellm_spend is not in shared_preload_libraries: records are staged, but nothing folds them by itself",
+        "litellm_spend is not in shared_preload_libraries: records are staged, but no worker folds them",
         "Add litellm_spend to shared_preload_libraries and restart the server; until then CALL litellm_spend.fold_all()."
     );
     false

@@ -1,6 +1,6 @@
-//! The board in shared memory on which sessions, the launcher and the workers leave each other notes:
-//! which databases want a fold and which worker serves them. `litellm_spend.max_databases` is how many
-//! databases have a slot at a time. A database that finds none is not forgotten: the launcher visits all.
+//! The board in shared memory. Sessions, the launcher and the workers leave each other notes on it: which databases
+//! want a fold, and which worker serves them. `litellm_spend.max_databases` is how many databases have a slot at a
+//! time. A database without a slot is not forgotten, because the launcher visits all databases.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -25,12 +25,12 @@ pub use memory::{is_available, reserve};
 pub use state::state_of_this_database;
 pub use turns::{give_way, is_turn_wanted, note_starved, want_turns};
 
-/// How soon the launcher visits all databases after one has lost its slot, and with it a later visit. As long as
-/// the longest wait between two tries of a fold, so that even one that is held is tried as often.
+/// How soon the launcher visits all databases after a database has lost its slot and its later visit. This is as long
+/// as the longest wait between two tries of a fold, so even a database whose fold is held is tried as often.
 const REVISIT: Duration = litellm_spend_core::backoff::LONGEST;
 
 thread_local! {
-    /// The slot that this process found last: a session asks for that of its own database alone.
+    /// The slot that this process found last. A session only asks for the slot of its own database.
     static LAST_FOUND: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -55,8 +55,8 @@ impl Board<'_> {
         find(self.slots, database).map(|at| &mut self.slots[at])
     }
 
-    /// The database's slot, which it may take from another one that has nothing to fold. While databases wait for
-    /// a slot only the launcher takes one, so that they get it in turn.
+    /// The database's slot, which it may take from another database that has nothing to fold. While databases wait for
+    /// a slot, only the launcher takes one, so that databases get slots in turn.
     fn slot_in_turn(&mut self, database: pg_sys::Oid) -> Option<&mut Slot> {
         if self.notes.unvisited > 0 { self.slot(database) } else { self.slot_or_take(database) }
     }
@@ -74,7 +74,8 @@ impl Board<'_> {
         Some(&mut self.slots[at])
     }
 
-    /// Gives a slot away. What its database still had to do makes the launcher visit all databases.
+    /// Gives a slot to another database. If the previous database still had work to do, the launcher visits all
+    /// databases.
     fn put(&mut self, at: usize, slot: Slot) {
         let lost = std::mem::replace(&mut self.slots[at], slot);
         self.errors[at] = ErrorText::default();
@@ -91,7 +92,7 @@ fn change<R>(database: pg_sys::Oid, body: impl FnOnce(&mut Slot) -> R) -> Option
     memory::write(|board| board.slot(database).map(body))
 }
 
-/// Notes that something has committed, and wakes the worker, or the launcher to start one.
+/// Notes that something has committed, and wakes the worker, or the launcher if there is no worker.
 pub fn request_fold(database: pg_sys::Oid) {
     note(database, |slot| !std::mem::replace(&mut slot.wanted, true));
 }
@@ -101,8 +102,8 @@ pub fn note_prepared(database: pg_sys::Oid) {
     note(database, |slot| !std::mem::replace(&mut slot.prepared, true));
 }
 
-/// Changes a slot and wakes who looks after it, if `change` says that this is news: who was woken by the same
-/// note before has yet to read it.
+/// Changes a slot. Wakes the worker or the launcher if `change` returns true, which means that the note is new. A
+/// process that was woken by the same note has not read it yet and needs no second signal.
 fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot) -> bool) {
     let pid = memory::write(|board| {
         let launcher = board.notes.launcher_pid;
@@ -119,7 +120,7 @@ fn note(database: pg_sys::Oid, change: impl FnOnce(&mut Slot) -> bool) {
     process::wake(pid);
 }
 
-/// The staging segment that recorders of this database are to use, if there is a board and it is noted there.
+/// The staging segment that recorders of this database use, if there is a board and the segment is noted on it.
 pub fn segment(database: pg_sys::Oid) -> Option<usize> {
     if !is_available() {
         return None;
@@ -127,12 +128,13 @@ pub fn segment(database: pg_sys::Oid) -> Option<usize> {
     memory::read(|board| board.slot(database)?.segment).map(usize::from)
 }
 
-/// Notes which segment is in use, as a rotation has it.
+/// Notes the segment that a rotation has chosen.
 pub fn note_segment(database: pg_sys::Oid, segment: usize) {
     change_segment(database, |_| u8::try_from(segment).ok());
 }
 
-/// Notes what a recorder has read, unless a rotation has noted something newer meanwhile.
+/// Notes the segment that a recorder has read from the database, unless one is noted already, because a rotation may
+/// have noted a newer one.
 pub fn note_segment_read(database: pg_sys::Oid, segment: usize) {
     change_segment(database, |noted| noted.or(u8::try_from(segment).ok()));
 }
@@ -143,12 +145,12 @@ fn change_segment(database: pg_sys::Oid, new: impl FnOnce(Option<u8>) -> Option<
     }
 }
 
-/// Asks for a visit of a database `wait` from now, unless an earlier one is due.
+/// Asks for a visit of a database `wait` from now, unless an earlier visit is due.
 pub fn visit_after(database: pg_sys::Oid, wait: Duration) {
     change(database, |slot| slot.visit_after(wait));
 }
 
-/// Enters a worker as the one of its database; false if another one is there, or no slot.
+/// Enters this process as the database's worker. Returns false if another worker is there or no slot is free.
 pub fn attach_worker(database: pg_sys::Oid) -> bool {
     memory::write(|board| {
         let Some(slot) = board.slot_or_take(database) else {
@@ -167,8 +169,8 @@ pub fn attach_worker(database: pg_sys::Oid) -> bool {
     })
 }
 
-/// Takes a worker off the board as its process ends. One that was terminated or failed may have left
-/// rows, so another is wanted. While databases wait for a slot the worker's own becomes free.
+/// Takes a worker off the board when its process ends. A worker that was terminated or failed may have left rows, so
+/// another worker is wanted. While databases wait for a slot, the worker's own slot becomes free.
 pub fn detach_worker(database: pg_sys::Oid, finished: bool) {
     let launcher = memory::write(|board| {
         let at = find(board.slots, database).filter(|at| board.slots[*at].worker_pid == process::my_pid())?;
@@ -191,7 +193,7 @@ pub fn take_wanted(database: pg_sys::Oid) -> bool {
     change(database, |slot| std::mem::take(&mut slot.wanted)) == Some(true)
 }
 
-/// Whether something has committed, or been prepared, that the worker has not looked at.
+/// Whether something has committed or been prepared that the worker has not seen yet.
 pub fn is_wanted(database: pg_sys::Oid) -> bool {
     memory::read(|board| board.slot(database).is_some_and(Slot::is_wanted))
 }
@@ -201,8 +203,8 @@ pub fn take_prepared(database: pg_sys::Oid) -> bool {
     change(database, |slot| std::mem::take(&mut slot.prepared)) == Some(true)
 }
 
-/// Keeps why a fold failed, cut to a bound. Returns how long to wait before the next try, and whether the error
-/// is another one than before.
+/// Keeps the first bytes of the error with which a fold failed. Returns how long to wait before the next try, and
+/// whether the error differs from the previous one.
 pub fn note_failure(database: pg_sys::Oid, error: &str) -> (Duration, bool) {
     memory::write(|board| {
         let Some(at) = find(board.slots, database) else { return (Duration::ZERO, true) };
@@ -213,7 +215,8 @@ pub fn note_failure(database: pg_sys::Oid, error: &str) -> (Duration, bool) {
     })
 }
 
-/// Keeps why records are postponed, which holds no others; `None` if none are. True if that is news.
+/// Keeps the reason why records are postponed, or `None` if none are. Other records go on. Returns true if the reason
+/// has changed.
 pub fn note_postponed(database: pg_sys::Oid, reason: Option<&str>) -> bool {
     memory::write(|board| {
         let Some(at) = find(board.slots, database) else { return false };
@@ -229,29 +232,29 @@ pub fn note_postponed(database: pg_sys::Oid, reason: Option<&str>) -> bool {
     })
 }
 
-/// When the server has started, or has restarted after a crash.
+/// When the server last started, also after a crash.
 pub fn made_at() -> pgrx::datum::TimestampWithTimeZone {
     let made_at = memory::read(|board| board.notes.made_at);
     pgrx::datum::TimestampWithTimeZone::try_from(made_at)
         .unwrap_or_else(|_| pgrx::datum::TimestampWithTimeZone::negative_infinity())
 }
 
-/// Whether a worker has noted in the database that it folds, since the server's start.
+/// Whether a worker has noted in the database, since the server's start, that it folds.
 pub fn is_fuse_armed(database: pg_sys::Oid) -> bool {
     memory::read(|board| board.slot(database).is_some_and(|slot| slot.is_fuse_armed))
 }
 
-/// Notes that it has.
+/// Notes on the board that a worker has noted in the database that it folds.
 pub fn note_fuse_armed(database: pg_sys::Oid) {
     change(database, |slot| slot.is_fuse_armed = true);
 }
 
-/// Whether the last try failed.
+/// Whether the last try of a fold failed.
 pub fn is_failing(database: pg_sys::Oid) -> bool {
     memory::read(|board| board.slot(database).is_some_and(|slot| slot.failures > 0))
 }
 
-/// Clears what failures have left; true if they held the fold.
+/// Clears the notes of failures. Returns true if a failure held the fold.
 pub fn note_success(database: pg_sys::Oid) -> bool {
     memory::write(|board| {
         let Some(at) = find(board.slots, database) else { return false };
@@ -265,7 +268,7 @@ pub fn note_success(database: pg_sys::Oid) -> bool {
     })
 }
 
-/// Clears all but the worker and the wish for one: the extension is not installed.
+/// Clears all notes except the worker and the request for one, because the extension is not installed.
 pub fn clear(database: pg_sys::Oid) {
     memory::write(|board| {
         let Some(at) = find(board.slots, database) else { return };

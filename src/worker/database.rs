@@ -1,5 +1,5 @@
-//! The worker of one database: folds when the board says that something has committed, and leaves when `step`
-//! says so.
+//! The worker of one database. It folds when the board says that something has committed, and leaves when `step` says
+//! so.
 
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
@@ -24,10 +24,10 @@ use crate::staging::{backlog, postponed, rotation};
 
 const ACTIVITY: &CStr = c"litellm_spend fold";
 
-/// The worker's entry point; the argument is the database's oid.
+/// The worker's entry point. The argument is the database's oid.
 ///
 /// # Safety
-/// Called by the postmaster in a new background worker.
+/// Only the postmaster may call this, in a new background worker.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
@@ -44,7 +44,7 @@ pub extern "C-unwind" fn litellm_spend_worker(argument: pg_sys::Datum) {
     serve(database);
 }
 
-/// Runs as the process ends, however it ends.
+/// Runs when the process ends, for whatever reason.
 fn leave_board(exit_code: i32) {
     fuse::forget_at_exit();
     board::detach_worker(process::my_database(), exit_code == 0);
@@ -75,7 +75,7 @@ fn serve(database: pg_sys::Oid) {
     }
 }
 
-/// Tells of a step whoever must know of it.
+/// Reports a step to the log, the board and the fuse.
 fn reported(outcome: std::result::Result<Step, Failure>, database: pg_sys::Oid, reports: &mut Reports) -> Step {
     match outcome {
         Ok(Step::Folded { more, took }) => {
@@ -112,12 +112,12 @@ fn reported(outcome: std::result::Result<Step, Failure>, database: pg_sys::Oid, 
     }
 }
 
-/// Fails if another session is in the way of the extension's own tables.
+/// Fails if another session blocks the extension's own tables.
 fn name_lock_holders() -> Result<()> {
     lock_holders::of_own_tables()?.map_or(Ok(()), Err)
 }
 
-/// A fold if there is something to fold, and the upkeep of staging once nothing is left.
+/// Folds if there is something to fold, and takes care of staging once nothing is left.
 fn look(
     database: pg_sys::Oid,
     has_retried: bool,
@@ -129,7 +129,7 @@ fn look(
             Ok(Step::Idle { has_prepared, truncate_in: keep_staging(last_refusal, true), retry_in })
         }
         Step::Folded { more, .. } => {
-            // Here too, because under a steady load there is always something to fold.
+            // Staging is cared for here too, because under a steady load there is always something to fold.
             if !more {
                 keep_staging(last_refusal, false);
             }
@@ -139,9 +139,9 @@ fn look(
     }
 }
 
-/// One transaction. `has_retried` tells whether the one before it has tried postponed records.
+/// Runs one transaction of the worker. `has_retried` says whether the previous transaction has tried postponed records.
 fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
-    // Nothing of the database is read before.
+    // This lock comes first. Nothing in the database is read before it.
     match own_tables::lock() {
         Lock::NotInstalled => return Ok(Step::NotInstalled),
         Lock::Busy(_) => return Ok(Step::Busy { is_failing: board::is_failing(database) }),
@@ -156,7 +156,7 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
         let has_rejected = fuse::note_next()?;
         return Ok(if has_rejected { folded(true) } else { Step::Noted });
     }
-    // They take turns, so that many postponed records put no other off.
+    // Postponed and new records take turns, so many postponed records do not delay the new ones.
     let has_had_its_turn = is_pending && has_retried;
     if fuse::lets_fold(true) && !has_had_its_turn && pass::retry_postponed(is_postponed, FoldedBy::Worker)?.is_some() {
         return Ok(Step::Retried);
@@ -179,12 +179,12 @@ fn fold(database: pg_sys::Oid, has_retried: bool) -> Result<Step> {
     })
 }
 
-/// A step that has folded; how long it took is measured with its commit.
+/// A step that has folded. The caller measures the time, because the time includes the commit.
 fn folded(more: bool) -> Step {
     Step::Folded { more, took: Duration::ZERO }
 }
 
-/// Gives staging space back, in a transaction of its own: a failure here undoes no fold. Tells an idle worker when
+/// Gives staging space back in its own transaction, so a failure here undoes no fold. Returns to an idle worker when
 /// the next truncation is due.
 fn keep_staging(last_refusal: &mut Option<Failure>, is_idle: bool) -> Option<Duration> {
     let kept = transaction::run(|| match own_tables::lock() {
@@ -194,7 +194,7 @@ fn keep_staging(last_refusal: &mut Option<Failure>, is_idle: bool) -> Option<Dur
         }
         _ => Ok((None, None)),
     });
-    // A failure is tried again like a truncation that another session's lock has put off.
+    // A failure is retried like a truncation that another session's lock has delayed.
     let (refusal, truncate_in) = kept.unwrap_or_else(|failure| (Some(failure), Some(Duration::ZERO)));
     // The same failure is logged once, not at every retry.
     if refusal != *last_refusal {

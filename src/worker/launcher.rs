@@ -1,5 +1,5 @@
-//! The launcher: visits each database once after the server's start, then starts a worker wherever the
-//! board asks for one. Connected to no database.
+//! The launcher. It visits each database once after the server's start, then starts a worker where the board asks for
+//! one. It is connected to no database.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use crate::postgres::databases::{self, Listed};
 use crate::postgres::session;
 use crate::postgres::{process, signals};
 
-/// How soon to look for a free slot again while databases wait for one.
+/// The wait before the next search for a free slot while databases wait for one.
 const CROWDED_POLL: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
-/// Waits between starts for which no process is free: doubling up to 16 s. A worker of ours that ends
-/// cuts the wait short; processes of others come free without a word.
+/// The waits between tries while no process is free for a worker. They double up to 16 s. The end of one of this
+/// launcher's workers cuts the wait short. A process that another extension frees sends no signal.
 const FIRST_STARVED_WAIT: Duration = Duration::from_secs(1);
 const MOST_DOUBLINGS: u32 = 4;
 
 /// The launcher's entry point.
 ///
 /// # Safety
-/// Called by the postmaster in a new background worker.
+/// Only the postmaster may call this, in a new background worker.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn litellm_spend_launcher(_argument: pg_sys::Datum) {
@@ -45,28 +45,28 @@ pub extern "C-unwind" fn litellm_spend_launcher(_argument: pg_sys::Datum) {
 type Started = (pg_sys::Oid, DynamicBackgroundWorker);
 
 struct Launcher {
-    /// Databases to be visited that have found no slot yet.
+    /// Databases that the launcher must visit and that have found no slot yet.
     to_visit: Vec<pg_sys::Oid>,
     /// Workers that have not ended.
     started: Vec<Started>,
     starved: Option<Starved>,
 }
 
-/// No process was free for a worker.
+/// A wait for a free process.
 struct Starved {
     retry_at: Instant,
     tries: u32,
 }
 
 impl Launcher {
-    /// Forgets the workers that have ended. The postmaster wakes the launcher for each, once its process is
-    /// free for another.
+    /// Forgets the workers that have ended. The postmaster wakes the launcher for each ended worker, once its process
+    /// is free.
     fn forget_ended(&mut self) {
         let has_ended = |(_, worker): &Started| matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped));
         let (ended, running) = std::mem::take(&mut self.started).into_iter().partition::<Vec<_>, _>(has_ended);
         self.started = running;
         for (database, _) in &ended {
-            // A worker leaves the board before its process ends, so the next one may be on its way by now.
+            // A worker leaves the board before its process ends, so the next worker may already be starting.
             if !self.started.iter().any(|(other, _)| other == database) {
                 board::note_ended(*database);
             }
@@ -78,7 +78,7 @@ impl Launcher {
         }
     }
 
-    /// Visits databases as far as there are slots; while one waits for a slot, workers are to end.
+    /// Visits databases until no slot is free. While a database waits for a slot, the board asks workers to end.
     fn visit(&mut self) {
         if self.to_visit.is_empty() && board::take_revisit() {
             self.to_visit = databases::open();
@@ -111,7 +111,7 @@ impl Launcher {
         self.note_starved(due);
     }
 
-    /// Notes which databases wait for a process. That is logged once, until there is one again.
+    /// Notes which databases wait for a process. This is logged once, until a process is free again.
     fn note_starved(&mut self, waiting: &[pg_sys::Oid]) {
         if waiting.is_empty() {
             if self.starved.take().is_some() {
@@ -130,7 +130,7 @@ impl Launcher {
         self.starved = Some(Starved { retry_at: Instant::now() + wait, tries: tries + 1 });
     }
 
-    /// How long until there may be something to do.
+    /// How long until there may be work; `None` if nothing is due.
     fn next_look(&self) -> Option<Duration> {
         let due = match &self.starved {
             Some(starved) => Some(starved.retry_at.saturating_duration_since(Instant::now())),
@@ -141,9 +141,9 @@ impl Launcher {
     }
 }
 
-/// `None` if no process is free.
+/// Starts a worker for the database; `None` if no process is free.
 fn start(database: pg_sys::Oid) -> Option<DynamicBackgroundWorker> {
-    // First, because the worker may be on the board before this process goes on.
+    // This note comes first, because the worker may be on the board before this process continues.
     board::set_starting(database, true);
     let worker = BackgroundWorkerBuilder::new("litellm_spend worker")
         .set_library(LIBRARY)

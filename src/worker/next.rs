@@ -1,4 +1,4 @@
-//! Carries out what a worker does between two looks at staging; `litellm_spend_core::step` decides it.
+//! Carries out what a worker does between two looks at staging. `litellm_spend_core::step` decides what that is.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::postgres::{signals, transaction};
 use crate::settings;
 use crate::staging::{backlog, rotation};
 
-/// The settings that decide, as they are now.
+/// The current settings that the decision depends on.
 pub fn settings() -> Settings {
     Settings {
         linger: settings::linger(),
@@ -22,7 +22,7 @@ pub fn settings() -> Settings {
     }
 }
 
-/// Waits as `next` says; false if the worker is to leave.
+/// Waits as `next` says. Returns false if the worker must leave.
 pub fn carry_out(next: Next, database: pg_sys::Oid) -> bool {
     match next {
         Next::LookAgain | Next::NameHolders => true,
@@ -35,7 +35,8 @@ pub fn carry_out(next: Next, database: pg_sys::Oid) -> bool {
             true
         }
         Next::WaitForCommit(duration) => {
-            // First, because a wait for a lock may have used up the latch of a commit.
+            // The note on the board is read first, because a wait for a lock may already have reset the latch that a
+            // commit set.
             if !board::is_wanted(database) {
                 signals::wait(Some(duration));
             }
@@ -48,7 +49,7 @@ pub fn carry_out(next: Next, database: pg_sys::Oid) -> bool {
             if let Some(wait) = visit_in {
                 board::visit_after(database, wait);
             }
-            // For a commit of this moment the worker stays, unless its process is wanted.
+            // If a transaction has just committed, the worker stays, unless its process is wanted elsewhere.
             unless_wanted && board::is_wanted(database)
         }
         Next::LeaveAfterFold => {
@@ -62,8 +63,8 @@ pub fn carry_out(next: Next, database: pg_sys::Oid) -> bool {
     }
 }
 
-/// When a database that has just been folded to its end is to be visited again. The look for rows comes after that for
-/// prepared transactions, one of which may have committed in between.
+/// How long until the next visit of a database that has just been folded to its end. The search for rows comes after
+/// the search for prepared transactions, because a prepared transaction may commit between the two.
 fn next_visit() -> Duration {
     let later = look(|| Ok((rotation::prepared_transactions_hold_rows()?, pass::next_retry()?)));
     match (later, look(backlog::exists)) {
@@ -75,7 +76,7 @@ fn next_visit() -> Duration {
     }
 }
 
-/// The answer to a question about the database; `None` where there is none now.
+/// The answer to a question about the database; `None` if it cannot be answered now.
 fn look<R>(question: impl FnOnce() -> Result<R>) -> Option<R> {
     transaction::run(|| match own_tables::lock() {
         Lock::Taken => question().map(Some),
@@ -84,8 +85,8 @@ fn look<R>(question: impl FnOnce() -> Result<R>) -> Option<R> {
     .unwrap_or(None)
 }
 
-/// Waits for the whole of `duration`, however often commits set the latch meanwhile, unless a database waits for this
-/// process.
+/// Waits for the whole of `duration`, however often commits set the latch. The wait ends early if a database waits for
+/// this process.
 fn collect(duration: Duration) {
     let deadline = Instant::now() + duration;
     loop {

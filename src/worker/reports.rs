@@ -1,4 +1,4 @@
-//! What a worker tells of its folds: in the server log, and on the board for `litellm_spend.status` and `health()`.
+//! A worker's reports about its folds: in the server log, and on the board for `litellm_spend.status` and `health()`.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::board;
 use crate::fold::isolate::held;
 use crate::postgres::failure::Failure;
 
-/// What the worker of one database has told.
+/// What the worker of one database has already reported.
 pub struct Reports {
     database: pg_sys::Oid,
-    /// What it has told of postponed records; at first, what a worker before it has told is unknown.
+    /// The last report about postponed records. `None` at first, because it is unknown what an earlier worker reported.
     told: Option<Option<String>>,
 }
 
@@ -20,16 +20,16 @@ impl Reports {
         Reports { database, told: None }
     }
 
-    /// Tells that folds succeed again, if the last ones did not.
+    /// Reports that folds succeed again, if the last ones failed.
     pub fn tell_of_success(&mut self) {
-        // The error may be that of a worker that was here before.
+        // The error may come from an earlier worker.
         if board::is_failing(self.database) && board::note_success(self.database) {
             log!("litellm_spend folds again");
             self.told = None;
         }
     }
 
-    /// Tells what records were postponed for, which holds no others up.
+    /// Reports why records were postponed. Postponed records do not hold up other records.
     pub fn tell_what_is_held(&mut self) {
         let held = held::description();
         if self.told.as_ref() == Some(&held) {
@@ -44,7 +44,7 @@ impl Reports {
         self.told = Some(held);
     }
 
-    /// Tells why the fold is held; returns when to try again. The same failure is logged once, not at every try.
+    /// Reports why the fold is held, and returns when to try again. The same failure is logged once, not at every try.
     pub fn tell_of_failure(&mut self, failure: &Failure) -> Duration {
         let text = match &failure.hint {
             Some(hint) => format!("{} (SQLSTATE {}). {hint}", failure.message, failure.sqlstate),

@@ -1,5 +1,5 @@
-//! Wakes this database's worker when the transaction that staged something commits, and not before:
-//! the worker must see the rows (as pg_net does, through the transaction's commit callback).
+//! Wakes this database's worker when a transaction that staged records commits, and not earlier, because the worker
+//! must see the rows. It uses the transaction's commit callback, as pg_net does.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ thread_local! {
     static REGISTERED_FOR: Cell<pg_sys::LocalTransactionId> = const { Cell::new(0) };
 }
 
-/// Asks for a fold once the running transaction has committed. Costs nothing when asked again.
+/// Asks for a fold after the running transaction commits. A repeated call costs nothing.
 pub fn at_commit() {
     if !board::is_available() {
         return;

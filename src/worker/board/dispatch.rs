@@ -1,5 +1,4 @@
-//! What the launcher reads from the board and leaves there: which databases need a worker, and what came of
-//! starting one.
+//! The launcher's view of the board: which databases need a worker, and whether a start of a worker succeeded.
 
 use std::time::Duration;
 
@@ -8,7 +7,8 @@ use pgrx::pg_sys;
 use super::{ErrorText, Slot, find, memory};
 use crate::postgres::process;
 
-/// Enters the launcher. Workers that one before it has started come to the board, or are started again.
+/// Enters the launcher on the board. A worker that an earlier launcher started either comes to the board by itself or
+/// is started again.
 pub fn attach_launcher() {
     memory::write(|board| {
         board.notes.launcher_pid = process::my_pid();
@@ -16,14 +16,14 @@ pub fn attach_launcher() {
     });
 }
 
-/// Asks for a visit of a database of which nothing is noted; false if it finds no slot.
+/// Asks for a visit of a database that may have no notes on the board. Returns false if it finds no slot.
 pub fn visit(database: pg_sys::Oid) -> bool {
     memory::write(|board| {
         find(board.slots, database).is_some() || board.slot_or_take(database).map(|slot| slot.wanted = true).is_some()
     })
 }
 
-/// Notes for how many databases the launcher looks for a slot, and asks workers to end for them.
+/// Notes how many databases the launcher needs slots for, and asks workers to end for them.
 pub fn note_unvisited(databases: usize) {
     memory::write(|board| board.notes.unvisited = databases);
     if databases > 0 {
@@ -31,7 +31,7 @@ pub fn note_unvisited(databases: usize) {
     }
 }
 
-/// How long until all databases are to be visited, because one found no slot or has lost its own.
+/// How long until the launcher visits all databases, because one found no slot or lost its slot.
 pub fn revisit_in() -> Option<Duration> {
     memory::read(|board| match board.notes.revisit_at {
         _ if board.notes.crowded => Some(Duration::ZERO),
@@ -40,7 +40,7 @@ pub fn revisit_in() -> Option<Duration> {
     })
 }
 
-/// Reads and clears the note that all databases are to be visited now.
+/// Returns whether the visit to all databases is due now, and clears the note if it is.
 pub fn take_revisit() -> bool {
     let is_due = revisit_in().is_some_and(|wait| wait.is_zero());
     if is_due {
@@ -49,8 +49,8 @@ pub fn take_revisit() -> bool {
     is_due
 }
 
-/// Databases that need a worker now: first those that wait for a process, the longest wait before all, so that
-/// none is passed over.
+/// The databases that need a worker now. Databases that wait for a process come first, the longest wait before the
+/// others, so no database is passed over.
 pub fn due() -> Vec<pg_sys::Oid> {
     let now = process::now();
     let mut due: Vec<_> = memory::read(|board| {
@@ -65,17 +65,17 @@ fn since(slot: &Slot) -> pg_sys::TimestampTz {
     if slot.is_starved() { slot.starved_since } else { pg_sys::TimestampTz::MAX }
 }
 
-/// How long until a database may be due; `None` if nothing is to come.
+/// How long until a database may be due; `None` if no database is due later.
 pub fn next_due() -> Option<Duration> {
     memory::read(|board| board.slots.iter().filter_map(Slot::due_at).min()).map(process::until)
 }
 
-/// Notes whether a worker is on its way.
+/// Notes whether a worker is starting.
 pub fn set_starting(database: pg_sys::Oid, is_starting: bool) {
     super::change(database, |slot| slot.is_starting = is_starting);
 }
 
-/// Notes that a worker has ended. One that never came to the board failed to start.
+/// Notes that a worker has ended. A worker that never came to the board failed to start.
 pub fn note_ended(database: pg_sys::Oid) {
     fail(
         database,
@@ -84,7 +84,7 @@ pub fn note_ended(database: pg_sys::Oid) {
     );
 }
 
-/// Notes that no worker can be started, because the database accepts no connections.
+/// Notes that no worker can start, because the database accepts no connections.
 pub fn note_refused(database: pg_sys::Oid) {
     fail(database, "the database does not allow connections", |_| true);
 }

@@ -1,5 +1,5 @@
-//! The board's memory, which all processes of the server share, and the one lock on it. No other module
-//! reaches that memory.
+//! The board's memory, which all processes of the server share, and its only lock. No other module accesses that
+//! memory.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -11,42 +11,41 @@ use super::slot::{ErrorText, Slot};
 use crate::settings;
 
 const TRANCHE: &CStr = c"litellm_spend_board";
-/// What Postgres may add to each piece of shared memory to align it.
+/// The most bytes that Postgres may add to each piece of shared memory to align it.
 const ALIGNMENT: usize = 256;
 
-/// What concerns no single database.
+/// Notes that do not belong to a single database.
 #[derive(Default)]
 pub struct Notes {
     pub launcher_pid: i32,
-    /// When the memory was made.
+    /// When the memory was created.
     pub made_at: pg_sys::TimestampTz,
-    /// A database found no slot: the launcher is to visit all of them.
+    /// A database found no slot, so the launcher must visit all databases.
     pub crowded: bool,
-    /// For how many databases the launcher looks for a slot.
+    /// How many databases the launcher needs slots for.
     pub unvisited: usize,
-    /// When the launcher is to visit all databases, because one lost its slot and with it a later visit; 0 for
-    /// never.
+    /// When the launcher must visit all databases, because a database lost its slot and its later visit; 0 for never.
     pub revisit_at: pg_sys::TimestampTz,
-    /// How many workers are to end, because databases wait for a process or a slot.
+    /// How many workers must end, because databases wait for a process or a slot.
     pub turns_wanted: u32,
 }
 
-/// The board while this process holds its lock exclusively. `errors` has one place for each slot, apart from
-/// the slots so that a search through them stays short.
+/// The board while this process holds its lock exclusively. `errors` has one entry for each slot. The errors are apart
+/// from the slots, so a search through the slots stays short.
 pub struct Board<'a> {
     pub notes: &'a mut Notes,
     pub slots: &'a mut [Slot],
     pub errors: &'a mut [ErrorText],
 }
 
-/// The board while this process shares its lock.
+/// The board while this process holds its lock in shared mode.
 pub struct View<'a> {
     pub notes: &'a Notes,
     pub slots: &'a [Slot],
     pub errors: &'a [ErrorText],
 }
 
-/// Where the board is; the same in every process.
+/// The addresses of the board, which are the same in every process.
 #[derive(Clone, Copy)]
 struct Memory {
     lock: *mut pg_sys::LWLock,
@@ -59,15 +58,16 @@ struct Memory {
 type Hook = Option<unsafe extern "C-unwind" fn()>;
 
 thread_local! {
-    /// Set in the postmaster and inherited by every process that it forks.
+    /// The postmaster sets this, and every process that it forks inherits it.
     static MEMORY: Cell<Option<Memory>> = const { Cell::new(None) };
-    /// What other libraries have put into `shmem_request_hook` and `shmem_startup_hook`.
+    /// The hooks that other libraries put into `shmem_request_hook` and `shmem_startup_hook`.
     static OF_OTHERS: Cell<(Hook, Hook)> = const { Cell::new((None, None)) };
 }
 
-/// Has the memory set up when the server starts; called while it preloads libraries.
+/// Installs the hooks that set up the memory when the server starts. Called while the server preloads libraries.
 pub fn reserve() {
-    // SAFETY: the hooks are this process's own, and nobody else runs while libraries are preloaded.
+    // SAFETY: the postmaster preloads libraries alone in one thread, so nothing else reads or writes the hook variables
+    // now.
     unsafe {
         OF_OTHERS.set((pg_sys::shmem_request_hook, pg_sys::shmem_startup_hook));
         pg_sys::shmem_request_hook = Some(request);
@@ -75,18 +75,18 @@ pub fn reserve() {
     }
 }
 
-/// Whether there is a board, which is to say whether the library was preloaded.
+/// Whether there is a board. There is one exactly if the library was preloaded.
 pub fn is_available() -> bool {
     MEMORY.get().is_some()
 }
 
-/// Runs `body` on the board that nobody else reads or changes meanwhile. `body` must not call what may raise
-/// an error of Postgres.
+/// Runs `body` on the board while no other process reads or changes it. `body` must not call anything that can raise a
+/// Postgres error.
 pub fn write<R>(body: impl FnOnce(&mut Board<'_>) -> R) -> R {
     let memory = memory();
     let _held = Held::acquire(memory.lock, pg_sys::LWLockMode::LW_EXCLUSIVE);
-    // SAFETY: the pointers are those of `set_up`, to values that it has initialised, and the lock keeps all
-    // other processes away until `body` has returned.
+    // SAFETY: `set_up` stored these pointers and initialised the values behind them. The exclusive lock keeps all other
+    // processes away until `body` has returned.
     body(&mut unsafe {
         Board {
             notes: &mut *memory.notes,
@@ -96,11 +96,12 @@ pub fn write<R>(body: impl FnOnce(&mut Board<'_>) -> R) -> R {
     })
 }
 
-/// Runs `body` on the board that nobody changes meanwhile; as careful as for `write`.
+/// Runs `body` on the board while no process changes it. `body` must not call anything that can raise a Postgres error.
 pub fn read<R>(body: impl FnOnce(&View<'_>) -> R) -> R {
     let memory = memory();
     let _held = Held::acquire(memory.lock, pg_sys::LWLockMode::LW_SHARED);
-    // SAFETY: as in `write`; the lock keeps away whoever would change something.
+    // SAFETY: `set_up` stored these pointers and initialised the values behind them. While this process holds the
+    // shared lock, no process changes the values.
     body(&unsafe {
         View {
             notes: &*memory.notes,
@@ -115,12 +116,12 @@ fn memory() -> Memory {
     MEMORY.get().expect("every caller asks is_available() first, or is a process that only a preloaded library starts")
 }
 
-/// The lock, held until this is dropped.
+/// The board's lock, held until this value is dropped.
 struct Held(*mut pg_sys::LWLock);
 
 impl Held {
     fn acquire(lock: *mut pg_sys::LWLock, mode: pg_sys::LWLockMode::Type) -> Self {
-        // SAFETY: the lock is in shared memory for as long as the server runs.
+        // SAFETY: the pointer is valid, because the lock stays in shared memory as long as the server runs.
         unsafe { pg_sys::LWLockAcquire(lock, mode) };
         Held(lock)
     }
@@ -128,8 +129,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // SAFETY: acquired by this process. After an error of Postgres, which resets the count, all locks are
-        // released by whoever handles it.
+        // SAFETY: this process acquired the lock. An error of Postgres resets InterruptHoldoffCount, and its handler
+        // releases all locks, so the lock is released here only if the count is above zero.
         unsafe {
             if pg_sys::InterruptHoldoffCount > 0 {
                 pg_sys::LWLockRelease(self.0);
@@ -138,12 +139,13 @@ impl Drop for Held {
     }
 }
 
-/// Called by the postmaster once all libraries are loaded.
+/// Requests the shared memory and the lock. The postmaster calls this once all libraries are loaded.
 #[pg_guard]
 unsafe extern "C-unwind" fn request() {
     let databases = settings::max_databases();
     let bytes = size_of::<Notes>() + databases * (size_of::<Slot>() + size_of::<ErrorText>());
-    // SAFETY: the hook of another library, and requests at the time for them.
+    // SAFETY: the stored hook belongs to another library and is called as Postgres would call it. Both requests are
+    // allowed here, because Postgres accepts them in this hook.
     unsafe {
         if let Some(other) = OF_OTHERS.get().0 {
             pg_sys::submodules::ffi::pg_guard_ffi_boundary(|| other());
@@ -153,11 +155,13 @@ unsafe extern "C-unwind" fn request() {
     }
 }
 
-/// Called by the postmaster when it has made the shared memory: at its start, and anew after a crash.
+/// Creates the board in shared memory. The postmaster calls this once it has created the shared memory: at its start,
+/// and again after a crash.
 #[pg_guard]
 unsafe extern "C-unwind" fn set_up() {
     let databases = settings::max_databases();
-    // SAFETY: the hook of another library; then the pieces that `request` has asked for, at the time for them.
+    // SAFETY: the stored hook belongs to another library and is called as Postgres would call it. `request` asked for
+    // these pieces and this lock, and Postgres hands them out in this hook.
     unsafe {
         if let Some(other) = OF_OTHERS.get().1 {
             pg_sys::submodules::ffi::pg_guard_ffi_boundary(|| other());
@@ -174,14 +178,15 @@ unsafe extern "C-unwind" fn set_up() {
     }
 }
 
-/// A piece of shared memory with so many values, all of them as at first.
+/// A piece of shared memory with `count` values, each set to its default.
 ///
 /// # Safety
-/// Called by the postmaster while no other process of the server runs, so without AddinShmemInitLock.
+/// The postmaster must call this while no other process of the server runs, because it does not take
+/// AddinShmemInitLock.
 unsafe fn piece<T: Default>(name: &CStr, count: usize) -> *mut T {
     const { assert!(align_of::<T>() <= 8, "Postgres aligns shared memory to eight bytes at least") };
     let mut found = false;
-    // SAFETY: the piece has room for `count` values, and nobody reads them before they are written.
+    // SAFETY: the piece has room for `count` values, and no process reads them before they are written.
     unsafe {
         let first = pg_sys::ShmemInitStruct(name.as_ptr(), count * size_of::<T>(), &raw mut found).cast::<T>();
         (0..count).for_each(|at| first.add(at).write(T::default()));

@@ -1,4 +1,4 @@
-//! One database's place on the board: plain data, the same in every process.
+//! One database's slot on the board. It is plain data and has the same layout in every process.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,33 +8,33 @@ use pgrx::pg_sys;
 
 use crate::postgres::process;
 
-/// Bytes kept of an error message.
+/// The most bytes that are kept from an error message.
 const ERROR_BYTES: usize = 400;
 
 #[derive(Clone, Copy)]
 pub struct Slot {
     pub database: pg_sys::Oid,
-    /// Something has committed since the worker last looked.
+    /// A transaction has committed records since the worker last looked.
     pub wanted: bool,
-    /// A prepared transaction may hold staged rows; its COMMIT PREPARED wakes nobody.
+    /// A prepared transaction may hold staged rows. Its COMMIT PREPARED wakes no worker.
     pub prepared: bool,
-    /// The launcher has started a worker that has not come to the board yet.
+    /// The launcher has started a worker that is not on the board yet.
     pub is_starting: bool,
     /// 0 while no worker is connected.
     pub worker_pid: i32,
-    /// No worker is to start before this, after a failure.
+    /// No worker may start before this time, because of a failure.
     pub not_before: pg_sys::TimestampTz,
-    /// When the database is to be visited for a truncation or another attempt; 0 for never.
+    /// When a worker must visit the database for a truncation or another try; 0 for never.
     pub visit_at: pg_sys::TimestampTz,
-    /// Since when no process was free for a worker; 0 if there was one.
+    /// When the wait for a free process began; 0 if no worker waits for one.
     pub starved_since: pg_sys::TimestampTz,
-    /// Folds, and starts of a worker, that failed one after the other.
+    /// Number of consecutive failures of folds and of worker starts.
     pub failures: u32,
-    /// The segment that recorders are to use; `None` while that is not known here.
+    /// The segment that recorders use; `None` while it is not known here.
     pub segment: Option<u8>,
-    /// Whether a worker has noted in the database that it folds, since the server's start.
+    /// Whether a worker has noted in the database, since the server's start, that it folds.
     pub is_fuse_armed: bool,
-    /// Whether the error holds the fold; otherwise it only postpones some records.
+    /// Whether the error holds the fold. If false, the error only postpones some records.
     pub is_held: bool,
 }
 
@@ -45,7 +45,7 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// A place for `database`, with nothing noted.
+    /// A slot for `database` with no notes.
     pub const fn of(database: pg_sys::Oid) -> Self {
         Slot {
             database,
@@ -63,19 +63,19 @@ impl Slot {
         }
     }
 
-    /// Whether there may be something to fold.
+    /// Whether there may be rows to fold.
     pub fn is_wanted(&self) -> bool {
         self.wanted || self.prepared
     }
 
-    /// Whether another database may take the slot, because this one waits for a later visit or another try, which
-    /// the launcher makes up for.
+    /// Whether another database may take the slot. It may if this database only waits for a later visit or for another
+    /// try, because the launcher makes that visit even without the slot.
     pub fn is_takeable(&self) -> bool {
         (!self.is_wanted() || self.failures > 0) && !self.is_starting && self.worker_pid == 0
     }
 
-    /// Which of the slots that may be taken is missed least: an empty one, one that nobody waits for, and then
-    /// the one whose visit is the farthest away.
+    /// Ranks the takeable slots; the highest rank is taken first. An empty slot ranks highest, then a slot with no
+    /// visit due, then the slot with the latest visit.
     pub fn spareness(&self) -> pg_sys::TimestampTz {
         match (self.database, self.visit_at) {
             (pg_sys::InvalidOid, _) => pg_sys::TimestampTz::MAX,
@@ -84,12 +84,12 @@ impl Slot {
         }
     }
 
-    /// Whether it waits for a process.
+    /// Whether the database waits for a process.
     pub fn is_starved(&self) -> bool {
         self.starved_since != 0
     }
 
-    /// When the launcher is to start a worker; `None` if none is needed, or one is there.
+    /// When the launcher must start a worker; `None` if no worker is needed or one is already there.
     pub fn due_at(&self) -> Option<pg_sys::TimestampTz> {
         if self.database == pg_sys::InvalidOid || self.is_starting || self.worker_pid != 0 {
             None
@@ -100,13 +100,13 @@ impl Slot {
         }
     }
 
-    /// Asks for a visit `wait` from now, unless an earlier one is due.
+    /// Asks for a visit `wait` from now, unless an earlier visit is due.
     pub fn visit_after(&mut self, wait: Duration) {
         let at = process::after(wait);
         self.visit_at = if self.visit_at == 0 { at } else { self.visit_at.min(at) };
     }
 
-    /// Counts a failure, and puts the next worker off, the longer the more there were; returns for how long.
+    /// Counts a failure and delays the next worker. The delay grows with the number of failures. Returns the delay.
     pub fn put_off(&mut self) -> Duration {
         self.failures = self.failures.saturating_add(1);
         let wait = backoff::wait_after(self.failures);
@@ -132,7 +132,7 @@ impl Default for ErrorText {
 }
 
 impl ErrorText {
-    /// The beginning of an error of this moment.
+    /// Keeps the beginning of an error message, with the current time.
     pub fn of(error: &str) -> Self {
         let mut kept =
             ErrorText { at: process::now(), length: error.floor_char_boundary(ERROR_BYTES), ..Self::default() };

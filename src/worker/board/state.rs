@@ -1,4 +1,4 @@
-//! The worker of this database as the board has it: what `litellm_spend.worker_state()` shows.
+//! The state of this database's worker on the board, which `litellm_spend.worker_state()` shows.
 
 use std::borrow::Cow;
 

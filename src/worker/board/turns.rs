@@ -1,12 +1,12 @@
-//! Turns: where there are fewer processes than databases with work, or fewer slots, a worker leaves for a
-//! database that waits (invariant 16).
+//! Turns: if there are fewer processes or fewer slots than databases with work, a worker leaves so that a waiting
+//! database gets its place (invariant 16).
 
 use pgrx::pg_sys;
 
 use super::memory;
 use crate::postgres::process;
 
-/// Notes databases for which no process is free, and asks as many workers to end.
+/// Notes the databases that wait for a free process, and asks as many workers to end.
 pub fn note_starved(databases: &[pg_sys::Oid]) {
     let now = process::now();
     memory::write(|board| {
@@ -17,7 +17,7 @@ pub fn note_starved(databases: &[pg_sys::Oid]) {
     want_turns(databases.len());
 }
 
-/// Asks so many workers to end.
+/// Asks `turns` workers to end.
 pub fn want_turns(turns: usize) {
     let workers: Vec<i32> = memory::write(|board| {
         board.notes.turns_wanted = u32::try_from(turns).unwrap_or(u32::MAX);
@@ -27,12 +27,12 @@ pub fn want_turns(turns: usize) {
     workers.into_iter().for_each(process::wake);
 }
 
-/// Whether a worker is to end for a database that waits.
+/// Whether a worker must end because a database waits.
 pub fn is_turn_wanted() -> bool {
     memory::read(|board| board.notes.turns_wanted > 0)
 }
 
-/// Takes up such a request, if there is one: the caller is to end.
+/// Takes one request for a worker to end, if there is one. If this returns true, the caller must end.
 pub fn give_way() -> bool {
     is_turn_wanted()
         && memory::write(|board| {
