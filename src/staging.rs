@@ -1,5 +1,5 @@
-//! Puts records into a staging segment: one insert per call, in the caller's transaction. A recorder
-//! never waits: a segment that a rotation holds is skipped for the next one (invariant 5).
+//! Puts records into a staging segment: one insert per call, in the caller's transaction. A recorder never waits. If a
+//! rotation holds a segment, the recorder takes the next one (invariant 5).
 
 use std::cell::Cell;
 
@@ -27,22 +27,22 @@ pub mod truncation;
 const CURRENT_SEGMENT: &str = "SELECT segment FROM litellm_spend.rotation WHERE origin = $1";
 
 thread_local! {
-    /// The transaction that last staged something here, and the number of its next row.
+    /// The transaction in which this process last staged something, and the number of that transaction's next row.
     static NEXT_ROW: Cell<(u64, i32)> = const { Cell::new((0, 0)) };
 }
 
-/// Stages sanitised records, each a jsonb container, in order.
+/// Stages sanitised records in order. Each record is a jsonb container.
 ///
 /// # Errors
-/// One transaction stages more than 2^31 records, or the segment does not take one.
+/// This fails if one transaction stages more than 2^31 records, or if the segment refuses a record.
 pub fn insert(records: &[&[u8]]) -> Result<()> {
     let first_row = reserve_rows(records.len())?;
     let common = Common { xid: NEXT_ROW.get().0, origin: cluster_id::this_database(), first_row };
     rows::insert(open_segment()?, &common, records)
 }
 
-/// The segment that new rows go to, locked against truncation until the transaction ends: the current
-/// one, or the next one that nobody is truncating.
+/// Opens the segment for new rows and locks it against truncation until the transaction ends. It is the current
+/// segment, or the next segment that nobody is truncating.
 pub fn open_segment() -> Result<(usize, pg_sys::Oid)> {
     let current = current_segment()?;
     for step in 0..SEGMENTS {
@@ -58,9 +58,9 @@ pub fn open_segment() -> Result<(usize, pg_sys::Oid)> {
     ))
 }
 
-/// The segment that rotations have chosen. Any would do, for what is staged is folded wherever it is: so the
-/// note on the board is enough, which costs no query and, under a snapshot that somebody holds, no search
-/// through old versions of a row.
+/// The segment that rotations have chosen. Every segment would be correct, because folds read all of them. So the note
+/// on the board is enough. It costs no query, and no search through old versions of a row while another session holds
+/// an old snapshot.
 fn current_segment() -> Result<usize> {
     let database = process::my_database();
     if let Some(segment) = board::segment(database) {
@@ -87,7 +87,7 @@ pub fn reserve_rows(count: usize) -> Result<i32> {
         Error::refused(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             "one transaction cannot stage more than 2147483647 spend records",
-            "Commit in between.",
+            "Split the records over several transactions.",
         )
     })?;
     NEXT_ROW.set((xid, after));

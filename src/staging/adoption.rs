@@ -1,9 +1,9 @@
-//! `litellm_spend.adopt`: takes over rows that were staged in another cluster and came here with a
-//! restored dump, pg_upgrade or a subscription (invariant 12). Their transaction ids mean nothing here,
-//! but beside the cursor that came with them they tell what was pending. That is staged anew in the
-//! caller's transaction, and the other cluster's cursor moves past all that is there, so that nothing
-//! is taken over twice and rotation may truncate it. Nothing does this by itself: a subscriber, a copy
-//! of a live database and a restore that is half done cannot be told from a complete one.
+//! `litellm_spend.adopt`: takes over rows that were staged in another cluster and came here with a restored dump,
+//! pg_upgrade or a subscription (invariant 12). Their transaction ids mean nothing here. But together with the other
+//! cluster's cursor, which came with them, they show which rows were pending. The pending rows are staged again in the
+//! caller's transaction. The other cluster's cursor moves past all its rows, so nothing is taken over twice and
+//! rotation may truncate the rows. Somebody must call this function, because the extension cannot tell a subscriber, a
+//! copy of a live database or an unfinished restore from a finished one.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -16,18 +16,18 @@ use crate::postgres::pinned_settings;
 use crate::staging;
 use crate::worker::wake;
 
-/// Rows `s` of another origin that its cursor `c` has not consumed, as `pending` has it for this one's.
+/// Condition for rows `s` of another origin that the other origin's cursor `c` has not consumed.
 const PENDING: &str = "s.origin <> $1 AND (c.origin IS NULL
     OR NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through)
        AND NOT coalesce(pg_catalog.pg_visible_in_snapshot(s.xid, c.open_window)
                         AND (s.xid, s.seq) <= (c.position_xid, c.position_seq), false))";
 
-/// A count stops here, and looks at no more than this many rows of other origins in each segment, so that a poll
-/// of `status` stays cheap whatever the backlog.
+/// The limit of a count, and the most rows of other origins that it reads in each segment. It keeps a poll of `status`
+/// cheap whatever the backlog.
 const LOOKED_AT: i64 = 100_000;
 
-/// Stages anew, in the caller's transaction, what was pending in the cluster that it came from; returns
-/// how many rows.
+/// Stages again, in the caller's transaction, the rows that were pending in the cluster that they came from. Returns
+/// how many rows it staged.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn adopt() -> std::result::Result<i64, ErrorReport> {
@@ -35,7 +35,7 @@ fn adopt() -> std::result::Result<i64, ErrorReport> {
         own_tables::lock_patiently()?;
         Spi::connect_mut(|client| {
             refuse_while_rows_arrive(client)?;
-            // Adoptions take turns too.
+            // The lock on the cursor makes adoptions take turns too.
             cursor::Cursor::lock(client)?;
             take_over(client)
         })
@@ -46,7 +46,7 @@ fn adopt() -> std::result::Result<i64, ErrorReport> {
     Ok(i64::try_from(rows).unwrap_or(i64::MAX))
 }
 
-/// Rows of other origins that wait for `adopt`, counted up to 100,000.
+/// Returns how many rows of other origins wait for `adopt`, counted up to 100,000.
 #[pg_extern(stable, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 pub fn foreign_rows() -> std::result::Result<i64, ErrorReport> {
@@ -60,7 +60,7 @@ fn count_foreign(client: &SpiClient) -> Result<i64> {
             "(SELECT origin, xid, seq FROM litellm_spend.staging_{segment} WHERE origin {other} $1 LIMIT {LOOKED_AT})"
         )
     };
-    // Two index ranges, so that the rows of this database are not read.
+    // The query reads two index ranges, so it does not read the rows of this database.
     let heads: Vec<String> = (0..SEGMENTS).flat_map(|segment| ["<", ">"].map(|other| head(segment, other))).collect();
     let query = format!(
         "SELECT least(pg_catalog.count(*) + (SELECT pg_catalog.count(*) FROM (
@@ -73,7 +73,8 @@ fn count_foreign(client: &SpiClient) -> Result<i64> {
     Ok(found.first().get(1)?.unwrap_or(0))
 }
 
-/// Rows that come later, of a transaction that the moved cursor sees, would be lost.
+/// Fails while rows of another cluster still arrive. A later row of a transaction that the moved cursor already sees
+/// would be lost.
 fn refuse_while_rows_arrive(client: &mut SpiClient) -> Result<()> {
     let found = client.update(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
@@ -88,20 +89,21 @@ fn refuse_while_rows_arrive(client: &mut SpiClient) -> Result<()> {
     let row = found.first();
     if row.get(1)? == Some(true) {
         return Err(Error::held(
-            "pg_restore is at work in this database",
+            "pg_restore is running in this database",
             "Call litellm_spend.adopt() when the restore is complete.",
         ));
     }
     if row.get(2)? == Some(true) {
         return Err(Error::held(
-            "a subscription that is enabled writes the tables of litellm_spend",
+            "an enabled subscription writes the tables of litellm_spend",
             "Run DROP SUBSCRIPTION first if this database replaces the publisher. Until then the publisher folds these rows.",
         ));
     }
     Ok(())
 }
 
-/// One statement, hence one snapshot: what it does not stage anew it does not move the cursor past.
+/// Stages the pending rows again and moves the cursor in one statement, which has one snapshot. So the cursor never
+/// moves past a row that was not staged again.
 fn take_over(client: &mut SpiClient) -> Result<usize> {
     let (segment, _) = staging::open_segment()?;
     let first_row = staging::reserve_rows(0)?;

@@ -1,6 +1,6 @@
-//! Which committed rows are not folded yet, for whoever asks without folding: the worker before it takes
-//! a lock, `status`, `flush` and rotation. Reads only, and takes no transaction id. Each query reads index ranges
-//! in which nothing is consumed, so it costs the same however much is consumed and not truncated yet.
+//! Answers which committed rows are not folded yet, without folding. The worker asks before it takes a lock, and so do
+//! `status`, `flush` and rotation. The module only reads, and takes no transaction id. Each query reads only index
+//! ranges in which nothing is consumed, so its cost does not depend on how many consumed rows are not truncated yet.
 
 use litellm_spend_core::snapshot::Snapshot;
 use litellm_spend_core::snapshot::window::{self, Position, Span};
@@ -12,7 +12,7 @@ use super::cluster_id;
 use super::cursor::Cursor;
 use crate::error::Result;
 
-/// Whether any row is left. Looks at nothing that is consumed, however long a transaction runs.
+/// Whether any row is left to fold. It reads no consumed row, however long a transaction runs.
 pub fn exists() -> Result<bool> {
     Spi::connect(|client| {
         let cursor = Cursor::peek(client)?;
@@ -23,7 +23,7 @@ pub fn exists() -> Result<bool> {
     })
 }
 
-/// How many rows are left, counted up to `limit`, and when the first of them was staged.
+/// How many rows are left to fold, counted up to `limit`, and when the first of them was staged.
 pub fn size(limit: i64) -> Result<(i64, Option<TimestampWithTimeZone>)> {
     Spi::connect(|client| {
         let unfolded = Unfolded::ended(&Cursor::peek(client)?, &current_snapshot(client)?);
@@ -36,14 +36,14 @@ pub fn size(limit: i64) -> Result<(i64, Option<TimestampWithTimeZone>)> {
     })
 }
 
-/// Whether any row is left that `asked` sees.
+/// Whether any row that `asked` sees is left to fold.
 pub fn exists_for(asked: &Snapshot) -> Result<bool> {
     Spi::connect(|client| Unfolded::ended(&Cursor::peek(client)?, asked).exist_in(client, "staging"))
 }
 
-/// Whether a segment holds a row that is not consumed: one of this database that `through` does not see, or one of
-/// another cluster that its own cursor does not see. A row of an open window counts as not consumed. Reads all rows of other clusters,
-/// whose transaction ids come in no order.
+/// Whether a segment holds a row that is not consumed. That is a row of this database that `through` does not see, or a
+/// row of another cluster that the other cluster's own cursor does not see. A row of an open window counts as not
+/// consumed. This reads all rows of other clusters, because their transaction ids come in no order.
 pub fn exists_in(client: &SpiClient, segment: usize, through: &Snapshot) -> Result<bool> {
     let table = format!("staging_{segment}");
     if Unfolded::of_spans(window::unconsumed(through, None, None), None).exist_in(client, &table)? {
@@ -60,22 +60,22 @@ pub fn exists_in(client: &SpiClient, segment: usize, through: &Snapshot) -> Resu
     Ok(client.select(&query, Some(1), &[cluster_id::this_database().into()])?.first().get(1)? != Some(false))
 }
 
-/// This database's rows in some spans, each of which is an index range.
+/// The rows of this database in some spans. Each span is an index range.
 struct Unfolded {
-    /// What is asked of a row `s`, one condition for each range.
+    /// The conditions on a row `s`, one for each range.
     ranges: Vec<String>,
     arguments: Vec<DatumWithOid<'static>>,
 }
 
 impl Unfolded {
-    /// What the cursor has not consumed and `seen` sees. Rows of transactions that go on are not looked at, however
-    /// many there are.
+    /// The rows that the cursor has not consumed and that `seen` sees. Rows of transactions that are still running are
+    /// not read, however many there are.
     fn ended(cursor: &Cursor, seen: &Snapshot) -> Self {
         let spans = window::unconsumed(&cursor.through, cursor.window.as_ref(), cursor.position);
         Self::of_spans(spans, Some(seen))
     }
 
-    /// The rows in these spans, the running transaction's own included unless `seen` is given.
+    /// The rows in these spans. Rows of the running transaction are included unless `seen` is given.
     fn of_spans(spans: Vec<Span>, seen: Option<&Snapshot>) -> Self {
         let mut unfolded = Unfolded { ranges: Vec::new(), arguments: vec![cluster_id::this_database().into()] };
         let mut whole = Vec::new();
@@ -119,7 +119,7 @@ impl Unfolded {
         format!("${}", self.arguments.len())
     }
 
-    /// The query of the rows in a table or view of `litellm_spend`.
+    /// The query for the rows in a table or view of `litellm_spend`.
     fn rows_of(&self, relation: &str) -> String {
         let of_range = |range: &String| {
             format!("SELECT s.staged_at FROM litellm_spend.{relation} s WHERE s.origin = $1 AND {range}")
@@ -138,7 +138,7 @@ fn texts(xids: &[u64]) -> Vec<String> {
     xids.iter().map(u64::to_string).collect()
 }
 
-/// The snapshot that a read has which takes no transaction id.
+/// The current snapshot. Taking it needs no transaction id.
 fn current_snapshot(client: &SpiClient) -> Result<Snapshot> {
     let found = client.select("SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text", Some(1), &[])?;
     Ok(found.first().get::<String>(1)?.unwrap_or_default().parse()?)

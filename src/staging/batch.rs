@@ -1,4 +1,4 @@
-//! Reads one batch of staged rows, bounded by rows and by bytes (invariant 4).
+//! Reads one batch of staged rows, limited in rows and in bytes (invariant 4).
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub struct Row {
     pub payload: Jsonb,
 }
 
-/// Rows in the order of the cursor.
+/// Staged rows in the order of the cursor.
 pub struct Batch {
     pub rows: Vec<Row>,
     /// Whether the window holds no more rows.
@@ -29,9 +29,9 @@ pub struct Batch {
 #[derive(Debug, Default)]
 pub struct Consumed {
     pub rows: usize,
-    /// Of these, rows that were not counted, because they need what another session holds.
+    /// How many of these rows were not counted, because they need rows that another session holds.
     pub left_out: usize,
-    /// Of the last row.
+    /// The position of the last row.
     pub position: Option<Position>,
     /// Whether the window holds no more rows.
     pub is_last: bool,
@@ -47,12 +47,12 @@ impl Consumed {
     }
 }
 
-/// Neighbours of a row on each side.
+/// Most neighbours of a row that are read on each side.
 const NEIGHBOURS: usize = 100;
-/// Rows asked for at a time, so that a batch stops soon after it reaches its bound in bytes.
+/// Rows that are fetched at a time. A small number makes a batch stop soon after it reaches its limit in bytes.
 const CHUNK: usize = 500;
 
-// `s.xid` and not `xid`, which in ORDER BY would be the output column: text, and in the wrong order.
+// ORDER BY uses `s.xid` and not `xid`. `xid` would be the output column, which is text and sorts in the wrong order.
 const OF_TRANSACTION: &str = "SELECT s.xid::pg_catalog.text, s.seq, s.segment, s.payload FROM litellm_spend.staging s
     WHERE s.origin = $1 AND s.xid = $2::pg_catalog.text::pg_catalog.xid8 AND s.seq > $3
     ORDER BY s.xid, s.seq";
@@ -62,7 +62,7 @@ const OF_RANGE: &str = "SELECT s.xid::pg_catalog.text, s.seq, s.segment, s.paylo
       AND s.xid <> ALL ($5::pg_catalog.text[]::pg_catalog.xid8[])
     ORDER BY s.xid, s.seq";
 
-/// Reads the first rows of `spans`, no more than `rows`.
+/// Reads the first rows of `spans`, at most `rows` rows.
 pub fn read(client: &mut SpiClient, spans: &[Span], rows: usize) -> Result<Batch> {
     let mut batch = Batch { rows: Vec::new(), is_last: true };
     let mut room = Room::of(rows);
@@ -93,7 +93,7 @@ fn query_of(span: &Span) -> (&'static str, Vec<DatumWithOid<'static>>) {
     }
 }
 
-/// Where the first row of `spans` is; the row itself is not read.
+/// The position of the first row of `spans`. The row's payload is not read.
 pub fn first(client: &mut SpiClient, spans: &[Span]) -> Result<Option<Position>> {
     for span in spans {
         let (query, arguments) = query_of(span);
@@ -106,7 +106,8 @@ pub fn first(client: &mut SpiClient, spans: &[Span]) -> Result<Option<Position>>
     Ok(None)
 }
 
-/// The position that the first row found begins with: the transaction as text, and the number within it.
+/// The position in the first two columns of the first row: the transaction id as text, and the row's number in the
+/// transaction.
 pub fn position_in(found: SpiTupleTable) -> Result<Option<Position>> {
     if found.is_empty() {
         return Ok(None);
@@ -116,7 +117,8 @@ pub fn position_in(found: SpiTupleTable) -> Result<Option<Position>> {
     Ok(xid.zip(row.get(2)?))
 }
 
-/// Rows of this database before and after a row, consumed or not, the nearest first; examples of what is recorded.
+/// Rows of this database before and after a position, consumed or not, the nearest first. They are examples of what is
+/// recorded.
 pub fn neighbours(client: &mut SpiClient, (xid, seq): Position) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (comparison, order) in [(">", "ASC"), ("<", "DESC")] {
@@ -134,7 +136,7 @@ pub fn neighbours(client: &mut SpiClient, (xid, seq): Position) -> Result<Vec<Ro
     Ok(rows)
 }
 
-/// Appends rows of one span; false if the batch is full before the span's end.
+/// Appends rows of one span to the batch. Returns false if the batch is full before the span ends.
 fn read_span(
     client: &mut SpiClient,
     query: &str,
@@ -144,7 +146,7 @@ fn read_span(
 ) -> Result<bool> {
     let mut rows = client.try_open_cursor_mut(query, arguments)?;
     loop {
-        // One row more than fits tells a full batch from an exhausted span.
+        // The fetch asks for one row more than fits, because that tells a full batch from an exhausted span.
         let wanted = CHUNK.min(room.rows() + 1);
         let chunk = rows.fetch(i64::try_from(wanted).unwrap_or(i64::MAX))?;
         let fetched = chunk.len();

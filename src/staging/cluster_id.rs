@@ -1,5 +1,5 @@
-//! The identity of this database in this cluster. Staged rows and the cursor carry it, because their
-//! transaction ids mean nothing in another cluster (invariant 12).
+//! The identity of this database in this cluster. Staged rows and the cursor carry it, because transaction ids mean
+//! nothing in another cluster (invariant 12).
 
 use std::cell::OnceCell;
 
@@ -11,8 +11,8 @@ thread_local! {
     static ORIGIN: OnceCell<i64> = const { OnceCell::new() };
 }
 
-/// 63 bits of a hash of the system identifier and the database's oid; a session never changes its
-/// database.
+/// 60 bits of a hash of the system identifier and the database's oid. They are cached, because a session never changes
+/// its database.
 pub fn this_database() -> i64 {
     ORIGIN.with(|origin| *origin.get_or_init(compute))
 }

@@ -1,5 +1,5 @@
-//! The cursor: which snapshot has been folded through, and while a window is open, how far into it.
-//! Locking its row makes folds take turns; the window is taken under that lock (invariant 1).
+//! The cursor: the snapshot that has been folded through and, while a window is open, the position in that window. The
+//! lock on its row makes folds take turns. The window is opened under that lock (invariant 1).
 
 use std::panic::AssertUnwindSafe;
 
@@ -17,7 +17,7 @@ use crate::postgres::plans;
 use crate::postgres::session;
 use crate::settings;
 
-/// Counts of a fold, added to the cursor's totals.
+/// The counts of a fold, which are added to the cursor's totals.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub folded: usize,
@@ -39,11 +39,11 @@ impl std::ops::AddAssign for Tally {
 
 /// The cursor row.
 pub struct Cursor {
-    /// Every row whose transaction this snapshot sees is folded.
+    /// Every row of a transaction that this snapshot sees is folded.
     pub through: Snapshot,
-    /// Up to where the fold under way reads.
+    /// The snapshot up to which the current fold reads.
     pub window: Option<Snapshot>,
-    /// How far it has come.
+    /// How far the current fold has read.
     pub position: Option<Position>,
 }
 
@@ -52,8 +52,8 @@ const READ: &str = "SELECT folded_through::pg_catalog.text, open_window::pg_cata
                     FROM litellm_spend.fold_cursor WHERE origin = $1";
 
 impl Cursor {
-    /// Waits for the row's lock up to `litellm_spend.lock_timeout`, then reads it as it is now. No row of LiteLLM's
-    /// is locked before it, so nobody waits for who waits here.
+    /// Waits for the row's lock up to `litellm_spend.lock_timeout`, then reads the row as it is now. None of LiteLLM's
+    /// rows is locked before this lock, so nobody waits for a session that waits here.
     pub fn lock(client: &mut SpiClient) -> Result<Self> {
         PgTryBuilder::new(AssertUnwindSafe(|| {
             pinned_settings::waiting_at_most(settings::lock_timeout(), || Self::wait(client))
@@ -61,12 +61,12 @@ impl Cursor {
         .catch_when(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |_| {
             ErrorReport::new(
                 PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
-                "another fold(), adopt() or rebuild() of this database is at work",
+                "another fold(), adopt() or rebuild() of this database is running",
                 "litellm_spend",
             )
             .set_hint(
-                "Try again when it has ended. The sessions that lock litellm_spend.fold_cursor in pg_locks may be \
-                     the ones.",
+                "Try again when it has ended. To find its session, look in pg_locks for locks on \
+                     litellm_spend.fold_cursor.",
             )
             .report(PgLogLevel::ERROR);
             unreachable!("an ERROR does not return")
@@ -84,19 +84,19 @@ impl Cursor {
         read_row(plans::run(client, &format!("{READ} FOR UPDATE"), &[cluster_id::this_database().into()])?)
     }
 
-    /// The row as the active snapshot has it, without a lock and without a transaction id.
+    /// The row as the active snapshot sees it, read without a lock and without a transaction id.
     pub fn peek(client: &SpiClient) -> Result<Self> {
         read_row(client.select(READ, Some(1), &[cluster_id::this_database().into()])?)
     }
 
-    /// Opens a window up to a snapshot of this moment if none is open.
+    /// Opens a window up to the current snapshot if no window is open.
     pub fn open_window(&mut self, client: &mut SpiClient) -> Result<()> {
         let current = match &self.window {
             Some(open) => open.clone(),
             None => {
                 let now = plans::run(client, "SELECT pg_catalog.pg_current_snapshot()::pg_catalog.text", &[])?;
                 let now: Option<String> = now.first().get(1)?;
-                // The lock above gave this transaction its id.
+                // The lock on the cursor's row gave this transaction its id.
                 let own = session::transaction_id_if_any();
                 now.unwrap_or_default().parse::<Snapshot>()?.with_in_progress(own)
             }
@@ -105,14 +105,15 @@ impl Cursor {
         Ok(())
     }
 
-    /// What is left to read of the open window behind `position`, or behind the cursor's own.
+    /// The spans that are left to read in the open window, after `position` or, if it is `None`, after the cursor's own
+    /// position.
     pub fn spans_after(&self, position: Option<Position>) -> Vec<Span> {
         self.window
             .as_ref()
             .map_or_else(Vec::new, |window| window::spans(&self.through, window, position.or(self.position)))
     }
 
-    /// Marks rows consumed and adds up the totals.
+    /// Marks rows as consumed and adds their counts to the totals.
     pub fn advance(mut self, client: &mut SpiClient, consumed: &Consumed, tally: &Tally) -> Result<()> {
         self.position = consumed.position;
         if consumed.is_last {
@@ -146,7 +147,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Adds up the totals of rows that the cursor has passed before.
+    /// Adds to the totals the counts of rows that the cursor has already passed.
     pub fn add_up(&self, client: &mut SpiClient, tally: &Tally) -> Result<()> {
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         plans::run(
@@ -191,7 +192,7 @@ impl Cursor {
     }
 }
 
-/// Whether a fold left its window open, for others wait for the lock that this takes.
+/// Whether a fold left its window open. This locks the cursor's row, so other folds then wait for this transaction.
 pub fn has_open_window(client: &mut SpiClient) -> Result<bool> {
     Ok(Cursor::lock(client)?.window.is_some())
 }

@@ -1,4 +1,4 @@
-//! `litellm_spend.postponed`: staged rows that a fold has consumed and not counted, because they need a row that
+//! `litellm_spend.postponed`: staged rows that a fold has consumed but not counted, because they need a row that
 //! another session holds (invariant 7). The fold that counts such a row deletes it.
 
 use litellm_spend_core::snapshot::Snapshot;
@@ -15,14 +15,15 @@ use crate::postgres::jsonb::Toasted;
 use crate::postgres::own_tables::Relation;
 use crate::postgres::plans;
 
-/// More than so many rows are not postponed: the fold is held, and rows stay in staging.
+/// The most rows that are postponed. If there would be more, the fold is held and the rows stay in staging.
 const MOST: i64 = 100_000;
-/// From so many on, rows of which most of a batch need what is held stay in staging too.
+/// The number of rows from which most of a batch may not be postponed. If at least this many rows, and more than half
+/// of the batch, need what another session holds, they stay in staging too.
 const MANY: usize = 500;
 
 /// Whether any row of this database is postponed.
 pub fn exists() -> Result<bool> {
-    // SQL objects of another version may lack the table: what folds say of that is `version`'s.
+    // The SQL objects of another version may lack the table. The module `version` reports that to folds.
     if Relation::Postponed.oid().is_none() {
         return Ok(false);
     }
@@ -36,7 +37,7 @@ pub fn exists() -> Result<bool> {
     })
 }
 
-/// Where the first row behind `after` is; the row itself is not read.
+/// The position of the first row behind `after`. The row's payload is not read.
 pub fn first(client: &mut SpiClient, after: Position) -> Result<Option<Position>> {
     batch::position_in(plans::run(
         client,
@@ -47,7 +48,7 @@ pub fn first(client: &mut SpiClient, after: Position) -> Result<Option<Position>
     )?)
 }
 
-/// Reads the next rows, no more than `rows`.
+/// Reads the rows that follow `after`, at most `rows` rows.
 pub fn read(client: &mut SpiClient, after: Position, rows: usize) -> Result<Batch> {
     let mut batch = Batch { rows: Vec::new(), is_last: true };
     let arguments: [DatumWithOid; 3] = [cluster_id::this_database().into(), after.0.to_string().into(), after.1.into()];
@@ -93,7 +94,7 @@ pub fn size(limit: i64) -> Result<(i64, Option<TimestampWithTimeZone>)> {
     })
 }
 
-/// Whether any row is postponed that `asked` sees.
+/// Whether any postponed row is seen by `asked`.
 pub fn exists_for(asked: &Snapshot) -> Result<bool> {
     Spi::connect(|client| {
         let found = client.select(
@@ -106,7 +107,7 @@ pub fn exists_for(asked: &Snapshot) -> Result<bool> {
     })
 }
 
-/// Keeps these staged rows of a batch of `batch` rows; false if they are too many to be kept.
+/// Keeps these rows of a batch of `batch` rows as postponed. Returns false if there are too many rows to keep.
 pub fn keep(client: &mut SpiClient, rows: &[&Row], batch: usize) -> Result<bool> {
     if rows.is_empty() {
         return Ok(true);
@@ -135,11 +136,11 @@ pub fn keep(client: &mut SpiClient, rows: &[&Row], batch: usize) -> Result<bool>
     }
     Err(Error::held(
         "litellm_spend.staging holds several rows of one transaction with one number",
-        "Look for who writes to it besides litellm_spend, and delete what they wrote.",
+        "Find what writes to the table besides litellm_spend, stop it, and delete the rows that it wrote.",
     ))
 }
 
-/// Drops rows that are counted, or that were rejected.
+/// Drops postponed rows that are now counted or rejected.
 pub fn drop_rows(client: &mut SpiClient, rows: &[&Row]) -> Result<()> {
     let (xids, seqs) = positions(rows);
     plans::run(

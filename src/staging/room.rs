@@ -1,5 +1,5 @@
-//! The room of a batch: how many rows it holds, and how large ones, so that what it takes of memory is bounded. The
-//! bounds of a record hold here once more: a row may have been staged by an older version, restored or replicated.
+//! The room of a batch: how many rows it holds and how large they are, so that its memory is bounded. The bounds of a
+//! record apply here again, because a row may come from an older version, a restore or replication.
 
 use litellm_spend_core::allowed::bounds::{self, Bounds};
 
@@ -7,27 +7,29 @@ use crate::postgres::headroom;
 use crate::postgres::jsonb::{Jsonb, Toasted};
 use crate::settings;
 
-/// Values that a batch may hold for each of its bytes: decoded, each takes up to 48 bytes, and all of them as much as
-/// three times the batch. A record has one for 20 bytes.
+/// Bytes of a batch for each JSON value that the batch may hold. A decoded value takes up to 48 bytes, so all values
+/// together take at most three times the bytes of the batch. A usual record has one value for 20 bytes.
 const BYTES_OF_VALUE: usize = 16;
-/// A row with more tags, tools and access groups takes the room of another row for each `NAMES_OF_ROW` of them: each is
-/// a row or two of LiteLLM's tables, and so of the sums that the fold has in memory.
+/// A row with more names (tags, tools and access groups) than this takes the room of one more row for each
+/// `NAMES_OF_ROW` names. Each name is one or two rows of LiteLLM's tables, and as many sums that the fold has in
+/// memory.
 const USUAL_NAMES: usize = 16;
 const NAMES_OF_ROW: usize = 4;
-/// Of a row: what it adds to eight rows of LiteLLM's tables at most, and as much again to write them.
+/// Bytes of memory for the sums of one row: what it adds to at most eight rows of LiteLLM's tables, and as much again
+/// to write them.
 const BYTES_OF_SUMS: usize = 8 << 10;
 
-/// What a batch may still hold.
+/// The room that is left in a batch.
 pub struct Room {
     rows: usize,
     bytes: usize,
     values: usize,
-    /// Of each record.
+    /// The bounds of each record.
     bounds: Bounds,
     taken: Taken,
 }
 
-/// What it holds already.
+/// The room that the rows of the batch take already.
 #[derive(Default)]
 struct Taken {
     rows: usize,
@@ -36,7 +38,7 @@ struct Taken {
 }
 
 impl Room {
-    /// Room for so many rows, and for their bytes.
+    /// Room for `rows` rows, and for the bytes that `litellm_spend.batch_size` allows.
     pub fn of(rows: usize) -> Self {
         let bytes = settings::batch_bytes();
         let values = bytes / BYTES_OF_VALUE;
@@ -51,13 +53,13 @@ impl Room {
         self.rows == 0 || self.bytes == 0 || self.values == 0
     }
 
-    /// Whether a row fits, which is known before it is brought into memory. A row that is larger than all the room
-    /// is a batch of its own.
+    /// Whether a row fits. This is known before the row is read into memory. A row that is larger than the whole room
+    /// forms its own batch.
     pub fn has_room_for(&self, payload: &Toasted) -> bool {
         self.taken.rows == 0 || payload.bytes() <= self.bytes
     }
 
-    /// Brings a payload into memory, or what its bounds leave of it.
+    /// Reads a payload into memory, clamped to the bounds of a record.
     pub fn take(&mut self, payload: &Toasted) -> Jsonb {
         headroom::require_for_record(payload.bytes(), self.bounds);
         self.bytes = self.bytes.saturating_sub(payload.bytes());
@@ -78,7 +80,7 @@ impl Room {
         payload
     }
 
-    /// Raises an error unless there is memory to count what was taken.
+    /// Raises an error if there is not enough memory to count the rows that were taken.
     pub fn require_memory(&self) {
         headroom::require(self.taken.bytes, self.taken.values, self.taken.rows * BYTES_OF_SUMS);
     }

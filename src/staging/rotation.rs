@@ -1,6 +1,6 @@
-//! Gives staging space back without dead rows (invariant 6): recorders move on to the next segment,
-//! and a consumed one is truncated once nobody uses it and its delay has passed, because TRUNCATE is
-//! not MVCC and a dump takes its snapshot before its locks.
+//! Gives staging space back without dead rows (invariant 6). Recorders move on to the next segment. A consumed segment
+//! is truncated once no session uses it and its delay has passed. The delay exists because TRUNCATE is not MVCC and a
+//! dump takes its snapshot before its locks.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ use crate::{failpoint, settings};
 
 const READ: &str = "SELECT segment, retired_at FROM litellm_spend.rotation WHERE origin = $1";
 
-/// Which segment recorders use and since when each of the others waits to be truncated.
+/// The segment that recorders use, and since when each other segment waits to be truncated.
 struct Rotation {
     current: usize,
     retired_at: Vec<Option<pg_sys::TimestampTz>>,
 }
 
-/// Notes that a fold has just read segments, which puts off their truncation.
+/// Notes that a fold has just read segments. The note delays their truncation.
 pub fn note_read(client: &mut SpiClient, consumed: &Consumed) -> Result<()> {
     let rotation = read(client)?;
     let read_segment = |segment: &usize| i16::try_from(*segment).is_ok_and(|at| consumed.segments.contains(&at));
@@ -39,9 +39,9 @@ pub fn note_read(client: &mut SpiClient, consumed: &Consumed) -> Result<()> {
     Ok(())
 }
 
-/// Moves recorders on to an empty segment when theirs is full or has been folded to its end, and
-/// truncates what is due. Runs after a fold that left nothing to read. Returns what kept a segment from being
-/// truncated though nobody uses it.
+/// Moves recorders to an empty segment when their segment is full or folded to its end, and truncates the segments that
+/// are due. It runs after a fold that left nothing to read. Returns the error, if any, that kept an unused segment from
+/// being truncated.
 pub fn rotate() -> Result<Option<Failure>> {
     Spi::connect_mut(|client| {
         if (0..SEGMENTS).all(|segment| size(segment) == 0) {
@@ -51,15 +51,15 @@ pub fn rotate() -> Result<Option<Failure>> {
         let through = Cursor::lock(client)?.through;
         let rotation = read(client)?;
         for segment in retired(&rotation) {
-            // The first look spares others the lock: a segment that waits for adopt() is due all the time. The
-            // second one counts, because a recorder may have come between the first and the lock. Its snapshot is
-            // younger than the lock, as this transaction writes.
+            // The first check avoids the lock, because a segment that waits for adopt() is always due. The second check
+            // decides, because a recorder may have written between the first check and the lock. Its snapshot is newer
+            // than the lock, because this transaction writes.
             if rotation.is_due(segment)
                 && is_consumed(client, segment, &through)?
                 && truncation::lock(Relation::Segment(segment))
                 && is_consumed(client, segment, &through)?
             {
-                // What keeps one from being truncated keeps recorders from no other.
+                // An error in one segment does not keep recorders from the others.
                 refusal = subtransaction::attempt(|| truncate(client, segment)).err().or(refusal);
             }
         }
@@ -75,14 +75,14 @@ pub fn rotate() -> Result<Option<Failure>> {
     })
 }
 
-/// The same at the end of a fold, of which it takes nothing back if it fails.
+/// Rotates at the end of a fold. An error is logged as a warning and undoes no part of the fold.
 pub fn rotate_or_warn() {
     if let Some(refusal) = subtransaction::attempt(rotate).unwrap_or_else(Some) {
         warn(&refusal);
     }
 }
 
-/// Tells that staging goes on to grow.
+/// Warns that staging keeps growing.
 pub fn warn(refusal: &Failure) {
     warning!(
         "litellm_spend gives no staging space back and tries again: {} (SQLSTATE {})",
@@ -98,17 +98,17 @@ fn truncate(client: &mut SpiClient, segment: usize) -> Result<()> {
     Ok(())
 }
 
-/// Rotates if there is anything to do; otherwise it only reads, and takes no transaction id.
+/// Rotates if there is anything to do. Otherwise it only reads, and takes no transaction id.
 pub fn keep_staging() -> Result<Option<Failure>> {
     if needs_rotation()? { rotate() } else { Ok(None) }
 }
 
-/// Whether `rotate` may have something to do; reads only, and takes no transaction id. True while the
-/// current segment holds rows and another one is empty, or a retired one is consumed and due.
+/// Whether `rotate` may have something to do. It only reads, and takes no transaction id. It is true while the current
+/// segment holds rows and another segment is empty, or while a retired segment is consumed and due.
 fn needs_rotation() -> Result<bool> {
     Spi::connect(|client| {
         let rotation = peek(client)?;
-        // What is committed, also where the note of a rotation has gone astray.
+        // This note repairs the board's segment from the committed row, in case the note of a rotation was lost.
         note(rotation.current);
         if size(rotation.current) > 0 && rotation.next_empty().is_some() {
             return Ok(true);
@@ -119,8 +119,8 @@ fn needs_rotation() -> Result<bool> {
     })
 }
 
-/// Whether a prepared transaction holds a lock on staging: its rows come with a COMMIT PREPARED, which
-/// wakes nobody.
+/// Whether a prepared transaction holds a lock on staging. Its rows become visible with a COMMIT PREPARED, which wakes
+/// no worker.
 pub fn prepared_transactions_hold_rows() -> Result<bool> {
     Spi::connect(|client| {
         let found = client.select(
@@ -136,8 +136,8 @@ pub fn prepared_transactions_hold_rows() -> Result<bool> {
     })
 }
 
-/// How long until a retired segment may be truncated; `None` if none waits for that. One in which not all is consumed
-/// waits for a fold or for adopt().
+/// How long until a retired segment may be truncated; `None` if no segment waits only for its delay. A segment that is
+/// not fully consumed waits for a fold or for adopt() instead.
 pub fn next_truncation() -> Result<Option<Duration>> {
     Spi::connect(|client| {
         let rotation = peek(client)?;
@@ -153,7 +153,7 @@ pub fn next_truncation() -> Result<Option<Duration>> {
     })
 }
 
-/// The segments with rows to which no new ones go.
+/// The segments that hold rows and get no new ones.
 fn retired(rotation: &Rotation) -> impl Iterator<Item = usize> {
     let current = rotation.current;
     (0..SEGMENTS).filter(move |segment| *segment != current && size(*segment) > 0)
@@ -176,7 +176,7 @@ impl Rotation {
         Ok(Rotation { current: usize::from(segment.unwrap_or(0).unsigned_abs()) % SEGMENTS, retired_at })
     }
 
-    /// What is left of the segment's delay.
+    /// The rest of the segment's delay.
     fn wait(&self, segment: usize) -> Duration {
         let now = process::now();
         let retired_at = self.retired_at[segment].unwrap_or(0);
@@ -188,8 +188,8 @@ impl Rotation {
         self.wait(segment).is_zero()
     }
 
-    /// The segment that recorders use next: an empty one, because others may be pinned for as long as a transaction
-    /// runs.
+    /// The segment that recorders use next. It is an empty one, because a long transaction may keep the others from
+    /// being truncated.
     fn next_empty(&self) -> Option<usize> {
         (1..SEGMENTS).map(|step| (self.current + step) % SEGMENTS).find(|segment| size(*segment) == 0)
     }

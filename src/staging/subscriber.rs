@@ -1,9 +1,9 @@
-//! Keeps what a logical subscriber has recorded itself when its publisher truncates a segment. The publisher
-//! truncates what its own folds have consumed; rows of this database may be in the subscriber's segment of the same
-//! name. A BEFORE TRUNCATE trigger, which fires only in the apply worker (ENABLE REPLICA), stages them anew in
-//! another segment, within the transaction that truncates (invariant 12).
+//! Keeps the rows that a logical subscriber has recorded itself when its publisher truncates a segment. The publisher
+//! truncates the rows that its own folds have consumed. The subscriber's segment of the same name may hold rows of the
+//! subscriber. A BEFORE TRUNCATE trigger stages these rows again in another segment, within the transaction that
+//! truncates (invariant 12). The trigger fires only in the apply worker (ENABLE REPLICA).
 //!
-//! The apply worker holds the segment exclusively, and a fold keeps its lock on every segment to its end. So no fold
+//! The apply worker holds the segment exclusively, and a fold keeps its lock on every segment until it ends. So no fold
 //! is between reading a row here and moving the cursor, and the cursor's row need not be locked.
 
 use pgrx::prelude::*;
@@ -14,7 +14,7 @@ use crate::postgres::own_tables::{Relation, SEGMENTS};
 use crate::postgres::{current_statement, relation};
 use crate::worker::wake;
 
-/// Rows `s` of this database that its cursor `c` has not consumed, as `fold::pending` has it.
+/// Condition for rows `s` of this database that its cursor `c` has not consumed.
 const PENDING: &str = "s.origin = $1 AND (c.origin IS NULL
     OR NOT pg_catalog.pg_visible_in_snapshot(s.xid, c.folded_through)
        AND NOT coalesce(pg_catalog.pg_visible_in_snapshot(s.xid, c.open_window)
@@ -25,8 +25,8 @@ pub mod litellm_spend {
     use pgrx::pg_sys::panic::ErrorReport;
     use pgrx::prelude::*;
 
-    /// The segments' BEFORE TRUNCATE trigger. It runs as the extension's owner, because a subscription's owner
-    /// need not be able to read staging.
+    /// The BEFORE TRUNCATE trigger of the segments. It runs as the extension's owner, because the owner of a
+    /// subscription may be unable to read staging.
     #[pg_trigger(sql = r#"
         CREATE FUNCTION litellm_spend.keep_own_rows() RETURNS trigger
             LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
@@ -50,8 +50,8 @@ fn keep_rows_of(trigger: &PgTrigger<'_>) -> Result<()> {
     let Some(truncated) = truncated.filter(|_| fires_before_truncate) else {
         return Err(Error::refused(
             PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
-            "litellm_spend.keep_own_rows() is no trigger function for this table or event",
-            "Drop the trigger: the function is made for BEFORE TRUNCATE on the staging segments of litellm_spend only.",
+            "litellm_spend.keep_own_rows() is not a trigger function for this table or event",
+            "Drop the trigger. The function works only for BEFORE TRUNCATE on the staging segments of litellm_spend.",
         ));
     };
     let staged = stage_anew(truncated)?;
@@ -61,7 +61,7 @@ fn keep_rows_of(trigger: &PgTrigger<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Stages this database's pending rows of a segment in another one; returns how many.
+/// Stages this database's pending rows of a segment again in another segment. Returns how many rows it staged.
 fn stage_anew(truncated: usize) -> Result<usize> {
     let from = format!(
         "FROM litellm_spend.staging_{truncated} s LEFT JOIN litellm_spend.fold_cursor c USING (origin) WHERE {PENDING}"
@@ -82,7 +82,7 @@ fn stage_anew(truncated: usize) -> Result<usize> {
     Ok(staged)
 }
 
-/// Locks a segment that is not truncated in the same transaction, which would take the rows away after all.
+/// Locks a segment that the same transaction does not truncate, because a truncation would delete the rows after all.
 fn lock_another_segment(truncated: usize) -> Result<usize> {
     let is_kept = |segment: &usize| {
         let is_truncated = |oid| relation::is_locked_by_me(oid, pg_sys::AccessExclusiveLock);
@@ -92,14 +92,14 @@ fn lock_another_segment(truncated: usize) -> Result<usize> {
     let Some(first) = kept.first() else {
         return Err(Error::held(
             "one transaction truncates every staging segment, and records of this database wait in them",
-            "Run CALL litellm_spend.fold_all() if no worker runs here. The subscription tries again after that.",
+            "Run CALL litellm_spend.fold_all() if no worker runs here. The subscription then tries again.",
         ));
     };
     let is_free = |at: &&usize| Relation::Segment(**at).lock_without_waiting(pg_sys::RowExclusiveLock).is_some();
     match kept.iter().find(is_free) {
         Some(segment) => Ok(*segment),
         None => {
-            // An apply worker may wait.
+            // An apply worker may wait for a lock.
             Relation::Segment(*first).lock_and_wait(pg_sys::RowExclusiveLock)?;
             Ok(*first)
         }

@@ -1,6 +1,6 @@
-//! Prepares a table of the extension's own for a TRUNCATE that waits for nobody (invariant 5). TRUNCATE locks the
-//! TOAST table and all indexes as well, and would wait for whoever uses one of those alone: a vacuum of the TOAST
-//! table, say.
+//! Prepares one of the extension's tables for a TRUNCATE that waits for no session (invariant 5). TRUNCATE also locks
+//! the TOAST table and all indexes. It would wait for a session that uses only one of these, such as a vacuum of the
+//! TOAST table.
 
 use pgrx::pg_sys::{self, Oid};
 
@@ -9,7 +9,8 @@ use crate::postgres::relation;
 
 const MODE: u32 = pg_sys::AccessExclusiveLock;
 
-/// Locks all that a truncation of the table needs; false if that would mean to wait, and then nothing is locked.
+/// Locks the table, its indexes and its TOAST table, as a truncation needs. Returns false if a lock is not free; then
+/// nothing stays locked.
 pub fn lock(table: Relation) -> bool {
     let Some(table) = table.lock_without_waiting(MODE) else { return false };
     let mut locked = vec![table];
@@ -22,7 +23,7 @@ pub fn lock(table: Relation) -> bool {
     false
 }
 
-/// Locks the indexes of a locked table, and its TOAST table with that one's.
+/// Locks the indexes of a locked table, its TOAST table, and the index of the TOAST table.
 fn lock_parts(table: Oid, locked: &mut Vec<Oid>) -> bool {
     let (indexes, toast) = relation::parts(table);
     indexes.into_iter().all(|index| lock_one(index, locked))
