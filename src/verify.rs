@@ -1,6 +1,6 @@
-//! `litellm_spend.verify` and `litellm_spend.rebuild`: adds up the log of some days anew, with the code that
-//! folds add up with, and compares the tables by day with that. Totals of entities are not compared: they
-//! have no beginning.
+//! `litellm_spend.verify` and `litellm_spend.rebuild`: add up the log of some days again, with the code that folds use,
+//! and compare the daily tables with the sums. Totals of entities are not compared, because the log does not reach back
+//! to their beginning.
 
 use litellm_spend_core::moment::Moment;
 use pgrx::datum::Date;
@@ -28,9 +28,9 @@ mod sums;
 
 type Row = (Date, &'static str, Jsonb, &'static str, Option<AnyNumeric>, Option<AnyNumeric>, AnyNumeric);
 
-/// Each number of the daily tables that differs from what the log of these UTC days adds up to: its table,
-/// row and column, both values (NULL where there is no such row) and by how much too much is stored. Money
-/// may differ by one part in a thousand million, counts not at all.
+/// Returns each number of the daily tables that differs from the sum of the log of these UTC days: its table, row and
+/// column, both values (NULL where there is no such row), and by how much the stored value is too large. Money may
+/// differ by one part in a thousand million. Counts must be equal.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -57,9 +57,9 @@ fn verify(
     Ok(TableIterator::new(rows))
 }
 
-/// Sets the numbers that `verify` lists to what the log says, and returns them as they were; only returns
-/// them unless `dry_run` is false. Refuses a day whose log is not just what folds have counted. No fold
-/// runs until the transaction ends, and LiteLLM's projector leaves the requests of these days alone.
+/// Sets the numbers that `verify` lists to the values of the log, and returns them as they were. Unless `dry_run` is
+/// false, it only returns them. It refuses a day whose log holds anything but the requests that folds have counted. No
+/// fold runs until the transaction ends, and LiteLLM's projector does not touch the requests of these days.
 #[pg_extern(volatile, parallel_unsafe, security_definer, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::type_complexity)]
@@ -89,7 +89,7 @@ fn rebuild(
         own_tables::lock_patiently()?;
         version::check()?;
         Spi::connect_mut(|client| {
-            // From here on no fold changes what is compared.
+            // From here on no fold changes the compared tables.
             Cursor::lock(client)?;
             if purpose == Purpose::Rebuild {
                 lock_deliveries(&days)?;
@@ -107,7 +107,8 @@ enum Purpose {
     Rebuild,
 }
 
-/// Locks what LiteLLM has logged on these days and has yet to charge, before any row that its projector may hold.
+/// Locks the open deliveries of the requests that LiteLLM logged on these days and has not charged yet. This comes
+/// before the lock of any row that LiteLLM's projector may hold.
 fn lock_deliveries(days: &std::ops::RangeInclusive<i32>) -> Result<()> {
     let (_, first) = day_of(*days.start())?;
     let (_, last) = day_of(*days.end())?;
@@ -116,7 +117,7 @@ fn lock_deliveries(days: &std::ops::RangeInclusive<i32>) -> Result<()> {
     Ok(())
 }
 
-/// What was found of one day.
+/// The result for one day.
 struct Compared {
     rows: Vec<Row>,
     doubtful: u64,
@@ -124,8 +125,8 @@ struct Compared {
     not_charged: i64,
 }
 
-/// Goes through the days one by one: no more than one is in memory, and unless it is repaired, its locks are given
-/// back before the next one, so that a migration waits for one day at most.
+/// Compares the days one by one, so that only one day is in memory. Unless the day is repaired, its locks are released
+/// before the next day, so a migration waits for one day at most.
 fn compare(client: &mut SpiClient, days: std::ops::RangeInclusive<i32>, purpose: Purpose) -> Result<Vec<Row>> {
     let (mut rows, mut doubtful, mut unreadable, mut not_charged) = (Vec::new(), 0, 0, 0);
     for number in days {
@@ -142,7 +143,7 @@ fn compare(client: &mut SpiClient, days: std::ops::RangeInclusive<i32>, purpose:
     }
     if doubtful > 0 || unreadable > 0 {
         notice!(
-            "the log does not tell all of {doubtful} requests (logged at exactly midnight, or with a number cut to \
+            "the log is not exact for {doubtful} requests (logged at exactly midnight, or with a number clamped to \
              its column): their daily rows were not compared; {unreadable} log rows could not be read"
         );
     }
@@ -217,14 +218,17 @@ fn row(date: Date, table: &derivable::Derivable, found: &Difference) -> Result<R
     };
     let name = table.role.table();
     let key = Jsonb::from_json(&found.key_document(table)).ok_or_else(|| {
-        Error::held(format!("a key of {name} is no text"), "Look for damaged text in its key columns.")
+        Error::held(format!("a key of {name} is not text"), "Look for damaged text in its key columns.")
     })?;
     Ok((date, name, key, found.column, logged, stored, difference))
 }
 
 fn numeric(dollars: f64) -> Result<AnyNumeric> {
     AnyNumeric::try_from(dollars).map_err(|_| {
-        Error::held("a daily table holds a sum of money that is no number", "Look for NaN or infinity in its columns.")
+        Error::held(
+            "a daily table holds a sum of money that is not a number",
+            "Look for NaN or infinity in its columns.",
+        )
     })
 }
 
@@ -235,7 +239,7 @@ fn days(from: Date, to: Date) -> Result<std::ops::RangeInclusive<i32>> {
         Err(Error::refused(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message, hint))
     };
     if from.is_infinity() || from.is_neg_infinity() || to.is_infinity() || to.is_neg_infinity() {
-        return refuse("infinity is no day that could be compared");
+        return refuse("infinity is not a day that can be compared");
     }
     if from > to {
         return refuse("the first day is later than the last");

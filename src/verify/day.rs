@@ -1,5 +1,5 @@
-//! One UTC day of the log and of the tables by day, read by one statement and so at one snapshot: a fold
-//! that commits meanwhile is in both or in neither, and so is what LiteLLM's projector charges.
+//! One UTC day of the log and of the daily tables. One statement reads it, so everything has one snapshot. A fold that
+//! commits meanwhile is in both sides or in neither, and so is a charge by LiteLLM's projector.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,27 +24,27 @@ use crate::postgres::timestamp::timestamp;
 use crate::settings;
 use crate::targets::{Table, Targets};
 
-/// Rows fetched at a time; what is kept is sums by key.
+/// Rows that are fetched at a time. Only sums by key are kept.
 const CHUNK: i64 = 1000;
 
-/// The columns of the log that may be too narrow for what was counted.
+/// The columns of the log that may be too narrow for the counted number.
 const NARROW: [&str; 3] = ["prompt_tokens", "completion_tokens", "request_duration_ms"];
 
-/// The row that counts what is left out, where others have the number of their table.
+/// Marks the row that counts the log rows that were left out. Other rows have the number of their table here.
 const NOT_CHARGED: i32 = -1;
 
-/// What was read of a day.
+/// The data of one day.
 pub struct Day {
-    /// What the log adds up to.
+    /// The sums of the log.
     pub totals: Totals,
-    /// Its negative costs, as positive ones: what tells how large the sums were on their way.
+    /// The day's negative costs, as positive sums. They show how large the sums were before the refunds.
     pub refunds: Totals,
-    /// Requests of which the log does not tell for certain what was counted, and on which day.
+    /// Requests for which the log does not show exactly what was counted, or on which day.
     pub doubtful: Totals,
-    /// How many those are, and how many rows no request can be read from.
+    /// The number of doubtful requests, and the number of log rows that cannot be read as a request.
     pub doubtful_rows: u64,
     pub unreadable_rows: u64,
-    /// Its log rows that LiteLLM has not charged yet, and that are left out of all else.
+    /// The number of log rows that LiteLLM has not charged yet. They are left out of all other numbers.
     pub not_charged: i64,
     /// The requests that the log shows on this day.
     pub requests: Requests,
@@ -52,7 +52,7 @@ pub struct Day {
     pub stored: Vec<Sums>,
 }
 
-/// Reads a day, as the owner of the log.
+/// Reads a day with the privileges of the log's owner.
 pub fn read(
     client: &mut SpiClient,
     targets: &Targets,
@@ -123,7 +123,7 @@ impl Day {
         if is_of_day {
             self.requests.add(&record.request_id);
         } else {
-            // Midnight at the end of the day: the request may have started just before.
+            // The start is midnight at the end of the day. The request may have started just before.
             record.timing.start = record.timing.start.just_before();
         }
         // A start within half a millisecond before midnight is logged as midnight.
@@ -142,21 +142,21 @@ impl Day {
         }
     }
 
-    /// The keys of a table's rows that are not compared.
+    /// The keys of the rows of a table that are not compared.
     pub fn doubtful_keys(&self, table: &Derivable) -> HashSet<Key> {
         sums::keys(table, &self.doubtful.columns(table.role)).into_iter().collect()
     }
 }
 
-/// Whether a number is as large as its column can hold, so that more may have been counted.
+/// Whether a number is as large as its column can hold. The counted number may have been larger.
 fn is_cut(record: &SpendRecord, narrow: [bool; 3]) -> bool {
     let numbers = [record.usage.prompt_tokens, record.usage.completion_tokens, record.timing.request_duration_ms];
     let is_limit = |number: i64| number == i64::from(i32::MAX) || number == i64::from(i32::MIN);
     numbers.into_iter().zip(narrow).any(|(number, narrow)| narrow && is_limit(number))
 }
 
-/// The log's rows as spend records; both midnights of the day belong to it. And how many rows are left out, of which
-/// `not_charged` holds.
+/// The query for the log's rows as spend records. Both midnights of the day belong to it. It also counts the rows that
+/// are left out, for which `not_charged` is true.
 fn log_query(log: &Table, not_charged: &str) -> String {
     let members: Vec<String> = COLUMNS
         .iter()
@@ -174,7 +174,7 @@ fn log_query(log: &Table, not_charged: &str) -> String {
     )
 }
 
-/// The rows of one table; those that differ only in NULL and `''` are one row, as they are for a fold.
+/// The query for the rows of one table. Rows that differ only in NULL and `''` are one row, as in a fold.
 fn stored_query(at: usize, table: &Derivable) -> String {
     let list = |texts: Vec<String>| Cow::<str>::Owned(texts.join(", "));
     let key = |name: &&str| format!("coalesce(t.{}::pg_catalog.text, '')", quote_identifier(*name));

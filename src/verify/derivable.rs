@@ -1,5 +1,5 @@
-//! Which numbers follow from the log. They are those of the tables by day, less what no column of the log
-//! tells: savings, the tools that a request called, and what an older log has no column for.
+//! Which numbers can be derived from the log. These are the numbers of the daily tables, except those that no column of
+//! the log holds: savings, the tools that a request called, and columns that an older log lacks.
 
 use litellm_spend_core::litellm::tables::{Role, Switch};
 use litellm_spend_core::totals::Totals;
@@ -9,7 +9,7 @@ use pgrx::spi::quote_literal;
 
 use crate::targets::{Table, Target, Targets};
 
-/// Columns of the daily tables that the log says nothing of.
+/// Columns of the daily tables that the log does not hold.
 const NOT_LOGGED: [&str; 5] = [
     "compression_saved_tokens",
     "compression_savings_spend",
@@ -18,7 +18,7 @@ const NOT_LOGGED: [&str; 5] = [
     "autorouter_savings_spend",
 ];
 
-/// A table, its key and those of its numbers that can be compared.
+/// A table, its key and the numbers that can be compared.
 pub struct Derivable<'t> {
     pub role: Role,
     pub target: &'t Target,
@@ -65,7 +65,7 @@ fn derivable<'t>(role: Role, target: &'t Target, log: &Table) -> Option<Derivabl
 }
 
 impl Derivable<'_> {
-    /// Which rows of the table `t` folds write; LiteLLM's proxies write the others.
+    /// The condition for the rows of the table `t` that folds write. LiteLLM's proxies write the other rows.
     pub fn condition(&self) -> String {
         if self.role.switch() == Some(Switch::CountGatewayRequests) {
             format!("t.category = {} AND t.route = {}", quote_literal(CATEGORY), quote_literal(ROUTE))

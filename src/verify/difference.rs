@@ -1,4 +1,4 @@
-//! Compares what the log says with what is stored.
+//! Compares the sums of the log with the stored numbers.
 
 use std::borrow::Cow;
 
@@ -8,18 +8,18 @@ use super::day::Day;
 use super::derivable::Derivable;
 use super::sums::{self, Key, Numbers, Sums};
 
-/// How far two sums of money may lie apart, relative to the sum of their absolute amounts. A column adds
-/// up rounded sums, each of which is off by 1e-16 at most: it takes ten million of them to come this far.
+/// The largest difference at which two sums of money count as equal, relative to the sum of their absolute amounts. A
+/// column adds up rounded sums, each wrong by 1e-16 at most, so ten million of them are needed for an error this large.
 const TOLERANCE: f64 = 1e-9;
 
-/// One number; `None` on the side that has no row.
+/// One number on both sides. A side that has no row is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pair {
     Count { logged: Option<i64>, stored: Option<i64> },
     Dollars { logged: Option<f64>, stored: Option<f64> },
 }
 
-/// A number that differs.
+/// A number that differs, with its row and column.
 #[derive(Debug)]
 pub struct Difference {
     pub key: Key,
@@ -67,12 +67,12 @@ fn agree(logged: f64, stored: f64, refunded: f64) -> bool {
 }
 
 impl Difference {
-    /// Whether the stored row has no request in the log.
+    /// Whether the log has no request for the stored row.
     pub fn is_without_request(&self) -> bool {
         matches!(self.pair, Pair::Count { logged: None, .. } | Pair::Dollars { logged: None, .. })
     }
 
-    /// Whether the row counts more requests than the log.
+    /// Whether the row counts more requests than the log has.
     pub fn exceeds_log(&self) -> bool {
         let is_requests = matches!(
             self.column,

@@ -1,5 +1,5 @@
-//! Which days must not be rebuilt. Wrong is worse than not repaired: a day's log is trusted only if it
-//! holds just the requests that folds have counted of that day, and no row by day tells of another writer.
+//! Decides which days must not be rebuilt. A wrong number is worse than an unrepaired one. A day's log is trusted only
+//! if it holds exactly the requests that folds have counted for that day, and if no daily row shows another writer.
 
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
@@ -11,22 +11,22 @@ use crate::error::{Error, Result};
 use crate::fold::write::counted_days;
 use crate::settings;
 
-const SHARED_HINT: &str = "Another writer, such as a LiteLLM proxy, shares the day; leave it out of the range, because its daily rows cannot be told from the log.";
-const NOT_CHARGED_HINT: &str = "Wait until LiteLLM's projector has applied the deliveries. Set parked ones back to pending when what their last_error names is fixed. A log row is left out while a delivery of its request id is pending or parked.";
-const TRIMMED_HINT: &str = "Log rows were deleted, were moved to another table or were not written; leave the day out of the range, because its daily rows are all that is left of it.";
+const SHARED_HINT: &str = "Leave the day out of the range. Another writer, such as a LiteLLM proxy, shares the day, so the log cannot give its daily rows.";
+const NOT_CHARGED_HINT: &str = "Wait until LiteLLM's projector has applied the deliveries. Fix the cause in the last_error of parked deliveries, then set them back to pending. A log row is left out while a delivery of its request id is pending or parked.";
+const TRIMMED_HINT: &str = "Leave the day out of the range. Some of its log rows were deleted, moved to another table or never written, so its daily rows are its only complete record.";
 
-/// Refuses where no log is written.
+/// Refuses if no log is written.
 pub fn of_settings() -> Result<()> {
     if settings::write_spend_logs() {
         return Ok(());
     }
     refuse(
         "litellm_spend.rebuild() needs the log, and litellm_spend.write_spend_logs is off",
-        "What is folded without a log cannot be rebuilt from it; switch it on if the days that you rebuild have their log.",
+        "Switch litellm_spend.write_spend_logs on if the days that you rebuild have their log. Spend that was folded without a log cannot be rebuilt from it.",
     )
 }
 
-/// Refuses a day whose log is not, or not only, what folds have counted.
+/// Refuses a day unless its log holds exactly the requests that folds have counted.
 pub fn of_day(
     client: &mut SpiClient,
     date: &str,
@@ -36,7 +36,7 @@ pub fn of_day(
     let Some(counted) = counted_days::find(client, date)? else {
         return refuse(
             format!("{date} cannot be rebuilt: no fold has counted a request of that day"),
-            "Its daily rows and its log come from another writer; leave the day out of the range.",
+            "Leave the day out of the range. Its daily rows and its log come from another writer.",
         );
     };
     let logged = day.requests;
@@ -66,7 +66,7 @@ pub fn of_day(
     }
     if logged.fingerprint != counted.fingerprint || day.unreadable_rows > 0 {
         return refuse(
-            format!("{date} cannot be rebuilt: its log holds other requests than those that folds have counted"),
+            format!("{date} cannot be rebuilt: its log holds other requests than folds have counted"),
             SHARED_HINT,
         );
     }
@@ -75,13 +75,13 @@ pub fn of_day(
         if differences.iter().any(Difference::is_without_request) {
             return refuse(
                 format!("{date} cannot be rebuilt: {name} has a row without a request in the log"),
-                "Another writer made it, or it was made by hand; litellm_spend.verify() lists it with no logged number. Delete it if it is wrong, or leave the day out of the range.",
+                "Delete the row if it is wrong, or leave the day out of the range. Another writer or a person created the row. litellm_spend.verify() lists it with no logged number.",
             );
         }
         if differences.iter().any(Difference::exceeds_log) {
             return refuse(
                 format!("{date} cannot be rebuilt: a row of {name} counts more requests than the log"),
-                "Another writer may add to it without a log, or it was changed by hand; litellm_spend.verify() lists it. Correct it if it is wrong, or leave the day out of the range.",
+                "Correct the row if it is wrong, or leave the day out of the range. Another writer may add to it without a log, or a person changed it. litellm_spend.verify() lists it.",
             );
         }
     }

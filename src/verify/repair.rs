@@ -1,5 +1,6 @@
-//! Adds to a table what its rows lack: a fold of the differences, by the fold's own upsert, so that the
-//! order of its locks, the power it writes with and what becomes of NULL in a key are a fold's.
+//! Adds the missing amounts to the rows of a table. The repair is a fold of the differences by the fold's own upsert,
+//! so it takes the same locks in the same order, writes with the same privileges, and treats NULL in a key in the same
+//! way as a fold.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,7 +26,7 @@ pub fn write(client: &mut SpiClient, table: &Derivable, day: &Day, differences: 
     upsert::write(client, table.target, changes)
 }
 
-/// The column's values for just these rows; of a sum, what is lacking.
+/// The column's values for just these rows. For a sum it is the missing amount.
 fn restricted<'a>(
     column: Column<'a>,
     rows: &[usize],

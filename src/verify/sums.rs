@@ -1,4 +1,4 @@
-//! The numbers of one table by key, as the log says or as they are stored.
+//! The numbers of one table by key, from the log or from the table itself.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use litellm_spend_core::totals::columns::{self, Column, Values};
 
 use super::derivable::Derivable;
 
-/// The values of a table's key columns, as text; NULL is `''`.
+/// The values of a table's key columns as text. NULL is `''`.
 pub type Key = Vec<String>;
 
 /// Numbers in the order of `Derivable`'s columns.
@@ -19,13 +19,13 @@ pub struct Numbers {
 /// Rows by key.
 pub type Sums = BTreeMap<Key, Numbers>;
 
-/// The rows of `columns`, of which there is one for each element of their arrays.
+/// The rows of `columns`. Each row is one element of each array.
 pub fn of_columns(table: &Derivable, columns: &[Column]) -> Sums {
     keys(table, columns)
         .into_iter()
         .enumerate()
         .map(|(at, key)| {
-            // As far as the column goes, where a fold ends too.
+            // The number is clamped to the column, as a fold does.
             let clamped = |name: &str, count| table.target.table.clamped(name, count);
             let count = |name: &&str| values(columns, name).map_or(0, |values| clamped(name, count_at(values, at)));
             let dollars = |name: &&str| values(columns, name).map_or(0.0, |values| dollars_at(values, at));

@@ -160,7 +160,7 @@ def test_a_day_that_a_proxy_logs_too_is_refused(counted: Database) -> None:
     assert_refused(counted, f"{DAY} cannot be rebuilt: its log holds 4 requests, of which folds have counted 3")
     # This also holds where as many requests are gone as are new.
     counted.execute("""DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = 'r-0'""")
-    assert_refused(counted, f"{DAY} cannot be rebuilt: its log holds other requests than those that folds have")
+    assert_refused(counted, f"{DAY} cannot be rebuilt: its log holds other requests than folds have")
 
 
 def test_a_day_that_no_fold_counted_is_refused(counted: Database) -> None:

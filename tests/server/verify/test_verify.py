@@ -207,7 +207,7 @@ def test_a_running_fold_causes_no_difference(database: Database) -> None:
 def test_a_range_that_makes_no_sense_is_refused(counted: Database) -> None:
     with pytest.raises(psycopg.Error, match="the first day is later than the last"):
         found(counted, "2026-03-02", DAY)
-    with pytest.raises(psycopg.Error, match="infinity is no day"):
+    with pytest.raises(psycopg.Error, match="infinity is not a day"):
         found(counted, DAY, "infinity")
 
 
