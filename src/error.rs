@@ -1,4 +1,4 @@
-//! Errors of the adapter and the one table that maps them, and the core's, to what Postgres reports.
+//! The errors of the adapter, and the one table that maps them and the core's errors to what Postgres reports.
 
 use litellm_spend_core::error::RecordError;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -9,21 +9,21 @@ use crate::postgres::failure::Failure;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a call or a fold did not succeed.
+/// Why a call or a fold failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A record of the payload that cannot be counted; `index` counts from 0 in an array.
+    /// A record of the payload cannot be counted. `index` is the record's place in an array, counted from 0.
     #[error("{error}")]
     Record { error: RecordError, index: Option<usize> },
-    /// A call that cannot work as it was made.
+    /// The call cannot work with these arguments or in this state.
     #[error("{message}")]
     Refused { code: PgSqlErrorCode, message: String, hint: &'static str },
-    /// The server asked for something of itself that did not work.
+    /// A query of the extension failed.
     #[error("internal query failed: {0}")]
     Spi(#[from] SpiError),
     #[error("litellm_spend.fold_cursor holds a damaged snapshot")]
     Snapshot(#[from] litellm_spend_core::snapshot::NotASnapshot),
-    /// What rolled back a part of the transaction.
+    /// The error that rolled back a part of the transaction.
     #[error("{}", .0.message)]
     Failed(Failure),
 }
@@ -33,7 +33,7 @@ impl Error {
         Error::Refused { code, message: message.into(), hint }
     }
 
-    /// A fold that must not go on until somebody mends the database.
+    /// An error that holds the fold until somebody fixes the database.
     pub fn held(message: impl Into<String>, hint: &'static str) -> Self {
         Self::refused(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message, hint)
     }
@@ -48,7 +48,7 @@ impl Error {
         }
     }
 
-    /// Five characters.
+    /// The SQLSTATE, five characters.
     pub fn sqlstate(&self) -> String {
         match self {
             Error::Failed(failure) => failure.sqlstate.clone(),
@@ -65,7 +65,7 @@ impl Error {
         }
     }
 
-    /// Where in the payload the fault is.
+    /// Where the fault is in the payload.
     pub fn detail(&self) -> Option<String> {
         let Error::Record { error, index } = self else { return None };
         let place = match (index, error.key()) {
@@ -78,7 +78,8 @@ impl Error {
     }
 }
 
-/// The five characters of an error code: six bits each, the first lowest (PostgreSQL: elog.h).
+/// Unpacks the five characters of an error code. Each character takes six bits, the first character the lowest bits
+/// (PostgreSQL: elog.h).
 pub fn sqlstate(packed: i32) -> String {
     (0..5).map(|at| char::from(b'0' + ((packed >> (6 * at)) & 0x3F) as u8)).collect()
 }

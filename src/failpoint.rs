@@ -1,12 +1,12 @@
-//! Named points at which the tests kill a process: a crash between any two steps of a fold or a rotation
-//! must lose nothing and count nothing twice (invariant 1). Exists in builds with the feature
-//! `failpoints` alone, which no release can have; elsewhere `reach` is empty.
+//! Named points at which the tests kill a process. A crash between any two steps of a fold or a rotation must lose
+//! nothing and count nothing twice (invariant 1). The points exist only in builds with the feature `failpoints`, which
+//! a release cannot have. In other builds `reach` is empty.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
 compile_error!("the feature failpoints is for debug builds under test: leave it out of a release");
 
-/// Marks a point. In a build for tests it logs and then kills this process or holds it there, if
-/// `litellm_spend.failpoint` says so.
+/// Marks a point. In a build for tests, `litellm_spend.failpoint` can make this process log the point and then kill
+/// itself or wait there.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub const fn reach(_name: &'static str) {}
@@ -24,8 +24,8 @@ mod armed {
     static FAILPOINT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
     const POLL_MILLIS: std::ffi::c_long = 1_000;
 
-    /// Defines `litellm_spend.failpoint`: empty, `name:kill` or `name:pause`. Only the server's
-    /// configuration files set it, and only a superuser sees it.
+    /// Defines `litellm_spend.failpoint`: empty, `name:kill` or `name:pause`. Only the server's configuration files can
+    /// set it, and only a superuser can see it.
     pub fn define() {
         GucRegistry::define_string_guc(
             c"litellm_spend.failpoint",
@@ -52,20 +52,21 @@ mod armed {
         }
     }
 
-    /// SIGKILL, as the kernel's out-of-memory killer sends it: no handler and no clean-up runs.
+    /// Sends SIGKILL to this process, as the kernel's out-of-memory killer does: no handler and no clean-up runs.
     fn kill_this_process() {
         unsafe extern "C" {
             fn kill(pid: i32, signal: i32) -> i32;
         }
-        // SAFETY: signals this process alone; MyProcPid is its id.
+        // SAFETY: `kill` takes no pointer, and MyProcPid is the id of this process, so no other process gets the
+        // signal.
         unsafe { kill(pg_sys::MyProcPid, pg_sys::SIGKILL as i32) };
     }
 
-    /// Stays here until a signal ends this process or the postmaster is gone.
+    /// Waits until a signal ends this process or the postmaster dies.
     fn wait_for_the_end() {
         loop {
             let events = pg_sys::WL_EXIT_ON_PM_DEATH | pg_sys::WL_TIMEOUT;
-            // SAFETY: waits for the time or the postmaster's death; no latch is asked for.
+            // SAFETY: the flags do not include WL_LATCH_SET, so WaitLatch accepts a null latch.
             unsafe { pg_sys::WaitLatch(std::ptr::null_mut(), events as i32, POLL_MILLIS, pg_sys::PG_WAIT_EXTENSION) };
             pgrx::check_for_interrupts!();
         }

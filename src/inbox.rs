@@ -1,5 +1,5 @@
-//! `litellm_spend.inbox`: records from tools that can only INSERT or COPY. Each row is staged or rejected
-//! on its own, so that one bad line never costs the lines around it.
+//! `litellm_spend.inbox`: takes records from tools that can only INSERT or COPY. Each row is staged or rejected on its
+//! own, so one bad line does not affect the lines around it.
 
 use std::num::NonZeroUsize;
 
@@ -17,8 +17,8 @@ pub mod litellm_spend {
     use pgrx::pg_sys::panic::ErrorReport;
     use pgrx::prelude::*;
 
-    /// The view's INSTEAD OF INSERT trigger. It runs as the extension's owner: whoever may insert into the
-    /// view needs nothing else.
+    /// The view's INSTEAD OF INSERT trigger. It runs as the extension's owner, so a role that may insert into the view
+    /// needs no other privilege.
     #[pg_trigger(sql = r#"
         CREATE FUNCTION litellm_spend.insert_into_inbox() RETURNS trigger
             LANGUAGE c SECURITY DEFINER SET search_path TO pg_catalog, pg_temp
@@ -32,8 +32,8 @@ pub mod litellm_spend {
             // The macro would turn a returned error into a panic without its SQLSTATE.
             ErrorReport::from(error).report(PgLogLevel::ERROR);
         }
-        // Returned, the row counts in the command tag and shows in RETURNING. As a copy: of a row that comes
-        // back as it went, the server keeps one until the statement's end (ExecIRInsertTriggers, trigger.c).
+        // A returned row counts in the command tag and shows in RETURNING. The row is returned as a copy, because the
+        // server keeps a row that comes back unchanged until the statement ends (ExecIRInsertTriggers, trigger.c).
         Ok(row.map(PgHeapTuple::into_owned))
     }
 }
@@ -47,12 +47,12 @@ fn take(row: Option<&PgHeapTuple<'_, AllocatedByPostgres>>) -> Result<()> {
         Error::refused(
             PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             "the first column is not text",
-            "The trigger function is made for the view litellm_spend.inbox only.",
+            "Use this trigger function only on the view litellm_spend.inbox.",
         )
     })?;
     match payload.flatten() {
         Some(text) => stage(text),
-        // A tool whose columns are mapped wrongly sends nothing else: that must show somewhere.
+        // A tool with wrongly mapped columns sends only NULL payloads. A rejected record makes that visible.
         None => record::reject(&Error::Record { error: RecordError::NullPayload, index: None }, None),
     }
 }

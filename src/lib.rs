@@ -1,8 +1,8 @@
 //! litellm_spend: durable, exact LLM spend in Postgres.
 //!
-//! `record` stages a spend record in the caller's transaction, `worker` folds what has committed into
-//! LiteLLM's own tables through `fold`. What a record is and what a batch adds up to is decided in the
-//! crate `litellm_spend_core`; this crate is its adapter to Postgres.
+//! `record` stages a spend record in the caller's transaction. `worker` folds committed records into LiteLLM's own
+//! tables through `fold`. The crate `litellm_spend_core` decides what a record is and what a batch adds up to. This
+//! crate is its adapter to Postgres.
 
 use pgrx::prelude::*;
 
@@ -24,7 +24,7 @@ mod pg_tests;
 
 ::pgrx::pg_module_magic!(name, version);
 
-/// Everything of the extension but `litellm_record_spend` lives here.
+/// The schema of every object of the extension except `litellm_record_spend`.
 #[pg_schema]
 mod litellm_spend {}
 
@@ -68,7 +68,7 @@ extension_sql_file!(
 extension_sql_file!("../sql/fold_all.sql", name = "fold_all", requires = [functions::fold::fold]);
 extension_sql_file!("../sql/privileges.sql", name = "privileges", finalize);
 
-/// Runs when the library is loaded: at server start when preloaded, else at a session's first call.
+/// Runs when the library is loaded: at server start if the library is preloaded, otherwise at a session's first call.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     #[cfg(feature = "failpoints")]
@@ -78,7 +78,7 @@ pub extern "C-unwind" fn _PG_init() {
     worker::register();
 }
 
-/// What `cargo pgrx test` needs to know.
+/// The server settings that `cargo pgrx test` needs.
 #[cfg(test)]
 pub mod pg_test {
     pub fn setup(_options: Vec<&str>) {}

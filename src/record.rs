@@ -1,5 +1,5 @@
-//! `litellm_record_spend`: reads a payload, sanitises and validates each record, and stages what can be
-//! counted. Everything that may be wrong with a record is found here, before the caller commits.
+//! `litellm_record_spend`: reads a payload, sanitises and validates each record, and stages the records that can be
+//! counted. Every fault of a record is found here, before the caller commits.
 
 use litellm_spend_core::allowed::sanitise::{Sanitised, sanitise};
 use litellm_spend_core::allowed::{bounds, unchanged};
@@ -20,23 +20,24 @@ use crate::postgres::{headroom, plans, statement_log};
 use crate::worker::wake;
 use crate::{settings, staging};
 
-/// Records of a call that are in memory at a time, and the bytes of those among them that are not stored as they came.
+/// Most records of a call that are in memory at a time, and most bytes of the records among them that are stored in
+/// another form than they came in.
 const MOST_AT_ONCE: usize = 1_000;
 const MOST_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 
 const REJECT: &str = "INSERT INTO litellm_spend.rejected (payload, sqlstate, message, detail) VALUES ($1, $2, $3, $4)";
 
-/// What happens to an array of records when one of them cannot be counted.
+/// What happens when a record cannot be counted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum OnInvalid {
     /// The call fails and stages nothing.
     Error,
-    /// The record goes to `litellm_spend.rejected`, the others are staged.
+    /// The record goes to `litellm_spend.rejected`, and the other records are staged.
     Reject,
 }
 
-/// Stages one spend record (a JSON object) or an array of them, to be counted once the transaction has
-/// committed; returns how many were staged.
+/// Stages one spend record (a JSON object) or an array of spend records. A fold counts them once the transaction has
+/// committed. Returns how many records were staged.
 #[pg_extern(volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn litellm_record_spend(
@@ -66,7 +67,7 @@ fn record(payload: Option<Toasted>, on_invalid: Option<&str>) -> Result<i64> {
     stage(elements.map(|element| Ok(Raw::Jsonb(element?))), is_array, on_invalid)
 }
 
-/// The jsonb container that is stored of a record.
+/// The jsonb container that is stored for a record.
 pub enum Stored<'a> {
     AsSent(&'a [u8]),
     Rewritten(Jsonb),
@@ -81,7 +82,7 @@ impl Stored<'_> {
     }
 }
 
-/// Stages those records that can be counted; returns how many.
+/// Stages the records that can be counted and returns how many there are.
 pub fn stage<'a>(
     submitted: impl Iterator<Item = std::result::Result<Raw<'a>, RecordError>>,
     is_array: bool,
@@ -110,7 +111,7 @@ pub fn stage<'a>(
     Ok(staged.count)
 }
 
-/// The records of a call on their way to staging, some at a time.
+/// The records of one call that wait to be staged. Only some of the call's records are held at a time.
 #[derive(Default)]
 struct Staged<'a> {
     waiting: Vec<Stored<'a>>,
@@ -149,12 +150,12 @@ fn parse_on_invalid(text: Option<&str>) -> Result<OnInvalid> {
         _ => Err(Error::refused(
             PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             "on_invalid is neither 'error' nor 'reject'",
-            "With 'error' a bad record fails the call; with 'reject' it goes to litellm_spend.rejected.",
+            "Pass 'error' to fail the call at a bad record, or 'reject' to store it in litellm_spend.rejected.",
         )),
     }
 }
 
-/// The form in which a record is stored, or why it cannot be counted and what may be kept of it.
+/// The form in which a record is stored, or why the record cannot be counted and what may be kept from it.
 pub fn accept(record: Raw<'_>) -> std::result::Result<Stored<'_>, (RecordError, Option<Jsonb>)> {
     let (bounds, store_prompts) = (settings::record_bounds(), settings::store_prompts());
     let container = record.object_container();
@@ -188,19 +189,20 @@ pub fn accept(record: Raw<'_>) -> std::result::Result<Stored<'_>, (RecordError, 
     }
 }
 
-/// Whether Postgres can make the document's text whatever is in it: what is stored must not be in the way of a dump.
+/// Whether Postgres can always write the document as text. A stored document must not make a dump fail.
 fn holds_no_long_number(container: &[u8]) -> bool {
     jsonb_format::may_hold_long_number(container) == Ok(false)
 }
 
-/// What is wrong with a record before it is sanitised: a value of the wrong type, say, which the sanitiser drops, is
-/// not missing.
+/// The fault of a record before it is sanitised. The sanitiser drops a value of the wrong type, but such a value is not
+/// missing.
 fn fault_as_sent(record: Raw) -> Option<RecordError> {
     let read = bounds::read(record, settings::record_bounds(), settings::store_prompts()).ok()?;
     SpendRecord::decode(&read.json).err()
 }
 
-/// Of an element that is no object, or no JSON, its type and length are kept: nobody knows what it holds.
+/// The error for an element that is not an object or not JSON. Only its type and length are kept, because its content
+/// is unknown.
 fn not_an_object(element: Raw) -> (RecordError, Option<Jsonb>) {
     if matches!(element, Raw::Text(text) if !text::is_json(text)) {
         return (RecordError::NotJson, described("text", element.bytes()));
@@ -210,7 +212,7 @@ fn not_an_object(element: Raw) -> (RecordError, Option<Jsonb>) {
     (RecordError::NotAnObject { found }, described(found, length))
 }
 
-/// What is kept of what is no record.
+/// What is kept from a value that is not a record: its kind and length.
 pub fn described(kind: &'static str, length: usize) -> Option<Jsonb> {
     let length = i64::try_from(length).unwrap_or(i64::MAX);
     let description = [("type".into(), Json::Str(kind.into())), ("length".into(), Json::Int(length))];

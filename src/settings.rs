@@ -1,5 +1,5 @@
-//! The settings `litellm_spend.*`. Each is described here and in the README's table. What decides
-//! where spend is written, and with which power, only a superuser may change.
+//! The settings `litellm_spend.*`. Each setting is described here and in the README's table. Only a superuser may
+//! change a setting that decides where spend is written or with which privileges.
 
 use crate::postgres::session;
 use std::ffi::{CStr, CString};
@@ -35,26 +35,26 @@ static MAX_DATABASES: GucSetting<i32> = GucSetting::<i32>::new(1_024);
 /// When folds keep the ledger of counted requests.
 #[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
 pub enum LedgerUse {
-    /// Where SpendLogs is not written, is missing, or is partitioned by "startTime".
+    /// Folds keep the ledger where SpendLogs is not written, is missing, or is partitioned by "startTime".
     #[name = c"auto"]
     Auto,
-    /// Always, beside the log.
+    /// Folds always keep the ledger, in addition to the log.
     #[name = c"on"]
     On,
 }
 
-/// Schema of LiteLLM's tables.
+/// The schema of LiteLLM's tables.
 pub fn target_schema() -> String {
     text(&TARGET_SCHEMA)
 }
 
-/// Whether a fold makes the row of an entity of this kind that LiteLLM's table lacks.
+/// Whether a fold creates the row of an entity of this kind when LiteLLM's table has none.
 pub fn creates_missing(kind: EntityKind) -> bool {
     let setting = text(&CREATE_MISSING);
     kind.word().is_some_and(|name| setting.split(',').any(|listed| listed.trim() == name))
 }
 
-/// Most missing rows that folds make in an hour; `None` where there is no limit.
+/// The most missing rows that folds create in an hour; `None` means no limit.
 pub fn max_new_entities() -> Option<usize> {
     usize::try_from(MAX_NEW_ENTITIES.get()).ok()
 }
@@ -69,7 +69,7 @@ pub fn write_spend_logs() -> bool {
     WRITE_SPEND_LOGS.get()
 }
 
-/// Whether folds count requests that were made outside a proxy where LiteLLM counts what its proxies answered.
+/// Whether folds count requests from outside a proxy in the table where LiteLLM counts what its proxies answered.
 pub fn count_gateway_requests() -> bool {
     COUNT_GATEWAY_REQUESTS.get()
 }
@@ -105,7 +105,7 @@ pub fn batch_rows() -> usize {
     usize::try_from(BATCH_ROWS.get()).unwrap_or(1)
 }
 
-/// After how many staged rows a worker's fold reads no further batch.
+/// The number of staged rows after which a worker's fold reads no further batch.
 pub fn fold_rows() -> usize {
     usize::try_from(FOLD_ROWS.get()).unwrap_or(1)
 }
@@ -120,7 +120,7 @@ pub fn lock_timeout() -> Duration {
     millis(&LOCK_TIMEOUT)
 }
 
-/// Size in bytes from which the next staging segment is taken.
+/// The size in bytes at which recorders move from a staging segment to the next.
 pub fn segment_bytes() -> u64 {
     u64::try_from(SEGMENT_SIZE.get()).unwrap_or(0) * 1024
 }
@@ -130,7 +130,7 @@ pub fn truncate_delay() -> Duration {
     Duration::from_secs(u64::try_from(TRUNCATE_DELAY.get()).unwrap_or(0))
 }
 
-/// How many databases have a place on the board at a time.
+/// How many databases have a slot on the board at a time.
 pub fn max_databases() -> usize {
     usize::try_from(MAX_DATABASES.get()).unwrap_or(1)
 }
@@ -143,7 +143,7 @@ fn millis(setting: &GucSetting<i32>) -> Duration {
     Duration::from_millis(u64::try_from(setting.get()).unwrap_or(0))
 }
 
-/// Defines the settings; called once as the library is loaded.
+/// Defines the settings. `_PG_init` calls it when the library is loaded.
 pub fn define() {
     GucRegistry::define_string_guc(
         c"litellm_spend.target_schema",
@@ -153,7 +153,7 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::default(),
     );
-    // SAFETY: the hook is guarded and lives as long as the library.
+    // SAFETY: the hook has a pgrx guard and lives as long as the library.
     unsafe {
         GucRegistry::define_string_guc_with_hooks(
             c"litellm_spend.create_missing",
@@ -169,7 +169,7 @@ pub fn define() {
     }
     define_int(
         c"litellm_spend.max_new_entities",
-        c"Most missing rows of entities that folds create in an hour; 0 means none, -1 no limit.",
+        c"Most missing rows of entities that folds create in an hour; 0 creates none, -1 sets no limit.",
         &MAX_NEW_ENTITIES,
         (-1, i32::MAX),
         GucFlags::default(),
@@ -177,23 +177,24 @@ pub fn define() {
     GucRegistry::define_bool_guc(
         c"litellm_spend.store_prompts",
         c"Stores the messages, response and proxy_server_request of a spend record.",
-        c"Off, they are dropped before anything is written.",
+        c"When off, they are dropped before anything is written.",
         &STORE_PROMPTS,
         GucContext::Suset,
         GucFlags::default(),
     );
-    // A record is in memory some times over, in the session that records it and in the fold.
+    // Several copies of a record are in memory, both in the session that records it and in the fold.
     define_int(
         c"litellm_spend.max_record_size",
-        c"Most bytes of a record; a larger one loses its prompts, then its spend_logs_metadata, and is counted.",
+        c"Most bytes of a record; a larger record loses its prompts, then its spend_logs_metadata, and is still counted.",
         &MAX_RECORD_SIZE,
         (at_least(SMALLEST.bytes / 1024), 64 * 1024),
         GucFlags::UNIT_KB,
     );
-    // A value takes four bytes of jsonb and up to 48 when it is decoded, so bytes alone bound no memory.
+    // A value takes four bytes of jsonb and up to 48 bytes when it is decoded, so a bound in bytes alone does not bound
+    // memory.
     define_int(
         c"litellm_spend.max_record_values",
-        c"Most JSON values of a record, counted at all levels; a record with more loses what a larger one does.",
+        c"Most JSON values of a record, counted at all levels; a record with more loses the same fields as one with too many bytes.",
         &MAX_RECORD_VALUES,
         (at_least(SMALLEST.values), 10_000_000),
         GucFlags::default(),
@@ -201,15 +202,15 @@ pub fn define() {
     GucRegistry::define_bool_guc(
         c"litellm_spend.write_spend_logs",
         c"Writes a row of \"LiteLLM_SpendLogs\" for each request.",
-        c"Off, as with LiteLLM's disable_spend_logs, everything else is counted as before.",
+        c"When off, everything else is still counted, as with LiteLLM's disable_spend_logs.",
         &WRITE_SPEND_LOGS,
         GucContext::Suset,
         GucFlags::default(),
     );
     GucRegistry::define_bool_guc(
         c"litellm_spend.count_gateway_requests",
-        c"Counts requests that were made outside a LiteLLM proxy in \"LiteLLM_DailyGatewayRequests\".",
-        c"The UI's total requests and success rate are read from it. Off, they are what LiteLLM's proxies answered.",
+        c"Counts requests from outside a LiteLLM proxy in \"LiteLLM_DailyGatewayRequests\".",
+        c"The UI reads its total requests and success rate from that table. When off, the UI shows only what LiteLLM's proxies answered.",
         &COUNT_GATEWAY_REQUESTS,
         GucContext::Suset,
         GucFlags::default(),
@@ -232,7 +233,7 @@ pub fn define() {
     );
     define_int(
         c"litellm_spend.fold_interval",
-        c"How often the worker folds at most: what commits meanwhile is folded together.",
+        c"Shortest time between two folds of the worker; records that commit in that time are folded together.",
         &FOLD_INTERVAL,
         (0, 10_000),
         GucFlags::UNIT_MS,
@@ -253,28 +254,28 @@ pub fn define() {
     );
     define_int(
         c"litellm_spend.fold_rows",
-        c"Staged rows after which the worker writes their sums and commits; a fold ends with the batch that reaches it.",
+        c"Staged rows after which the worker writes their sums and commits; the fold ends after the batch that reaches this number.",
         &FOLD_ROWS,
         (1, 10_000_000),
         GucFlags::default(),
     );
     define_int(
         c"litellm_spend.batch_size",
-        c"Most bytes of staged rows in one batch of a fold; a larger row is a batch of its own.",
+        c"Most bytes of staged rows in one batch of a fold; a larger row forms its own batch.",
         &BATCH_SIZE,
         (64, 1024 * 1024),
         GucFlags::UNIT_KB,
     );
     define_int(
         c"litellm_spend.lock_timeout",
-        c"How long a fold waits for a table that another session has locked; for rows half of deadlock_timeout, or three quarters where other sessions lock them again and again.",
+        c"How long a fold waits for a table that another session has locked; for rows it waits half of deadlock_timeout, or three quarters if other sessions lock them again and again.",
         &LOCK_TIMEOUT,
         (100, 60_000),
         GucFlags::UNIT_MS,
     );
     define_int(
         c"litellm_spend.segment_size",
-        c"Size of a staging segment from which the next one is taken.",
+        c"Size of a staging segment at which records go to the next segment.",
         &SEGMENT_SIZE,
         (64, 1024 * 1024),
         GucFlags::UNIT_KB,
@@ -286,7 +287,8 @@ pub fn define() {
         (0, 86_400),
         GucFlags::UNIT_S,
     );
-    // Only a library that is preloaded may define a setting of the postmaster's. Elsewhere it has no effect.
+    // Only a preloaded library may define a postmaster setting. In a library that is not preloaded the setting has no
+    // effect.
     let context = match session::is_preloading() {
         true => GucContext::Postmaster,
         false => GucContext::Sighup,
@@ -294,38 +296,38 @@ pub fn define() {
     GucRegistry::define_int_guc(
         c"litellm_spend.max_databases",
         c"How many databases with records to fold the server keeps track of at a time.",
-        c"Each takes half a kilobyte of shared memory. Read when the server starts.",
+        c"Each database takes half a kilobyte of shared memory. Read when the server starts.",
         &MAX_DATABASES,
         1,
         100_000,
         context,
         GucFlags::default(),
     );
-    // SAFETY: called from _PG_init with a string that lives for ever.
+    // SAFETY: `_PG_init` calls this, and the string is static.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"litellm_spend".as_ptr()) };
 }
 
-/// Refuses a list with a word that names no kind: a typo would leave rows out in silence. An empty list
-/// is none.
+/// Refuses a list with a word that names no kind, because a typo would silently leave out the rows of a kind. An empty
+/// list names no kind.
 #[pg_guard]
 unsafe extern "C-unwind" fn check_create_missing(
     value: *mut *mut std::ffi::c_char,
     _extra: *mut *mut std::ffi::c_void,
     _source: pg_sys::GucSource::Type,
 ) -> bool {
-    // SAFETY: Postgres passes a pointer to the proposed value, a C string or null.
+    // SAFETY: Postgres passes a pointer to the proposed value, which is a C string or null.
     let list = unsafe { if (*value).is_null() { c"" } else { CStr::from_ptr(*value) } };
     let list = list.to_string_lossy();
     let is_kind = |word: &str| EntityKind::ALL.into_iter().any(|kind| kind.word() == Some(word));
     if list.trim().is_empty() || list.split(',').map(str::trim).all(is_kind) {
         return true;
     }
-    // SAFETY: read, not freed, by the error that Postgres then reports; the text lives for ever.
+    // SAFETY: Postgres only reads the hint when it reports the error and does not free it, and the text is static.
     unsafe { pg_sys::GUC_check_errhint_string = CREATE_MISSING_HINT.as_ptr().cast_mut() };
     false
 }
 
-/// A bound as the least value of its setting.
+/// A bound as the smallest value of its setting.
 fn at_least(bound: usize) -> i32 {
     i32::try_from(bound).unwrap_or(i32::MAX)
 }

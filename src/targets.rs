@@ -1,7 +1,6 @@
-//! The targets as the catalogue has them now (invariant 9): which of LiteLLM's tables exist, their
-//! columns and their unique keys. A missing table is skipped; one that lacks the unique key by which a fold
-//! finds its rows holds the fold, for a restore or migration may be under way; so does one whose writes a rule
-//! would rewrite.
+//! The targets as the catalogue has them now (invariant 9): which of LiteLLM's tables exist, their columns and their
+//! unique keys. A missing table is skipped. A table without the unique key by which a fold finds its rows holds the
+//! fold, because a restore or a migration may be running. A table whose rule would rewrite a write also holds the fold.
 
 use std::collections::HashMap;
 
@@ -27,23 +26,24 @@ pub use table::Table;
 const RESTORE_HINT: &str =
     "Create the index that LiteLLM's migrations create, unless a restore or migration is still running.";
 
-const RULE_HINT: &str = "Drop the rule: under it spend would be lost or counted elsewhere, and Postgres refuses ON CONFLICT \
-    beside it, even if it is disabled. What it does a trigger can do.";
+const RULE_HINT: &str = "Drop the rule. With it, spend would be lost or counted elsewhere, and Postgres refuses ON CONFLICT \
+    on a table with a rule, even a disabled one. Use a trigger instead.";
 
 /// A table that the fold writes or reads.
 pub struct Target {
     pub table: Table,
-    /// How `ON CONFLICT` finds its rows; `None` where the fold needs no key, or has none to use.
+    /// The key by which `ON CONFLICT` finds the table's rows; `None` where the fold needs no key or the table has no
+    /// usable key.
     pub key: Option<Key>,
 }
 
 impl Target {
-    /// The key of a target whose role has one; it was found with the table.
+    /// The conflict target of a table whose role has a key. The key was found together with the table.
     pub fn conflict_target(&self) -> &str {
         self.key.as_ref().map_or("", |key| &key.conflict_target)
     }
 
-    /// Which of the later key columns a daily table has.
+    /// Which of the key columns that later LiteLLM versions added a daily table has.
     pub fn daily_shape(&self) -> DailyShape {
         let has = |column| self.key.as_ref().is_some_and(|key| key.has(column));
         DailyShape {
@@ -54,12 +54,12 @@ impl Target {
     }
 }
 
-/// What becomes of one of LiteLLM's tables.
+/// What a fold does with one of LiteLLM's tables.
 pub enum Finding {
     Found(Target),
-    /// Not written though it may be there, and why.
+    /// The table is not written. Says whether the table exists, and why it is not written.
     Skipped(bool, &'static str),
-    /// The fold must not go on: message and hint.
+    /// The fold must not go on. Holds the message and the hint.
     Held(String, &'static str),
 }
 
@@ -69,24 +69,26 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// The targets, each locked against changes of its shape until the transaction ends.
+    /// Reads the targets and locks each one against changes of its shape until the transaction ends.
     ///
     /// # Errors
-    /// There is no table to write to, one of them is not as it must be, or another session has locked
-    /// one: the fold is held.
+    /// The fold is held if there is no table to write to, if a table has the wrong shape, or if another session has
+    /// locked a table.
     pub fn lock(client: &mut SpiClient) -> Result<std::rc::Rc<Self>> {
         cache::locked(client, &mode_of_fold)
     }
 
-    /// Gives back the locks of `lock` where nothing was read or written under them, or was rolled back.
+    /// Releases the locks that `lock` took. The caller has read and written nothing under them, or has rolled it back.
     pub fn unlock(&self) {
         cache::unlock(self.locks(&mode_of_fold));
     }
 
-    /// The targets, of which only those are locked that `is_read`, and only against what a reader cannot bear.
+    /// Reads the targets and locks only the tables for which `is_read` is true, and only against changes that a reader
+    /// cannot tolerate.
     ///
     /// # Errors
-    /// The same.
+    /// The fold is held if there is no table to write to, if a table has the wrong shape, or if another session has
+    /// locked a table.
     pub fn lock_to_read(client: &mut SpiClient, is_read: fn(Role) -> bool) -> Result<std::rc::Rc<Self>> {
         cache::locked(client, &|role| is_read(role).then_some(pg_sys::AccessShareLock))
     }
@@ -95,7 +97,8 @@ impl Targets {
         self.found.get(&role)
     }
 
-    /// The order in which the fold locks and writes them: LiteLLM's ledger tells which LiteLLM runs beside it.
+    /// The order in which the fold locks and writes the targets. LiteLLM's ledger shows which LiteLLM version uses this
+    /// database.
     pub fn order(&self) -> WriteOrder {
         if self.found.contains_key(&Role::Deliveries) { WriteOrder::Since110 } else { WriteOrder::Before110 }
     }
@@ -130,14 +133,14 @@ impl Targets {
         Ok(Targets { found })
     }
 
-    /// The tables for which `mode_of` names a lock. Their order does not matter, because nobody waits for one of these
-    /// locks while holding another.
+    /// The tables for which `mode_of` names a lock. Their order does not matter, because no session waits for one of
+    /// these locks while it holds another.
     fn locks<'t>(&'t self, mode_of: LockMode<'t>) -> impl Iterator<Item = (&'t Table, u32)> {
         Role::all().filter_map(move |role| Some((&self.get(role)?.table, mode_of(role)?)))
     }
 }
 
-/// Which lock a table needs for its part in a fold; `None` if none.
+/// Which lock a table needs for its part in a fold; `None` if it needs none.
 type LockMode<'m> = &'m dyn Fn(Role) -> Option<u32>;
 
 fn mode_of_fold(role: Role) -> Option<u32> {
@@ -154,7 +157,7 @@ pub fn is_switched_off(role: Role) -> bool {
     }
 }
 
-/// What is to be said of each of LiteLLM's tables, in the order of `Role::all`.
+/// The finding for each of LiteLLM's tables, in the order of `Role::all`.
 pub fn examine(client: &SpiClient, schema: &str) -> Result<Vec<(Role, Finding)>> {
     let names: Vec<&str> = Role::all().map(Role::table).collect();
     let mut tables = catalogue::read(client, schema, &names)?;
@@ -177,7 +180,7 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     if !table.is_table {
         return Finding::Held(
             format!("{} is not a table", table.name),
-            "The fold writes tables only; rename the view or foreign table that has LiteLLM's name.",
+            "Rename the view or foreign table that has LiteLLM's name. The fold writes tables only.",
         );
     }
     if role.is_target() && filled(role).contains(&"spend") && !table.has("spend") {
@@ -203,7 +206,8 @@ fn finding(role: Role, table: Option<Table>) -> Finding {
     }
 }
 
-/// What is said of log rows must be understood: to take no notice of it would count requests twice.
+/// The finding for the deliveries table. The fold must understand the states of the deliveries, because ignoring them
+/// would count requests twice.
 fn deliveries_finding(table: Table) -> Finding {
     let not_a_table = (!table.is_table).then(|| format!("{} is not a table", table.name));
     match not_a_table.or_else(|| delivery_states::obstacle(&table)) {
@@ -212,8 +216,8 @@ fn deliveries_finding(table: Table) -> Finding {
     }
 }
 
-/// A log that is partitioned by "startTime" has a unique index on that and the request id; any other one
-/// must have it on just the request id.
+/// The finding for the log. A log that is partitioned by "startTime" needs a unique index on "startTime" and the
+/// request id. Any other log needs one on just the request id.
 fn log_finding(table: Table) -> Finding {
     let by_time: &[&str] = if table.is_partitioned { &["startTime"] } else { &[] };
     match table.key(&["request_id"], by_time) {

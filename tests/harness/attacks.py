@@ -97,7 +97,7 @@ CAST_CARRIER = """ALTER TABLE "LiteLLM_SpendLogs" ALTER COLUMN cache_key DROP DE
 USERS = '"LiteLLM_UserTable"'
 _VIEW = f"ALTER TABLE {USERS} RENAME TO users_kept; CREATE VIEW {USERS} AS SELECT {{}} FROM users_kept"
 _VIEW_IS_GONE = f"DROP VIEW {USERS}; ALTER TABLE users_kept RENAME TO {USERS}"
-_NO_TABLE = ('public."LiteLLM_UserTable" is not a table', "rename the view")
+_NO_TABLE = ('public."LiteLLM_UserTable" is not a table', "Rename the view")
 _RULE = ('rule planted of public."LiteLLM_UserTable" rewrites', "Drop the rule")
 _DAILY_RULE = ('rule planted of public."LiteLLM_DailyUserSpend" rewrites', "Drop the rule")
 
