@@ -1,7 +1,7 @@
-//! The fold: one transaction that counts staged rows in every target and marks them consumed (invariants 1
-//! and 2). `pass` is its beginning and end; `batches` decides how much to count, `count` counts it: `admit` says which
-//! records count, `write` writes their sums. What becomes of a record that fails, or that needs what another session
-//! holds, is decided in `isolate`.
+//! The fold: one transaction that counts staged rows in every target and marks them consumed (invariants 1 and 2).
+//! `pass` begins and ends it. `batches` decides how much to count. `count` counts it: `admit` says which records count,
+//! and `write` writes their sums. `isolate` decides what happens to a record that fails, or that needs what another
+//! session holds.
 
 pub mod admit;
 mod batches;

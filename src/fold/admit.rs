@@ -1,4 +1,4 @@
-//! Which records of a batch count, and as whose: LiteLLM's own rows name the payer, the log and the ledger find
+//! Which records of a batch count, and whom they charge. LiteLLM's own rows name the payer. The log and the ledger find
 //! duplicates.
 
 pub mod dedupe;

@@ -1,10 +1,10 @@
-//! How much one fold counts. While more rows wait it goes on batch after batch and writes their sums once: a
-//! daily row that a hundred batches add to is then written once and not a hundred times, and no row is locked
-//! before the end. One batch at a time is in memory, and what they add up to is bounded as well.
+//! How much one fold counts. While more rows wait, a fold reads batch after batch and writes their sums once. A daily
+//! row that a hundred batches add to is then written once instead of a hundred times, and no row is locked before the
+//! end. Only one batch at a time is in memory, and the size of the sums is bounded as well.
 //!
-//! A fold that fails counts nothing, and the next one reads half as many rows, down to the one that fails by
-//! itself (`isolate::verdict`). After a lock that it did not get, it learns which rows are held (`isolate::held`) and leaves out
-//! the records that need them (`postponed`).
+//! A fold that fails counts nothing. The next fold reads half as many rows, and so on down to the one row that fails by
+//! itself (`isolate::verdict`). A fold that did not get a lock learns which rows are held (`isolate::held`) and leaves
+//! out the records that need them (`postponed`).
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -28,28 +28,28 @@ use crate::staging::cursor::Tally;
 use crate::staging::postponed;
 use crate::targets::Targets;
 
-/// How long a fold waits for each lock while it narrows down which record needs one that somebody holds.
+/// How long a fold waits for each lock while it narrows down which record needs a lock that another session holds.
 const SHORT_WAIT: Duration = Duration::from_millis(50);
 
-/// How long a fold that gives way leaves its rows to others.
+/// How long a fold that gives way leaves its rows to other sessions.
 const GIVE_WAY: Duration = Duration::from_millis(20);
 
-/// Where rows come from.
+/// The place from which a fold reads rows.
 pub enum Source<'c> {
-    /// What waits behind the cursor.
+    /// Staged rows after the cursor.
     Staging(&'c Cursor),
-    /// One batch of `litellm_spend.postponed`, behind this position.
+    /// One batch of `litellm_spend.postponed`, after this position.
     Postponed(Position),
 }
 
-/// What became of a fold.
+/// The outcome of a fold.
 pub enum Outcome {
     Counted(Consumed, Tally),
-    /// Nothing was counted: the next fold knows more and may succeed.
+    /// Nothing was counted. The next fold knows more and may succeed.
     TryAgain,
 }
 
-/// Counts what a source has, or a part of it.
+/// Counts the rows of a source, or a part of them.
 pub fn run(source: &Source, by: FoldedBy) -> Result<Outcome> {
     let held_deliveries = budget_windows::read_log_sums()?;
     let targets = Spi::connect_mut(Targets::lock)?;
@@ -66,7 +66,7 @@ pub fn run(source: &Source, by: FoldedBy) -> Result<Outcome> {
             pace::change(|pace| pace.after_fold(bounds()));
             Ok(Outcome::Counted(attempt.consumed, attempt.tally))
         }
-        // The next fold adds the log up first, and migrations are not to wait for that.
+        // The next fold adds the log up first. Migrations must not wait for that, so the targets are unlocked.
         Err(_) if budget_windows::log_sums_are_lacking() => {
             attempt.targets.unlock();
             Ok(Outcome::TryAgain)
@@ -80,9 +80,9 @@ struct Attempt<'s> {
     by: FoldedBy,
     targets: Rc<Targets>,
     count: Count,
-    /// Rows that were read, also those of a batch that failed.
+    /// Rows that were read, including the rows of a batch that failed.
     rows_read: usize,
-    /// The row, where only one was to be read.
+    /// The row, if only one row was to be read.
     only_row: Option<Row>,
     consumed: Consumed,
     tally: Tally,
@@ -105,7 +105,7 @@ impl<'s> Attempt<'s> {
 
     fn run(&mut self, pace: Pace) -> Result<()> {
         loop {
-            // A connection of its own for each batch, as its memory is given back with it.
+            // Each batch has an SPI connection of its own, because its memory is freed with the connection.
             Spi::connect_mut(|client| self.add_batch(client, pace))?;
             if self.consumed.is_last
                 || self.rows_read >= pace.limit()
@@ -138,7 +138,7 @@ impl<'s> Attempt<'s> {
         self.consumed.add(&batch);
         let mut rows = batch.rows;
         if pace.limit() == 1 {
-            // Kept before it is counted, for whoever asks why that failed.
+            // The row is kept before it is counted, so that it can be judged if the count fails.
             self.only_row = rows.pop();
         }
         let rows = self.only_row.as_ref().map_or(rows.as_slice(), std::slice::from_ref);
@@ -159,14 +159,14 @@ impl<'s> Attempt<'s> {
         }
     }
 
-    /// Has the next fold read fewer rows; false if this one was to read one row alone.
+    /// Makes the next fold read fewer rows. Returns false if this fold was to read one row alone.
     fn narrow(&self) -> bool {
         pace::change(|pace| pace.after_failure(bounds(), self.rows_read, self.only_row.is_some()))
     }
 
     fn learn_what_is_held(self, failure: Failure) -> Result<Outcome> {
         pgrx::debug1!("litellm_spend: a fold gives way to the locks of other sessions (SQLSTATE {})", failure.sqlstate);
-        // Who waited for this fold goes first.
+        // Sessions that waited for this fold go first.
         pinned_settings::sleep(GIVE_WAY);
         let look = contention::held(&self.targets, &self.count.keys())?;
         if held::add(&self.targets, look.held)? {
@@ -177,7 +177,7 @@ impl<'s> Attempt<'s> {
         if (is_busy || failure.is_deadlock()) && pace::change(Pace::may_give_way_again) {
             return Ok(Outcome::TryAgain);
         }
-        // The records that need none of them are not to wait any longer.
+        // Records that need none of the busy rows must not wait any longer.
         if is_busy && held::add(&self.targets, look.busy)? {
             pace::change(Pace::after_held_rows);
             pace::change(Pace::stop_giving_way);
@@ -191,7 +191,7 @@ impl<'s> Attempt<'s> {
         let keys = verdict::keys_held_from(&self.targets, row)?;
         match held::add(&self.targets, keys)? {
             true => Ok(Outcome::TryAgain),
-            // A lock that no row explains.
+            // No row explains this lock.
             false => Err(Error::Failed(failure)),
         }
     }
@@ -213,7 +213,8 @@ impl Source<'_> {
         }
     }
 
-    /// Settles what becomes of rows but that the cursor passes them: those at `left_out` are not counted.
+    /// Settles what happens to rows, except that the cursor passes them. The rows at the indexes `left_out` are not
+    /// counted.
     fn consume(&self, client: &mut SpiClient, rows: &[Row], left_out: &[usize]) -> Result<()> {
         match self {
             Source::Staging(_) => {

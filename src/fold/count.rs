@@ -1,5 +1,5 @@
-//! Counts records: decodes them, drops duplicates, logs and sums them up, and writes the sums to every other
-//! target. Reads top to bottom as the data flows.
+//! Counts records: decodes them, drops duplicates, logs and sums them up, and writes the sums to every other target.
+//! The functions stand in the order in which the data flows.
 
 use std::rc::Rc;
 
@@ -27,13 +27,13 @@ use crate::staging::cursor::Tally;
 use crate::targets::{Targets, is_switched_off};
 use crate::{failpoint, record};
 
-/// The document of a staged row, unless it is damaged.
+/// The document of a staged row; `None` if the row is damaged.
 pub fn document(row: &Row) -> Option<Json<'_>> {
     jsonb_format::read(row.payload.bytes()).ok()
 }
 
-/// Records that are counted, of one batch or of several. They are logged and remembered; what they add up to
-/// is written at the end, once, so that no row is locked before.
+/// Records that are counted, from one batch or from several. They are logged and remembered batch by batch. Their sums
+/// are written once, at the end, so that no row is locked before.
 pub struct Count {
     targets: Rc<Targets>,
     totals: Totals,
@@ -47,8 +47,8 @@ impl Count {
         Count { targets, totals, windows: Windows::default(), days: CountedDays::default() }
     }
 
-    /// Counts staged rows; one that holds no record is rejected, and one that needs what another session holds is
-    /// left out. Returns these too, by their index.
+    /// Counts staged rows. A row that holds no record is rejected. A row that needs what another session holds is left
+    /// out. Also returns the indexes of the rows that are left out.
     pub fn add_rows(&mut self, client: &mut SpiClient, rows: &[Row]) -> Result<(Tally, Vec<usize>)> {
         let mut rejected = 0;
         let (mut decoded, mut places) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
@@ -60,7 +60,7 @@ impl Count {
                 }
                 Err(error) => {
                     rejected += 1;
-                    // What is damaged would be so in the table of rejected records too.
+                    // A damaged payload would be damaged in the table of rejected records too, so it is not kept.
                     let kept = (error != RecordError::Damaged).then_some(&row.payload);
                     record::reject(&Error::Record { error, index: None }, kept)?;
                 }
@@ -74,7 +74,7 @@ impl Count {
         Ok((Tally { rejected, ..self.add(client, decoded)? }, left_out))
     }
 
-    /// Adds rows up as `add_rows` does, and writes nothing.
+    /// Adds rows up in the same way as `add_rows`, but writes nothing.
     pub fn sum_up(&mut self, client: &mut SpiClient, rows: &[Row]) -> Result<()> {
         let documents: Vec<_> = rows.iter().filter_map(document).collect();
         let mut decoded: Vec<_> = documents.iter().filter_map(|json| SpendRecord::decode(json).ok()).collect();
@@ -117,14 +117,15 @@ impl Count {
         contention::keys(&self.targets, &self.totals, &self.windows)
     }
 
-    /// Those that `write` cannot create or change for other sessions, where `contention::held` finds none.
+    /// The rows of targets that `write` cannot create or change because of other sessions, where `contention::held`
+    /// finds no held row.
     pub fn keys_held_by_creation(&self) -> Result<Vec<Key>> {
         contention::held_by_creation(&self.targets, &self.totals, &self.windows, |role| {
             Spi::connect_mut(|client| self.write_target(client, role))
         })
     }
 
-    /// Writes what is counted to every target but the log, in LiteLLM's order of tables (invariant 8).
+    /// Writes what is counted to every target except the log, in LiteLLM's order of tables (invariant 8).
     pub fn write(&self, client: &mut SpiClient) -> Result<()> {
         budget_windows::require_log_sums()?;
         let mut waits = RowWaits::begin();

@@ -1,4 +1,4 @@
-//! What keeps one record, or one row that another session holds, from stopping all others.
+//! Keeps one record, or one row that another session holds, from stopping all other records.
 
 pub mod contention;
 pub mod fuse;

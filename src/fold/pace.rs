@@ -14,14 +14,14 @@ thread_local! {
     static PACE: Cell<Pace> = const { Cell::new(Pace::new()) };
 }
 
-/// Whether any session waits for a lock of this one: of a row, a team or a table.
+/// Whether any session waits for a lock that this session holds: a lock of a row, a team or a table.
 const SOMEBODY_WAITS: &str = "
     SELECT EXISTS (
         SELECT FROM pg_catalog.pg_locks AS waiting
         WHERE NOT waiting.granted
           AND pg_catalog.pg_backend_pid() = ANY (pg_catalog.pg_blocking_pids(waiting.pid)))";
 
-/// The pace as it is.
+/// The current pace.
 pub fn now() -> Pace {
     PACE.get()
 }
@@ -34,12 +34,13 @@ pub fn change<R>(by: impl FnOnce(&mut Pace) -> R) -> R {
     outcome
 }
 
-/// The bounds that settings give.
+/// The bounds that the settings give.
 pub fn bounds() -> Bounds {
     Bounds { batch_rows: settings::batch_rows(), fold_rows: settings::fold_rows() }
 }
 
-/// Learns from a write before it is committed, because only until then can be seen who waits for it.
+/// Learns from a write before it is committed, because after the commit this session can no longer see who waited for
+/// it.
 pub fn learn(client: &mut SpiClient, by: FoldedBy, rows: usize, took: Duration) -> Result<()> {
     if now().learns_from(by, rows, took) {
         let somebody_waits = somebody_waits(client)?;
@@ -48,7 +49,7 @@ pub fn learn(client: &mut SpiClient, by: FoldedBy, rows: usize, took: Duration) 
     Ok(())
 }
 
-/// Whether any session waits for this one.
+/// Whether any session waits for this session.
 pub fn somebody_waits(client: &mut SpiClient) -> Result<bool> {
     let found: Option<bool> = plans::run(client, SOMEBODY_WAITS, &[])?.first().get(1)?;
     Ok(found == Some(true))

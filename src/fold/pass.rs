@@ -1,5 +1,5 @@
-//! One pass of the fold: the cursor is locked, one batch or several are counted, the cursor moves on. Records that were
-//! postponed are counted by passes of their own.
+//! One pass of the fold: it locks the cursor, counts one or more batches and advances the cursor. Separate passes count
+//! postponed records.
 
 use std::time::Duration;
 
@@ -46,11 +46,11 @@ pub fn fold_once(by: FoldedBy) -> Result<Folded> {
     })
 }
 
-/// Postponed records of which the first ones are tried to see whether what they need is still held.
+/// The number of postponed records, from the first one on, that are read to see whether what they need is still held.
 const LOOKED_AT: usize = 100;
 
-/// Looks again at rows that other sessions hold, and counts the records that were postponed for them, one batch;
-/// `None` if it is not time. `exists` tells whether any is postponed.
+/// Looks again at rows that other sessions hold, and counts one batch of the records that were postponed for them.
+/// Returns `None` if it is not time yet. `exists` tells whether any record is postponed.
 pub fn retry_postponed(exists: bool, by: FoldedBy) -> Result<Option<Folded>> {
     if !exists && !held::any() {
         return Ok(None);
@@ -67,7 +67,8 @@ pub fn retry_postponed(exists: bool, by: FoldedBy) -> Result<Option<Folded>> {
         let targets = Spi::connect_mut(targets::Targets::lock)?;
         let before = held::keys();
         if held::look_again(&targets)? && exists {
-            // A row that another session is creating cannot be seen: the first records tell whether it still is.
+            // A row that another session is creating cannot be seen. The first records tell whether it is still being
+            // created.
             postponed_walk::learn_what_is_held(postponed_walk::BEGINNING, LOOKED_AT)?;
         }
         if !before.is_subset(&held::keys()) {
@@ -91,7 +92,7 @@ pub fn retry_postponed(exists: bool, by: FoldedBy) -> Result<Option<Folded>> {
     }
 }
 
-/// How long until what was postponed is looked at again; `None` if nothing is.
+/// How long until the postponed records are looked at again; `None` if no record is postponed.
 pub fn next_retry() -> Result<Option<Duration>> {
     if !postponed::exists()? {
         return Ok(None);

@@ -6,8 +6,9 @@ use pgrx::prelude::*;
 use crate::error::{Error, Result};
 use crate::postgres::session;
 
-/// A transaction's own id is never in progress in its own snapshot, so rows that it staged after the
-/// fold would be taken for consumed: `fold()` must be a transaction of its own (invariant 1).
+/// Refuses `fold()` in a transaction that is not its own. A transaction's own id is never in progress in its own
+/// snapshot, so rows that the transaction staged after the fold would be read as consumed. `fold()` must therefore be a
+/// transaction of its own (invariant 1).
 pub fn refuse_in_a_transaction() -> Result<()> {
     let refuse = |message: &str| {
         Err(Error::refused(

@@ -1,13 +1,13 @@
-//! Folds only where library and installed SQL objects know each other (invariant 15). Recording does not
-//! ask: it works with the neighbouring version.
+//! Folds only where the library and the installed SQL objects know each other (invariant 15). Recording does not check
+//! this, because it works with the neighbouring version.
 
 use litellm_spend_core::version::{self, Pair};
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// Fails, which holds the fold, unless this library folds with the SQL objects that are installed. One
-/// look at the catalogue, which takes no transaction id.
+/// Fails, which holds the fold, unless this library folds with the SQL objects that are installed. The check reads the
+/// catalogue once and takes no transaction id.
 pub fn check() -> Result<()> {
     let sql = installed()?;
     let hint = match version::pair_with(&sql) {
@@ -43,8 +43,8 @@ fn installed() -> Result<String> {
     })
 }
 
-/// What is wrong with the versions of the library and the SQL objects, and what mends it; nulls if
-/// nothing is.
+/// What is wrong with the versions of the library and the SQL objects, and how to fix it. Both columns are null if
+/// nothing is wrong.
 #[pg_extern(stable, parallel_unsafe, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn version_skew() -> TableIterator<'static, (name!(skew, Option<String>), name!(advice, Option<String>))> {
