@@ -1,6 +1,6 @@
-//! Decides which records of a batch count, and remembers them (invariant 3). The memory of request ids
-//! is LiteLLM's SpendLogs, which holds the proxy's rows as well as ours, and the ledger where that table
-//! is not written, is missing, or cannot tell by itself that an id was there.
+//! Decides which records of a batch count, and remembers them (invariant 3). LiteLLM's SpendLogs is the memory of
+//! request ids, because it holds the proxy's rows as well as ours. The ledger is the memory where SpendLogs is not
+//! written, is missing, or cannot tell by itself that an id was there.
 
 use litellm_spend_core::dedupe::{Groups, Known};
 use litellm_spend_core::record::SpendRecord;
@@ -24,7 +24,7 @@ struct Memory<'t> {
     ledger: Option<Ledger>,
 }
 
-/// Picks the records that count; logs them and enters them in the ledger, where these are kept.
+/// Picks the records that count. Logs them and enters them in the ledger, where the log and the ledger are kept.
 pub fn admit<'a>(client: &mut SpiClient, targets: &Targets, groups: Groups<'a>) -> Result<Admitted<'a>> {
     let log = LogTable::of(targets);
     let is_kept = settings::ledger() == LedgerUse::On || !log.as_ref().is_some_and(LogTable::insert_tells_known_ids);
@@ -34,7 +34,7 @@ pub fn admit<'a>(client: &mut SpiClient, targets: &Targets, groups: Groups<'a>) 
     let first = groups.resolve(&known);
     let reused = Groups::new(first.renamed);
     let known = memory.claim(client, reused.candidates())?;
-    // A record under an id that names its call or its start meets only itself.
+    // An id that names its record's call or start can only belong to that same record.
     let second = reused.resolve(&known);
     let reused_ids = second.counted.len();
     let mut counted = first.counted;
@@ -43,8 +43,7 @@ pub fn admit<'a>(client: &mut SpiClient, targets: &Targets, groups: Groups<'a>) 
 }
 
 impl Memory<'_> {
-    /// Claims an id for each of these records: returns the ids that were remembered already, and
-    /// remembers the others.
+    /// Claims an id for each of these records. Returns the ids that were remembered already, and remembers the others.
     fn claim<'r, 'a: 'r>(
         &self,
         client: &mut SpiClient,
@@ -61,7 +60,7 @@ impl Memory<'_> {
             ledger.find(client, &records, &mut known)?;
         }
         if let Some(log) = &self.log {
-            // Whose an id is may be known to the log alone, where the proxy has used it as well.
+            // Where the proxy has used an id as well, only the log may know whose id it is.
             let doubtful = if log.insert_tells_known_ids() {
                 records.iter().copied().filter(|record| is_known(&known, record)).collect()
             } else {

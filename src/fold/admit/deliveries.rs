@@ -1,12 +1,13 @@
 //! `LiteLLM_SpendLogDelivery`, the ledger of LiteLLM's proxy since 1.110. The proxy writes a log row together with a
-//! pending delivery; its projector charges all other tables later, in one transaction with `state = 'applied'`. Until
-//! then the row is logged and not charged. Applied deliveries are deleted after a day, and other writers make none, so
-//! a log row without a delivery is charged.
+//! pending delivery. Its projector charges all other tables later, in one transaction with `state = 'applied'`. Until
+//! then the row is logged and not charged. Applied deliveries are deleted after a day, and other writers create none,
+//! so a log row without a delivery is charged.
 //!
-//! Who adds the log up leaves out what is not charged, in the statement that also reads what the sum is compared with:
-//! one snapshot shows a delivery's state and its charges before the projector's commit or after it. Who acts on such a
-//! sum locks the deliveries that it leaves out first, so that the sum stays true until the commit. The projector skips
-//! locked deliveries and charges them at its next flush.
+//! Code that adds the log up leaves out the rows that are not charged. It does so in the statement that also reads the
+//! value with which the sum is compared, because one snapshot shows a delivery's state and its charges either before
+//! the projector's commit or after it. Code that acts on such a sum first locks the deliveries that the sum leaves out,
+//! so that the sum stays true until the commit. The projector skips locked deliveries and charges them at its next
+//! flush.
 
 use std::time::Instant;
 
@@ -22,11 +23,11 @@ use crate::targets::Targets;
 use crate::targets::delivery_states::IS_OPEN;
 use litellm_spend_core::litellm::tables::Role;
 
-const LOCKED_HINT: &str = "Try again in a moment: LiteLLM's projector is charging requests of this time. If it stays \
-    so, look in pg_locks for the session that holds rows of the table.";
+const LOCKED_HINT: &str = "Try again in a moment: LiteLLM's projector is charging requests of this time. If the \
+    error persists, look in pg_locks for the session that holds rows of the table.";
 
-/// A condition for the statements that read the log as `l`: that LiteLLM has not charged the row yet. It is LiteLLM's
-/// own (budget_window_spend_writer.py): of several requests with one id, all deliveries must be applied.
+/// A condition for the statements that read the log as `l`: LiteLLM has not charged the row yet. LiteLLM uses the same
+/// condition (budget_window_spend_writer.py): of several requests with one id, all deliveries must be applied.
 pub fn not_charged(targets: &Targets, log: &Table) -> Result<String> {
     let Some(deliveries) = targets.get(Role::Deliveries).map(|target| &target.table) else {
         return Ok("false".to_owned());
@@ -35,20 +36,21 @@ pub fn not_charged(targets: &Targets, log: &Table) -> Result<String> {
     Ok(format!("EXISTS (SELECT FROM {} AS d WHERE d.request_id = l.request_id AND {IS_OPEN})", deliveries.name))
 }
 
-/// What `lock_free` has locked, and what it has not.
+/// The deliveries that `lock_free` has locked, and the deliveries that other sessions hold.
 #[derive(Default)]
 pub struct Locked {
     pub count: usize,
-    /// Of each log row's name that has open deliveries which another session holds, one of them: (name, delivery).
+    /// Pairs of (name, delivery). Each name of log rows that has open deliveries held by another session is paired with
+    /// one of these deliveries.
     pub held: Vec<(String, String)>,
 }
 
-/// Locks the open deliveries of the log rows `l` for which `condition` holds, until the transaction ends. Waits for
-/// the projector, if it is charging some of them, for as long as `litellm_spend.lock_timeout`. The caller holds no
-/// lock of LiteLLM's meanwhile, because the projector may wait for it.
+/// Locks the open deliveries of the log rows `l` for which `condition` holds, until the transaction ends. If the
+/// projector is charging some of them, this waits for the projector for as long as `litellm_spend.lock_timeout`. The
+/// caller holds no lock of LiteLLM's tables meanwhile, because the projector may wait for such a lock.
 ///
 /// # Errors
-/// Another session still holds some: none is locked.
+/// Another session still holds some of the deliveries. Then none is locked.
 pub fn lock(condition: &str, arguments: &[DatumWithOid]) -> Result<()> {
     let deadline = Instant::now() + settings::lock_timeout();
     loop {
@@ -62,8 +64,9 @@ pub fn lock(condition: &str, arguments: &[DatumWithOid]) -> Result<()> {
     }
 }
 
-/// The same, but waits only as long as for a row, and leaves out what is held by then. `name` is the column of the
-/// log that tells whose a row is.
+/// Locks the open deliveries of the log rows `l` for which `condition` holds, until the transaction ends. Waits only as
+/// long as for a row, and leaves out the deliveries that are still held then. `name` is the log's column that tells
+/// whose a row is.
 pub fn lock_free<'a>(name: &str, condition: &str, arguments: impl Fn() -> Vec<DatumWithOid<'a>>) -> Result<Locked> {
     let ids = find(condition, &arguments())?;
     if ids.is_empty() {
@@ -90,7 +93,7 @@ pub fn lock_free<'a>(name: &str, condition: &str, arguments: impl Fn() -> Vec<Da
     Ok(Locked { count, held: held.map_err(Error::Failed)? })
 }
 
-/// The deliveries to lock.
+/// The ids of the deliveries to lock.
 fn find(condition: &str, arguments: &[DatumWithOid]) -> Result<Vec<String>> {
     let found = subtransaction::rehearse(|| {
         let wanted = "pg_catalog.array_agg(DISTINCT d.delivery_id::pg_catalog.text)";
@@ -101,7 +104,7 @@ fn find(condition: &str, arguments: &[DatumWithOid]) -> Result<Vec<String>> {
     found.map_err(Error::Failed)
 }
 
-/// Reads something of the open deliveries `d` of the log rows `l`.
+/// Reads `wanted` from the open deliveries `d` of the log rows `l`.
 fn read<R: Default>(
     client: &mut SpiClient,
     wanted: &str,
@@ -121,8 +124,8 @@ fn read<R: Default>(
     owner::act_as(client, log.table.owner, |client| take(client.update(&query, None, arguments)?))
 }
 
-/// Locks these deliveries; `None` if another session holds some. First those that are free, so that the projector can
-/// take none of them next; then the others one by one.
+/// Locks these deliveries; returns `None` if another session holds some. First locks the deliveries that are free, so
+/// that the projector can take none of them next. Then locks the others one by one.
 fn lock_all(ids: Vec<String>) -> Result<Option<usize>> {
     let locked = subtransaction::attempt(|| {
         Spi::connect_mut(|client| {
@@ -137,7 +140,7 @@ fn lock_all(ids: Vec<String>) -> Result<Option<usize>> {
     }
 }
 
-/// Locks and returns those of these deliveries that are open.
+/// Locks the deliveries of this list that are open, and returns their ids.
 fn select(client: &mut SpiClient, ids: Vec<String>, locking: &str) -> Result<Vec<String>> {
     let targets = Targets::lock_to_read(client, |role| role == Role::Deliveries)?;
     let Some(deliveries) = targets.get(Role::Deliveries).map(|target| &target.table) else { return Ok(Vec::new()) };

@@ -1,5 +1,6 @@
-//! Reads the rows of a batch's keys and teams, once for all of them: who is charged where a record names only its
-//! key, which key took the place of one that is in its grace period, and the organizations and aliases of teams.
+//! Reads the rows of a batch's keys and teams, once for the whole batch. The rows tell who is charged where a record
+//! names only its key, and which key replaced a key that is in its grace period. They also tell the organizations and
+//! aliases of teams.
 
 use std::collections::HashMap;
 
@@ -17,7 +18,7 @@ use crate::postgres::timestamp::moment;
 use crate::targets::{Target, Targets};
 use litellm_spend_core::litellm::tables::Role;
 
-/// Fills in what the rows of the keys and of the teams know.
+/// Fills in what the rows of the keys and of the teams say.
 pub fn resolve(client: &mut SpiClient, targets: &Targets, records: &mut [SpendRecord]) -> Result<()> {
     if let Some(table) = targets.get(Role::Entity(EntityKind::Key)) {
         let keys = read_keys(client, targets, table, records)?;
@@ -80,7 +81,7 @@ fn read_active(client: &mut SpiClient, table: &Target, keys: &[&str]) -> Result<
     Ok(found)
 }
 
-/// What the rows of these teams say. A team whose row a fold makes has its id for an alias.
+/// What the rows of these teams say. A team whose row a fold creates has its id as its alias.
 fn read_teams(client: &mut SpiClient, table: &Target, teams: &[&str]) -> Result<HashMap<String, TeamIdentity>> {
     let mut found = HashMap::new();
     if teams.is_empty() {

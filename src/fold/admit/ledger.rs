@@ -1,7 +1,7 @@
-//! The ledger of counted requests, by hash (invariant 3): the memory of request ids where SpendLogs
-//! cannot be it. Three tables take turns, each for half of `litellm_spend.dedupe_window`; the oldest is
-//! truncated for reuse once all in it is a window old. An id is remembered for a window at least. Folds
-//! take turns, so what one finds here cannot change before it commits.
+//! The ledger of counted requests, by hash (invariant 3). It is the memory of request ids where SpendLogs cannot be the
+//! memory. Three tables take turns, each for half of `litellm_spend.dedupe_window`. The oldest table is truncated for
+//! reuse once everything in it is a window old. An id is therefore remembered for at least one window. Folds take
+//! turns, so what a fold finds here cannot change before it commits.
 
 use std::collections::HashMap;
 
@@ -21,9 +21,9 @@ use crate::staging::{cluster_id, postponed, truncation};
 
 const COUNT: usize = own_tables::LEDGERS;
 
-/// Of the table in use: its number, and whether the next one's turn has come and what that holds may be
-/// forgotten. All in the next table is older than the start of the one after it, which is the one that
-/// was in use before.
+/// Reads the number of the table in use, and whether the next table's turn has come and its contents may be forgotten.
+/// Everything in the next table is older than the start of the table after it, which is the table that was in use
+/// before.
 const READ: &str = "
     SELECT r.current,
            r.started_at[r.current + 1] <= pg_catalog.clock_timestamp() - w.length / 2
@@ -40,15 +40,15 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Moves on to the next table if it is time; `None` if there is nothing to read and nothing to write.
-    /// A ledger that is no longer kept is read until it is a window old.
+    /// Moves on to the next table if it is time. Returns `None` if there is nothing to read and nothing to write. A
+    /// ledger that is no longer kept is read until it is a window old.
     pub fn open(client: &mut SpiClient, is_kept: bool) -> Result<Option<Self>> {
         if !is_kept && (0..COUNT).all(is_empty) {
             return Ok(None);
         }
         let (current, next_is_due) = read_rotation(client)?;
         let next = (current + 1) % COUNT;
-        // While a record is postponed nothing is forgotten: a repetition of it may count meanwhile.
+        // While a record is postponed nothing is forgotten, because a repetition of the record may count meanwhile.
         let moves_on = next_is_due && !postponed::exists()? && make_empty(client, next)?;
         if moves_on {
             plans::run(
@@ -92,7 +92,7 @@ impl Ledger {
             .iter()
             .map(|record| (hashed(record), record.holder().map_or(Value::Null, |holder| Value::Count(holder.hash()))))
             .collect();
-        // In the order of the index, whose pages are then visited once.
+        // The entries are written in the order of the index, so that each page of the index is visited once.
         entries.sort_unstable_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
         batch_table::write(&statement, &[("request_hash", Type::Uuid), ("call_hash", Type::Count)], |rows| {
             for (hash, call) in entries {
@@ -106,7 +106,7 @@ fn hashed(record: &SpendRecord) -> Uuid {
     Uuid::from_bytes(request_hash(&record.request_id))
 }
 
-/// The table in use and whether the next one's turn has come.
+/// The number of the table in use, and whether the next table's turn has come.
 fn read_rotation(client: &mut SpiClient) -> Result<(usize, bool)> {
     let arguments = [cluster_id::this_database().into(), settings::dedupe_window().as_secs_f64().into()];
     let mut rows = plans::run(client, READ, &arguments)?;
@@ -127,7 +127,8 @@ fn is_empty(table: usize) -> bool {
     Relation::Ledger(table).oid().is_none_or(|oid| relation::heap_bytes(oid) == 0)
 }
 
-/// Truncates a table unless somebody uses it, a dump say; then the present one goes on.
+/// Truncates a table. Returns false if another session uses it, for example a dump; the present table then stays in
+/// use.
 fn make_empty(client: &mut SpiClient, table: usize) -> Result<bool> {
     if is_empty(table) {
         return Ok(true);

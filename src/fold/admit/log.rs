@@ -1,5 +1,5 @@
-//! LiteLLM's SpendLogs: a row for each request, and thereby a memory of request ids, for rows of the
-//! proxy as well as for our own. It is read also where `litellm_spend.write_spend_logs` is off.
+//! LiteLLM's SpendLogs: a row for each request. It is therefore a memory of request ids, for rows of the proxy as well
+//! as for our own. The fold also reads it where `litellm_spend.write_spend_logs` is off.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ mod missing_partition;
 /// The table SpendLogs.
 pub struct LogTable<'t> {
     table: &'t Table,
-    /// Whether a request id is unique in it. It is not if the table is partitioned by "startTime".
+    /// Whether a request id is unique in the table. It is not unique if the table is partitioned by "startTime".
     has_unique_ids: bool,
     is_written: bool,
 }
@@ -43,9 +43,9 @@ impl<'t> LogTable<'t> {
         self.is_written && self.has_unique_ids
     }
 
-    /// Inserts log rows, unless none are to be written, and adds to `known` the ids that the table held
-    /// already. An id that was neither inserted nor is found was suppressed by a trigger: it is not
-    /// known, and counts. Expects records in the byte order of their ids (invariant 8).
+    /// Inserts log rows, unless none are to be written, and adds to `known` the ids that the table held already. A
+    /// trigger has suppressed an id that was neither inserted nor found. Such an id is not known, and its record
+    /// counts. Expects records in the byte order of their ids (invariant 8).
     pub fn insert(&self, client: &mut SpiClient, records: &[&SpendRecord], known: &mut Known) -> Result<()> {
         if !self.is_written || records.is_empty() {
             return Ok(());
@@ -65,8 +65,8 @@ impl<'t> LogTable<'t> {
         self.find(client, &missing, known)
     }
 
-    /// Adds to `known` what the table holds of these records' ids. Where it is partitioned, only rows
-    /// that start within a day of them are looked at.
+    /// Adds to `known` the ids of these records that the table holds. Where the table is partitioned, only rows that
+    /// start within a day of these records are looked at.
     pub fn find(&self, client: &mut SpiClient, records: &[&SpendRecord], known: &mut Known) -> Result<()> {
         if records.is_empty() {
             return Ok(());
@@ -91,7 +91,7 @@ impl<'t> LogTable<'t> {
             let query = format!(r#"{query} AND "startTime" BETWEEN $2 - interval '1 day' AND $3 + interval '1 day'"#);
             for near in columns::near_in_time(records) {
                 let Some((first, last)) = columns::starts(&near) else { continue };
-                // A kept plan locks every partition; one that is made for these starts leaves the others alone.
+                // A kept plan locks every partition. A plan for just these starts leaves the other partitions alone.
                 let arguments = [ids(&near).into(), first.into(), last.into()];
                 add_found(client.update(&query, None, &arguments)?, known)?;
             }
@@ -105,7 +105,7 @@ fn add_found(rows: SpiTupleTable, known: &mut Known) -> Result<()> {
         if let Some(id) = row.get::<String>(1)? {
             let call = row.get::<String>(2)?.filter(|call| !call.is_empty());
             let start = row.get::<Timestamp>(4)?.map(|start| moment(start.into()));
-            // A row whose start is not known holds its id for each.
+            // A row whose call or start is not known holds its id for every record.
             known.add_logged(&id, call.zip(start).map(|(call, start)| Holder::of(&id, Cow::Owned(call), start)));
             if row.get::<String>(3)?.is_some_and(|call_type| background::is_cost(&call_type, &id)) {
                 known.add_charged_work(&id);

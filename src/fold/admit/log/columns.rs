@@ -1,5 +1,5 @@
-//! The columns of a SpendLogs row and what fills them: one statement for a whole batch, naming just the
-//! columns that the table has. No conflict target is named, as the table may be partitioned.
+//! The columns of a SpendLogs row and their values. One statement inserts a whole batch and names only the columns that
+//! the table has. It names no conflict target, because the table may be partitioned.
 
 use litellm_spend_core::json::Json;
 use litellm_spend_core::jsonb;
@@ -28,7 +28,7 @@ impl<'t> Columns<'t> {
         Columns { log, present: typed.collect() }
     }
 
-    /// The insert of log rows, returning the ids that were new.
+    /// The statement that inserts log rows and returns the ids that were new.
     pub fn insert_statement(&self) -> String {
         let names: Vec<String> = self.present.iter().map(|(name, ..)| quote_identifier(*name)).collect();
         let names = names.join(", ");
@@ -38,7 +38,7 @@ impl<'t> Columns<'t> {
         )
     }
 
-    /// The rows that it reads have these columns.
+    /// The columns of the rows that `insert_statement` reads.
     pub fn types(&self) -> Vec<(&'static str, Type)> {
         self.present.iter().map(|(name, _, of)| (*name, *of)).collect()
     }
@@ -87,7 +87,7 @@ impl Documents {
     fn push(&mut self, document: Option<&Json>) {
         let written = document.and_then(|document| jsonb::append(document, &mut self.bytes));
         if written.is_none() {
-            // Not one that is too large or too deep: it is a part of a jsonb.
+            // The record has no such document. No document is too large or too deep, because each is a part of a jsonb.
             self.bytes.extend(EMPTY_OBJECT);
         }
         self.ends.push(self.bytes.len());
@@ -115,12 +115,12 @@ fn clamped(count: i64) -> i32 {
     i32::try_from(count).unwrap_or(if count < 0 { i32::MIN } else { i32::MAX })
 }
 
-/// Gaps of this many microseconds and more part what is looked up together: two days, since a record is looked
-/// for within a day of its start.
+/// Requests whose starts are this many microseconds or more apart are looked up separately. The gap is two days,
+/// because a record is looked for within a day of its start.
 const GAP: i64 = 2 * 86_400_000_000;
 
-/// These requests in groups that started near each other, so that one old request among new ones opens no
-/// partition between them.
+/// Groups requests that started near each other, so that one old request among new ones opens no partition between
+/// them.
 pub fn near_in_time<'r, 'a>(records: &[&'r SpendRecord<'a>]) -> Vec<Vec<&'r SpendRecord<'a>>> {
     let mut sorted = records.to_vec();
     sorted.sort_by_key(|record| record.timing.start);
@@ -129,7 +129,7 @@ pub fn near_in_time<'r, 'a>(records: &[&'r SpendRecord<'a>]) -> Vec<Vec<&'r Spen
     sorted.chunk_by(is_near).map(<[_]>::to_vec).collect()
 }
 
-/// When the first and the last of these requests started; `None` if there are none.
+/// The starts of the first and the last of these requests; `None` if there are none.
 pub fn starts(records: &[&SpendRecord]) -> Option<(Timestamp, Timestamp)> {
     let starts = || records.iter().map(|record| record.timing.start);
     Some((timestamp(starts().min()?), timestamp(starts().max()?)))

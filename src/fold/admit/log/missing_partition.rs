@@ -1,5 +1,5 @@
-//! Says what to do when a log row fits no partition. Postgres's own message names neither the day nor
-//! the remedy, and its DETAIL is not shown in `status`.
+//! Says what to do when a log row fits no partition. Postgres's own message names neither the day nor the fix, and
+//! `status` does not show its DETAIL.
 
 use std::panic::AssertUnwindSafe;
 
@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use super::Table;
 use crate::postgres::failure;
 
-/// Runs `insert` of log rows; if it fails for want of a partition, the error gets a hint.
+/// Runs `insert` for log rows. If it fails because a partition is missing, the error gets a hint.
 pub fn explained<R>(table: &Table, records: &[&SpendRecord], insert: impl FnOnce() -> R) -> R {
     if !table.is_partitioned || table.takes_every_row {
         return insert();
@@ -35,8 +35,8 @@ fn hint(table: &Table, records: &[&SpendRecord]) -> String {
     let days = || records.iter().map(|record| record.timing.start.utc_date());
     let (first, last) = (days().min().unwrap_or_default(), days().max().unwrap_or_default());
     format!(
-        "Create the partitions of {} for the days from {first} to {last}, or a DEFAULT partition; \
-         then the fold goes on.",
+        "Create the partitions of {} for the days from {first} to {last}, or a DEFAULT partition. \
+         The fold then goes on.",
         table.name
     )
 }
