@@ -1,5 +1,5 @@
-//! Finds which rows and locks other sessions hold, after a fold has waited for one in vain. Nothing is kept of what
-//! is locked here: each look is taken back, so that a fold waits for rows in LiteLLM's order alone (invariant 8).
+//! Finds which rows and locks other sessions hold, after a fold has waited for one in vain. Each look rolls back the
+//! locks that it takes, so that a fold waits for rows in LiteLLM's order alone (invariant 8).
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -21,13 +21,14 @@ use crate::targets::{Target, Targets};
 
 mod lockers;
 
-/// How long a fold waits for one row that others lock again and again, and for all of these rows together. A look
-/// that waits for nobody would miss such a row for ever.
+/// How long a fold waits for one row that other sessions lock again and again. A look that does not wait would miss
+/// such a row for ever.
 pub const WAIT_FOR_ONE: Duration = Duration::from_millis(100);
+/// How long a fold waits for all rows that other sessions lock again and again.
 const WAIT_FOR_ALL: Duration = Duration::from_millis(200);
-/// Rows that are waited for, each in a subtransaction; what is not is taken to be held.
+/// The most rows that a look waits for, each in a subtransaction. Every further row is read as held.
 const MOST_AWAITED: usize = 8;
-/// Sessions named in a message.
+/// The most sessions that a message names.
 const MOST_NAMED: i64 = 5;
 
 /// The columns of the key by which a fold finds rows of a target.
@@ -58,16 +59,16 @@ pub fn keys(targets: &Targets, totals: &Totals, windows: &Windows) -> Vec<Key> {
         .collect()
 }
 
-/// What a look at rows has found.
+/// The result of a look at rows.
 #[derive(Default)]
 pub struct Look {
-    /// Those that other sessions hold. A row that is not there is not among them.
+    /// Rows that other sessions hold. A row that does not exist is not among them.
     pub held: Vec<Key>,
-    /// Others, which one session after the other locks: who waits gets them.
+    /// Other rows, which one session after the other locks. A fold that waits for such a row gets it.
     pub busy: Vec<Key>,
 }
 
-/// Looks which of `keys` other sessions hold.
+/// Finds which of `keys` other sessions hold.
 pub fn held(targets: &Targets, keys: &[Key]) -> Result<Look> {
     if keys.is_empty() {
         return Ok(Look::default());
@@ -87,12 +88,12 @@ pub fn held(targets: &Targets, keys: &[Key]) -> Result<Look> {
     Ok(look)
 }
 
-/// Runs a look and takes its locks back.
+/// Runs a look and rolls its locks back.
 fn looked_at<R>(look: impl FnOnce() -> Result<R>) -> Result<R> {
     subtransaction::rehearse(look).map_err(Error::Failed)
 }
 
-/// The keys whose rows are there and cannot be locked at this moment.
+/// The keys whose rows exist and cannot be locked at this moment.
 fn missed(targets: &Targets, keys: &[Key]) -> Result<Vec<Key>> {
     let mut missed = Vec::new();
     let members: Vec<&Key> = keys.iter().filter(|key| key.role == Role::Entity(EntityKind::TeamMember)).collect();
@@ -112,7 +113,7 @@ fn missed(targets: &Targets, keys: &[Key]) -> Result<Vec<Key>> {
     Ok(missed)
 }
 
-/// The keys that are rows and not locks of teams, by the target that has them.
+/// The keys that name rows and not locks of teams, grouped by the target that has the rows.
 fn rows_by_target<'t, 'k>(
     targets: &'t Targets,
     keys: impl IntoIterator<Item = &'k Key> + Clone,
@@ -125,7 +126,7 @@ fn rows_by_target<'t, 'k>(
     })
 }
 
-/// The indexes of the keys whose rows a query finds.
+/// The indexes of the keys whose rows a query with this locking clause finds.
 fn select(role: Role, target: &Target, keys: &[&Key], locking: &str) -> Result<HashSet<usize>> {
     join(role, target, keys, "b.n", locking, |found| {
         let mut indexes = HashSet::new();
@@ -136,7 +137,7 @@ fn select(role: Role, target: &Target, keys: &[&Key], locking: &str) -> Result<H
     })
 }
 
-/// Reads something of the rows of these keys.
+/// Reads `wanted` from the rows of these keys.
 fn join<R>(
     role: Role,
     target: &Target,
@@ -172,7 +173,7 @@ fn same(target: &Target, column: &str) -> String {
     }
 }
 
-/// Whether a row can be locked within `wait`.
+/// Whether a row or a team can be locked within `wait`.
 fn comes_free(targets: &Targets, key: &Key, wait: Duration) -> Result<bool> {
     let Some(target) = targets.get(key.role) else { return Ok(true) };
     let outcome = subtransaction::rehearse(|| {
@@ -188,7 +189,8 @@ fn comes_free(targets: &Targets, key: &Key, wait: Duration) -> Result<bool> {
     }
 }
 
-/// What holds these keys, for people: rows of which tables, or locks of teams, and whose they are.
+/// Describes for people which tables have rows among these keys, whether locks of teams are among them, and which
+/// sessions hold them.
 pub fn described(client: &mut SpiClient, targets: &Targets, keys: &HashSet<Key>) -> Result<String> {
     let (mut what, mut tables) = (Vec::new(), Vec::new());
     for (_, target, _) in rows_by_target(targets, keys) {
@@ -210,8 +212,9 @@ pub fn described(client: &mut SpiClient, targets: &Targets, keys: &HashSet<Key>)
     Ok(format!("{} {verb}{holders}", what.join(" and ")))
 }
 
-/// Who has the transactions $1 or the locks of the teams $2; where that is nobody, as of a row that is being
-/// created, or that several sessions have locked, who has locked any row of the tables $3.
+/// The sessions that hold the transactions $1 or the locks of the teams $2. If no session does, the sessions that have
+/// locked any row of the tables $3: no session does where a row is being created, or where several sessions have locked
+/// a row.
 const HOLDERS: &str = "
     WITH locks AS MATERIALIZED (
         SELECT l.locktype, l.pid, l.transactionid, l.relation, l.mode, l.objid, l.objsubid,
@@ -236,8 +239,8 @@ const HOLDERS: &str = "
     SELECT coalesce(' by ' || (SELECT pg_catalog.string_agg(DISTINCT c.who, ', ') FROM certain AS c),
                     ', perhaps by ' || (SELECT pg_catalog.string_agg(DISTINCT p.who, ', ') FROM possible AS p))";
 
-/// The keys of one record whose creation waits for another session: the targets are written one by one, each for
-/// this record alone. `write` writes one target.
+/// The keys of one record whose creation waits for another session. The targets are written one by one, each for this
+/// record alone. `write` writes one target.
 pub fn held_by_creation(
     targets: &Targets,
     totals: &Totals,

@@ -1,8 +1,9 @@
-//! A fuse against a record that ends the server: a crash wipes shared memory, and the worker of the restarted server
-//! would fold the same record again, for ever. Where the last start of the server has not led to a fold, the worker
-//! folds one row at a time and commits first which one. A row that was noted so when two workers died is rejected
-//! unread: one death may have any cause. A worker that was ended because another process crashed, or because the server
-//! was stopped at once, tells little of its row: that is tried again, several times.
+//! A fuse against a record that ends the server. A crash wipes shared memory, and the worker of the restarted server
+//! would fold the same record again, for ever. If the last start of the server has not led to a fold, the worker folds
+//! one row at a time, and first commits a note of which row it is. A row that was noted when two workers died is
+//! rejected unread. One death is not enough, because it may have any cause. A worker that was ended because another
+//! process crashed, or because the server was stopped at once, tells little about its row. That row is tried again,
+//! several times.
 
 use std::cell::Cell;
 
@@ -27,10 +28,12 @@ use crate::staging::cursor::Tally;
 use crate::staging::{cluster_id, postponed};
 use crate::targets::Targets;
 
-/// What it counts that a worker died while it tried a row alone, or was ended meanwhile; and the sum from which the row
-/// is rejected. One that was ended when it had tried the row counts nothing.
+/// What counts against a row if a worker died while it tried the row alone. A worker that was ended after it had tried
+/// the row counts nothing.
 const DIED: i32 = 5;
+/// What counts against a row if a worker was ended while it tried the row alone.
 const WAS_ENDED: i32 = 1;
+/// The sum from which a row is rejected.
 const GUILTY: i32 = 2 * DIED;
 
 const REJECT: &str = "
@@ -47,9 +50,9 @@ thread_local! {
     static EVIDENCE: Cell<Option<i32>> = const { Cell::new(None) };
     /// How many more rows are folded one at a time.
     static CAREFUL: Cell<usize> = const { Cell::new(0) };
-    /// Whether the row that is to be noted is a postponed one.
+    /// Whether the row to note next is a postponed row.
     static IS_POSTPONED: Cell<bool> = const { Cell::new(false) };
-    /// Whether the row that is folded next, or is being folded, is noted in the cursor.
+    /// Whether the cursor notes the row that is folded next, or is being folded.
     static NOTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -58,24 +61,25 @@ pub fn is_careful() -> bool {
     CAREFUL.get() > 0
 }
 
-/// Whether rows of `litellm_spend.postponed`, or of staging, may be folded now: all, or those that are noted.
+/// Whether rows of `litellm_spend.postponed`, or of staging, may be folded now. While rows are folded one at a time,
+/// only the table of the noted row may be folded.
 pub fn lets_fold(postponed: bool) -> bool {
     !is_careful() || IS_POSTPONED.get() == postponed
 }
 
-/// Whether the row that is folded next has yet to be noted.
+/// Whether the next row to fold has yet to be noted.
 pub fn wants_note() -> bool {
     is_careful() && !NOTED.get()
 }
 
-/// Remembers that the cursor names a row.
+/// Remembers that the cursor notes a row.
 pub fn note_is_committed() {
     quit_note::remove();
     NOTED.set(is_careful());
     quit_note::tell(if is_careful() { Row::Tried } else { Row::NotNamed });
 }
 
-/// Remembers that it names none, as a fold that counts clears it.
+/// Remembers that the cursor notes no row, because a fold that counts clears the note.
 pub fn note_is_gone() {
     if NOTED.replace(false) {
         CAREFUL.set(CAREFUL.get().saturating_sub(1));
@@ -83,7 +87,7 @@ pub fn note_is_gone() {
     quit_note::tell(Row::NotNamed);
 }
 
-/// Notes that a worker is about to fold for the first time since the server's start; to be committed before it
+/// Notes that a worker is about to fold for the first time since the server's start. The caller commits this before it
 /// reads any row.
 pub fn arm(server_start: TimestampWithTimeZone) -> Result<()> {
     version::check()?;
@@ -115,8 +119,9 @@ pub fn arm(server_start: TimestampWithTimeZone) -> Result<()> {
     })
 }
 
-/// Notes which row is folded next, to be committed before it is read; true if it rejects one instead that was noted
-/// too often. The tables are locked first, because who waits for one would seem to crash there.
+/// Notes which row is folded next. The caller commits the note before it reads the row. Returns true if this rejects a
+/// row instead, because that row was noted too often. The tables are locked first, because a worker that ends while
+/// it waits for a table would seem to crash at the noted row.
 pub fn note_next() -> Result<bool> {
     pace::change(Pace::read_one_by_one);
     let mut cursor = Spi::connect_mut(Cursor::lock)?;
@@ -124,7 +129,8 @@ pub fn note_next() -> Result<bool> {
         Targets::lock(client)?;
         cursor.open_window(client)?;
         let of_staging = batch::first(client, &cursor.spans_after(None))?;
-        // The row at which the last worker ended goes first: a note of another one would clear what counts against it.
+        // The row at which the last worker ended goes first, because a note of another row would clear what counts
+        // against it.
         let suspect = suspect(client)?;
         let is_staged = suspect.is_some() && suspect == of_staging;
         if let Some((xid, seq)) = suspect.filter(|_| !is_staged) {
@@ -162,7 +168,7 @@ pub fn note_next() -> Result<bool> {
     })
 }
 
-/// The row that is noted from before.
+/// The row that the cursor already notes.
 fn suspect(client: &mut SpiClient) -> Result<Option<Position>> {
     batch::position_in(plans::run(
         client,
@@ -172,7 +178,8 @@ fn suspect(client: &mut SpiClient) -> Result<Option<Position>> {
     )?)
 }
 
-/// Writes the row into the cursor, and the window in which it is the next one; returns what counts against it.
+/// Writes the row into the cursor, together with the window in which it is the next row. Returns what counts against
+/// the row.
 fn note(client: &mut SpiClient, cursor: &Cursor, (xid, seq): Position) -> Result<i32> {
     let noted = plans::run(
         client,
@@ -193,13 +200,13 @@ fn note(client: &mut SpiClient, cursor: &Cursor, (xid, seq): Position) -> Result
     Ok(noted.first().get(1)?.unwrap_or(0))
 }
 
-/// Forgets the row that was noted, in a transaction of its own, because its fold ended without a crash. Waits for
-/// nobody: while another session holds the cursor, the row stays noted, and the next call tries again.
+/// Forgets the noted row, in a transaction of its own, because its fold ended without a crash. This waits for no other
+/// session. While another session holds the cursor, the row stays noted, and the next call tries again.
 pub fn forget() {
     if !quit_note::is_named() {
         return;
     }
-    // It has counted nothing, so as many rows as before are left to be folded one at a time.
+    // The fold has counted nothing, so as many rows as before are left to be folded one at a time.
     NOTED.set(false);
     quit_note::tell(Row::Left);
     match transaction::run(clear) {
@@ -209,7 +216,7 @@ pub fn forget() {
     }
 }
 
-/// Clears the note; false if another session holds the cursor.
+/// Clears the note. Returns false if another session holds the cursor.
 fn clear() -> Result<bool> {
     match own_tables::lock() {
         Lock::NotInstalled => return Ok(true),
@@ -229,7 +236,7 @@ fn clear() -> Result<bool> {
     })
 }
 
-/// The same as the process ends; tells the next worker where that was not possible.
+/// Forgets the noted row as the process ends. Tells the next worker if that was not possible.
 pub fn forget_at_exit() {
     if !quit_note::is_named() {
         return;

@@ -1,5 +1,5 @@
-//! What this process knows of rows that other sessions hold: a fold leaves the records that need them out before
-//! it writes anything for them, and looks at the rows again now and then, less and less often.
+//! What this process knows about rows that other sessions hold. A fold leaves out the records that need these rows
+//! before it writes anything for them. It looks at the rows again now and then, less and less often.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -22,7 +22,7 @@ use crate::fold::write::{entities, members};
 use crate::targets::Targets;
 use litellm_spend_core::litellm::tables::Role;
 
-/// The longest pause between two looks: a held record counts so soon after its row is free.
+/// The longest pause between two looks. A held record counts at most this long after its row is free.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -32,13 +32,13 @@ thread_local! {
 #[derive(Default)]
 struct Held {
     keys: HashSet<Key>,
-    /// What holds them, for people.
+    /// A description for people of what holds the rows.
     description: String,
     backoff: Backoff,
     look_at: Option<Instant>,
 }
 
-/// Notes rows that other sessions hold; false if that is no news.
+/// Notes rows that other sessions hold. Returns false if all of them were known.
 pub fn add(targets: &Targets, keys: Vec<Key>) -> Result<bool> {
     let mut all = HELD.with_borrow(|held| held.keys.clone());
     let before = all.len();
@@ -65,7 +65,7 @@ fn set(targets: &Targets, keys: HashSet<Key>) -> Result<()> {
     Ok(())
 }
 
-/// Those of these rows that are not known to be held.
+/// The rows of `keys` that are not known to be held.
 pub fn unknown(mut keys: Vec<Key>) -> Vec<Key> {
     HELD.with_borrow(|held| keys.retain(|key| !held.keys.contains(key)));
     keys
@@ -81,18 +81,18 @@ pub fn any() -> bool {
     HELD.with_borrow(|held| !held.keys.is_empty())
 }
 
-/// Whether the rows are to be looked at again.
+/// Whether it is time to look at the rows again.
 pub fn is_due() -> bool {
     HELD.with_borrow(|held| !held.keys.is_empty() && held.look_at.is_none_or(|at| at <= Instant::now()))
 }
 
-/// Has the rows looked at again at once.
+/// Makes the next look at the rows due at once.
 pub fn make_due() {
     HELD.with_borrow_mut(|held| held.look_at = None);
 }
 
-/// Looks at the rows again; true if one of them may be free. A row that is not there yet counts as free, because
-/// only the insert of it can tell.
+/// Looks at the rows again. Returns true if one of them may be free. A row that does not exist yet counts as free,
+/// because only an insert of it can tell.
 pub fn look_again(targets: &Targets) -> Result<bool> {
     let keys: Vec<Key> = HELD.with_borrow(|held| held.keys.iter().cloned().collect());
     let look = contention::held(targets, &keys)?;
@@ -106,7 +106,7 @@ pub fn look_again(targets: &Targets) -> Result<bool> {
     Ok(came_free)
 }
 
-/// Notes that postponed records were counted: the next look is soon again.
+/// Notes that postponed records were counted, so that the next look is soon again.
 pub fn relax() {
     HELD.with_borrow_mut(|held| held.backoff.succeed());
 }
@@ -119,17 +119,17 @@ pub fn next_look() -> Option<Duration> {
     })
 }
 
-/// What holds records back, for people; `None` if nothing does.
+/// A description for people of what holds records back; `None` if nothing does.
 pub fn description() -> Option<String> {
     HELD.with_borrow(|held| (!held.keys.is_empty()).then(|| held.description.clone()))
 }
 
-/// That so much is held that nothing is counted until it is free.
+/// The error that so much is held that nothing is counted until it is free.
 pub fn refusal() -> Error {
     Error::refused(
         PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
         format!("{}, and most records need them", description().unwrap_or_default()),
-        "End these transactions, with pg_terminate_backend() if their clients are gone; the fold then goes on.",
+        "End these transactions. Use pg_terminate_backend() if their clients are gone. The fold then goes on.",
     )
 }
 

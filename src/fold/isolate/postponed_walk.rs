@@ -1,4 +1,4 @@
-//! Walks over the postponed rows, one batch a fold, again and again while any is left.
+//! Walks over the postponed rows, one batch per fold, again and again while any row is left.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -12,34 +12,35 @@ use crate::fold::count::Count;
 use crate::staging::postponed;
 use crate::targets::Targets;
 
-/// Records of a batch that are tried for rows which other sessions are creating.
+/// The most records of a batch that are tried, to find rows that other sessions are creating.
 const MOST_TRIED: usize = 2;
 /// Where a walk over the rows begins.
 pub const BEGINNING: Position = (0, -1);
-/// A walk follows another one so soon at the latest, because another session's fold may have postponed rows: where
-/// nothing is known to be held, and where something is.
+/// The longest pause before the next walk while nothing is known to be held. A walk begins by itself because another
+/// session's fold may have postponed rows.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause before the next walk while something is known to be held.
 const LONGEST_PAUSE_WHILE_HELD: Duration = Duration::from_secs(60);
 
 thread_local! {
     static WALK: Cell<Walk> = const { Cell::new(Walk { after: Some(BEGINNING), has_counted: false, ended: None }) };
 }
 
-/// A walk over all rows, one batch a fold.
+/// A walk over all postponed rows, one batch per fold.
 #[derive(Clone, Copy)]
 struct Walk {
-    /// The last row that it has looked at; `None` at its end.
+    /// The last row that the walk has looked at; `None` at the end of the walk.
     after: Option<Position>,
     has_counted: bool,
     ended: Option<Instant>,
 }
 
-/// Where the walk goes on, if it is time for one.
+/// The position after which the walk goes on; `None` if it is not time for that.
 pub fn next() -> Option<Position> {
     if pause().is_zero() { WALK.get().after.or(Some(BEGINNING)) } else { None }
 }
 
-/// How long until the walk goes on, or the next one begins by itself.
+/// How long until the walk goes on, or until the next walk begins by itself.
 pub fn pause() -> Duration {
     let walk = WALK.get();
     match (walk.after, walk.ended) {
@@ -66,7 +67,7 @@ pub fn go_on(after: Option<Position>, has_counted: bool) {
     WALK.set(Walk { after, has_counted: has_counted && ended.is_none(), ended });
 }
 
-/// Looks which rows the next batch needs and other sessions hold, before anything is written for it.
+/// Finds which rows the next batch needs and other sessions hold, before anything is written for the batch.
 pub fn learn_what_is_held(after: Position, rows: usize) -> Result<()> {
     let targets = Spi::connect_mut(Targets::lock)?;
     let mut count = Count::of(targets.clone());
@@ -76,7 +77,7 @@ pub fn learn_what_is_held(after: Position, rows: usize) -> Result<()> {
         Ok::<_, Error>(batch)
     })?;
     held::add(&targets, contention::held(&targets, &held::unknown(count.keys()))?.held)?;
-    // A row that another session is creating cannot be seen, so the first records that seem free are tried.
+    // A row that another session is creating cannot be seen. The first records that seem free are therefore tried.
     for _ in 0..MOST_TRIED {
         let Some(row) = verdict::first_free(&targets, &batch.rows)? else { break };
         if !held::add(&targets, verdict::keys_held_from(&targets, row)?)? {

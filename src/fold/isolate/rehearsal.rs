@@ -1,6 +1,6 @@
-//! Tells a bad record from a broken environment: rehearses good records on the way that a suspect takes,
-//! and takes them back. A way is a set of tables, and in each of them an insert or an update; to take both,
-//! each record is rehearsed twice.
+//! Tells a bad record from a broken environment. It rehearses good records on the path that a suspect record takes, and
+//! rolls them back. A path is a set of tables, and in each of them an insert or an update. Each record is rehearsed
+//! twice, so that both an insert and an update are tried.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -27,13 +27,14 @@ use crate::postgres::timestamp::transaction_start;
 use crate::staging::batch::Row;
 use crate::targets::Targets;
 
-/// Good records that are tried before a suspect is given up.
+/// The most good records that are tried for one suspect.
 const MOST_TRIED: usize = 3;
 const NAME: &str = "litellm_spend-probe";
 
-/// Whether the environment takes good records where it refuses the suspect: the suspect's own entities with
-/// the values of a good record; or a good record that reaches all the tables that the suspect reaches, and
-/// the same one with entities that do not exist. `others` are rows among which good ones are looked for.
+/// Whether the environment accepts good records where it refuses the suspect. This is so if the suspect's own entities
+/// pass with the values of a good record. It is also so if a good record that reaches all the tables that the suspect
+/// reaches passes, both with its own entities and with entities that do not exist. `others` are the rows among which
+/// good records are looked for.
 pub fn good_records_pass(
     client: &mut SpiClient,
     targets: &Rc<Targets>,
@@ -69,27 +70,28 @@ pub fn good_records_pass(
     Ok(false)
 }
 
-/// Whether a start for which there is no partition is that record's fault, if there is one for another start: that
-/// one is later, so partitions were made beyond it; or today has its partition and the start is yet to come; or no
-/// partition can be expected of such a future. Otherwise the partition of today may be what is missing.
+/// Whether it is the suspect record's fault that there is no partition for its `start`, if there is a partition for the
+/// start `other`. It is in three cases: `other` is later, so partitions were created beyond `start`; today has its
+/// partition and `start` is in the future; or `start` is so far in the future that no partition can be expected. In any
+/// other case the partition of today may be missing.
 fn partition_was_due(start: Moment, other: Moment) -> bool {
     const DAY_MILLIS: i64 = 86_400_000;
     let now = transaction_start();
     start < other || start > now && other >= now || start.millis_since(now) > DAY_MILLIS
 }
 
-/// A request id that nobody can have recorded, because nobody can guess it.
+/// A request id that no record can have, because nobody can guess it.
 fn nobodys_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{NAME}-{:016x}{:016x}", random(), random())
 }
 
-/// The record as another request.
+/// A copy of the record, as another request.
 pub fn under_another_id<'a>(record: &SpendRecord<'a>) -> SpendRecord<'a> {
     SpendRecord { request_id: Cow::Owned(nobodys_id()), litellm_call_id: None, ..record.clone() }
 }
 
-/// The record of a document, its identity resolved; `None` if there is none.
+/// The record of a document, with its identity resolved; `None` if the document holds no record.
 pub fn decoded<'a>(
     client: &mut SpiClient,
     targets: &Targets,
@@ -102,7 +104,7 @@ pub fn decoded<'a>(
     Ok(Some(record))
 }
 
-/// Whether a record counts, twice under ids of its own.
+/// Whether a record counts. The record is tried twice, each time under a new id.
 fn passes(client: &mut SpiClient, targets: &Rc<Targets>, record: &SpendRecord) -> Result<bool> {
     let rehearsal = subtransaction::rehearse(|| {
         let mut folded = 0;
@@ -123,7 +125,7 @@ fn passes(client: &mut SpiClient, targets: &Rc<Targets>, record: &SpendRecord) -
     }
 }
 
-/// The tables that a record changes a row of.
+/// The tables in which a record changes a row.
 fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Result<HashSet<Role>> {
     let mut totals = Totals::new(|kind| targets.daily_shape(kind));
     totals.add(record);
@@ -150,12 +152,12 @@ fn reach(client: &mut SpiClient, targets: &Targets, record: &SpendRecord) -> Res
     Ok(reached)
 }
 
-/// `values` on the account of `suspect`.
+/// The record `values`, charged to the entities of `suspect`.
 fn with_identity_of<'a>(suspect: &SpendRecord<'a>, values: SpendRecord<'a>) -> SpendRecord<'a> {
     SpendRecord { identity: suspect.identity.clone(), outcome: suspect.outcome, ..values }
 }
 
-/// The record of a request that cost nothing and said nothing.
+/// The record of a request that cost nothing and has no text. Its other fields are those of `suspect`.
 fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
     let now = transaction_start();
     SpendRecord {
@@ -179,7 +181,7 @@ fn plain<'a>(suspect: &SpendRecord<'a>) -> SpendRecord<'a> {
     }
 }
 
-/// The record on the account of entities that do not exist.
+/// The record, charged to entities that do not exist.
 fn of_nobody(record: SpendRecord) -> SpendRecord {
     let named = |name: &Cow<str>| if name.is_empty() { Cow::Borrowed("") } else { Cow::Borrowed(NAME) };
     let several = |names: &[Cow<str>]| if names.is_empty() { Vec::new() } else { vec![Cow::Borrowed(NAME)] };

@@ -1,6 +1,6 @@
-//! One poison record costs one record, and a broken environment costs none (invariant 7). A row that fails by
-//! itself is rejected only if a record that is known to be good can take its way (`rehearsal`); otherwise the whole fold
-//! fails, to be tried again, and nothing is rejected.
+//! One poison record costs one record, and a broken environment costs none (invariant 7). A row that fails by itself is
+//! rejected only if a record that is known to be good can take the same path (`rehearsal`). Otherwise the whole fold
+//! fails and is retried, and nothing is rejected.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ use crate::staging::cursor::Tally;
 use crate::targets::Targets;
 use litellm_spend_core::litellm::tables::Role;
 
-/// Rejects a row that fails by itself, or counts it after all. Fails if it is not shown that the row is bad.
+/// Rejects a row that fails by itself, or counts it after all. Fails if nothing shows that the row is bad.
 pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally> {
     let is_bad = Spi::connect_mut(|client| {
         let neighbours = batch::neighbours(client, row.position)?;
@@ -33,11 +33,11 @@ pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally
         return Err(Error::Failed(failure));
     }
     if !is_bad {
-        let hint = "Fix the constraint or trigger that refuses the record: a record that is known to be good fails too. \
-                    Nothing is rejected or lost meanwhile.";
+        let hint = "Fix the constraint or trigger that refuses the record, because a record that is known to be good fails \
+                    too. Nothing is rejected or lost meanwhile.";
         return Err(Error::Failed(failure.with_hint(hint)));
     }
-    // Once more: what refused it may have been repaired between its failure and the probe.
+    // The row is tried once more, because what refused it may have been repaired between its failure and the rehearsal.
     match subtransaction::attempt(|| count_alone(targets, row)) {
         Ok(tally) => Ok(tally),
         Err(failure) if failure.fault() != Fault::Undecided => Err(Error::Failed(failure.advised())),
@@ -60,7 +60,7 @@ fn count_alone(targets: &Rc<Targets>, row: &Row) -> Result<Tally> {
     })
 }
 
-/// The first of these rows, or of the first hundred, that needs nothing which is known to be held.
+/// The first row that needs nothing which is known to be held, among the first hundred of these rows.
 pub fn first_free<'r>(targets: &Targets, rows: &'r [Row]) -> Result<Option<&'r Row>> {
     const LOOKED_AT: usize = 100;
     Spi::connect_mut(|client| {
@@ -75,8 +75,8 @@ pub fn first_free<'r>(targets: &Targets, rows: &'r [Row]) -> Result<Option<&'r R
     })
 }
 
-/// The rows that one record needs and other sessions hold, where none of those that exist is held: rows that another
-/// session is creating, and its own log row.
+/// The rows that one record needs and other sessions hold, if no existing row is held. They are rows that another
+/// session is creating, and the record's own log row.
 pub fn keys_held_from(targets: &Rc<Targets>, row: &Row) -> Result<Vec<Key>> {
     let mut count = Count::of(targets.clone());
     Spi::connect_mut(|client| count.sum_up(client, std::slice::from_ref(row)))?;
@@ -87,7 +87,7 @@ pub fn keys_held_from(targets: &Rc<Targets>, row: &Row) -> Result<Vec<Key>> {
     let Some(document) = count::document(row) else { return Ok(Vec::new()) };
     let Ok(record) = SpendRecord::decode(&document) else { return Ok(Vec::new()) };
     let id = record.request_id.clone().into_owned();
-    // Another id with the same start goes to the same partition: if that waits too it is the table that is held.
+    // Another id with the same start goes to the same partition. If that waits too, the table is held and not the row.
     let other = rehearsal::under_another_id(&record);
     if waits_for_log(targets, record)? && !waits_for_log(targets, other)? {
         return Ok(vec![Key { role: Role::Log, parts: vec![id] }]);

@@ -1,5 +1,6 @@
-//! Tells a row that one session holds from a row that many sessions lock one after the other: the same transaction has
-//! locked it for long. Who waits for the other kind of row gets it, so its records are not postponed.
+//! Tells a row that one session holds from a row that many sessions lock one after the other. One session holds a row
+//! if the same transaction has locked it for long. A fold that waits for the other kind of row gets it, so its records
+//! are not postponed.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,18 +10,18 @@ use super::{Targets, join, rows_by_target};
 use crate::error::Result;
 use crate::fold::row_key::Key;
 
-/// A row is held if one transaction has locked it for so long.
+/// A row is held if one transaction has locked it for this long.
 const LONG: Duration = Duration::from_millis(500);
-/// From so many rows on all are forgotten.
+/// The most rows that are remembered. All of them are forgotten when there would be more.
 const MOST_KEPT: usize = 10_000;
 
 thread_local! {
-    /// Which transaction had locked a row at the last look, and when it was seen first.
+    /// The transaction that had locked a row at the last look, and when that transaction was first seen.
     static LOCKERS: RefCell<HashMap<Key, (String, Instant)>> = RefCell::default();
 }
 
-/// Divides rows that other sessions have locked: those that one transaction has locked for long, or of which that
-/// cannot be known, and the others.
+/// Divides rows that other sessions have locked. The first part is the rows that one transaction has locked for long,
+/// and the rows whose transaction is not known. The second part is all other rows.
 pub fn divide(targets: &Targets, keys: Vec<Key>) -> Result<(Vec<Key>, Vec<Key>)> {
     let lockers = of_keys(targets, &keys)?;
     Ok(LOCKERS.with_borrow_mut(|known| {
@@ -37,7 +38,8 @@ pub fn divide(targets: &Targets, keys: Vec<Key>) -> Result<(Vec<Key>, Vec<Key>)>
     }))
 }
 
-/// The transaction that has locked each of these rows, as text. Of a row that several have locked it is none.
+/// The transaction that has locked each of these rows, as text. If several sessions have locked a row, the text names
+/// no transaction.
 pub fn of_keys<'k>(targets: &Targets, keys: impl IntoIterator<Item = &'k Key> + Clone) -> Result<HashMap<Key, String>> {
     let mut lockers = HashMap::new();
     for (role, target, rows) in rows_by_target(targets, keys) {
