@@ -1,5 +1,5 @@
-//! The budget row that an organization made by a fold refers to: LiteLLM's organizations must have one,
-//! so there is a single unlimited budget named `litellm_spend`.
+//! The budget row to which an organization that a fold creates refers. LiteLLM's organizations must have a budget, so
+//! there is a single unlimited budget named `litellm_spend`.
 
 use pgrx::spi::SpiClient;
 
@@ -11,12 +11,12 @@ use litellm_spend_core::litellm::tables::Role;
 /// The budget's id as an SQL literal.
 pub const UNLIMITED_ID_LITERAL: &str = "'litellm_spend'";
 
-/// Makes the budget if it is not there.
+/// Creates the budget if it does not exist.
 pub fn ensure(client: &mut SpiClient, targets: &Targets) -> Result<()> {
     let Some(table) = targets.get(Role::Budget).map(|target| &target.table) else {
         return Err(Error::held(
-            "an organization cannot be made without the table \"LiteLLM_BudgetTable\"",
-            "Run LiteLLM's migrations, or take organization out of litellm_spend.create_missing.",
+            "an organization cannot be created without the table \"LiteLLM_BudgetTable\"",
+            "Run LiteLLM's migrations, or remove organization from litellm_spend.create_missing.",
         ));
     };
     let insert = format!(

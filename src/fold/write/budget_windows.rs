@@ -1,6 +1,6 @@
-//! `LiteLLM_BudgetWindowSpend`: adds what a batch spent to the running total of each budget window of
-//! its keys and teams. A window that has moved on starts from this batch; a window without a row starts
-//! from what the log holds of it (LiteLLM's budget_window_spend_writer.py), which `log_sums` adds up.
+//! `LiteLLM_BudgetWindowSpend`: adds what a batch spent to the running total of each budget window of its keys and
+//! teams. A window that has moved on starts from this batch. A window without a row starts from the log's sum for it
+//! (LiteLLM's budget_window_spend_writer.py), which `log_sums` adds up.
 
 use std::collections::HashSet;
 
@@ -32,21 +32,21 @@ struct Increment {
     holder: EntityKind,
     id: String,
     window: Window,
-    /// What a row that is not there starts from; `None` if it is there.
+    /// The spend from which a row that does not exist starts; `None` if the row exists.
     logged_before: Option<f64>,
 }
 
 /// The windows of the keys and teams that a fold charges.
 #[derive(Default)]
 pub struct Windows {
-    /// Whose windows were read, in the order of `budget_window::HOLDERS`.
+    /// The keys and teams whose windows were read, in the order of `budget_windows::HOLDERS`.
     holders: [HashSet<String>; budget_windows::HOLDERS.len()],
     increments: Vec<Increment>,
 }
 
 impl Windows {
-    /// Reads the windows of keys and teams of a batch that no batch before has charged; `counted` are the
-    /// batch's requests, logged already. Locks nothing.
+    /// Reads the windows of a batch's keys and teams that no earlier batch has charged. `counted` are the batch's
+    /// requests, which are logged already. Locks nothing.
     pub fn read(&mut self, client: &mut SpiClient, targets: &Targets, counted: &[SpendRecord]) -> Result<()> {
         let Some(target) = targets.get(Role::WindowSpend) else { return Ok(()) };
         let mut increments = self.find(client, targets, counted)?;
@@ -61,7 +61,8 @@ impl Windows {
         Ok(())
     }
 
-    /// The same for whoever asks which rows would be written.
+    /// Reads the windows of these records' keys and teams without what the log holds of them. `keys` then tells which
+    /// rows would be written.
     pub fn read_keys(&mut self, client: &mut SpiClient, targets: &Targets, records: &[SpendRecord]) -> Result<()> {
         if targets.get(Role::WindowSpend).is_some() {
             let mut increments = self.find(client, targets, records)?;
@@ -93,7 +94,7 @@ impl Windows {
         self.increments.is_empty()
     }
 
-    /// Adds to each window what `totals` say of its key or team, in the order of the table's key.
+    /// Adds to each window what `totals` hold for its key or team, in the order of the table's key.
     pub fn write(&self, client: &mut SpiClient, targets: &Targets, totals: &Totals) -> Result<()> {
         let Some(target) = targets.get(Role::WindowSpend).filter(|_| !self.is_empty()) else { return Ok(()) };
         let mut increments: Vec<&Increment> = self.increments.iter().collect();
@@ -111,10 +112,10 @@ impl Windows {
     }
 }
 
-/// Only locks a row that is there, so that all of them are locked in one order (invariant 8).
+/// The change that only locks a row that exists, so that all rows are locked in one order (invariant 8).
 const KEEP: &str = "DO UPDATE SET updated_at = EXCLUDED.updated_at";
 
-/// A window that has moved on starts anew.
+/// The change that adds to a row that exists. A window that has moved on starts anew.
 fn add(target: &Target) -> String {
     let sum = saturation::sum(&target.table, "spend", "t.spend", "EXCLUDED.spend");
     format!(
@@ -180,7 +181,7 @@ fn existing(client: &mut SpiClient, target: &Target, increments: &[Increment]) -
     })
 }
 
-/// Inserts rows of these windows that hold `spends`; `on_conflict` says what becomes of one that is there.
+/// Inserts rows of these windows that hold `spends`. `on_conflict` says what happens to a row that exists.
 fn insert(
     client: &mut SpiClient,
     target: &Target,

@@ -1,5 +1,5 @@
-//! How many requests folds have counted of each day, and the fingerprint of their ids: what tells whether
-//! the log of a day still is, and only is, what was counted. `rebuild` trusts no other log.
+//! How many requests folds have counted for each day, and the fingerprint of their ids. They tell whether the log of a
+//! day still holds what was counted, and nothing else. `rebuild` trusts no other log.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ impl Requests {
     }
 }
 
-/// The day on which the log shows a request that started then.
+/// The day on which the log shows a request with this start.
 pub fn day_in_log(start: Moment) -> Day {
     start.rounded_to_millis().utc_day()
 }
@@ -39,7 +39,7 @@ impl CountedDays {
         self.0.entry(day_in_log(record.timing.start)).or_default().add(&record.request_id);
     }
 
-    /// Adds them to what folds have counted before.
+    /// Adds these requests to what folds have counted before.
     pub fn write(&self, client: &mut SpiClient) -> Result<()> {
         if self.0.is_empty() {
             return Ok(());
@@ -61,7 +61,7 @@ impl CountedDays {
     }
 }
 
-/// What folds have counted of a day; `None` if they kept no count of it.
+/// The requests that folds have counted for a day; `None` if they kept no count of that day.
 pub fn find(client: &mut SpiClient, date: &str) -> Result<Option<Requests>> {
     let query = "SELECT c.requests, c.fingerprint FROM litellm_spend.counted_days c
                  WHERE c.date = $1::pg_catalog.text::pg_catalog.date";

@@ -1,6 +1,6 @@
-//! Adds a fold's spend to the rows of one kind of entity, in byte order (invariant 8). Where a row is
-//! missing that `litellm_spend.create_missing` asks for, one upsert makes and updates all of them: to
-//! update first and to insert then would be two passes, and a LiteLLM writer between them a deadlock.
+//! Adds a fold's spend to the rows of one kind of entity, in byte order (invariant 8). If a row is missing that
+//! `litellm_spend.create_missing` asks for, one upsert creates and updates all rows. An update followed by an insert
+//! would be two passes, and a LiteLLM writer between them could cause a deadlock.
 
 use std::collections::HashSet;
 
@@ -25,10 +25,10 @@ mod limit;
 
 pub use creation::{create, obstacle};
 
-/// Ids of rows, the second `""` where the table has one key column.
+/// Ids of rows. The second id is `""` where the table has one key column.
 pub type Ids = HashSet<(String, String)>;
 
-/// Writes the spend of one kind of entity but team members.
+/// Writes the spend of one kind of entity. Team members have a function of their own, `members::write`.
 pub fn write(
     client: &mut SpiClient,
     targets: &Targets,
@@ -57,7 +57,7 @@ pub fn write(
     missing.note(client, kind, target)
 }
 
-/// Whether a fold makes rows that are missing.
+/// Whether a fold creates missing rows of this kind.
 pub fn makes_rows(kind: EntityKind, target: &Target) -> bool {
     settings::creates_missing(kind) && obstacle(kind, &target.table).is_none()
 }
@@ -66,8 +66,8 @@ pub fn is_among(ids: &Ids, (id, member): &EntityId) -> bool {
     ids.contains(&((*id).to_owned(), (*member).to_owned()))
 }
 
-/// Adds to the rows that exist and returns their ids. A row that comes while this waits for another one's
-/// lock is none of them.
+/// Adds to the rows that exist and returns their ids. A row that is created while this waits for the lock of another
+/// row is not among them.
 pub fn update(client: &mut SpiClient, kind: EntityKind, target: &Target, spend: &EntitySpend) -> Result<Ids> {
     let locked = lock(client, kind, target, spend.keys())?;
     if locked.is_empty() {
@@ -101,7 +101,7 @@ fn write_rows<'i, 'a: 'i>(
     })
 }
 
-/// The ids of the rows that exist; locks nothing.
+/// The ids of the rows that exist. Locks nothing.
 pub fn existing<'i, 'a: 'i>(
     client: &mut SpiClient,
     kind: EntityKind,
@@ -151,27 +151,30 @@ pub fn read_ids(client: &mut SpiClient, keys: &[&str], query: &str, arguments: &
     Ok(ids)
 }
 
-/// The parameters of ids, one array a key column, their aliases in `b`, and the join with the table `t`.
+/// The parameters of ids: one array for each key column.
 pub fn id_parameters(keys: &[&str]) -> String {
     (1..=keys.len()).map(|n| format!("${n}::pg_catalog.text[]")).collect::<Vec<_>>().join(", ")
 }
 
+/// The aliases of the ids in `b`.
 pub fn id_aliases(keys: &[&str]) -> String {
     keys.join(", ")
 }
 
+/// The condition that joins the ids in `b` with the table `t`.
 pub fn same_ids(keys: &[&str]) -> String {
     keys.iter().map(|key| format!("t.{key} = b.{key}")).collect::<Vec<_>>().join(" AND ")
 }
 
+/// The arguments for `id_parameters`.
 pub fn id_arguments<'i, 'a: 'i>(keys: &[&str], ids: impl Iterator<Item = &'i EntityId<'a>>) -> Vec<DatumWithOid<'i>> {
     let (first, second): (Vec<&str>, Vec<&str>) = ids.copied().unzip();
     if keys.len() > 1 { vec![first.into(), second.into()] } else { vec![first.into()] }
 }
 
-/// What LiteLLM sets, where the table has it; `added` is the alias of the row to add. A member's
-/// `total_spend` is as old as the column, so its floor is the `spend` that was there before; a key's has no
-/// floor.
+/// The assignments that LiteLLM makes, for the columns that the table has. `added` is the alias of the row to add. A
+/// member's `total_spend` is only as old as the column, so its floor is the `spend` that was there before. A key's
+/// `total_spend` has no floor.
 fn assignments(kind: EntityKind, target: &Target, added: &str) -> Vec<String> {
     let added = format!("{added}.spend");
     let sum = |column, held| format!("{column} = {}", saturation::sum(&target.table, column, held, &added));

@@ -1,8 +1,9 @@
-//! Team memberships: LiteLLM makes the row of a member who is on the team's roster, under an advisory
-//! lock of the team, and no other. Its team endpoints take that lock before they touch rows of teams and
-//! users, and its projector before it charges them, so the fold takes it before it locks any row (invariant 8).
-//! Only teams with a row to make are locked, so that a batch of many teams does not fill the lock table. LiteLLM's
-//! projector locks every team that it charges; some of the same locks in the same order close no circle.
+//! Team memberships. LiteLLM creates the row of a member who is on the team's roster, under an advisory lock of the
+//! team, and no other row. LiteLLM's team endpoints take that lock before they touch rows of teams and users, and its
+//! projector takes it before it charges them. The fold therefore takes the lock before it locks any row (invariant 8).
+//! Only teams with a row to create are locked, so that a batch of many teams does not fill the lock table. LiteLLM's
+//! projector locks every team that it charges. The fold takes some of the same locks in the same order, which causes no
+//! deadlock.
 
 use std::collections::HashSet;
 
@@ -21,13 +22,14 @@ use litellm_spend_core::litellm::tables::Role;
 
 const KIND: EntityKind = EntityKind::TeamMember;
 
-/// Teams that one fold locks at most: the server's table of locks is everybody's (`max_locks_per_transaction`).
+/// The most teams that one fold locks, because all sessions of the server share its lock table
+/// (`max_locks_per_transaction`).
 const MOST_LOCKED: usize = 1_000;
 
 /// Locks the teams of members who have no row and are on the roster, and returns those members.
 ///
 /// # Errors
-/// They are too many for one fold.
+/// The teams are too many for one fold.
 pub fn lock_rosters(client: &mut SpiClient, targets: &Targets, spend: &EntitySpend) -> Result<Ids> {
     let (Some(target), Some(teams)) = (targets.get(Role::Entity(KIND)), targets.get(Role::Entity(EntityKind::Team)))
     else {
@@ -41,24 +43,24 @@ pub fn lock_rosters(client: &mut SpiClient, targets: &Targets, spend: &EntitySpe
         return Ok(lacking);
     }
     let mut of_members: Vec<&str> = lacking.iter().map(|(team, _)| team.as_str()).collect();
-    // In byte order.
+    // Teams are locked in byte order.
     of_members.sort_unstable();
     of_members.dedup();
     if of_members.len() > MOST_LOCKED {
         return Err(Error::refused(
             PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
-            format!("members of {} teams are new, more than one fold locks", of_members.len()),
-            "A smaller fold follows by itself.",
+            format!("members of {} teams are new, and one fold does not lock so many", of_members.len()),
+            "No action is needed. A smaller fold follows by itself.",
         ));
     }
     for team in of_members {
         lock_team(client, team)?;
     }
-    // Somebody may have left the team before it was locked.
+    // A member may have left the team before it was locked.
     on_roster(client, teams, spend.keys().filter(|id| entities::is_among(&lacking, id)))
 }
 
-/// Writes the spend of team members; makes the rows of those in `to_make`.
+/// Writes the spend of team members. Creates the rows of the members in `to_make`.
 pub fn write(client: &mut SpiClient, targets: &Targets, spend: &EntitySpend, to_make: &Ids) -> Result<()> {
     let Some(target) = targets.get(Role::Entity(KIND)).filter(|_| !spend.is_empty()) else { return Ok(()) };
     owner::act_as(client, target.table.owner, |client| {
@@ -78,7 +80,7 @@ pub fn teams_to_lock<'k>(
     Ok(lacking_of(client, targets, &ids)?.into_iter().map(|(team, _)| team).collect())
 }
 
-/// Those of these teams whose lock another session holds.
+/// The teams of this set whose lock another session holds.
 pub fn locked_teams(client: &mut SpiClient, teams: HashSet<String>) -> Result<Vec<String>> {
     let mut locked = Vec::new();
     for team in teams.into_iter().take(MOST_LOCKED) {
@@ -90,7 +92,7 @@ pub fn locked_teams(client: &mut SpiClient, teams: HashSet<String>) -> Result<Ve
     Ok(locked)
 }
 
-/// Those of these members whose row a fold would create.
+/// The members in `ids` whose row a fold would create.
 pub fn lacking_of(client: &mut SpiClient, targets: &Targets, ids: &[EntityId]) -> Result<Ids> {
     match (targets.get(Role::Entity(KIND)), targets.get(Role::Entity(EntityKind::Team))) {
         (Some(target), Some(teams)) if !ids.is_empty() => lacking(client, target, teams, ids.iter()),
@@ -104,7 +106,7 @@ pub fn lock_team(client: &mut SpiClient, team: &str) -> Result<()> {
     Ok(())
 }
 
-/// Members without a row who are on their team's roster; none where a fold creates no such rows.
+/// The members in `ids` that have no row and are on their team's roster; none if a fold creates no such rows.
 fn lacking<'i, 'a: 'i>(
     client: &mut SpiClient,
     target: &Target,
@@ -119,8 +121,8 @@ fn lacking<'i, 'a: 'i>(
     on_roster(client, teams, ids.filter(|id| !entities::is_among(&existing, id)))
 }
 
-/// Those of `ids` whose team has the user among its `members_with_roles`. Each roster is read once,
-/// however many of the batch are in its team.
+/// The members in `ids` whose team has the user among its `members_with_roles`. Each roster is read once, however many
+/// members of the batch are in its team.
 fn on_roster<'i, 'a: 'i>(
     client: &mut SpiClient,
     teams: &Target,

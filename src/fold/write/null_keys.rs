@@ -1,6 +1,6 @@
-//! Old daily rows with NULL in a key column: LiteLLM up to 1.90 wrote them, and columns that joined the
-//! key later left them behind. NULL never conflicts, so an upsert makes a new row beside them. The fold
-//! merges them into the row that it has just made: their sums are added to it and they are deleted.
+//! Old daily rows with NULL in a key column. LiteLLM up to 1.90 wrote them, and columns that joined the key later left
+//! them behind. NULL never conflicts, so an upsert creates a new row beside them. The fold merges them into the row
+//! that it has just created: it adds their sums to the new row and deletes them.
 
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::postgres::plans;
 use crate::targets::Target;
 
-/// The columns of the target's key that may be NULL; none where a foreign key may keep rows from being
+/// The columns of the target's key that may be NULL. There are none where a foreign key may keep rows from being
 /// deleted.
 pub fn nullable_key(target: &Target) -> Vec<&str> {
     if target.table.is_referenced {
@@ -20,8 +20,8 @@ pub fn nullable_key(target: &Target) -> Vec<&str> {
     columns.map(String::as_str).filter(|column| target.table.is_nullable(column)).collect()
 }
 
-/// The upsert, made to return the keys and ids of the rows that it inserted: one array a column. A row that
-/// it updated has a lock in `xmax`, an inserted one has none.
+/// The upsert as a statement that returns the keys and ids of the rows that it inserted, one array for each column. A
+/// row that the upsert updated has a lock in `xmax`. An inserted row has none.
 pub fn returning_new_rows(target: &Target, upsert: &str) -> String {
     let columns = returned_columns(target);
     let arrays: Vec<String> =
@@ -33,9 +33,9 @@ pub fn returning_new_rows(target: &Target, upsert: &str) -> String {
     )
 }
 
-/// Adds rows with NULL in `nullable` to the new row that has `''` there, and deletes them. Without statistics
-/// the planner may read all rows of an entity's day for each of its keys, so they are read once for all keys
-/// (`incomplete`). All numbers are added up, those that this version does not know as well.
+/// The statement that adds rows with NULL in `nullable` to the new row that has `''` there, and deletes them. Without
+/// statistics the planner may read all rows of an entity's day for each of its keys, so the statement reads them once
+/// for all keys (`incomplete`). It adds up all numbers, including numbers that this version does not know.
 fn merge_statement(target: &Target, nullable: &[&str]) -> String {
     let keys = key_columns(target);
     let is_nullable = |key: &String| nullable.iter().any(|name| quote_identifier(name) == *key);
@@ -94,7 +94,7 @@ fn merge_statement(target: &Target, nullable: &[&str]) -> String {
             .map(|(column, sum)| format!("{sum} = {}", merged(target, column, &sum)))
             .collect::<Vec<_>>()
             .join(", "),
-        // The first writer's stays, unless it is part of the key.
+        // The value of the first writer stays, unless the column is part of the key.
         model_group = match keys.iter().any(|key| key == "model_group") {
             true => "",
             false => ", model_group = coalesce(b.group_before, o.model_group)",
@@ -102,11 +102,11 @@ fn merge_statement(target: &Target, nullable: &[&str]) -> String {
     )
 }
 
-/// The old row's number and the new one's, within the column's range; the total of old rows is of a wider type.
+/// The old row's number plus the new row's number, within the column's range. The total of old rows has a wider type.
 fn merged(target: &Target, column: &str, sum: &str) -> String {
     let total = format!("coalesce(o.{sum} + b.{sum}, o.{sum}, b.{sum})");
     match target.table.integer_range(column) {
-        // Of no number at all, `least` and `greatest` would make one.
+        // If there is no number at all, `least` and `greatest` would return one.
         Some((least, most)) => {
             format!("CASE WHEN {total} IS NOT NULL THEN least(greatest({total}, {least}), {most}) END")
         }
@@ -114,7 +114,7 @@ fn merged(target: &Target, column: &str, sum: &str) -> String {
     }
 }
 
-/// Runs the merge for new rows; most folds insert none.
+/// Merges old rows into the new rows. Most folds insert no new row.
 pub fn merge(client: &mut SpiClient, target: &Target, nullable: &[&str], new_rows: SpiTupleTable) -> Result<()> {
     let row = new_rows.first();
     let mut columns: Vec<Vec<String>> = Vec::new();
@@ -132,7 +132,7 @@ pub fn merge(client: &mut SpiClient, target: &Target, nullable: &[&str], new_row
     Ok(())
 }
 
-/// What tells a new row: its key, and its id.
+/// The columns that identify a new row: its key and its id.
 fn returned_columns(target: &Target) -> Vec<String> {
     key_columns(target).into_iter().chain(["id".to_owned()]).collect()
 }

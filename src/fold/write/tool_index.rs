@@ -9,7 +9,7 @@ use crate::postgres::owner;
 use crate::postgres::timestamp::timestamp;
 use crate::targets::Target;
 
-/// Adds an entry for each tool of each record; one that is there stays.
+/// Adds an entry for each tool of each record. An entry that exists stays.
 pub fn write(client: &mut SpiClient, target: &Target, records: &[SpendRecord]) -> Result<()> {
     let mut entries: Vec<(&str, &str, _)> = records
         .iter()

@@ -1,5 +1,5 @@
-//! Adds sums to a table that has one row a key: one set-based upsert, rows in key order (invariant 8),
-//! naming just the columns that the table has.
+//! Adds sums to a table that has one row per key. One set-based upsert writes the rows in key order (invariant 8). It
+//! names only the columns that the table has.
 
 use litellm_spend_core::totals::columns::{Column, OnConflict, Values, rows};
 use pgrx::spi::{SpiClient, quote_identifier};
@@ -12,7 +12,7 @@ use crate::targets::{Table, Target};
 
 pub const NOW: &str = "pg_catalog.timezone('UTC', pg_catalog.now())";
 
-/// Adds the rows to the target, as its owner.
+/// Adds the rows to the target, with the rights of the target's owner.
 pub fn write(client: &mut SpiClient, target: &Target, columns: Vec<Column>) -> Result<()> {
     let columns: Vec<Column> = columns
         .into_iter()
@@ -43,7 +43,7 @@ pub fn write(client: &mut SpiClient, target: &Target, columns: Vec<Column>) -> R
     })
 }
 
-/// The column with counts that the table's column can hold.
+/// The column with its counts clamped to the range of the table's column.
 fn within_range<'a>(mut column: Column<'a>, table: &Table) -> Column<'a> {
     if let Values::Count(counts) = &mut column.values {
         counts.iter_mut().for_each(|count| *count = table.clamped(column.name, *count));

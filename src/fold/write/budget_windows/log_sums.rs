@@ -1,9 +1,9 @@
-//! What the log holds of budget windows that have no row yet. Such a sum may take as long as the log is large, and
-//! a migration that waits for one of the fold's locks makes everybody wait behind it. So a fold that lacks a sum is
-//! rolled back and gives its locks back, and the next one adds the log up before it locks a target. It holds the
-//! cursor from then on: no fold can log a request between the sum and the batch that is added to it. It also holds the
-//! deliveries of rows that LiteLLM has logged and not charged yet, which the sum leaves out (`deliveries`): LiteLLM
-//! adds them to the window's row when that is there.
+//! What the log holds of budget windows that have no row yet. The larger the log is, the longer such a sum takes. A
+//! migration that waits for one of the fold's locks makes all other sessions wait behind it. A fold that lacks a sum is
+//! therefore rolled back and releases its locks. The next fold adds the log up before it locks a target. It holds the
+//! cursor from then on, so no fold can log a request between the sum and the batch that is added to it. It also holds
+//! the deliveries of rows that LiteLLM has logged and not charged yet, which the sum leaves out (`deliveries`). LiteLLM
+//! adds them to the window's row once that row exists.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,26 +24,26 @@ use crate::staging::cluster_id;
 use crate::targets::Targets;
 use litellm_spend_core::litellm::tables::Role;
 
-/// A window as the log knows it: its key or team, and when it starts.
+/// A window as the log knows it: its key or team, and its start.
 pub type LoggedWindow = (EntityKind, String, Moment);
 
 /// The sums that were read.
 #[derive(Default)]
 struct Known {
-    /// The version of the cursor's row that they belong to.
+    /// The version of the cursor's row to which the sums belong.
     cursor: String,
-    /// The transaction that holds deliveries for them; without it they are not true any more.
+    /// The transaction that holds deliveries for the sums. Without that transaction the sums are no longer true.
     holder: Option<u64>,
     sums: BTreeMap<LoggedWindow, f64>,
 }
 
 thread_local! {
     static KNOWN: RefCell<Known> = RefCell::default();
-    /// Those that a fold lacks.
+    /// The windows whose sums a fold lacks.
     static WANTED: RefCell<BTreeSet<LoggedWindow>> = RefCell::default();
 }
 
-/// What the log held of a window before this fold. 0 for one that is not added up yet, and then `require_all`
+/// What the log held of a window before this fold. Returns 0 for a window that is not added up yet; `require_all` then
 /// fails.
 pub fn of(window: LoggedWindow) -> f64 {
     KNOWN.with_borrow(|known| known.sums.get(&window).copied()).unwrap_or_else(|| {
@@ -57,19 +57,26 @@ pub fn are_lacking() -> bool {
     !WANTED.with_borrow(BTreeSet::is_empty)
 }
 
+/// Checks that a fold lacks no sum.
+///
 /// # Errors
-/// A sum is lacking: nothing may be written.
+/// A sum is lacking, so nothing may be written.
 pub fn require_all() -> Result<()> {
     if !are_lacking() {
         return Ok(());
     }
-    Err(Error::held("the log must be added up for a budget window first", "The fold does so and begins anew."))
+    Err(Error::held(
+        "the log must be added up for a budget window first",
+        "No action is needed. The fold adds the log up and starts again.",
+    ))
 }
 
-/// Reads the sums that the last fold lacked, under the cursor's lock and before any target is locked. Forgets those
-/// from before a fold that has counted something, which has logged it too, and reads those anew for which another
-/// transaction held deliveries. Returns the deliveries that another session holds: the windows whose sum needs one of
-/// them are no longer wanted, because their records are to be postponed.
+/// Reads the sums that the last fold lacked, under the cursor's lock and before any target is locked. Forgets the sums
+/// from before a fold that has counted something, because that fold has logged it too. Reads again the sums for which
+/// another transaction held deliveries.
+///
+/// Returns the deliveries that another session holds. The windows whose sum needs one of them are no longer wanted,
+/// because their records are to be postponed.
 pub fn read_lacking() -> Result<Vec<Key>> {
     if !are_lacking() && KNOWN.with_borrow(|known| known.sums.is_empty()) {
         return Ok(Vec::new());
@@ -86,7 +93,7 @@ pub fn read_lacking() -> Result<Vec<Key>> {
     });
     let is_known = |window: &LoggedWindow| KNOWN.with_borrow(|known| known.sums.contains_key(window));
     WANTED.with_borrow_mut(|wanted| wanted.retain(|window| !is_known(window)));
-    // They stay wanted if this fails.
+    // The windows stay wanted if this fails.
     let mut wanted: Vec<LoggedWindow> = WANTED.with_borrow(|wanted| wanted.iter().cloned().collect());
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -110,7 +117,7 @@ pub fn read_lacking() -> Result<Vec<Key>> {
     Ok(held)
 }
 
-/// Another text after each fold that counts.
+/// The version of the cursor's row: a text that changes with each fold that counts.
 fn cursor_version(client: &SpiClient) -> Result<String> {
     let found = client.select(
         "SELECT pg_catalog.format('%s %s', c.xmin, c.ctid) FROM litellm_spend.fold_cursor c WHERE c.origin = $1",
@@ -120,7 +127,7 @@ fn cursor_version(client: &SpiClient) -> Result<String> {
     Ok(found.first().get(1)?.unwrap_or_default())
 }
 
-/// Each kind of holder that has windows, with the places of these.
+/// Each kind of holder that has windows, with the places of its windows in `windows`.
 fn by_holder(windows: &[LoggedWindow]) -> impl Iterator<Item = (EntityKind, OfHolder<'_>)> {
     HOLDERS.into_iter().filter_map(|holder| {
         let places: Vec<usize> = (0..windows.len()).filter(|at| windows[*at].0 == holder).collect();
@@ -140,19 +147,19 @@ struct OfHolder<'w> {
     first: Timestamp,
 }
 
-/// The log's column that names who was charged.
+/// The log's column that names the key or team that was charged.
 fn logged_id(holder: EntityKind) -> &'static str {
     if holder == EntityKind::Key { "api_key" } else { "team_id" }
 }
 
-/// Locks what LiteLLM has yet to charge of these windows.
+/// Locks the deliveries of these windows that LiteLLM has yet to charge.
 fn lock_deliveries(holder: EntityKind, windows: &OfHolder) -> Result<Locked> {
     let id = logged_id(holder);
     let condition = format!("l.{id} = ANY ($1) AND l.\"startTime\" >= $2");
     deliveries::lock_free(id, &condition, || vec![windows.ids.clone().into(), windows.first.into()])
 }
 
-/// The sums of `windows`, in their order.
+/// The sums of `windows`, in the same order.
 fn add_up(client: &mut SpiClient, windows: &[LoggedWindow]) -> Result<Vec<f64>> {
     let mut sums = vec![0.0; windows.len()];
     let targets = Targets::lock_to_read(client, |role| matches!(role, Role::Log | Role::Deliveries))?;
@@ -170,7 +177,7 @@ fn add_up(client: &mut SpiClient, windows: &[LoggedWindow]) -> Result<Vec<f64>> 
         );
         let arguments = [of_holder.ids.into(), of_holder.starts.into(), of_holder.first.into()];
         owner::act_as(client, log.table.owner, |client| {
-            // No kept plan, as in the log: that would lock every partition.
+            // The plan is not kept, because a kept plan locks every partition.
             for row in client.update(&query, None, &arguments)? {
                 let n = row.get::<i64>(1)?.and_then(|n| usize::try_from(n).ok());
                 if let Some(at) = n.and_then(|n| of_holder.places.get(n.wrapping_sub(1))) {

@@ -1,4 +1,4 @@
-//! Makes the row of an entity that has spent and has none: what LiteLLM requires of such a row.
+//! Creates the row of an entity that has spent and has no row, with what LiteLLM requires of such a row.
 
 use litellm_spend_core::litellm::tables::EntityKind;
 use litellm_spend_core::totals::entities::EntityId;
@@ -11,7 +11,7 @@ use crate::fold::write::budget;
 use crate::fold::write::upsert::NOW;
 use crate::targets::{Table, Target};
 
-/// Makes rows, or adds to those that are there, in one pass.
+/// Creates rows, or adds to the rows that exist, in one pass.
 pub fn create<'i, 'a: 'i>(
     kind: EntityKind,
     target: &Target,
@@ -36,7 +36,7 @@ pub fn create<'i, 'a: 'i>(
     write_rows(&insert, kind.key_columns(), spend)
 }
 
-/// Why a fold cannot make rows of this table: a column that must have a value which nobody knows.
+/// Why a fold cannot create rows of this table: a column must have a value that nobody knows.
 pub fn obstacle(kind: EntityKind, table: &Table) -> Option<String> {
     let filled = filled(kind, table);
     let is_open = |column: &str| !filled.iter().any(|(name, _)| *name == column);
@@ -44,7 +44,7 @@ pub fn obstacle(kind: EntityKind, table: &Table) -> Option<String> {
         .required_columns()
         .into_iter()
         .find(|column| is_open(column))
-        .map(|column| format!("missing rows are not made: column {} has no default", quote_identifier(column)))
+        .map(|column| format!("missing rows are not created: column {} has no default", quote_identifier(column)))
 }
 
 /// The columns of a new row, each with the expression for its value.
@@ -89,7 +89,8 @@ fn made_columns(kind: EntityKind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// An agent's name is unique too; where another agent bears the id as its name, no row is made.
+/// The condition under which a row is created. An agent's name is unique too: if the name of another agent is the id,
+/// no row is created.
 fn made_where(kind: EntityKind, table: &str) -> String {
     if kind == EntityKind::Agent {
         format!(

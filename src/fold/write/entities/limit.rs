@@ -1,6 +1,6 @@
-//! How many missing rows folds may make in an hour (`litellm_spend.max_new_entities`): whoever may record
-//! names users, tags and teams at will, and each name that is new would be a row for ever. What is not made
-//! costs no spend: daily rows and the log have it.
+//! How many missing rows folds may create in an hour (`litellm_spend.max_new_entities`). A client that may record can
+//! name any users, tags and teams, and each new name would be a row for ever. A row that is not created loses no spend,
+//! because daily rows and the log have it.
 
 use litellm_spend_core::litellm::tables::EntityKind;
 use litellm_spend_core::totals::entities::{EntityId, EntitySpend, is_created};
@@ -17,10 +17,10 @@ const THIS_HOUR: &str = "pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC')"
 
 /// The entities of a batch that have no row.
 pub struct Missing<'i, 'a> {
-    /// Those whose row may be made: the first ones in byte order.
+    /// The entities whose row may be created: the first ones in byte order.
     pub admitted: Vec<&'i EntityId<'a>>,
     refused: Ids,
-    /// Those for which no row is ever made.
+    /// The entities for which no row is ever created.
     never_made: Ids,
 }
 
@@ -29,7 +29,7 @@ impl<'i, 'a> Missing<'i, 'a> {
         Missing { admitted: Vec::new(), refused: Ids::new(), never_made: Ids::new() }
     }
 
-    /// Looks which entities have no row and how many rows this hour has room for.
+    /// Finds which entities have no row and how many rows this hour has room for.
     pub fn find(client: &mut SpiClient, kind: EntityKind, target: &Target, spend: &'i EntitySpend<'a>) -> Result<Self> {
         let there = existing(client, kind, target, spend.keys())?;
         let missing = spend.keys().filter(|id| !is_among(&there, id));
@@ -44,13 +44,14 @@ impl<'i, 'a> Missing<'i, 'a> {
         Ok(Missing { admitted, refused: owned(refused), never_made: owned(never_made) })
     }
 
-    /// Whether the row of this id is missing and is not made.
+    /// Whether the row of this id is missing and is not created.
     pub fn leaves_out(&self, id: &EntityId) -> bool {
         is_among(&self.refused, id) || is_among(&self.never_made, id)
     }
 
-    /// Counts what became of them, once the rows are written. Not every admitted row is made: a trigger or
-    /// the name of another agent may be in its way, and it must not use up the limit in each batch.
+    /// Counts the rows that were created and refused, once the rows are written. Not every admitted row is created,
+    /// because a trigger or the name of another agent may prevent it. Such a row must not use up the limit in each
+    /// batch.
     pub fn note(&self, client: &mut SpiClient, kind: EntityKind, target: &Target) -> Result<()> {
         if settings::max_new_entities().is_none() || self.admitted.is_empty() && self.refused.is_empty() {
             return Ok(());
