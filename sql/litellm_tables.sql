@@ -292,6 +292,19 @@ CREATE INDEX "LiteLLM_DailyTagSpend_model_idx" ON "LiteLLM_DailyTagSpend" USING 
 CREATE UNIQUE INDEX "LiteLLM_DailyTagSpend_tag_date_api_key_model_custom_llm_pro_key" ON "LiteLLM_DailyTagSpend" USING btree (tag, date, api_key, model, custom_llm_provider, mcp_namespaced_tool_name, endpoint);
 CREATE INDEX "LiteLLM_DailyTagSpend_tag_date_idx" ON "LiteLLM_DailyTagSpend" USING btree (tag, date);
 
+-- table LiteLLM_DailyToolSpend
+CREATE TABLE "LiteLLM_DailyToolSpend" (
+    date text NOT NULL,
+    tool_name text NOT NULL,
+    spend double precision DEFAULT 0.0 NOT NULL,
+    total_tokens bigint DEFAULT 0 NOT NULL,
+    request_count bigint DEFAULT 0 NOT NULL,
+    created_at timestamp(3) without time zone DEFAULT CURRENT_TIMESTAMP NOT NULL,
+    updated_at timestamp(3) without time zone NOT NULL
+);
+ALTER TABLE ONLY "LiteLLM_DailyToolSpend"
+    ADD CONSTRAINT "LiteLLM_DailyToolSpend_pkey" PRIMARY KEY (date, tool_name);
+
 -- table LiteLLM_DailyModelUsage
 CREATE TABLE "LiteLLM_DailyModelUsage" (
     date text NOT NULL,
@@ -312,19 +325,6 @@ ALTER TABLE ONLY "LiteLLM_DailyModelUsage"
     ADD CONSTRAINT "LiteLLM_DailyModelUsage_pkey" PRIMARY KEY (date, model_group, model, custom_llm_provider, task_type);
 CREATE INDEX "LiteLLM_DailyModelUsage_date_idx" ON "LiteLLM_DailyModelUsage" USING btree (date);
 CREATE INDEX "LiteLLM_DailyModelUsage_model_group_idx" ON "LiteLLM_DailyModelUsage" USING btree (model_group);
-
--- table LiteLLM_DailyToolSpend
-CREATE TABLE "LiteLLM_DailyToolSpend" (
-    date text NOT NULL,
-    tool_name text NOT NULL,
-    spend double precision DEFAULT 0.0 NOT NULL,
-    total_tokens bigint DEFAULT 0 NOT NULL,
-    request_count bigint DEFAULT 0 NOT NULL,
-    created_at timestamp(3) without time zone DEFAULT CURRENT_TIMESTAMP NOT NULL,
-    updated_at timestamp(3) without time zone NOT NULL
-);
-ALTER TABLE ONLY "LiteLLM_DailyToolSpend"
-    ADD CONSTRAINT "LiteLLM_DailyToolSpend_pkey" PRIMARY KEY (date, tool_name);
 
 -- table LiteLLM_DailyRequestErrors
 CREATE TABLE "LiteLLM_DailyRequestErrors" (
