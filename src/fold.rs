@@ -5,12 +5,12 @@
 
 pub mod admit;
 mod batches;
-pub mod count;
+mod count;
 pub mod isolate;
 mod pace;
 pub mod pass;
 pub mod preconditions;
-pub mod row_key;
+mod row_key;
 mod row_waits;
 pub mod version;
 pub mod write;

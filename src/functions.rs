@@ -2,7 +2,7 @@
 
 mod create_tables;
 mod flush;
-mod fold;
+pub mod fold;
 pub mod health;
 mod retry_rejected;
 pub mod status;

@@ -15,8 +15,7 @@ use pgrx::prelude::*;
 use crate::error::{Error, Result};
 use crate::postgres::jsonb::{Jsonb, Toasted};
 use crate::postgres::own_tables::Relation;
-use crate::postgres::session;
-use crate::postgres::{headroom, plans, statement_log};
+use crate::postgres::{headroom, plans, session, statement_log};
 use crate::worker::wake;
 use crate::{settings, staging};
 

@@ -1,7 +1,6 @@
 //! The settings `litellm_spend.*`. Each setting is described here and in the README's table. Only a superuser may
 //! change a setting that decides where spend is written or with which privileges.
 
-use crate::postgres::session;
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
@@ -9,6 +8,8 @@ use litellm_spend_core::allowed::bounds::{Bounds, SMALLEST};
 use litellm_spend_core::litellm::tables::EntityKind;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use pgrx::prelude::*;
+
+use crate::postgres::session;
 
 static TARGET_SCHEMA: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"public"));
 static CREATE_MISSING: GucSetting<Option<CString>> =

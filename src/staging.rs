@@ -7,9 +7,8 @@ use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::postgres::own_tables::{Relation, SEGMENTS};
-use crate::postgres::plans;
 use crate::postgres::segment_insert::Common;
-use crate::postgres::{process, session};
+use crate::postgres::{plans, process, session};
 use crate::worker::board;
 
 pub mod adoption;

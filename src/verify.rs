@@ -2,6 +2,7 @@
 //! and compare the daily tables with the sums. Totals of entities are not compared, because the log does not reach back
 //! to their beginning.
 
+use litellm_spend_core::litellm::tables::Role;
 use litellm_spend_core::moment::Moment;
 use pgrx::datum::Date;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -12,12 +13,10 @@ use crate::error::{Error, Result};
 use crate::fold::admit::deliveries;
 use crate::fold::version;
 use crate::postgres::jsonb::Jsonb;
-use crate::postgres::timestamp;
-use crate::postgres::{own_tables, pinned_settings, subtransaction};
+use crate::postgres::{own_tables, pinned_settings, subtransaction, timestamp};
 use crate::staging::cursor::Cursor;
 use crate::targets::Targets;
 use difference::{Difference, Pair};
-use litellm_spend_core::litellm::tables::Role;
 
 mod day;
 mod derivable;

@@ -5,4 +5,4 @@ pub mod dedupe;
 pub mod deliveries;
 pub mod identity;
 mod ledger;
-pub mod log;
+mod log;

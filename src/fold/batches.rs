@@ -23,8 +23,7 @@ use crate::error::{Error, Result};
 use crate::postgres::failure::Failure;
 use crate::postgres::{pinned_settings, subtransaction};
 use crate::staging::batch::{self, Batch, Consumed, Row};
-use crate::staging::cursor::Cursor;
-use crate::staging::cursor::Tally;
+use crate::staging::cursor::{Cursor, Tally};
 use crate::staging::postponed;
 use crate::targets::Targets;
 

@@ -14,8 +14,7 @@ use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use super::admit::{dedupe, identity};
-use super::isolate::contention;
-use super::isolate::held;
+use super::isolate::{contention, held};
 use super::row_key::Key;
 use super::row_waits::RowWaits;
 use super::write::budget_windows::{self, Windows};

@@ -12,9 +12,8 @@ use super::write::budget_windows;
 use super::{pace, version};
 use crate::error::Result;
 use crate::postgres::deadlock_watch;
-use crate::settings;
 use crate::staging::{cursor, postponed, rotation};
-use crate::targets;
+use crate::{settings, targets};
 
 /// What one fold did.
 #[derive(Debug, Default, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Writes the sums of a fold to LiteLLM's tables.
 
-pub mod budget;
+mod budget;
 pub mod budget_windows;
 pub mod counted_days;
 pub mod entities;

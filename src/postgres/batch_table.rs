@@ -7,8 +7,8 @@ use pgrx::datum::{Timestamp, Uuid};
 use pgrx::prelude::*;
 use pgrx::spi::SpiTupleTable;
 
+use super::plans;
 use crate::error::Result;
-use crate::postgres::plans;
 
 /// The name by which the statement knows the rows.
 const NAME: &CStr = c"batch";

@@ -12,9 +12,7 @@ use pgrx::spi::SpiClient;
 use super::batch::Consumed;
 use super::cluster_id;
 use crate::error::Result;
-use crate::postgres::pinned_settings;
-use crate::postgres::plans;
-use crate::postgres::session;
+use crate::postgres::{pinned_settings, plans, session};
 use crate::settings;
 
 /// The counts of a fold, which are added to the cursor's totals.

@@ -15,9 +15,7 @@ use super::{backlog, cluster_id, truncation};
 use crate::error::Result;
 use crate::postgres::failure::Failure;
 use crate::postgres::own_tables::{Relation, SEGMENTS};
-use crate::postgres::plans;
-use crate::postgres::process;
-use crate::postgres::{relation, subtransaction};
+use crate::postgres::{plans, process, relation, subtransaction};
 use crate::worker::board;
 use crate::{failpoint, settings};
 

@@ -17,9 +17,8 @@ use pgrx::spi::{SpiClient, quote_qualified_identifier};
 
 use super::{LockMode, Role, Table, Targets, catalogue};
 use crate::error::{Error, Result};
-use crate::postgres::relation;
 use crate::postgres::transaction::with_latest_snapshot;
-use crate::postgres::{lock_holders, pinned_settings};
+use crate::postgres::{lock_holders, pinned_settings, relation};
 use crate::settings;
 
 static WATCH: Once = Once::new();

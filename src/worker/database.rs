@@ -9,14 +9,12 @@ use litellm_spend_core::step::{Next, State, Step};
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
-use super::board;
-use super::next;
 use super::reports::Reports;
+use super::{board, next};
 use crate::error::Result;
 use crate::failpoint;
-use crate::fold;
 use crate::fold::isolate::{fuse, postponed_walk};
-use crate::fold::pass;
+use crate::fold::{self, pass};
 use crate::postgres::failure::Failure;
 use crate::postgres::own_tables::{self, Lock};
 use crate::postgres::{lock_holders, pinned_settings, process, session, signals, transaction};

@@ -10,8 +10,7 @@ use pgrx::prelude::*;
 
 use super::{LIBRARY, board};
 use crate::postgres::databases::{self, Listed};
-use crate::postgres::session;
-use crate::postgres::{process, signals};
+use crate::postgres::{process, session, signals};
 
 /// The wait before the next search for a free slot while databases wait for one.
 const CROWDED_POLL: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@
 
 use std::time::Instant;
 
+use litellm_spend_core::litellm::tables::Role;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{SpiClient, SpiTupleTable};
@@ -18,10 +19,8 @@ use pgrx::spi::{SpiClient, SpiTupleTable};
 use crate::error::{Error, Result};
 use crate::postgres::{owner, subtransaction};
 use crate::settings;
-use crate::targets::Table;
-use crate::targets::Targets;
 use crate::targets::delivery_states::IS_OPEN;
-use litellm_spend_core::litellm::tables::Role;
+use crate::targets::{Table, Targets};
 
 const LOCKED_HINT: &str = "Try again in a moment: LiteLLM's projector is charging requests of this time. If the \
     error persists, look in pg_locks for the session that holds rows of the table.";

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use litellm_spend_core::litellm::tables::EntityKind;
+use litellm_spend_core::litellm::tables::{EntityKind, Role};
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::record::identity::{DeprecatedKey, KeyIdentity, Keys, TeamIdentity};
 use pgrx::datum::Timestamp;
@@ -12,11 +12,9 @@ use pgrx::spi::SpiClient;
 
 use crate::error::Result;
 use crate::fold::write::entities;
-use crate::postgres::owner;
-use crate::postgres::plans;
 use crate::postgres::timestamp::moment;
+use crate::postgres::{owner, plans};
 use crate::targets::{Target, Targets};
-use litellm_spend_core::litellm::tables::Role;
 
 /// Fills in what the rows of the keys and of the teams say.
 pub fn resolve(client: &mut SpiClient, targets: &Targets, records: &mut [SpendRecord]) -> Result<()> {

@@ -14,8 +14,7 @@ use pgrx::spi::SpiClient;
 use crate::error::Result;
 use crate::postgres::batch_table::{self, Type, Value};
 use crate::postgres::own_tables::{self, Relation};
-use crate::postgres::plans;
-use crate::postgres::relation;
+use crate::postgres::{plans, relation};
 use crate::settings;
 use crate::staging::{cluster_id, postponed, truncation};
 

@@ -5,19 +5,18 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use litellm_spend_core::dedupe::Known;
+use litellm_spend_core::litellm::tables::Role;
 use litellm_spend_core::record::{Holder, SpendRecord, background};
 use pgrx::datum::Timestamp;
 use pgrx::spi::{SpiClient, SpiTupleTable};
 
 use crate::error::Result;
 use crate::postgres::batch_table::{self, Rows};
-use crate::postgres::owner;
-use crate::postgres::plans;
 use crate::postgres::timestamp::moment;
+use crate::postgres::{owner, plans};
 use crate::settings;
 use crate::targets::{Table, Targets};
 use columns::Columns;
-use litellm_spend_core::litellm::tables::Role;
 
 mod columns;
 mod missing_partition;

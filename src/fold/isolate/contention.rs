@@ -15,8 +15,7 @@ use crate::fold::write::budget_windows::Windows;
 use crate::fold::write::members;
 use crate::postgres::batch_table::{self, Type, Value};
 use crate::postgres::failure::Failure;
-use crate::postgres::plans;
-use crate::postgres::{owner, pinned_settings, subtransaction};
+use crate::postgres::{owner, pinned_settings, plans, subtransaction};
 use crate::targets::{Target, Targets};
 
 mod lockers;

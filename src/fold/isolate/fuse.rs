@@ -14,17 +14,13 @@ use pgrx::spi::SpiClient;
 
 use super::postponed_walk;
 use crate::error::Result;
-use crate::fold::pace;
-use crate::fold::version;
+use crate::fold::{pace, version};
 use crate::postgres::own_tables::{self, Lock};
-use crate::postgres::plans;
 use crate::postgres::quit_note::{self, End, Row};
-use crate::postgres::session;
-use crate::postgres::transaction;
+use crate::postgres::{plans, session, transaction};
 use crate::settings;
 use crate::staging::batch::{self, Consumed};
-use crate::staging::cursor::Cursor;
-use crate::staging::cursor::Tally;
+use crate::staging::cursor::{Cursor, Tally};
 use crate::staging::{cluster_id, postponed};
 use crate::targets::Targets;
 

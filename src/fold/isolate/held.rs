@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use litellm_spend_core::backoff::Backoff;
+use litellm_spend_core::litellm::tables::Role;
 use litellm_spend_core::pace::Pace;
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::totals::entities::EntityId;
@@ -20,7 +21,6 @@ use crate::fold::row_key::Key;
 use crate::fold::write::budget_windows::Windows;
 use crate::fold::write::{entities, members};
 use crate::targets::Targets;
-use litellm_spend_core::litellm::tables::Role;
 
 /// The longest pause between two looks. A held record counts at most this long after its row is free.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

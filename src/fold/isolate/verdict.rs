@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use litellm_spend_core::dedupe::Groups;
 use litellm_spend_core::fault::Fault;
+use litellm_spend_core::litellm::tables::Role;
 use litellm_spend_core::record::SpendRecord;
 use pgrx::prelude::*;
 
@@ -21,7 +22,6 @@ use crate::record;
 use crate::staging::batch::{self, Row};
 use crate::staging::cursor::Tally;
 use crate::targets::Targets;
-use litellm_spend_core::litellm::tables::Role;
 
 /// Rejects a row that fails by itself, or counts it after all. Fails if nothing shows that the row is bad.
 pub fn judge(targets: &Rc<Targets>, row: &Row, failure: Failure) -> Result<Tally> {

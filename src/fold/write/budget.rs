@@ -1,12 +1,12 @@
 //! The budget row to which an organization that a fold creates refers. LiteLLM's organizations must have a budget, so
 //! there is a single unlimited budget named `litellm_spend`.
 
+use litellm_spend_core::litellm::tables::Role;
 use pgrx::spi::SpiClient;
 
 use crate::error::{Error, Result};
 use crate::postgres::owner;
 use crate::targets::Targets;
-use litellm_spend_core::litellm::tables::Role;
 
 /// The budget's id as an SQL literal.
 pub const UNLIMITED_ID_LITERAL: &str = "'litellm_spend'";

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use litellm_spend_core::json::Json;
-use litellm_spend_core::litellm::tables::EntityKind;
+use litellm_spend_core::litellm::tables::{EntityKind, Role};
 use litellm_spend_core::record::SpendRecord;
 use litellm_spend_core::totals::Totals;
 use litellm_spend_core::totals::budget_windows::{self, LIMITS_COLUMN, Window};
@@ -15,11 +15,9 @@ use super::saturation;
 use super::upsert::NOW;
 use crate::error::Result;
 use crate::postgres::batch_table::{self, Type, Value};
-use crate::postgres::owner;
-use crate::postgres::plans;
 use crate::postgres::timestamp::{timestamp, transaction_start};
+use crate::postgres::{owner, plans};
 use crate::targets::{Target, Targets};
-use litellm_spend_core::litellm::tables::Role;
 
 mod log_sums;
 

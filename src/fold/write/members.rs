@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use litellm_spend_core::litellm::tables::EntityKind;
+use litellm_spend_core::litellm::tables::{EntityKind, Role};
 use litellm_spend_core::totals::entities::{EntityId, EntitySpend};
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
@@ -15,10 +15,8 @@ use pgrx::spi::SpiClient;
 use super::entities::{self, Ids};
 use crate::error::{Error, Result};
 use crate::fold::row_key::Key;
-use crate::postgres::owner;
-use crate::postgres::plans;
+use crate::postgres::{owner, plans};
 use crate::targets::{Target, Targets};
-use litellm_spend_core::litellm::tables::Role;
 
 const KIND: EntityKind = EntityKind::TeamMember;
 

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use pgrx::prelude::*;
 
 use super::{find, memory};
-use crate::postgres::process;
-use crate::postgres::session;
+use crate::postgres::{process, session};
 
 pub struct State {
     pub preloaded: bool,

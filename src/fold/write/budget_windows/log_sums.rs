@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use litellm_spend_core::litellm::tables::EntityKind;
+use litellm_spend_core::litellm::tables::{EntityKind, Role};
 use litellm_spend_core::moment::Moment;
 use litellm_spend_core::totals::budget_windows::HOLDERS;
 use pgrx::datum::Timestamp;
@@ -22,7 +22,6 @@ use crate::postgres::timestamp::timestamp;
 use crate::postgres::{owner, subtransaction};
 use crate::staging::cluster_id;
 use crate::targets::Targets;
-use litellm_spend_core::litellm::tables::Role;
 
 /// A window as the log knows it: its key or team, and its start.
 pub type LoggedWindow = (EntityKind, String, Moment);
