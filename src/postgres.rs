@@ -1,4 +1,4 @@
-//! Postgres below SQL: every call of its C functions, safe from outside.
+//! Postgres below SQL: every call of a C function of Postgres, with an interface that is safe to use.
 
 pub mod batch_table;
 pub mod compat;

@@ -1,5 +1,5 @@
-//! Rows that one statement reads from a table called `batch`, which only it can see: a tuplestore with a
-//! name, as the transition tables of triggers are. Each value is written once, in the type of its column.
+//! Rows that one statement reads from a table called `batch`. Only this statement can see the table. It is a tuplestore
+//! with a name, like the transition tables of triggers. Each value is written once, in the type of its column.
 
 use std::ffi::{CStr, CString};
 
@@ -10,9 +10,9 @@ use pgrx::spi::SpiTupleTable;
 use super::plans;
 use crate::error::Result;
 
-/// The name by which the statement knows the rows.
+/// The name of the table of rows in the statement.
 const NAME: &CStr = c"batch";
-/// From this size on the rows are on disk.
+/// Rows beyond this size go to disk.
 const MOST_KB: i32 = 65_536;
 const VARLENA_HEADER: usize = 4;
 
@@ -63,7 +63,7 @@ impl<'v> From<Option<&'v str>> for Value<'v> {
     }
 }
 
-/// Rows while they are written.
+/// The rows of one statement, while they are written.
 pub struct Rows {
     columns: usize,
     descriptor: pg_sys::TupleDesc,
@@ -71,33 +71,33 @@ pub struct Rows {
     count: usize,
     datums: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
-    /// The varlenas of one row; of u64, so that each is aligned.
+    /// The varlenas of one row. The elements are u64, so that each varlena is aligned.
     varlenas: Vec<u64>,
 }
 
-/// Runs `statement`, which reads the rows that `fill` writes, and hands its result to `read`. The memory of
-/// all of them is given back at the end.
+/// Runs `statement`, which reads the rows that `fill` writes, and passes its result to `read`. The memory of the rows
+/// and of the result is freed at the end.
 pub fn run<R>(
     statement: &str,
     columns: &[(&str, Type)],
     fill: impl FnOnce(&mut Rows),
     read: impl FnOnce(SpiTupleTable) -> Result<R>,
 ) -> Result<R> {
-    // A connection of its own: with it go the rows, their name and the result.
+    // This SPI connection is used for nothing else. Its end frees the rows, their name and the result.
     Spi::connect_mut(|client| {
         let mut rows = Rows::new(columns);
         fill(&mut rows);
         let store = rows.register()?;
         let types = columns.iter().map(|(_, of)| of.oid()).collect();
         let result = plans::run_with_rows(client, statement, types, &[]).and_then(read);
-        // SAFETY: the statement that read the rows has ended. If an error was raised instead, the transaction's
-        // end closes the file of rows that did not fit into memory.
+        // SAFETY: the statement that read the rows has ended, so nothing uses the store any more. If it raised an
+        // error, the end of the transaction closes the file of rows that did not fit into memory.
         unsafe { pg_sys::tuplestore_end(store) };
         result
     })
 }
 
-/// As `run`, of a statement that returns nothing.
+/// Runs `statement`, which reads the rows that `fill` writes and returns nothing.
 pub fn write(statement: &str, columns: &[(&str, Type)], fill: impl FnOnce(&mut Rows)) -> Result<()> {
     run(statement, columns, fill, |_| Ok(()))
 }
@@ -105,13 +105,13 @@ pub fn write(statement: &str, columns: &[(&str, Type)], fill: impl FnOnce(&mut R
 impl Rows {
     fn new(columns: &[(&str, Type)]) -> Self {
         let count = i32::try_from(columns.len()).unwrap_or(i32::MAX);
-        // SAFETY: both live in the current memory context, that of the SPI connection.
+        // SAFETY: both are allocated in the current memory context, which is the SPI connection's.
         let (descriptor, store) =
             unsafe { (pg_sys::CreateTemplateTupleDesc(count), pg_sys::tuplestore_begin_heap(false, false, MOST_KB)) };
         for (number, (name, of)) in (1..).zip(columns) {
-            // None of the names has a zero byte.
+            // No column name contains a zero byte.
             let name = CString::new(*name).unwrap_or_default();
-            // SAFETY: the number is within the descriptor, which copies the name.
+            // SAFETY: the descriptor has a column of this number, and it copies the name.
             unsafe { pg_sys::TupleDescInitEntry(descriptor, number, name.as_ptr(), of.oid(), -1, 0) };
         }
         Rows {
@@ -125,7 +125,7 @@ impl Rows {
         }
     }
 
-    /// Adds a row, a value of the right type for each column.
+    /// Adds a row. `values` has one value of the right type for each column.
     pub fn push(&mut self, values: &[Value]) {
         debug_assert_eq!(values.len(), self.columns);
         self.datums.clear();
@@ -139,8 +139,8 @@ impl Rows {
             free = rest;
             self.datums.push(datum(value, mine));
         }
-        // Mutable, because before Postgres 18 the signature asks for that.
-        // SAFETY: as many values as the descriptor has columns, of their types; they are copied.
+        // The pointers are mutable because the signature before Postgres 18 requires it.
+        // SAFETY: there is one value of the right type for each column of the descriptor. Postgres copies the values.
         unsafe {
             pg_sys::tuplestore_putvalues(
                 self.store,
@@ -152,10 +152,10 @@ impl Rows {
         self.count += 1;
     }
 
-    /// Gives them their name; returns where they are.
+    /// Registers the rows under their name, and returns their store.
     fn register(self) -> Result<*mut pg_sys::Tuplestorestate> {
-        // SAFETY: name, descriptor and store outlive the SPI connection's use of them: the name is static and
-        // the others, and the relation itself, are in the connection's memory.
+        // SAFETY: name, descriptor and store live as long as the SPI connection uses them. The name is static. The
+        // descriptor, the store and the relation are in the connection's memory.
         let registered = unsafe {
             let relation: *mut pg_sys::EphemeralNamedRelationData =
                 pg_sys::palloc0(size_of::<pg_sys::EphemeralNamedRelationData>()).cast();
@@ -172,7 +172,7 @@ impl Rows {
     }
 }
 
-/// How many words the varlena of a value takes.
+/// The number of words that the varlena of a value takes.
 fn words(value: &Value) -> usize {
     let contents = match value {
         Value::Text(text) => text.len(),
@@ -182,7 +182,7 @@ fn words(value: &Value) -> usize {
     (VARLENA_HEADER + contents).div_ceil(size_of::<u64>())
 }
 
-/// The datum of a value, whose varlena, if it has one, is written to `words`.
+/// The datum of a value. If the value is a varlena, it is written to `words`.
 fn datum(value: &Value, words: &mut [u64]) -> pg_sys::Datum {
     match value {
         Value::Null => pg_sys::Datum::from(0),

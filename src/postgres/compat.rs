@@ -1,5 +1,5 @@
-//! Every difference between Postgres majors that this crate meets. The newest major is the default arm, so that the next
-//! one compiles as it does until somebody finds a difference.
+//! Every difference between Postgres majors that matters to this crate. The newest major is the default arm, so the
+//! next major compiles like the newest one until a difference is found.
 
 use pgrx::prelude::*;
 
@@ -10,19 +10,19 @@ pub const LATER_SETTINGS: &[(&str, &str)] = &[];
 #[cfg(not(any(feature = "pg15", feature = "pg16")))]
 pub const LATER_SETTINGS: &[(&str, &str)] = &[("transaction_timeout", "0")];
 
-/// Has this process run `handler` at a signal.
+/// Installs `handler` for a signal in this process.
 pub fn handle_signal(signal: u32, handler: unsafe extern "C-unwind" fn(i32)) {
     #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
     use pg_sys::pqsignal as install;
     #[cfg(not(any(feature = "pg15", feature = "pg16", feature = "pg17")))]
     use pg_sys::pqsignal_be as install;
-    // SAFETY: the caller's handler is written for signals.
+    // SAFETY: the caller passes a handler that may run in a signal handler.
     unsafe { install(signal as i32, Some(handler)) };
 }
 
 /// A number that no two transactions of this session share.
 pub fn local_transaction() -> pg_sys::LocalTransactionId {
-    // SAFETY: MyProc is set in every process that runs SQL; the field is this process's own.
+    // SAFETY: MyProc is set in every process that runs SQL, and only this process writes the field.
     unsafe {
         #[cfg(any(feature = "pg15", feature = "pg16"))]
         return (*pg_sys::MyProc).lxid;
@@ -34,10 +34,10 @@ pub fn local_transaction() -> pg_sys::LocalTransactionId {
 /// A permission check of a statement: the relation and the rights on it that the statement needs.
 pub type CheckedRights = (pg_sys::Oid, pg_sys::AclMode);
 
-/// Has `notice` called for each statement that may do all that it does with its tables. Called once, by a library that
-/// stays loaded.
+/// Registers `notice`, which Postgres calls for each statement that passed the permission checks of its tables. Called
+/// once, by a library that stays loaded.
 pub fn on_checked_permissions(notice: fn(&mut dyn Iterator<Item = CheckedRights>)) {
-    // SAFETY: the hook is this process's own, set while no statement runs.
+    // SAFETY: the hook belongs to this process, and no statement runs while it is set.
     unsafe {
         PREVIOUS = pg_sys::ExecutorCheckPerms_hook;
         NOTICE = Some(notice);
@@ -45,11 +45,11 @@ pub fn on_checked_permissions(notice: fn(&mut dyn Iterator<Item = CheckedRights>
     }
 }
 
-// SAFETY: both are set once at load, and only read afterwards.
+// SAFETY: both variables are set once at load, and only read afterwards.
 static mut NOTICE: Option<fn(&mut dyn Iterator<Item = CheckedRights>)> = None;
 static mut PREVIOUS: pg_sys::ExecutorCheckPerms_hook_type = None;
 
-/// Postgres calls it once it has found that the role may do all that a statement does with its tables.
+/// The hook that Postgres calls after a statement passed the permission checks of its tables.
 #[cfg(feature = "pg15")]
 #[pg_guard]
 unsafe extern "C-unwind" fn checked_permissions(tables: *mut pg_sys::List, raises: bool) -> bool {
@@ -63,7 +63,7 @@ unsafe extern "C-unwind" fn checked_permissions(tables: *mut pg_sys::List, raise
     }
 }
 
-/// Postgres calls it once it has found that the role may do all that a statement does with its tables.
+/// The hook that Postgres calls after a statement passed the permission checks of its tables.
 #[cfg(not(feature = "pg15"))]
 #[pg_guard]
 unsafe extern "C-unwind" fn checked_permissions(

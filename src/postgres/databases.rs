@@ -1,34 +1,35 @@
-//! The databases of the cluster, read from the shared catalogue: the launcher belongs to none of them.
+//! The databases of the cluster. They are read from the shared catalogue, because the launcher is connected to none of
+//! them.
 
 use pgrx::prelude::*;
 
 use super::transaction;
 
-/// `pg_database.datconnlimit` of a database whose DROP was interrupted: it can only be dropped
+/// `pg_database.datconnlimit` of a database whose DROP was interrupted. Such a database can only be dropped
 /// (PostgreSQL: DATCONNLIMIT_INVALID_DB in pg_database.h, since August 2023).
 const INVALID: i32 = -2;
 
-/// A database that a worker may be wanted in.
+/// A database that may need a worker.
 pub struct Listed {
     pub oid: pg_sys::Oid,
-    /// Whether it accepts connections.
+    /// Whether the database accepts connections.
     pub is_open: bool,
 }
 
-/// All databases but those that can only be dropped; `None` if the catalogue could not be read.
+/// All databases except interrupted drops; `None` if the catalogue could not be read.
 pub fn list() -> Option<Vec<Listed>> {
     transaction::run(|| Ok(scan())).ok()
 }
 
-/// Those that accept connections.
+/// The databases that accept connections.
 pub fn open() -> Vec<pg_sys::Oid> {
     list().into_iter().flatten().filter(|database| database.is_open).map(|database| database.oid).collect()
 }
 
 fn scan() -> Vec<Listed> {
     let mut databases = Vec::new();
-    // SAFETY: a catalogue scan within a transaction, as the autovacuum launcher does; each tuple of
-    // pg_database begins with FormData_pg_database.
+    // SAFETY: this scans a catalogue within a transaction, as the autovacuum launcher does. Each tuple of pg_database
+    // begins with FormData_pg_database.
     unsafe {
         let relation = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
         let scan = pg_sys::table_beginscan_catalog(relation, 0, std::ptr::null_mut());

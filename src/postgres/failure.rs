@@ -1,4 +1,4 @@
-//! What is known of an error that rolled something back, in words that hold no data of a row.
+//! Describes an error that rolled something back. The description contains no data of a row.
 
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
@@ -20,39 +20,39 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whose fault it may be.
+    /// What may have caused the failure.
     pub fn fault(&self) -> Fault {
         fault::of(&self.sqlstate)
     }
 
-    /// Whether it waited for a lock in vain.
+    /// Whether a lock was not granted in time.
     pub fn is_lock(&self) -> bool {
         self.fault() == Fault::Lock
     }
 
-    /// Whether it was in a circle of sessions that wait for each other's locks.
+    /// Whether Postgres found a deadlock.
     pub fn is_deadlock(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED
     }
 
-    /// Whether there is no partition for a row, which violates a check that has no name.
+    /// Whether a row has no partition. Postgres reports this as a check violation without a constraint name.
     pub fn is_missing_partition(&self) -> bool {
         self.code == PgSqlErrorCode::ERRCODE_CHECK_VIOLATION && !self.names_constraint
     }
 
-    /// The same with an advice, where Postgres gives none, on a right that was missing: what a fold runs on a
-    /// table's account has its owner's rights, less those that a security-restricted operation has not.
+    /// Adds a hint about a missing privilege, unless Postgres gives a hint itself. A fold writes a table with the
+    /// rights of the table's owner, except for the rights that a security-restricted operation lacks.
     pub fn advised(self) -> Self {
         if self.hint.is_some() || self.code != PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE {
             return self;
         }
         self.with_hint(
-            "A fold writes each table as its owner: grant that role what the table's triggers, defaults and \
-             constraints need; they cannot change roles, make temporary tables or defer constraints.",
+            "Grant the table's owner what the table's triggers, defaults and constraints need, because a fold writes \
+             each table as its owner; they cannot change roles, create temporary tables or defer constraints.",
         )
     }
 
-    /// The same with another advice.
+    /// Replaces the hint.
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Failure { hint: Some(hint.into()), ..self }
     }
@@ -79,7 +79,7 @@ impl From<CaughtError> for Failure {
         let extras = EXTRAS.with_borrow(Clone::clone);
         let report = report_of(&caught);
         let code = report.sql_error_code();
-        // A SQLSTATE that a trigger made up has no name.
+        // A trigger may raise a SQLSTATE that Postgres does not define. pgrx reads such a code as an internal error.
         let known = sqlstate(code as i32);
         let is_made_up = code == PgSqlErrorCode::ERRCODE_INTERNAL_ERROR && extras.message == report.message();
         Failure {
@@ -92,7 +92,7 @@ impl From<CaughtError> for Failure {
     }
 }
 
-/// Whether the error that was just caught names the constraint that a row violates.
+/// Whether the error that was caught last names the constraint that a row violates.
 pub fn names_constraint(caught: &CaughtError) -> bool {
     let report = report_of(caught);
     EXTRAS.with_borrow(|extras| extras.names_constraint && extras.message == report.message())
@@ -106,8 +106,8 @@ fn report_of(caught: &CaughtError) -> &ErrorReportWithLevel {
     }
 }
 
-/// Runs `body` and returns whatever error ends it, Postgres's own and panics included. What it leaves
-/// behind is for the caller to roll back.
+/// Runs `body` and returns any error that ends it, including errors of Postgres and panics. The caller must roll back
+/// what `body` left behind.
 pub fn caught<R>(body: impl FnOnce() -> std::result::Result<R, Failure>) -> std::result::Result<R, Failure> {
     PgTryBuilder::new(AssertUnwindSafe(body))
         .catch_others(|caught| Err(Failure::from(caught)))
@@ -115,7 +115,7 @@ pub fn caught<R>(body: impl FnOnce() -> std::result::Result<R, Failure>) -> std:
         .execute()
 }
 
-/// What an error says of itself and pgrx does not keep.
+/// The parts of an error that pgrx does not keep.
 #[derive(Debug, Clone, Default)]
 struct ErrorExtras {
     code: i32,
@@ -127,10 +127,10 @@ thread_local! {
     static EXTRAS: RefCell<ErrorExtras> = RefCell::default();
 }
 
-/// Runs `body`, and notes of each error that Postgres raises in it what pgrx does not keep.
+/// Runs `body`. Of each error that Postgres raises in `body`, this notes the parts that pgrx does not keep.
 pub fn watched<R>(body: impl FnOnce() -> R) -> R {
-    // SAFETY: the entry lies on this stack frame and is taken off before the frame ends; an error that
-    // unwinds through it restores the stack of callbacks, as whoever catches it does.
+    // SAFETY: the entry is on this stack frame and is removed before the frame ends. If an error unwinds through the
+    // frame, the code that catches the error restores the stack of callbacks.
     unsafe {
         let previous = pg_sys::error_context_stack;
         let mut entry =
@@ -142,11 +142,11 @@ pub fn watched<R>(body: impl FnOnce() -> R) -> R {
     }
 }
 
-/// Called by Postgres for each message that it is about to raise.
+/// The callback that Postgres calls for each message before it raises the message.
 #[pg_guard]
 unsafe extern "C-unwind" fn note_error(_argument: *mut std::ffi::c_void) {
-    // SAFETY: a message is being raised, so there is one to copy; the copy is freed at once. Where memory
-    // is short none is made.
+    // SAFETY: a message is being raised, so there is a message to copy. The copy is freed at once. If resources are
+    // short (SQLSTATE class 53), nothing is copied.
     unsafe {
         if sqlstate(pg_sys::geterrcode()).starts_with("53") {
             return;

@@ -1,6 +1,5 @@
-//! jsonb in and out of Postgres as its binary form; the only file that touches a jsonb datum but `fold::rows`, which copies
-//! containers. The form
-//! itself is read and written in `litellm_spend_core::jsonb`.
+//! Passes jsonb into and out of Postgres in its binary form. Only this file and `fold::rows`, which copies containers,
+//! touch a jsonb datum. `litellm_spend_core::jsonb` reads and writes the binary form.
 
 use std::ops::Deref;
 
@@ -20,17 +19,17 @@ const VARLENA_HEADER: usize = 4;
 pub struct Jsonb(Vec<u8>);
 
 impl Jsonb {
-    /// A jsonb that holds just this container.
+    /// The jsonb that consists of this container.
     pub fn from_container(container: &[u8]) -> Self {
         Jsonb(container.to_vec())
     }
 
-    /// The jsonb of a document; `None` for what jsonb cannot hold.
+    /// The jsonb of a document; `None` if jsonb cannot hold the document.
     pub fn from_json(json: &Json) -> Option<Self> {
         jsonb_format::write(json).map(Jsonb)
     }
 
-    /// What stands for a damaged jsonb, as which it is refused.
+    /// A placeholder for a damaged jsonb. It is refused as damaged.
     pub fn unreadable() -> Self {
         Jsonb(Vec::new())
     }
@@ -43,39 +42,39 @@ impl Jsonb {
 
 impl FromDatum for Jsonb {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, oid: pg_sys::Oid) -> Option<Self> {
-        // SAFETY: the caller says that this is a jsonb datum.
+        // SAFETY: the caller guarantees that this is a jsonb datum.
         unsafe { Toasted::from_polymorphic_datum(datum, is_null, oid) }.map(|toasted| toasted.detoast().to_jsonb())
     }
 }
 
-/// A jsonb as Postgres passes it, perhaps compressed or out of line. It stays readable as long as the memory in which
-/// it was passed: that of a call for an argument, of a result for its rows.
+/// A jsonb as Postgres passes it, perhaps compressed or out of line. It stays readable as long as its memory lives: an
+/// argument until the call ends, a value of a row until the result is freed.
 pub struct Toasted(*mut pg_sys::varlena);
 
 impl Toasted {
-    /// Bytes of its container, which are read from where they are noted, and not from the container.
+    /// The size of the container in bytes, read from the header or the TOAST pointer without reading the container.
     pub fn bytes(&self) -> usize {
-        // SAFETY: a varlena, by the way in which it was made. Only its header or its TOAST pointer is read.
+        // SAFETY: the pointer comes from a jsonb datum, which is a varlena. Only its header or TOAST pointer is read.
         let with_header = unsafe { pg_sys::toast_raw_datum_size(self.0.into()) };
         with_header.saturating_sub(VARLENA_HEADER)
     }
 
-    /// Brings its container into memory, of Postgres's own: where there is none left, that is an error and not the
-    /// end of the process.
+    /// Brings the container into memory of Postgres. If there is no memory left, Postgres raises an error, and the
+    /// process does not end.
     pub fn detoast(&self) -> Detoasted {
-        // SAFETY: a varlena, as above; detoasting yields one with a four-byte header.
+        // SAFETY: the pointer comes from a jsonb datum, which is a varlena. Postgres returns a detoasted varlena.
         Detoasted { original: self.0, detoasted: unsafe { pg_sys::pg_detoast_datum(self.0) } }
     }
 }
 
-/// The container of a jsonb that was passed.
+/// The detoasted container of a jsonb that Postgres passed.
 pub struct Detoasted {
     original: *mut pg_sys::varlena,
     detoasted: *mut pg_sys::varlena,
 }
 
 impl Detoasted {
-    /// A copy that outlives what was passed. Raises an error where there is no memory for it.
+    /// A copy that outlives the datum. Raises an error if there is no memory for the copy.
     pub fn to_jsonb(&self) -> Jsonb {
         let mut copy = Vec::new();
         if copy.try_reserve_exact(self.len()).is_err() {
@@ -83,7 +82,7 @@ impl Detoasted {
                 PgLogLevel::ERROR,
                 PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
                 "out of memory",
-                format!("No room for a jsonb of {} bytes.", self.len())
+                format!("There is no memory for a jsonb of {} bytes.", self.len())
             );
         }
         copy.extend_from_slice(self);
@@ -95,7 +94,7 @@ impl Deref for Detoasted {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: a detoasted varlena holds as many bytes as its header says, and lives as long as this.
+        // SAFETY: a detoasted varlena holds as many bytes as its header says, and it lives as long as `self`.
         unsafe {
             let length = pgrx::varsize_any_exhdr(self.detoasted);
             std::slice::from_raw_parts(pgrx::vardata_any(self.detoasted).cast::<u8>(), length)
@@ -106,7 +105,7 @@ impl Deref for Detoasted {
 impl Drop for Detoasted {
     fn drop(&mut self) {
         if self.detoasted != self.original {
-            // SAFETY: the copy that `detoast` got, which nothing else refers to.
+            // SAFETY: this is the copy that `detoast` got, and nothing else refers to it.
             unsafe { pg_sys::pfree(self.detoasted.cast()) };
         }
     }
@@ -128,11 +127,11 @@ impl IntoDatum for Toasted {
     }
 }
 
-/// A jsonb of this container, in the current memory context.
+/// The datum of a jsonb with this container, allocated in the current memory context.
 pub fn datum(container: &[u8]) -> pg_sys::Datum {
     let total = container.len() + VARLENA_HEADER;
-    // SAFETY: palloc returns `total` writable bytes or raises, also where a varlena cannot be so large; header
-    // and contents fill them.
+    // SAFETY: palloc returns `total` writable bytes, or raises an error, also if the size is too large for a varlena.
+    // The header and the contents fill these bytes.
     unsafe {
         let varlena: *mut pg_sys::varlena = pg_sys::palloc(total).cast();
         pgrx::set_varsize_4b(varlena, total as i32);
@@ -152,7 +151,7 @@ impl IntoDatum for Jsonb {
     }
 }
 
-// SAFETY: the argument is declared as jsonb below, so the datum that arrives is one.
+// SAFETY: the argument is declared as jsonb below, so Postgres passes a jsonb datum.
 unsafe impl<'fcx> ArgAbi<'fcx> for Toasted {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: pgrx calls this with a non-null argument of the declared type.
@@ -160,18 +159,18 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Toasted {
     }
 }
 
-// SAFETY: the datum returned is the jsonb that `IntoDatum` makes, as declared below.
+// SAFETY: the function is declared below to return jsonb, and `IntoDatum` creates a jsonb.
 unsafe impl BoxRet for Jsonb {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
         match self.into_datum() {
-            // SAFETY: the datum is of the declared type.
+            // SAFETY: the datum has the declared type.
             Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
             None => fcinfo.return_null(),
         }
     }
 }
 
-// SAFETY: the SQL type named here is the one that `FromDatum` reads.
+// SAFETY: the SQL type named here is the type that `FromDatum` reads.
 unsafe impl SqlTranslatable for Jsonb {
     const TYPE_IDENT: &'static str = pgrx_resolved_type!(Jsonb);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
@@ -179,7 +178,7 @@ unsafe impl SqlTranslatable for Jsonb {
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
 }
 
-// SAFETY: as above.
+// SAFETY: the SQL type named here is the type that `FromDatum` reads.
 unsafe impl SqlTranslatable for Toasted {
     const TYPE_IDENT: &'static str = pgrx_resolved_type!(Toasted);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;

@@ -1,12 +1,13 @@
-//! Who keeps a fold waiting: the sessions whose locks are in the way of the extension's own tables, and those
-//! that the worker waits for. Reads the server's locks and the catalogue only.
+//! Finds the sessions that keep a fold waiting. These are the sessions with a conflicting lock on one of the
+//! extension's own tables, and the sessions that the worker waits for. This reads only the server's locks and the
+//! catalogue.
 
 use pgrx::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::worker::board;
 
-/// A lock that somebody waits for is in the way too, because who locks without waiting goes behind it.
+/// A lock that a session still waits for blocks a fold too, because a lock request without waiting fails behind it.
 const OF_TABLES: &str = "
     SELECT pg_catalog.string_agg(
                pg_catalog.format('%s %s %s on %s', h.who, h.has, h.mode, h.first)
@@ -24,7 +25,7 @@ const OF_TABLES: &str = "
             AND {which}
           GROUP BY l.who, l.has, l.mode) AS h";
 
-/// The tables are found by membership in the extension, never by name.
+/// The extension's own tables are found by membership in the extension, never by name.
 const ARE_OWN: &str = "
           EXISTS (SELECT FROM pg_catalog.pg_depend AS m JOIN pg_catalog.pg_extension AS e ON e.oid = m.refobjid
                   WHERE e.extname = 'litellm_spend' AND m.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
@@ -35,14 +36,14 @@ const OF_WORKER: &str = "
     SELECT 'the worker waits for process ' || pg_catalog.string_agg(p::pg_catalog.text, ', ' ORDER BY p)
     FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1)) AS p";
 
-/// Who holds, or waits for, a lock on this table that keeps its writers away.
+/// The sessions that hold, or wait for, a lock on this table that blocks its writers; `None` if there are none.
 pub fn of_table(table: pg_sys::Oid) -> Result<Option<String>> {
     let query = OF_TABLES.replace("{which}", "l.relation = $1");
     Spi::connect(|client| Ok(client.select(&query, Some(1), &[table.into()])?.first().get(1)?))
 }
 
-/// The error of who cannot have the extension's own tables, under `pinned_settings::pinned`; `None` if nobody is in the
-/// way by now.
+/// The error that tells which sessions lock the extension's own tables; `None` if no session does so by now. Must run
+/// under `pinned_settings::pinned`.
 pub fn of_own_tables() -> Result<Option<Error>> {
     let holders: Option<String> =
         Spi::connect(|client| client.select(&OF_TABLES.replace("{which}", ARE_OWN), Some(1), &[])?.first().get(1))?;
@@ -55,8 +56,8 @@ pub fn of_own_tables() -> Result<Option<Error>> {
     }))
 }
 
-/// What folds of this database wait for at this moment: locks on the extension's tables, or what the worker
-/// waits for; null if for nothing.
+/// What folds of this database wait for now: locks on the extension's tables, or the processes that the worker waits
+/// for. Null if folds wait for nothing.
 #[pg_extern(stable, parallel_unsafe, schema = "litellm_spend")]
 #[search_path(pg_catalog, pg_temp)]
 fn lock_holders() -> std::result::Result<Option<String>, pgrx::pg_sys::panic::ErrorReport> {

@@ -1,7 +1,7 @@
-//! The extension's own relations, found by membership in the extension and never by name alone (invariant 10):
-//! whoever may create a schema can plant a view called `litellm_spend.fold_cursor` where the extension is absent,
-//! and a superuser's worker that reads it runs the view's functions. Nothing else of a database is read before
-//! `lock` has found and locked all of these relations.
+//! The extension's own relations. They are found by membership in the extension, never by name alone (invariant 10). If
+//! the extension is absent, any role that may create a schema can plant a view called `litellm_spend.fold_cursor`. The
+//! worker is a superuser, so it would run the view's functions if it read the view. A worker therefore reads nothing
+//! else of a database before `lock` has found and locked all of these relations.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -13,17 +13,18 @@ use pgrx::prelude::*;
 use super::{lock_holders, pinned_settings};
 use crate::error::{Error, Result};
 
-/// How long a function's caller waits for relations of which another session holds one: far longer than a
-/// truncation takes.
+/// How long the caller of a function waits for the relations while another session holds one of them. This is far
+/// longer than a truncation takes.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How soon to try again for them.
+/// The pause before the next attempt to lock the relations.
 const RETRY: Duration = Duration::from_millis(5);
 
 const NAME: &CStr = c"litellm_spend";
 
-/// How many staging segments there are: one is free while a long transaction pins another and a third is truncated.
+/// The number of staging segments. With three, one is free while a long transaction pins another and a third is
+/// truncated.
 pub const SEGMENTS: usize = 3;
-/// How many ledger tables there are.
+/// The number of ledger tables.
 pub const LEDGERS: usize = 3;
 
 /// A relation of the extension.
@@ -36,7 +37,7 @@ pub enum Relation {
     Rotation,
 }
 
-/// The names of the relations, in the schema `litellm_spend`, and their kinds. What tells what is pending comes
+/// The names and kinds of the relations in the schema `litellm_spend`. The relations that tell what is pending come
 /// first.
 const RELATIONS: [(&CStr, u8); 15] = [
     (c"staging_0", TABLE),
@@ -59,10 +60,10 @@ const PENDING: usize = SEGMENTS + 3;
 const TABLE: u8 = pg_sys::RELKIND_RELATION;
 const VIEW: u8 = pg_sys::RELKIND_VIEW;
 
-/// An older or newer version of the SQL objects may lack some.
+/// The oids of the relations. An older or newer version of the SQL objects may lack some of them.
 type Oids = [Option<pg_sys::Oid>; RELATIONS.len()];
 
-/// What became of an attempt to lock the relations.
+/// The outcome of an attempt to lock the relations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
     /// The extension is not installed in this database.
@@ -89,51 +90,52 @@ impl Relation {
         }
     }
 
-    /// Its oid, if the extension is installed.
+    /// The oid of the relation, if the extension is installed.
     pub fn oid(self) -> Option<pg_sys::Oid> {
         resolve()?[self.at()]
     }
 
-    /// Locks it until the transaction ends, for a caller who may wait for nobody; `None` if another session
-    /// holds it or it is not there.
+    /// Locks the relation until the transaction ends, without waiting; `None` if another session holds the relation or
+    /// it does not exist.
     pub fn lock_without_waiting(self, mode: u32) -> Option<pg_sys::Oid> {
         let oid = self.oid()?;
-        // A drop that committed while the lock was being granted is seen only now.
+        // Another session may have dropped the relation while the lock was being granted. That is visible only now.
         (lock_relation(oid, mode) && self.oid() == Some(oid)).then_some(oid)
     }
 
-    /// Locks it for a statement that names it, and waits as the statement would.
+    /// Locks the relation for a statement that names it, and waits as the statement would.
     ///
     /// # Errors
     /// The extension was dropped.
     pub fn lock_and_wait(self, mode: u32) -> Result<()> {
         let Some(oid) = self.oid() else { return Err(not_installed()) };
-        // SAFETY: a lock request by oid, within a transaction.
+        // SAFETY: this requests a lock by oid, within a transaction.
         unsafe { pg_sys::LockRelationOid(oid, mode as pg_sys::LOCKMODE) };
         if self.oid() == Some(oid) { Ok(()) } else { Err(not_installed()) }
     }
 }
 
-/// Locks all relations for a fold until the transaction ends, without waiting: the tables against other writers
-/// of their shape, the views against changes. All of them are locked before any is read, so that a fold and a
-/// DROP EXTENSION cannot wait for each other, and so that no name means something else from here on.
+/// Locks all relations for a fold until the transaction ends, without waiting. The locks keep other sessions from
+/// changing the tables' shape or the views. All relations are locked before any of them is read. A fold and a DROP
+/// EXTENSION can therefore not wait for each other, and each name keeps its meaning.
 pub fn lock() -> Lock {
     lock_first(RELATIONS.len(), pg_sys::RowExclusiveLock)
 }
 
-/// Locks all relations for the caller of a function that writes, who waits for a second at most: a fold may be
+/// Locks all relations for the caller of a function that writes. It waits for one second at most, because a fold may be
 /// truncating a segment.
 ///
 /// # Errors
-/// Another session holds one of them all the while, or the extension was dropped.
+/// Other sessions held one of the relations for all of that time, or the extension was dropped.
 pub fn lock_patiently() -> Result<()> {
     patiently(lock)
 }
 
-/// Locks the relations that tell what is pending for the caller of a function that reads, as `lock_patiently`.
+/// Locks the relations that tell what is pending, for the caller of a function that reads. It waits for one second at
+/// most, because a fold may be truncating a segment.
 ///
 /// # Errors
-/// As those of `lock_patiently`.
+/// Other sessions held one of the relations for all of that time, or the extension was dropped.
 pub fn lock_pending() -> Result<()> {
     patiently(|| lock_first(PENDING, pg_sys::AccessShareLock))
 }
@@ -162,36 +164,36 @@ fn lock_first(count: usize, mode: u32) -> Lock {
     }
     match resolve() {
         None => Lock::NotInstalled,
-        // A drop that committed while a lock was being granted is seen only now.
+        // Another session may have dropped the extension while a lock was being granted. That is visible only now.
         Some(now) if now != oids => Lock::Busy(NAME),
         Some(_) => Lock::Taken,
     }
 }
 
-/// That another session holds a relation.
+/// The error that another session holds a relation.
 fn busy(name: &CStr) -> Error {
     Error::refused(
         PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
         format!("litellm_spend.{} is locked by another session", name.to_string_lossy()),
-        "Try again when the session that pg_locks shows for it has ended its transaction.",
+        "Try again when that session has ended its transaction; pg_locks shows the session.",
     )
 }
 
-/// That the extension is gone.
+/// The error that the extension is gone.
 fn not_installed() -> Error {
     Error::held(
         "the extension litellm_spend is not installed in this database",
-        "Another session has dropped it: CREATE EXTENSION litellm_spend.",
+        "Run CREATE EXTENSION litellm_spend, because another session has dropped it.",
     )
 }
 
 fn lock_relation(oid: pg_sys::Oid, mode: u32) -> bool {
-    // SAFETY: a lock request by oid, within a transaction; it brings in the invalidations of other sessions.
+    // SAFETY: this requests a lock by oid, within a transaction. The call also accepts invalidations of other sessions.
     unsafe { pg_sys::ConditionalLockRelationOid(oid, mode as pg_sys::LOCKMODE) }
 }
 
-/// The oids of the relations; `None` unless the extension is installed and its schema is its own, in which nobody
-/// else can create anything.
+/// The oids of the relations; `None` unless the extension is installed and owns its schema. No other role can create
+/// anything in a schema that the extension owns.
 fn resolve() -> Option<Oids> {
     WATCH.call_once(watch);
     if let Some(known) = KNOWN.get() {
@@ -202,9 +204,9 @@ fn resolve() -> Option<Oids> {
     Some(found)
 }
 
-/// Whether an object of that catalogue belongs to the extension.
+/// Whether an object of this catalogue belongs to the extension.
 pub fn owns(catalogue: pg_sys::Oid, object: pg_sys::Oid) -> bool {
-    // SAFETY: catalogue look-ups within a transaction; what is missing gives InvalidOid.
+    // SAFETY: these are catalogue look-ups within a transaction. A missing object gives InvalidOid.
     unsafe {
         let extension = pg_sys::get_extension_oid(NAME.as_ptr(), true);
         extension != pg_sys::InvalidOid && pg_sys::getExtensionOfObject(catalogue, object) == extension
@@ -212,7 +214,7 @@ pub fn owns(catalogue: pg_sys::Oid, object: pg_sys::Oid) -> bool {
 }
 
 fn look_up() -> Option<Oids> {
-    // SAFETY: catalogue look-ups within a transaction; what is missing gives InvalidOid.
+    // SAFETY: these are catalogue look-ups within a transaction. A missing object gives InvalidOid.
     unsafe {
         let extension = pg_sys::get_extension_oid(NAME.as_ptr(), true);
         let schema = pg_sys::get_namespace_oid(NAME.as_ptr(), true);
@@ -234,7 +236,7 @@ fn look_up() -> Option<Oids> {
 }
 
 fn watch() {
-    // SAFETY: registers callbacks of this library, which stays loaded, once in this process.
+    // SAFETY: this registers callbacks once per process, and the library stays loaded.
     unsafe {
         pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0));
         pg_sys::CacheRegisterSyscacheCallback(

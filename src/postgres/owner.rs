@@ -1,23 +1,23 @@
-//! Writes to a target with the power of that table's owner and no more (invariant 10): whatever its
-//! triggers, defaults and constraints run, they run as that role in a security-restricted context.
+//! Writes to a target with the rights of the table's owner and no more (invariant 10). The table's triggers, defaults
+//! and constraints run as that role in a security-restricted context.
 
 use pgrx::prelude::*;
 use pgrx::spi::SpiClient;
 
 use crate::error::Result;
 
-/// Runs `body` as `owner`. Deferred constraint triggers are made to fire at the statement that queues them:
-/// at commit, before Postgres 18, they would run as the session's role, and a restricted context refuses
-/// them. Settings that a trigger changed are restored before the role is left, for what the fold runs next
-/// runs with the power of the worker. An error restores all of that as it aborts the transaction.
+/// Runs `body` as `owner`. Deferred constraint triggers fire at the statement that queues them. Before Postgres 18 they
+/// would run at commit as the session's role, and a restricted context refuses them. Settings that a trigger changed
+/// are restored before the role is left, because the fold then continues with the rights of the worker. An error aborts
+/// the transaction, and that restores the role and the settings too.
 pub fn act_as<R>(
     client: &mut SpiClient,
     owner: pg_sys::Oid,
     body: impl FnOnce(&mut SpiClient) -> Result<R>,
 ) -> Result<R> {
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-    // SAFETY: saves and sets this session's role and opens a level of settings, as any SECURITY DEFINER
-    // call does.
+    // SAFETY: this saves and sets the session's role and opens a level of settings, as a call of a SECURITY DEFINER
+    // function does.
     let level = unsafe {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
         let level = pg_sys::NewGUCNestLevel();
@@ -26,7 +26,7 @@ pub fn act_as<R>(
     };
     let result =
         client.update("SET CONSTRAINTS ALL IMMEDIATE", None, &[]).map_err(Into::into).and_then(|_| body(client));
-    // SAFETY: takes back the settings made at this level, then restores the role saved above.
+    // SAFETY: this undoes the settings of the level opened above, then restores the role saved above.
     unsafe {
         pg_sys::AtEOXact_GUC(false, level);
         pg_sys::SetUserIdAndSecContext(user, context);
@@ -34,15 +34,15 @@ pub fn act_as<R>(
     result
 }
 
-/// Whether a role may read a relation, which is locked.
+/// Whether a role may read a relation. The caller holds a lock on the relation.
 pub fn may_select(role: pg_sys::Oid, relation: pg_sys::Oid) -> bool {
-    // SAFETY: looks up the privileges of a relation that is locked.
+    // SAFETY: this looks up the privileges of a relation that is locked, so the relation exists.
     let outcome = unsafe { pg_sys::pg_class_aclcheck(relation, role, pg_sys::ACL_SELECT.into()) };
     outcome == pg_sys::AclResult::ACLCHECK_OK
 }
 
 /// Whether `role` has all rights of `other`.
 pub fn has_rights_of(role: pg_sys::Oid, other: pg_sys::Oid) -> bool {
-    // SAFETY: looks up the memberships of a role.
+    // SAFETY: this looks up the memberships of a role.
     unsafe { pg_sys::has_privs_of_role(role, other) }
 }

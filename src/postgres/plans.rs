@@ -1,6 +1,6 @@
-//! The plans of statements that run again and again, which live as long as the session: a worker folds several
-//! times a second, and to plan its statements would cost more than to run them. Postgres plans anew by itself
-//! what a change of a table has made invalid.
+//! The plans of statements that run often. The plans live as long as the session. A worker folds several times a
+//! second, and planning its statements would cost more than running them. If a change of a table invalidates a plan,
+//! Postgres plans the statement again by itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,23 +13,23 @@ use pgrx::spi::{OwnedPreparedStatement, SpiClient, SpiTupleTable};
 
 use crate::error::Result;
 
-/// From so many plans on all are forgotten: each new shape of a table leaves some behind.
+/// When this many plans are kept, all are forgotten, because each new shape of a table leaves old plans behind.
 const MOST_KEPT: usize = 300;
 
-/// Never dropped but by `free`: at the end of the process SPI is gone.
+/// A plan. Only `free` drops it, because SPI is gone at the end of the process.
 struct Plan(ManuallyDrop<OwnedPreparedStatement>);
 
 thread_local! {
-    /// By statement and the types of the rows that it reads (`fold::rows`), if it reads some.
+    /// The plans by statement and by the types of the rows that the statement reads (`fold::rows`), if it reads any.
     static PLANS: RefCell<HashMap<(String, Vec<pg_sys::Oid>), Rc<Plan>>> = RefCell::new(HashMap::new());
 }
 
-/// Runs a statement by its plan, which is made the first time.
+/// Runs a statement by its plan. The first run plans the statement.
 pub fn run<'c>(client: &mut SpiClient<'c>, statement: &str, arguments: &[DatumWithOid]) -> Result<SpiTupleTable<'c>> {
     run_with_rows(client, statement, Vec::new(), arguments)
 }
 
-/// The same of a statement that reads rows of the session whose columns are of these types.
+/// Runs, by its plan, a statement that reads rows of the session. `types` are the types of the rows' columns.
 pub fn run_with_rows<'c>(
     client: &mut SpiClient<'c>,
     statement: &str,
@@ -55,7 +55,7 @@ fn keep(key: (String, Vec<pg_sys::Oid>), plan: Rc<Plan>) -> Rc<Plan> {
         plans.insert(key, plan.clone());
         forgotten
     });
-    // One that is running at this moment has another owner, and is left alone.
+    // A plan that is running has another owner. It is not freed here.
     forgotten.into_values().filter_map(Rc::into_inner).for_each(Plan::free);
     plan
 }

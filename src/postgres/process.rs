@@ -1,13 +1,13 @@
-//! Processes of the server and its clock, as launcher, workers and sessions ask for them.
+//! The server's processes and its clock, for launcher, workers and sessions.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use pgrx::prelude::*;
 
-/// The time in microseconds, as the server counts it.
+/// The current time in microseconds, as the server counts it.
 pub fn now() -> pg_sys::TimestampTz {
-    // SAFETY: reads the clock.
+    // SAFETY: this reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() }
 }
 
@@ -16,34 +16,33 @@ pub fn after(wait: Duration) -> pg_sys::TimestampTz {
     now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// How long it is until `at`; zero once that has passed.
+/// The time until `at`; zero if `at` has passed.
 pub fn until(at: pg_sys::TimestampTz) -> Duration {
     Duration::from_micros(u64::try_from(at.saturating_sub(now())).unwrap_or(0))
 }
 
 /// The database that this process is connected to.
 pub fn my_database() -> pg_sys::Oid {
-    // SAFETY: set before any function can run in a session.
+    // SAFETY: Postgres sets this variable before any function can run in a session.
     unsafe { pg_sys::MyDatabaseId }
 }
 
 pub fn my_pid() -> i32 {
-    // SAFETY: set when the process starts.
+    // SAFETY: Postgres sets this variable when the process starts.
     unsafe { pg_sys::MyProcPid }
 }
 
 pub fn is_alive(pid: i32) -> bool {
-    // SAFETY: looks the process up in shared memory.
+    // SAFETY: this looks up the process in shared memory.
     pid != 0 && !unsafe { pg_sys::BackendPidGetProc(pid) }.is_null()
 }
 
-/// Wakes a process; 0 is none.
+/// Wakes a process. A pid of 0 means no process.
 pub fn wake(pid: i32) {
     if pid == 0 {
         return;
     }
-    // SAFETY: PGPROC entries are never freed; setting the latch of one that was reused wakes a process
-    // once for nothing.
+    // SAFETY: PGPROC entries are never freed. If the entry was reused, this wakes another process once without need.
     unsafe {
         let process = pg_sys::BackendPidGetProc(pid);
         if !process.is_null() {
@@ -56,10 +55,11 @@ thread_local! {
     static AT_EXIT: Cell<Option<fn(i32)>> = const { Cell::new(None) };
 }
 
-/// Has `run` called with the exit code as this process ends, while shared memory is still there. Called once in a process.
+/// Registers `run`. It is called with the exit code when this process ends, while shared memory still exists. Called
+/// once per process.
 pub fn at_exit(run: fn(i32)) {
     AT_EXIT.set(Some(run));
-    // SAFETY: registers a callback of this library, which stays loaded.
+    // SAFETY: this registers a callback of this library, and the library stays loaded.
     unsafe { pg_sys::before_shmem_exit(Some(exit), pg_sys::Datum::from(0)) };
 }
 

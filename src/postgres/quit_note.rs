@@ -1,7 +1,8 @@
-//! Tells a worker that died from one that was ended. When any process of the server crashes, or the server is stopped
-//! at once, the postmaster sends SIGQUIT to all others: these must end without touching shared memory, which is made
-//! anew. So the note is a file, in the folder that Postgres keeps for such files and leaves out of backups. It is
-//! empty if the worker was trying the row that the cursor names, and has one byte if it was not.
+//! Distinguishes a worker that crashed from a worker that the server ended. When a process of the server crashes, or
+//! the server stops immediately, the postmaster sends SIGQUIT to all other processes. They must end without touching
+//! shared memory, because Postgres creates it again. The note is therefore a file. It is in the folder that Postgres
+//! keeps for such files and leaves out of backups. The file is empty if the worker was trying the row that the cursor
+//! names. It has one byte if the worker was not.
 
 use std::ffi::{CString, c_char, c_int};
 use std::path::Path;
@@ -19,35 +20,35 @@ unsafe extern "C" {
     fn _exit(status: c_int) -> !;
 }
 
-/// The path of the note, relative to the data directory, where every process of the server is. Never freed.
+/// The path of the note, relative to the data directory, where every process of the server runs. Never freed.
 static PATH: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
-/// What `tell` was told last.
+/// The last value that was passed to `tell`.
 static ROW: AtomicU8 = AtomicU8::new(Row::NotNamed as u8);
 
-/// The row that the cursor names as tried alone.
+/// The state of the row that the cursor names as tried alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Row {
-    /// There is none.
+    /// The cursor names no row.
     NotNamed,
-    /// This process folds it.
+    /// This process folds the row.
     Tried,
-    /// Its fold has ended, and the cursor still names it.
+    /// The fold of the row has ended, and the cursor still names the row.
     Left,
 }
 
 /// How the last worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It left no note: if the cursor names a row, it died while it tried it.
+    /// The worker left no note. If the cursor names a row, the worker crashed while it tried that row.
     Died,
-    /// It was ended while it tried the row.
+    /// The server ended the worker while the worker tried the row.
     Ended,
-    /// It was ended while it tried no row.
+    /// The server ended the worker while the worker tried no row.
     EndedAfterwards,
 }
 
-/// Has this process leave a note when it is ended by SIGQUIT; tells of the note that an earlier one has left.
+/// Makes this process leave a note when SIGQUIT ends it. Returns what the note of an earlier worker says.
 pub fn prepare() -> End {
     if PATH.load(Ordering::Relaxed).is_null()
         && let Ok(path) = CString::new(path())
@@ -64,7 +65,7 @@ pub fn prepare() -> End {
 
 /// Removes the note.
 pub fn remove() {
-    // Nothing to do where there is none. One that stays makes the row of the next crash suspect more slowly.
+    // An error is ignored. There may be no note, and a note that stays only delays the suspicion after the next crash.
     let _ = std::fs::remove_file(path());
 }
 
@@ -72,7 +73,7 @@ fn path() -> String {
     format!("pg_stat_tmp/litellm_spend.{}.quit", process::my_database().to_u32())
 }
 
-/// Says what the cursor names from now on: no note is left where it names no row.
+/// Stores what the cursor names from now on. If the cursor names no row, the process leaves no note.
 pub fn tell(row: Row) {
     ROW.store(row as u8, Ordering::Relaxed);
 }
@@ -88,8 +89,9 @@ pub fn leave() {
     if !is_named() || path.is_null() {
         return;
     }
-    // SAFETY: both functions may be called in a signal handler; the path is never freed. A file that could not be made
-    // is -1, which `write` refuses.
+    // SAFETY: both functions may be called in a signal handler, and the path is never freed. If `creat` fails, it
+    // returns
+    // -1, and `write` refuses that.
     unsafe {
         let file = creat(path, 0o600);
         if ROW.load(Ordering::Relaxed) == Row::Left as u8 {
@@ -98,9 +100,9 @@ pub fn leave() {
     }
 }
 
-/// As core's own handler, which ends the process with status 2.
+/// The handler of SIGQUIT. It leaves the note and ends the process with status 2, as Postgres' own handler does.
 unsafe extern "C-unwind" fn quit(_: i32) {
     leave();
-    // SAFETY: may be called in a signal handler.
+    // SAFETY: `_exit` may be called in a signal handler.
     unsafe { _exit(2) }
 }

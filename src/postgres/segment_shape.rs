@@ -1,27 +1,28 @@
-//! Whether a segment is what `sql/staging.sql` makes. A row is written directly only to such a table: the heap
-//! functions for system catalogues know no other one, and would crash or store stray memory.
+//! Checks whether a segment has the shape that `sql/staging.sql` creates. A row is written directly only to such a
+//! table. The heap functions for system catalogues support no other shape, and would crash or store stray memory.
 //!
-//! The relcache entries of the segment and its indexes answer, which Postgres renews when the table changes. To compare
-//! them is a few dozen comparisons in memory, so no verdict is kept that could grow old.
+//! The check reads the relcache entries of the segment and its indexes. Postgres renews these entries when the table
+//! changes. The check is a few dozen comparisons in memory, so no result is kept that could become outdated.
 
 use pgrx::{PgTupleDesc, pg_sys};
 
-/// The types of the columns xid, origin, staged_at, seq and payload. Each type is there once, so it tells its column.
+/// The types of the columns xid, origin, staged_at, seq and payload. Each type occurs once, so it identifies its
+/// column.
 pub const COLUMNS: [pg_sys::Oid; 5] =
     [pg_sys::XID8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::JSONBOID];
 
 /// Whether a row with values for `COLUMNS` may be inserted without a statement.
 ///
 /// # Safety
-/// `relation` is open, and `indexes` are its indexes as CatalogOpenIndexes opens them.
+/// `relation` is open, and CatalogOpenIndexes has opened its indexes as `indexes`.
 pub unsafe fn is_known(relation: pg_sys::Relation, indexes: pg_sys::CatalogIndexState) -> bool {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller keeps the contract above.
     unsafe { is_plain_heap(relation) && has_known_columns((*relation).rd_att) && has_plain_indexes(indexes) }
 }
 
-/// Nothing but the heap and its indexes takes part in an insert.
+/// Whether an insert touches only the heap and its indexes.
 unsafe fn is_plain_heap(relation: pg_sys::Relation) -> bool {
-    // SAFETY: fields of an open relation; those that are not needed are null.
+    // SAFETY: these are fields of an open relation. A pointer that the relation does not use is null.
     unsafe {
         let class = &*(*relation).rd_rel;
         let triggers = (*relation).trigdesc.as_ref();
@@ -45,7 +46,7 @@ fn fires_on_insert(triggers: &pg_sys::TriggerDesc) -> bool {
 }
 
 unsafe fn has_known_columns(descriptor: pg_sys::TupleDesc) -> bool {
-    // SAFETY: the descriptor of an open relation.
+    // SAFETY: this is the descriptor of an open relation.
     let (columns, checks) = unsafe {
         let checks = (*descriptor).constr.as_ref().map_or(0, |constraints| constraints.num_check);
         (PgTupleDesc::from_pg_unchecked(descriptor), checks)
@@ -57,9 +58,9 @@ unsafe fn has_known_columns(descriptor: pg_sys::TupleDesc) -> bool {
         })
 }
 
-/// Each index is a valid btree of plain columns that checks nothing later.
+/// Whether each index is a valid btree of plain columns that checks nothing at the end of the transaction.
 unsafe fn has_plain_indexes(indexes: pg_sys::CatalogIndexState) -> bool {
-    // SAFETY: both arrays have as many elements as there are indexes.
+    // SAFETY: both arrays have one element for each index.
     unsafe {
         (0..usize::try_from((*indexes).ri_NumIndices).unwrap_or(0)).all(|at| {
             let relation = *(*indexes).ri_IndexRelationDescs.add(at);

@@ -1,5 +1,5 @@
-//! Signal handlers and waiting, the same for launcher and worker: core's own handlers, so that a
-//! statement in progress heeds pg_terminate_backend and a reload is seen.
+//! Signal handlers and waiting for launcher and worker. The handlers are Postgres' own. A running statement therefore
+//! reacts to pg_terminate_backend, and a reload takes effect.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ unsafe extern "C-unwind" {
     fn SignalHandlerForConfigReload(signal: i32);
 }
 
-/// Installs the handlers and lets signals in.
+/// Installs the handlers and unblocks signals.
 pub fn attach() {
     handle_signal(pg_sys::SIGTERM, die);
     handle_signal(pg_sys::SIGHUP, SignalHandlerForConfigReload);
-    // SAFETY: called once at the start of a background worker.
+    // SAFETY: this is called once, at the start of a background worker.
     unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
 }
 
-/// Waits until the latch is set or the time is over (`None`: no end), then serves interrupts and
-/// reloads. True if the latch was set.
+/// Waits until the latch is set or the timeout has passed (`None`: no timeout), then handles interrupts and reloads.
+/// True if the latch was set.
 pub fn wait(timeout: Option<Duration>) -> bool {
     let is_woken = wait::for_latch(timeout);
-    // SAFETY: the flag is this process's own, set by the handler above.
+    // SAFETY: the flag belongs to this process, and the handler above sets it.
     unsafe {
         if pg_sys::ConfigReloadPending != 0 {
             pg_sys::ConfigReloadPending = 0;

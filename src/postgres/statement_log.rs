@@ -1,10 +1,9 @@
-//! Keeps a statement that records out of the server log when it fails: a payload written as a literal may hold a raw
-//! key or a prompt, and by default the log shows the statement of an error, and the statements around it as its
-//! context.
+//! Keeps a failed statement that records out of the server log. Its payload, written as a literal, may contain a raw
+//! key or a prompt. By default the log shows the statement of an error, and the surrounding statements as its context.
 //!
-//! A statement is hidden from the moment Postgres has let it through to `litellm_record_spend` or to an INSERT into
-//! `litellm_spend.inbox`: it has found just these objects and checked the role's privilege. What the text says does
-//! not matter, so nobody else can hide a statement by naming them in it.
+//! A statement is hidden as soon as Postgres has admitted it to `litellm_record_spend` or to an INSERT into
+//! `litellm_spend.inbox`. By then Postgres has found exactly these objects and checked the role's privilege. The text
+//! of the statement does not matter, so naming these objects in the text does not hide a statement.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -18,26 +17,27 @@ const RECORDER: &CStr = c"litellm_record_spend";
 const INBOX: &CStr = c"inbox";
 
 thread_local! {
-    /// The start of the client's statement that records.
+    /// The start time of the client's statement that records.
     static RECORDING_STATEMENT: Cell<Option<pg_sys::TimestampTz>> = const { Cell::new(None) };
-    /// The recorder, once a statement of this session has called it. No other function gets its oid.
+    /// The oid of the recorder, once a statement of this session has called it. No other function gets this oid.
     static KNOWN_RECORDER: Cell<pg_sys::Oid> = const { Cell::new(pg_sys::InvalidOid) };
 }
 
-// SAFETY: set once at load, before any error can call a hook; only ever read afterwards.
+// SAFETY: both variables are set once at load, before any error can call a hook, and only read afterwards.
 static mut PREVIOUS_LOG_HOOK: pg_sys::emit_log_hook_type = None;
 static mut PREVIOUS_ACCESS_HOOK: pg_sys::object_access_hook_type = None;
 
-/// Notes that the running statement records. The recorder and the inbox call it too, because a session that does
-/// not preload the library has no hooks before its first call, and a compiled expression is checked only once.
+/// Notes that the running statement records. The recorder and the inbox call this function too, for two reasons. A
+/// session that does not preload the library has no hooks before its first call. And Postgres checks a compiled
+/// expression only once.
 pub fn hide_this_statement() {
-    // SAFETY: reads the session's own statement time.
+    // SAFETY: this reads the start time of the session's statement.
     RECORDING_STATEMENT.set(Some(unsafe { pg_sys::GetCurrentStatementStartTimestamp() }));
 }
 
-/// Installs the hooks; called once as the library is loaded.
+/// Installs the hooks. Called once, when the library is loaded.
 pub fn install() {
-    // SAFETY: `_PG_init` runs once per process, before other threads or errors.
+    // SAFETY: `_PG_init` runs once per process, before any other thread or error exists.
     unsafe {
         PREVIOUS_LOG_HOOK = pg_sys::emit_log_hook;
         pg_sys::emit_log_hook = Some(hide_recording_statement);
@@ -48,10 +48,10 @@ pub fn install() {
 }
 
 /// # Safety
-/// Called by Postgres with the error that is about to be logged.
+/// Postgres calls this function with the error that it is about to log.
 unsafe extern "C-unwind" fn hide_recording_statement(error: *mut pg_sys::ErrorData) {
-    // SAFETY: Postgres passes a valid error; the previous hook has the same contract. Nothing here
-    // allocates or raises, as the hook may run for a PANIC.
+    // SAFETY: Postgres passes a valid error, and the previous hook has the same contract. The code here neither
+    // allocates nor raises an error, because the hook may run for a PANIC.
     unsafe {
         if RECORDING_STATEMENT.get() == Some(pg_sys::GetCurrentStatementStartTimestamp()) {
             (*error).hide_stmt = true;
@@ -63,7 +63,7 @@ unsafe extern "C-unwind" fn hide_recording_statement(error: *mut pg_sys::ErrorDa
     }
 }
 
-/// Postgres calls it for a function that the role may execute, before it evaluates the arguments.
+/// The hook that Postgres calls for a function that the role may execute, before it evaluates the arguments.
 #[pg_guard]
 unsafe extern "C-unwind" fn notice_call(
     access: pg_sys::ObjectAccessType::Type,
@@ -83,12 +83,12 @@ unsafe extern "C-unwind" fn notice_call(
     }
 }
 
-/// Whether a function is the extension's own `litellm_record_spend`, and not just one of that name.
+/// Whether a function is the extension's own `litellm_record_spend`, and not another function with that name.
 fn is_recorder(function: pg_sys::Oid) -> bool {
     if function == KNOWN_RECORDER.get() {
         return true;
     }
-    // SAFETY: a catalogue look-up by oid.
+    // SAFETY: this is a catalogue look-up by oid.
     let is_recorder = function.to_u32() >= pg_sys::FirstNormalObjectId
         && unsafe { is_named(pg_sys::get_func_name(function), RECORDER) }
         && own_tables::owns(pg_sys::ProcedureRelationId, function);
@@ -98,7 +98,7 @@ fn is_recorder(function: pg_sys::Oid) -> bool {
     is_recorder
 }
 
-/// Looks for an INSERT or COPY into the inbox among the tables of a statement and the privileges that it needs.
+/// Looks for an INSERT or COPY into the inbox among a statement's tables and the privileges that it needs.
 fn notice_inbox(tables: &mut dyn Iterator<Item = CheckedRights>) {
     let is_inserted = |rights: pg_sys::AclMode| rights & pg_sys::AclMode::from(pg_sys::ACL_INSERT) != 0;
     for (table, rights) in tables {
@@ -110,7 +110,7 @@ fn notice_inbox(tables: &mut dyn Iterator<Item = CheckedRights>) {
 }
 
 fn is_inbox(table: pg_sys::Oid) -> bool {
-    // SAFETY: catalogue look-ups by oid.
+    // SAFETY: these are catalogue look-ups by oid.
     table.to_u32() >= pg_sys::FirstNormalObjectId
         && unsafe {
             pg_sys::get_rel_relkind(table) as u8 == pg_sys::RELKIND_VIEW && is_named(pg_sys::get_rel_name(table), INBOX)
@@ -119,12 +119,12 @@ fn is_inbox(table: pg_sys::Oid) -> bool {
 }
 
 /// # Safety
-/// `name` is a palloc'd C string, which is freed, or null, which is no name.
+/// `name` is a palloc'd C string, which this function frees, or null for no name.
 unsafe fn is_named(name: *mut std::ffi::c_char, expected: &CStr) -> bool {
     if name.is_null() {
         return false;
     }
-    // SAFETY: as the caller says.
+    // SAFETY: the caller keeps the contract above.
     unsafe {
         let is_named = CStr::from_ptr(name) == expected;
         pg_sys::pfree(name.cast());

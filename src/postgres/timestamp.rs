@@ -1,4 +1,4 @@
-//! Moments as Postgres's timestamps, and back.
+//! Converts moments to Postgres's timestamps, and back.
 
 use litellm_spend_core::moment::Moment;
 use pgrx::datum::{Date, Timestamp};
@@ -12,19 +12,19 @@ pub fn timestamp(moment: Moment) -> Timestamp {
     Timestamp::saturating_from_raw(moment.micros() - POSTGRES_EPOCH)
 }
 
-/// The moment of a raw timestamp; one out of range is the last moment there is.
+/// The moment of a raw timestamp. A timestamp out of range becomes the last moment.
 pub fn moment(raw: i64) -> Moment {
     Moment::from_micros(raw.saturating_add(POSTGRES_EPOCH)).unwrap_or(Moment::LAST)
 }
 
 /// When this transaction began.
 pub fn transaction_start() -> Moment {
-    // SAFETY: reads the transaction's start, in microseconds since 2000.
+    // SAFETY: this reads the start of the transaction, in microseconds since 2000.
     moment(unsafe { pgrx::pg_sys::GetCurrentTransactionStartTimestamp() })
 }
 
-/// The date of so many days after 2000-01-01, as `Date::to_pg_epoch_days` counts them.
+/// The date that is `days` days after 2000-01-01, as `Date::to_pg_epoch_days` counts days.
 pub fn date(days: i32) -> Date {
-    // SAFETY: a number of days between two dates.
+    // SAFETY: the caller passes days that came from a date, so the number is in range.
     unsafe { Date::from_pg_epoch_days(days) }
 }

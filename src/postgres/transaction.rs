@@ -1,6 +1,6 @@
-//! Transactions of a background worker. An error ends the transaction and comes back as a value: the
-//! worker lives on and tries again. All of them run under the pinned settings, because the worker is a superuser and
-//! a database's owner chooses the settings with which it connects.
+//! Transactions of a background worker. An error ends the transaction and is returned as a value, so the worker lives
+//! on and retries. Every transaction runs under the pinned settings, because the worker is a superuser and the
+//! database's owner chooses the settings with which the worker connects.
 
 use pgrx::prelude::*;
 
@@ -8,11 +8,11 @@ use super::failure::{self, Failure};
 use super::pinned_settings;
 use crate::error::Result;
 
-/// Runs `body` in a transaction of its own and commits it, durably: the next start of the server may read of it why
-/// this one crashed.
+/// Runs `body` in a transaction of its own and commits it. The commit is durable, because the next start of the server
+/// may read there why the server crashed.
 pub fn run<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, Failure> {
     let outcome = failure::caught(|| {
-        // SAFETY: a background worker between transactions; the snapshot is popped before the commit.
+        // SAFETY: the background worker is between transactions. The snapshot is popped before the commit.
         unsafe {
             pg_sys::SetCurrentStatementStartTimestamp();
             pg_sys::StartTransactionCommand();
@@ -21,7 +21,7 @@ pub fn run<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, Failur
         let result = pinned_settings::pinned(body).map_err(Failure::from);
         if result.is_ok() {
             pinned_settings::commit_durably();
-            // SAFETY: ends what was begun above.
+            // SAFETY: this pops the snapshot and commits the transaction that were begun above.
             unsafe {
                 pg_sys::PopActiveSnapshot();
                 pg_sys::CommitTransactionCommand();
@@ -30,20 +30,20 @@ pub fn run<R>(body: impl FnOnce() -> Result<R>) -> std::result::Result<R, Failur
         result
     });
     if outcome.is_err() {
-        // SAFETY: rolls back what the failed body left, and restores role and settings.
+        // SAFETY: this rolls back what the failed `body` left, and restores role and settings.
         unsafe { pg_sys::AbortCurrentTransaction() };
     }
-    // SAFETY: reports what the transaction did, outside of it.
+    // SAFETY: this reports what the transaction did, after the transaction has ended.
     unsafe { pg_sys::pgstat_report_stat(false) };
     outcome
 }
 
-/// Runs a read under a snapshot of this moment, in a transaction that reads at READ COMMITTED.
+/// Runs a read under a snapshot taken now, in a READ COMMITTED transaction.
 pub fn with_latest_snapshot<R>(body: impl FnOnce() -> R) -> R {
-    // SAFETY: pushed and popped in pairs; an error aborts the transaction, which pops it.
+    // SAFETY: the snapshot is popped below. An error aborts the transaction, and that pops the snapshot too.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
     let result = body();
-    // SAFETY: pops what was pushed above.
+    // SAFETY: this pops the snapshot that was pushed above.
     unsafe { pg_sys::PopActiveSnapshot() };
     result
 }
