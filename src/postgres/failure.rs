@@ -48,7 +48,7 @@ impl Failure {
         }
         self.with_hint(
             "Grant the table's owner what the table's triggers, defaults and constraints need, because a fold writes \
-             each table as its owner; they cannot change roles, create temporary tables or defer constraints.",
+             each table as its owner. This code cannot change roles, create temporary tables or defer constraints.",
         )
     }
 

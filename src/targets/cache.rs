@@ -1,10 +1,10 @@
-//! Keeps what the catalogue said until Postgres tells that one of the targets has changed, and locks the
-//! tables, so that it stays true while a fold writes. What is looked up under the locks is accepted however
-//! often the catalogue changes meanwhile: other sessions' tables hold no fold up.
+//! Keeps the catalogue's description of the targets until Postgres reports that one of the targets has changed. Locks
+//! the tables, so that the description stays true while a fold writes. A description that was looked up under the locks
+//! is accepted, however often the catalogue changes meanwhile. Changes of other tables therefore do not delay a fold.
 //!
-//! A fold does not queue for a table's lock while it holds another's: a migration that alters several
-//! tables in one transaction would wait for the fold in turn, and one of the two would die of the deadlock.
-//! It lets go of all of them and tries again.
+//! A fold does not wait for a table's lock while it holds the lock of another table. A migration that alters several
+//! tables in one transaction would wait for the fold, and one of the two would fail because of the deadlock. The fold
+//! instead releases all locks and retries.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -25,27 +25,27 @@ static WATCH: Once = Once::new();
 
 thread_local! {
     static CACHE: RefCell<Option<Cached>> = const { RefCell::new(None) };
-    /// The relations that bear the names of targets, and their indexes.
+    /// The relations that have the names of targets, and their indexes.
     static WATCHED: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
-    /// Whether one of them has changed since it was looked up.
+    /// Whether one of the watched relations has changed since the targets were looked up.
     static CHANGED: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Cached {
     schema: String,
-    /// The setting by which `Targets::look_up` skips two of them.
+    /// The setting `litellm_spend.count_gateway_requests`, which makes `Targets::look_up` skip two targets when off.
     counts_gateway_requests: bool,
-    /// What bears each role's name. A table that LiteLLM is about to create has no oid to watch for, so the
-    /// names are resolved at every fold: that takes microseconds.
+    /// The relation with each role's name. A table that LiteLLM has not created yet has no oid to watch, so the names
+    /// are resolved at every fold. That takes microseconds.
     bearers: Vec<pg_sys::Oid>,
     targets: Rc<Targets>,
 }
 
-/// How soon to try again for tables of which another session has locked one.
+/// The pause before the next attempt to lock the tables, while another session has locked one of them.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// The targets, those of them locked for which `mode_of` names a mode; tries for as long as
-/// `litellm_spend.lock_timeout`.
+/// The targets. Each target for which `mode_of` names a mode is locked. Retries until `litellm_spend.lock_timeout` has
+/// passed.
 pub(super) fn locked(client: &mut SpiClient, mode_of: LockMode) -> Result<Rc<Targets>> {
     WATCH.call_once(|| relation::on_change(relation_changed));
     let schema = settings::target_schema();
@@ -62,7 +62,7 @@ pub(super) fn locked(client: &mut SpiClient, mode_of: LockMode) -> Result<Rc<Tar
         };
         match lock_all(&targets, mode_of) {
             Ok(()) => {
-                // A granted lock brings in all changes that were made before it, and lets none in after it.
+                // A granted lock makes all earlier changes visible, and keeps later changes out.
                 let under_locks = current(client, &schema)?;
                 if oids(&under_locks, mode_of).eq(oids(&targets, mode_of)) {
                     return Ok(under_locks);
@@ -82,7 +82,7 @@ fn oids<'t>(targets: &'t Targets, mode_of: LockMode<'t>) -> impl Iterator<Item =
     targets.locks(mode_of).map(|(table, _)| table.oid)
 }
 
-/// Locks all tables or none, without waiting; the oid and name of a table that another session has locked.
+/// Locks all tables or none, without waiting. The error is the oid and name of a table that another session has locked.
 fn lock_all(targets: &Targets, mode_of: LockMode) -> std::result::Result<(), (pg_sys::Oid, String)> {
     for (taken, (table, mode)) in targets.locks(mode_of).enumerate() {
         if !relation::try_lock(table.oid, mode) {
@@ -93,14 +93,14 @@ fn lock_all(targets: &Targets, mode_of: LockMode) -> std::result::Result<(), (pg
     Ok(())
 }
 
-/// Gives back locks under which nothing was read or written yet.
+/// Releases locks under which nothing was read or written yet.
 pub(super) fn unlock<'t>(locks: impl Iterator<Item = (&'t Table, u32)>) {
     for (table, mode) in locks {
         relation::unlock(table.oid, mode);
     }
 }
 
-/// The targets as they are now: those that were kept, unless one of them has changed.
+/// The targets as they are now. The kept targets are used, unless one of them has changed.
 fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
     relation::accept_changes();
     let bearers = bearers_of_names(schema);
@@ -118,7 +118,7 @@ fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
         return Ok(targets);
     }
     CACHE.take();
-    // A change that this look-up is too early for comes in after this line.
+    // A change that this look-up misses is reported after this line, and sets the flag again.
     CHANGED.set(false);
     let targets = with_shapes_locked(schema, &bearers, || {
         let tables: Vec<pg_sys::Oid> = bearers.iter().copied().filter(|oid| *oid != pg_sys::InvalidOid).collect();
@@ -132,8 +132,8 @@ fn current(client: &SpiClient, schema: &str) -> Result<Rc<Targets>> {
     Ok(targets)
 }
 
-/// Runs `body`, which reads the shapes of these relations: what shows the definition of an index locks its table,
-/// and would wait for it.
+/// Runs `body`, which reads the shapes of these relations, under locks on them. The locks are taken without waiting.
+/// The function that shows an index's definition locks the table, and without these locks it would wait for the table.
 fn with_shapes_locked<R>(schema: &str, bearers: &[pg_sys::Oid], body: impl FnOnce() -> Result<R>) -> Result<R> {
     const MODE: u32 = pg_sys::AccessShareLock;
     let there = || bearers.iter().zip(Role::all()).filter(|(oid, _)| **oid != pg_sys::InvalidOid);
@@ -149,12 +149,12 @@ fn with_shapes_locked<R>(schema: &str, bearers: &[pg_sys::Oid], body: impl FnOnc
     outcome
 }
 
-/// Runs `body` as `with_shapes_locked` does, on the tables that bear the targets' names now.
+/// Runs `body`, which reads the shapes of the relations that have the targets' names now, under locks on them.
 pub fn look_at<R>(schema: &str, body: impl FnOnce() -> Result<R>) -> Result<R> {
     with_shapes_locked(schema, &bearers_of_names(schema), body)
 }
 
-/// The relation of each role's name, in the order of `Role::all`; invalid where there is none.
+/// The relation with each role's name, in the order of `Role::all`; `InvalidOid` for a name without a relation.
 fn bearers_of_names(schema: &str) -> Vec<pg_sys::Oid> {
     relation::named(schema, Role::all().map(Role::table))
 }
@@ -167,19 +167,19 @@ fn locked_by_another(table: pg_sys::Oid, name: &str) -> Error {
             Some(holders) => format!("{name} is locked by another session: {holders}"),
             None => format!("{name} is locked by another session"),
         },
-        "Wait, or end that session: a migration or an index build may be under way. The fold goes on when the lock is \
+        "Wait, or end that session. It may run a migration or an index build. The fold goes on when the lock is \
          released.",
     )
 }
 
 fn replaced() -> Error {
     Error::held(
-        "LiteLLM's tables are replaced by others faster than a fold can lock them",
-        "The fold goes on when that is done.",
+        "other sessions replace LiteLLM's tables faster than a fold can lock them",
+        "Wait until these sessions are done; the fold then goes on.",
     )
 }
 
-/// Called for each relation that changes; the invalid oid stands for all of them.
+/// The callback for each relation that changes. `InvalidOid` stands for all relations.
 fn relation_changed(relation: pg_sys::Oid) {
     let is_watched =
         || WATCHED.with(|watched| watched.try_borrow().map_or(true, |watched| watched.contains(&relation)));

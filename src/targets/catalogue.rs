@@ -1,5 +1,5 @@
-//! Reads LiteLLM's tables from the catalogue: columns, unique keys, and what else decides how a write
-//! to them ends.
+//! Reads LiteLLM's tables from the catalogue: their columns, their unique keys, and everything else that decides how a
+//! write to them ends.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ const TABLES: &str = "SELECT c.oid, c.relname::pg_catalog.text, c.relowner, c.re
     WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     GROUP BY c.oid, c.relname, c.relowner, c.relkind, p.partdefid";
 
-/// An index that a `DEFERRABLE` constraint uses cannot settle a conflict.
+/// The unique keys that `ON CONFLICT` can use. It cannot use the index of a `DEFERRABLE` constraint.
 const UNIQUE_KEYS: &str = "SELECT i.indrelid,
         pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY k.n),
         pg_catalog.array_agg(pg_catalog.pg_get_indexdef(i.indexrelid, k.n::pg_catalog.int4, true) ORDER BY k.n)
@@ -53,12 +53,12 @@ const LABELS: &str = "SELECT a.attrelid, a.attname::pg_catalog.text, pg_catalog.
     WHERE a.attrelid = ANY ($1) AND NOT a.attisdropped
     GROUP BY a.attrelid, a.attname";
 
-/// Disabled ones too: Postgres refuses ON CONFLICT all the same.
+/// Rules, including disabled rules, because Postgres refuses ON CONFLICT for a table with a disabled rule too.
 const RULES: &str = "SELECT r.ev_class, r.rulename::pg_catalog.text, r.ev_type = '4'
     FROM pg_catalog.pg_rewrite r WHERE r.ev_class = ANY ($1) AND r.ev_type <> '1' ORDER BY r.rulename";
 
-/// The tables of `schema` with one of `names`, by name. Takes no transaction id: a standby may ask. In a
-/// fold, which has one, each query sees what has committed before it.
+/// The tables of `schema` with one of `names`, by name. This assigns no transaction id, because it also runs on a
+/// standby. A fold has a transaction id, and there each query sees everything that committed before it.
 pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<String, Table>> {
     let mut tables = HashMap::new();
     for row in client.select(TABLES, None, &[schema.into(), names.to_vec().into()])? {
@@ -103,7 +103,7 @@ pub fn read(client: &SpiClient, schema: &str, names: &[&str]) -> Result<HashMap<
     Ok(tables)
 }
 
-/// All indexes of these tables, also those that are not valid yet.
+/// All indexes of these tables, including indexes that are not valid yet.
 pub fn indexes(client: &SpiClient, tables: Vec<pg_sys::Oid>) -> Result<Vec<pg_sys::Oid>> {
     let query = "SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = ANY ($1)";
     let found = client.select(query, None, &[tables.into()])?;

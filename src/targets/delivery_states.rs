@@ -1,9 +1,9 @@
-//! The states of the deliveries in LiteLLM's ledger, `LiteLLM_SpendLogDelivery`, and whether a table can tell them.
+//! The states of the deliveries in LiteLLM's ledger, `LiteLLM_SpendLogDelivery`, and whether a table shows them.
 
 use super::table::Table;
 
-/// Deliveries that the projector has not applied: it will, unless they are parked, and then when an operator has made
-/// them pending again.
+/// The condition for a delivery that the projector has not applied yet. The projector applies a pending delivery. It
+/// applies a parked delivery after an operator has set it to pending again.
 pub const IS_OPEN: &str = "d.state IN ('pending', 'parked')";
 const OPEN_STATES: [&str; 2] = ["pending", "parked"];
 const TEXTS: [&str; 2] = ["text", "character varying"];
@@ -23,6 +23,6 @@ pub fn obstacle(table: &Table) -> Option<String> {
             return Some(format!("{} has a column {name} of another type than LiteLLM's", table.name));
         }
     }
-    // What has no id cannot be locked.
+    // A delivery without an id cannot be locked.
     table.is_nullable("delivery_id").then(|| format!("{} lets its column delivery_id be NULL", table.name))
 }

@@ -1,5 +1,5 @@
-//! Unique keys of a table, as `ON CONFLICT` must name them. LiteLLM's index names are cut at 63 bytes
-//! and differ per table, so a key is known by its columns.
+//! Unique keys of a table, as `ON CONFLICT` must name them. A key is identified by its columns, because LiteLLM's index
+//! names are truncated at 63 bytes and differ per table.
 
 use pgrx::spi::quote_identifier;
 
@@ -9,18 +9,18 @@ pub struct UniqueKey {
 }
 
 struct Part {
-    /// The column it indexes; `None` for an expression that is more than a column.
+    /// The indexed column; `None` for an expression that is more than a column.
     column: Option<String>,
-    /// As `pg_get_indexdef` shows it.
+    /// The definition that `pg_get_indexdef` shows.
     definition: String,
 }
 
 /// A unique key that fits a target.
 #[derive(Debug, Clone)]
 pub struct Key {
-    /// Its columns, in index order.
+    /// The columns of the key, in index order.
     pub columns: Vec<String>,
-    /// What `ON CONFLICT (…)` names.
+    /// The text in the parentheses of `ON CONFLICT (…)`.
     pub conflict_target: String,
 }
 
@@ -31,7 +31,7 @@ impl Key {
 }
 
 impl UniqueKey {
-    /// `columns` and `definitions` of the index's parts; an expression has an empty column.
+    /// A key from the `columns` and `definitions` of the index's parts. The column of an expression is `None`.
     pub fn new(columns: Vec<Option<String>>, definitions: Vec<String>, of_table: &[&str]) -> Self {
         let parts = columns
             .into_iter()
@@ -44,7 +44,7 @@ impl UniqueKey {
         UniqueKey { parts }
     }
 
-    /// The key, if it consists of all of `required` and at most `optional` besides.
+    /// The key, if it has all columns of `required`, and no other columns than `required` and `optional`.
     pub fn fit(&self, required: &[&str], optional: &[&str]) -> Option<Key> {
         let columns: Vec<String> = self.parts.iter().map(|part| part.column.clone()).collect::<Option<_>>()?;
         let has_all = required.iter().all(|name| columns.iter().any(|own| own == name));
@@ -55,8 +55,8 @@ impl UniqueKey {
     }
 }
 
-/// The column of `COALESCE(column, '')`. A fold writes no NULL into a key, so for its rows the
-/// expression and the column are the same.
+/// The column of `COALESCE(column, '')`. A fold writes no NULL into a key, so the expression and the column have the
+/// same value in a fold's rows.
 fn coalesced_column(definition: &str, of_table: &[&str]) -> Option<String> {
     let is_it = |column: &&&str| definition == format!("COALESCE({}, ''::text)", quote_identifier(**column));
     of_table.iter().find(is_it).map(|column| (*column).to_owned())

@@ -28,7 +28,7 @@ PLANTED = """
     CREATE INDEX ON public."LiteLLM_SpendLogDelivery" (request_id, public.quiet(1));
     GRANT SELECT ON public."LiteLLM_SpendLogDelivery" TO PUBLIC"""
 RAN_AS = re.compile(r"planted code ran as <(\w+)>")
-REFUSED = "has not the rights of the owner of"
+REFUSED = "does not have the rights of the owner of"
 
 
 @pytest.fixture

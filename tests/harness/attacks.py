@@ -143,7 +143,7 @@ OBSTACLES = {
         "FOR EACH ROW EXECUTE FUNCTION planted.put_off('queueing trigger', 'insists')",
         f"DROP TRIGGER z ON {USERS}",
         "cannot fire deferred trigger within security-restricted operation",
-        "they cannot change roles, create temporary tables or defer constraints",
+        "This code cannot change roles, create temporary tables or defer constraints",
     ),
 }
 
