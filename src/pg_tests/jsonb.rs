@@ -1,10 +1,10 @@
-//! Postgres decides what a jsonb means: texts of every shape are cast by the server, read by our reader, and
-//! compared with the text that the server shows of them.
+//! Postgres decides what a jsonb means. The server casts texts of every shape to jsonb, our reader reads them, and the
+//! tests compare the result with the text that the server shows.
 
 mod documents;
 mod writing;
 
-// These run in the server, where the test allowances of clippy.toml do not reach.
+// These tests run in the server, where the test allowances of clippy.toml do not apply.
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #[pgrx::pg_schema]
 mod tests {
@@ -16,12 +16,12 @@ mod tests {
     use crate::postgres::jsonb::Jsonb;
 
     const DOCUMENTS: usize = 1_500;
-    /// The reader's own bound: what is nested deeper is read as `CUT`.
+    /// The reader's own bound. A value that is nested deeper is read as `CUT`.
     const DEEPEST: usize = 100;
     const CUT: &str = "<cut: more than 100 levels>";
 
-    /// The text with each number replaced by its index among the numbers, and the numbers: a parser of JSON would
-    /// round them.
+    /// The text with each number replaced by its index among the numbers, and the numbers. They are kept apart because
+    /// a JSON parser would round them.
     fn numbers_apart(text: &str) -> (String, Vec<&str>) {
         let (mut apart, mut numbers) = (String::new(), Vec::new());
         let (mut rest, mut in_string) = (text, false);
@@ -58,7 +58,7 @@ mod tests {
         }
     }
 
-    /// Whether a number has over 1,000 zeros beyond its digits, in groups of four as numeric has them.
+    /// Whether a number has over 1,000 zeros beyond its digits, counted in groups of four as in numeric.
     fn is_long(whole: &str, fraction: &str) -> bool {
         let whole = whole.trim_start_matches(['-', '0']);
         let before = whole.len().div_ceil(4) * 4;
@@ -76,7 +76,7 @@ mod tests {
         short.to_owned()
     }
 
-    /// The document with the text of each `Numeric` in its place.
+    /// The document with each `Numeric` replaced by its text.
     fn with_texts(json: Json) -> Json {
         match json {
             Json::Numeric(numeric) => Json::Str(numeric::text_of(&numeric).unwrap().into()),
@@ -88,7 +88,7 @@ mod tests {
         }
     }
 
-    /// What the reader should make of a document whose numbers are apart.
+    /// The expected result of the reader for a document whose numbers were replaced by their indexes.
     fn expected<'a>(json: Json<'a>, numbers: &[&str], depth: usize) -> Json<'a> {
         match json {
             Json::Int(index) => number(numbers[index as usize]),
@@ -122,7 +122,7 @@ mod tests {
                 exact += numbers.iter().filter(|literal| matches!(number(literal), Json::Str(_))).count();
             }
         });
-        assert!(floats > 300 && exact > 300, "the documents held {floats} floats and {exact} that are none");
+        assert!(floats > 300 && exact > 300, "the documents held {floats} floats and {exact} other numbers");
     }
 
     #[pg_test]

@@ -1,7 +1,7 @@
-//! SQL behaviour within one transaction. Whatever commits, folding above all, is tested out of process
+//! SQL behaviour within one transaction. Behaviour that needs a commit, such as folding, is tested out of process
 //! (tests/server). pgrx runs the functions of the schema `tests`.
 
-// These run in the server, where the test allowances of clippy.toml do not reach.
+// These tests run in the server, where the test allowances of clippy.toml do not apply.
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #[pgrx::pg_schema]
 mod tests {
@@ -25,7 +25,7 @@ mod tests {
         Spi::get_one("SELECT count(*) FROM litellm_spend.staging").unwrap()
     }
 
-    /// SQLSTATE, message, DETAIL and HINT with which a statement fails.
+    /// The SQLSTATE, message, DETAIL and HINT of the error that a statement raises.
     fn error_of(statement: &str) -> (String, String, String, String) {
         Spi::run(
             "CREATE OR REPLACE FUNCTION pg_temp.error_of(statement text) RETURNS text[] LANGUAGE plpgsql AS $$
@@ -139,7 +139,7 @@ mod tests {
             let shown: String = Spi::get_one_with_args("SELECT $1::jsonb::text", &[text.into()]).unwrap().unwrap();
             assert_eq!(jsonb_format::read(jsonb.bytes()), Ok(Json::from_text(&shown).unwrap()), "{text}");
         }
-        // Beyond 32 members jsonb stores an offset instead of a length now and then.
+        // In a container of more than 32 members, jsonb stores an offset instead of a length in some entries.
         let long = format!(
             "[{}]",
             (0..500).map(|n| format!(r#"{{"k{n}":"{}"}}"#, "x".repeat(n))).collect::<Vec<_>>().join(",")

@@ -8,8 +8,8 @@ pub const IS_OPEN: &str = "d.state IN ('pending', 'parked')";
 const OPEN_STATES: [&str; 2] = ["pending", "parked"];
 const TEXTS: [&str; 2] = ["text", "character varying"];
 
-pub const SHAPE_HINT: &str = "Run LiteLLM's migrations, or rename the table if it is not LiteLLM's: it tells which \
-    log rows LiteLLM has charged, and without that budget windows cannot be counted right.";
+pub const SHAPE_HINT: &str = "Run LiteLLM's migrations, or rename the table if it is not LiteLLM's. LiteLLM's table \
+    shows which log rows LiteLLM has charged, and without it budget windows cannot be counted correctly.";
 /// Why the states of deliveries cannot be read; `None` if they can.
 pub fn obstacle(table: &Table) -> Option<String> {
     for name in ["delivery_id", "request_id", "state"] {

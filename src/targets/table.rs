@@ -89,15 +89,15 @@ impl Table {
             return Err(Error::refused(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("the owner of {} may not read {}", self.name, other.name),
-                "GRANT SELECT on it to the owner of the log, because both tables are read with the rights of that role.",
+                "GRANT SELECT on it to the owner of the log, because both are read with the rights of that role.",
             ));
         }
         if !owner::has_rights_of(other.owner, self.owner) {
             return Err(Error::refused(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("the owner of {} does not have the rights of the owner of {}", other.name, self.name),
-                "Give both tables one owner, or GRANT the role of the log's owner to the other owner. A table may bring \
-                 code of its owner, and that code must not run with another role's rights.",
+                "Give both tables one owner, or GRANT the role of the log's owner to the other owner. A table may \
+                 bring code of its owner, and that code must not run with another role's rights.",
             ));
         }
         Ok(())

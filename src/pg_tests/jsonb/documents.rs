@@ -1,6 +1,6 @@
 //! JSON texts of every shape, for the tests of jsonb.
 
-/// Number literals at the borders of what the forms of a number hold.
+/// Number literals at the limits of the binary forms of a number.
 pub const NUMBERS: &[&str] = &[
     "0",
     "-0",
@@ -70,7 +70,7 @@ const PIECES: &[&str] = &[
     "\u{7f}",
 ];
 
-/// JSON texts out of a fixed sequence (xorshift), the same in each run.
+/// Generates JSON texts from a fixed sequence (xorshift), so each run has the same texts.
 pub struct Generator(pub u64);
 
 impl Generator {
@@ -106,7 +106,7 @@ impl Generator {
         }
     }
 
-    /// Of any length up to 40, and now and then of thousands of bytes.
+    /// A string of fewer than 20 pieces, and sometimes of thousands of bytes.
     fn string(&mut self) -> String {
         let pieces = match self.below(50) {
             0 => self.below(3_000),
@@ -119,9 +119,9 @@ impl Generator {
 
     fn key(&mut self) -> String {
         match self.below(3) {
-            // Few names: duplicates.
+            // There are few names, so keys repeat.
             0 => format!("\"{}\"", self.pick(&["a", "b", "ab", "", "ü"])),
-            // Every length, which decides how much padding follows.
+            // Keys of every length, because the length decides how much padding follows.
             1 => format!("\"{}\"", "k".repeat(self.below(12))),
             _ => self.string(),
         }
@@ -147,7 +147,8 @@ impl Generator {
         }
     }
 
-    /// Among the flat ones are some whose entries hold offsets, which each 32nd does.
+    /// The number of members. Some flat containers have more than 32 members, so that some of their entries hold
+    /// offsets: each 32nd entry does.
     fn members(&mut self, depth: usize) -> usize {
         if depth == 1 && self.below(8) == 0 { 30 + self.below(70) } else { self.below(6) }
     }

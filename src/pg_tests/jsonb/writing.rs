@@ -1,6 +1,6 @@
-//! What our writer makes of a document is, byte for byte, the jsonb that Postgres makes of its text.
+//! Our writer creates the same jsonb from a document, byte for byte, as Postgres does from its text.
 
-// These run in the server, where the test allowances of clippy.toml do not reach.
+// These tests run in the server, where the test allowances of clippy.toml do not apply.
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #[pgrx::pg_schema]
 mod tests {
@@ -14,7 +14,7 @@ mod tests {
 
     const DOCUMENTS: usize = 3_000;
     const RANDOM_NUMBERS: usize = 20_000;
-    /// Around the multiples of 32, at which an entry holds an offset.
+    /// Sizes around the multiples of 32, where an entry holds an offset.
     const SIZES: &[usize] = &[0, 1, 2, 15, 16, 17, 31, 32, 33, 34, 63, 64, 65, 66, 95, 96, 97, 500];
 
     fn assert_written_as_by_the_server(documents: &[Json]) {
@@ -39,7 +39,7 @@ mod tests {
         Json::Object(members.into_iter().map(|(key, value)| (Cow::Owned(key), value)).collect())
     }
 
-    /// A value of each kind in turn, so that each stands beside each and begins at every offset.
+    /// A value of each kind in turn, so that each kind stands beside every other kind and begins at every offset.
     fn value(index: usize) -> Json<'static> {
         match index % 11 {
             0 => Json::Int(index as i64),
@@ -60,7 +60,7 @@ mod tests {
     fn documents_of_every_shape_are_written_as_the_server_does() {
         let mut generator = Generator(0xd0c5);
         let texts: Vec<String> = (0..DOCUMENTS).map(|_| generator.document()).collect();
-        // Some hold numbers beyond the range of a float.
+        // Some texts cannot be read because they hold numbers beyond the range of a float.
         let documents: Vec<Json> = texts.iter().filter_map(|text| Json::from_text(text).ok()).collect();
         assert!(documents.len() > DOCUMENTS / 2, "{} of the documents could be read", documents.len());
         assert_written_as_by_the_server(&documents);
@@ -94,7 +94,7 @@ mod tests {
         for _ in 0..RANDOM_NUMBERS {
             let bits = bits();
             numbers.push(Json::Float(f64::from_bits(bits)));
-            // Sums of money and the like, and integers of all lengths.
+            // Floats like sums of money, and integers of all lengths.
             numbers.push(Json::Float((bits >> 40) as f64 / 1e9));
             numbers.push(Json::Int(bits as i64 >> (bits % 64)));
         }
@@ -129,7 +129,7 @@ mod tests {
                 documents.push(object(chosen.enumerate().map(|(index, key)| ((*key).to_owned(), value(index)))));
             }
         }
-        // So many that the same ones are far apart.
+        // There are so many keys that equal keys are far apart.
         documents.push(object((0..2_000).map(|index| (format!("{}", index * 7_919 % 613), value(index)))));
         assert_written_as_by_the_server(&documents);
     }
