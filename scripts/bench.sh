@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The benchmarks on one Postgres major, of a release build; writes docs/benchmarks.md where all rows were run.
+# Run the benchmarks of a release build on one Postgres major. Writes docs/benchmarks.md if all rows were run.
 # Usage: bench.sh MAJOR [options of python -m benches, such as --rows 1,3]
 source "$(dirname "$0")/lib.sh"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The demo, from nothing: see demo/demo.py. Usage: demo.sh [MAJOR] [options of demo.py]
-# With DEMO_DATABASE_URL= (make demo DATABASE_URL=) it runs on that server, where the extension must be installed
-# already.
+# Run the demo, and install everything that it needs first: see demo/demo.py. Usage: demo.sh [MAJOR] [options of
+# demo.py] With DEMO_DATABASE_URL= (make demo DATABASE_URL=) the demo runs on that server. The extension must be
+# installed there already.
 source "$(dirname "$0")/lib.sh"
 
 [[ ${1:-} == -* ]] || { choose_major "${1:-}"; shift $(($# > 0)); }
@@ -11,7 +11,7 @@ if [ -n "${DEMO_DATABASE_URL:-}" ]; then
 else
   unset DEMO_DATABASE_URL
   [ -z "${DATABASE_URL:-}" ] ||
-    step "the environment's DATABASE_URL is left alone; to use it: make demo DATABASE_URL=\"\$DATABASE_URL\""
+    step "the environment's DATABASE_URL is not used; to use it: make demo DATABASE_URL=\"\$DATABASE_URL\""
   require_rust
   start packages "$SCRIPTS/tools.sh" packages
   start crates "$SCRIPTS/tools.sh" crates

@@ -1,7 +1,7 @@
-"""Write sql/litellm_tables.sql anew, from LiteLLM's own migrations (`make tables`).
+"""Write sql/litellm_tables.sql from LiteLLM's own migrations (`make tables`).
 
-A throwaway server gets the newest supported schema, and pg_dump tells what its tables are. Run it when
-tests/harness/litellm_schema.py names a newer LiteLLM, or the ground table has another table.
+The script applies the newest supported schema to a throwaway server, and pg_dump shows the tables. Run the script when
+tests/harness/litellm_schema.py names a newer LiteLLM, or when the ground table gets another table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.litellm_schema import NEWEST, apply_migrations  # noqa: E402
 from harness.postgres import bindir  # noqa: E402
 
 OUTPUT = ROOT / "sql" / "litellm_tables.sql"
-# What folds write or create is what the ground table names but only reads these two.
+# Folds write or create all tables that the ground table names, except these two, which folds only read.
 GROUND_TABLE = ROOT / "core" / "src" / "litellm" / "tables.rs"
 ONLY_READ = {"LiteLLM_DeprecatedVerificationToken", "LiteLLM_SpendLogDelivery"}
 HEADER = f"""\
@@ -32,7 +32,7 @@ HEADER = f"""\
 -- a line "-- table NAME", and comes after the tables that it refers to.
 """
 _SUBJECT = re.compile(r'(?:CREATE TABLE|ALTER TABLE ONLY|CREATE (?:UNIQUE )?INDEX .*? ON) "(\w+)"')
-# Postgres 18 shows a name that is not the one it would give; before it there were none.
+# Postgres 18 shows the name of a NOT NULL constraint if the name is not the default. Older majors have no such names.
 _NOT_NULL_NAME = re.compile(r'CONSTRAINT "\w+" (?=NOT NULL)')
 _REFERENCE = re.compile(r'REFERENCES "(\w+)"')
 
@@ -44,13 +44,13 @@ def tables() -> list[str]:
 
 
 def definitions(cluster: Cluster, database: str) -> str:
-    """The file's text, from a database of this cluster with LiteLLM's schema."""
+    """The text of the file, from a database of this cluster that has LiteLLM's schema."""
     parts: dict[str, list[str]] = {table: [] for table in tables()}
     refers_to: dict[str, list[str]] = {table: [] for table in parts}
     for statement in statements(dump(cluster, database, list(parts))):
         subject = _SUBJECT.match(statement)
         if subject is None:
-            raise ValueError(f"a table of LiteLLM's has something that is not understood here: {statement}")
+            raise ValueError(f"this script cannot handle a statement about LiteLLM's tables: {statement}")
         referred = _REFERENCE.search(statement)
         if referred is None or referred[1] in parts:
             parts[subject[1]].append(statement)
@@ -66,7 +66,7 @@ def dump(cluster: Cluster, database: str, tables: list[str]) -> str:
 
 
 def statements(dumped: str) -> Iterator[str]:
-    """The dump's statements without the session's settings, comments and the schema's name."""
+    """The statements of the dump, without session settings, comments and the schema's name."""
     kept = [line for line in dumped.splitlines() if not re.match(r"--|SET |SELECT pg_catalog|\\|$", line)]
     for statement in re.split(r"(?<=;)\n", "\n".join(kept)):
         yield _NOT_NULL_NAME.sub("", statement).replace("public.", "").rstrip()

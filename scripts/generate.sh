@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Write the files that are made of something else. For maintainers. Usage: generate.sh FILE...
-#   sql           sql/litellm_spend--VERSION.sql, from what the code declares, after a change of that
-#   check-sql     nothing: fails, and shows the difference, unless that file is what the code declares
+# Write the files that are generated from other files. For maintainers. Usage: generate.sh FILE...
+#   sql           sql/litellm_spend--VERSION.sql, from what the code declares, after a change of the declarations
+#   check-sql     nothing; fails and shows the difference unless that file is what the code declares
 #   tables        sql/litellm_tables.sql, from LiteLLM's migrations, after Cargo.toml names a newer schema
 #   requirements  tests/requirements-*.txt, pinned with hashes, after a change of an .in file
 source "$(dirname "$0")/lib.sh"
 
-# declared_sql: what `cargo pgrx schema` writes of a library without tests.
+# declared_sql: sets `declared` to what `cargo pgrx schema` writes for a library without tests.
 declared_sql() {
   require_rust
   "$SCRIPTS/tools.sh" packages crates cargo-pgrx
@@ -50,6 +50,6 @@ for file in "$@"; do
       ;;
     tables) generate_tables ;;
     requirements) generate_requirements ;;
-    *) die "$file is nothing that can be generated: say sql, check-sql, tables or requirements." ;;
+    *) die "$file cannot be generated. Say sql, check-sql, tables or requirements." ;;
   esac
 done

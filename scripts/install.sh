@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Build the extension with cargo and install it into a Postgres.
 # Usage: install.sh                           a release, into the Postgres that PG_CONFIG= names (pg_config on PATH by
-#                                             default); the only script that writes into an installation of the user's
-#        install.sh MAJOR PG_CONFIG KIND      into a Postgres of postgres.sh
+#                                             default); only this script writes into an installation of the user
+#        install.sh MAJOR PG_CONFIG KIND      into a Postgres that postgres.sh provides
 #          release   for use
-#          debug     the same, sooner built
-#          tests     with the points at which tests kill a process (src/failpoint.rs) and the functions of #[pg_test]
+#          debug     the same code, which builds sooner
+#          tests     with the points where tests kill a process (src/failpoint.rs) and the functions of #[pg_test]
 source "$(dirname "$0")/lib.sh"
 
-# check_installation: a Postgres that a user may install into.
+# check_installation: fails unless the user may install into this Postgres.
 check_installation() {
   local folder
   [ -f "$("$pg_config" --includedir-server)/postgres.h" ] ||
@@ -18,7 +18,7 @@ check_installation() {
   done
 }
 
-# build KIND: sets `library` to what cargo built.
+# build KIND: sets `library` to the library that cargo built.
 build() {
   local profile=debug features="pg$major" target=${CARGO_TARGET_DIR:-$ROOT/target} suffix=so
   local options=(--lib "$AS_FOR_TESTS" --locked --no-default-features --target-dir "$target")
@@ -26,7 +26,7 @@ build() {
     release) profile=release options+=(--release) ;;
     debug) ;;
     tests) features+=" $TEST_FEATURES" ;;
-    *) die "$1 is no kind of build: use debug, tests or release." ;;
+    *) die "there is no build kind $1. Use debug, tests or release." ;;
   esac
   cd "$ROOT"
   build_for "$major" "$pg_config"
@@ -36,8 +36,8 @@ build() {
   library=$target/$profile/liblitellm_spend.$suffix
 }
 
-# copy: the library, the control file, the version's install SQL and the upgrades. `install` makes new files, because a
-# running server has the old library mapped.
+# copy: copies the library, the control file, the version's install SQL and the upgrades. It uses `install`, which
+# creates new files, because a running server has the old library mapped.
 copy() {
   local libraries extensions suffix=${library##*.} control
   libraries=$("$pg_config" --pkglibdir)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting and lints of the Rust and the Python; warnings are errors. Usage: lint.sh [MAJOR]
+# Check the formatting and the lints of Rust and Python. Warnings are errors. Usage: lint.sh [MAJOR]
 source "$(dirname "$0")/lib.sh"
 
 choose_major "${1:-}"
@@ -15,9 +15,9 @@ cargo clippy -p litellm_spend_core --all-targets -- -D warnings
 cargo clippy -p litellm_spend --no-default-features --features "pg$major" -- -D warnings
 cargo clippy -p litellm_spend --no-default-features --features "pg$major failpoints" -- -D warnings
 cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null ||
-  die "fuzz/Cargo.lock does not fit the core. Run: cargo update --workspace --manifest-path fuzz/Cargo.toml"
+  die "fuzz/Cargo.lock does not match the core. Run: cargo update --workspace --manifest-path fuzz/Cargo.toml"
 step "ruff"
 folders=(python tests scripts demo benches)
 "$(environment tests)" -m ruff check --config tests/ruff.toml "${folders[@]}"
 "$(environment tests)" -m ruff format --config tests/ruff.toml --check "${folders[@]}"
-step "no complaints"
+step "no lint found anything"

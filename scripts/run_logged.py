@@ -1,8 +1,8 @@
-"""Run a command with its output in a log file, and say every ten seconds that it goes on.
+"""Run a command with its output in a log file, and print a line every ten seconds while it runs.
 
 Usage: run_logged.py LABEL LOG COMMAND...
-LITELLM_SPEND_HEARTBEAT=off: say only that it begins, because something else shows that the run goes on.
-A build prints hundreds of lines that matter only when it fails: then the end of the log is shown.
+With LITELLM_SPEND_HEARTBEAT=off only the first line is printed, because another program shows the progress.
+A build prints hundreds of lines that matter only if it fails. If the command fails, the end of the log is printed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(label: str, log_path: str, command: list[str]) -> int:
     if code != 0:
         tail = log.read_text(errors="replace").splitlines()[-LINES_SHOWN_ON_FAILURE:]
         print("\n".join(tail), file=sys.stderr)
-        print(f"error: {label} failed (exit code {code}). The whole output is in {log}", file=sys.stderr)
+        print(f"error: {label} failed (exit code {code}). The full output is in {log}", file=sys.stderr)
     return code
 
 

