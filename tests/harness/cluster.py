@@ -249,7 +249,7 @@ class Cluster:
         done = subprocess.run(command, capture_output=True, text=True, **server_user().popen_arguments())
         # It may have ended meanwhile.
         if done.returncode != 0 and Path(f"/proc/{pid}").exists():
-            raise RuntimeError(f"no limit for process {pid} of the server: {done.stderr.strip()}")
+            raise RuntimeError(f"cannot set a limit for process {pid} of the server: {done.stderr.strip()}")
 
     def remove(self) -> None:
         """End the server at once and delete its directory."""

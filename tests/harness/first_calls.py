@@ -27,7 +27,7 @@ def load_modules() -> None:
     with open(receiving) as found:
         names = found.read().split()
     _, status = os.waitpid(pid, 0)
-    assert status == 0, "no call of LiteLLM can be made"
+    assert status == 0, "the process that calls LiteLLM failed: see above"
     for name in names:
         with suppress(ImportError):
             importlib.import_module(name)

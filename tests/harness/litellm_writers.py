@@ -178,7 +178,7 @@ class Session:
         if result.applied:
             self.charged.update(charges(claimed))
         elif not self.client.db.errors:
-            raise AssertionError(result)
+            raise AssertionError(f"no delivery was applied, and the database reported no error: {result}")
 
 
 class Alerts:

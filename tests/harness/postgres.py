@@ -35,7 +35,7 @@ def pg_config() -> Path:
     major = os.environ.get("PG") or str(versions.POSTGRES[-1].major)
     path = Path(named) if named else PROJECT / ".build" / "pg" / major / "bin" / "pg_config"
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: run `make prepare PG={major}` first")
+        raise FileNotFoundError(f"{path} does not exist. Run `make prepare PG={major}` first.")
     # The server's user may be able to enter the real folder, but not the folder that has the link.
     return path.resolve()
 
@@ -67,12 +67,12 @@ def older_major() -> Installation:
     named = os.environ.get("LITELLM_SPEND_OLD_PG_CONFIG")
     if not named:
         raise LookupError(
-            "LITELLM_SPEND_OLD_PG_CONFIG names no pg_config of an older Postgres with the extension:"
-            " run `make stress`, which prepares one"
+            "LITELLM_SPEND_OLD_PG_CONFIG is not set. It names the pg_config of an older Postgres with the extension."
+            " Run `make stress`, which prepares one."
         )
     path = Path(named)
     if not path.exists():
-        raise FileNotFoundError(f"LITELLM_SPEND_OLD_PG_CONFIG={named} does not exist: run `make stress`")
+        raise FileNotFoundError(f"LITELLM_SPEND_OLD_PG_CONFIG={named} does not exist. Run `make stress`.")
     return Installation(path.resolve())
 
 
@@ -88,7 +88,7 @@ def isolationtester() -> Path:
     """The program with which Postgres tests its own interleavings. It comes with the headers."""
     program = under_test().folder("pgxs").parents[1] / "test" / "isolation" / "isolationtester"
     if not program.exists():
-        raise FileNotFoundError(f"{program} does not exist: install Postgres' server headers with their test programs")
+        raise FileNotFoundError(f"{program} does not exist. Install Postgres' server headers with their test programs.")
     return program
 
 

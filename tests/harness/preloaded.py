@@ -32,7 +32,7 @@ def load() -> None:
     first_calls.load_modules()
     import psycopg  # noqa: F401
 
-    assert len(os.listdir("/proc/self/task")) == 1, "a fork would lose the threads that were started"
+    assert len(os.listdir("/proc/self/task")) == 1, "this process has started threads, and a fork would lose them"
     assert "litellm_spend" not in sys.modules
     # A program must find its own modules, not those of the harness.
     del sys.path[0], sys.modules["first_calls"]

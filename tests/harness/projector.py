@@ -64,7 +64,7 @@ class Ledger:
                 heard = json.loads(line)
                 assert what in heard, heard
                 return heard
-        raise AssertionError(f"LiteLLM's ledger has ended: {self._program.log()}")
+        raise AssertionError(f"the program that runs LiteLLM's ledger has ended: {self._program.log()}")
 
 
 @contextmanager

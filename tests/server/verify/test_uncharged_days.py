@@ -218,7 +218,9 @@ def test_each_table_is_read_and_locked_as_its_owner(owned: Database, ledger: Led
     assert 'may not read public."LiteLLM_SpendLogDelivery"' in str(refusal.value)
     assert (refusal.value.diag.message_hint or "").startswith("GRANT SELECT on it to the owner of the log")
     owned.execute('GRANT SELECT ON "LiteLLM_SpendLogDelivery" TO of_log')
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="does not have the rights of the owner of") as refusal:
+    with pytest.raises(
+        psycopg.errors.InsufficientPrivilege, match="does not have the rights of the owner of"
+    ) as refusal:
         verify(owned)
     assert (refusal.value.diag.message_hint or "").startswith("Give both tables one owner")
     owned.execute("GRANT of_log TO of_deliveries")
