@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Run the demo, and install everything that it needs first: see demo/demo.py. Usage: demo.sh [MAJOR] [options of
-# demo.py] With DEMO_DATABASE_URL= (make demo DATABASE_URL=) the demo runs on that server. The extension must be
-# installed there already.
+# Install everything that the demo needs, then run it: see demo/demo.py. Usage: demo.sh [MAJOR] [options of demo.py]
+# With DEMO_DATABASE_URL= (make demo DATABASE_URL=) the demo runs on that server. The extension must be installed there
+# already.
 source "$(dirname "$0")/lib.sh"
 
 [[ ${1:-} == -* ]] || { choose_major "${1:-}"; shift $(($# > 0)); }
