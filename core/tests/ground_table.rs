@@ -55,7 +55,11 @@ fn each_column_that_a_fold_fills_is_one_of_litellms() {
     let definitions = definitions();
     for role in Role::all().filter(|role| !is_only_read(role)) {
         for column in filled(role).into_iter().filter(|column| !OF_SOME.contains(column)) {
-            assert!(definitions[role.table()].columns.contains(column), "{} has no column {column}", role.table());
+            assert!(
+                definitions[role.table()].columns.contains(column),
+                "{} has no column {column}: run make tables with a LiteLLM that has it",
+                role.table()
+            );
         }
     }
 }

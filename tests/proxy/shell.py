@@ -1,4 +1,4 @@
-"""Blocks of docs/cutover.md, run as an operator runs them: in bash, in a folder with LiteLLM's migrations."""
+"""Blocks of docs/cutover.md, run as an operator runs them: by sh, in a folder with LiteLLM's migrations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(
         "DATABASE_URL": environment.get("DATABASE_URL", database.url),
         "PGOPTIONS": f"-c search_path={schema}",
     }
-    done = subprocess.run(["bash", "-c", block], cwd=folder, env=variables, capture_output=True, text=True)
+    done = subprocess.run(["sh", "-c", block], cwd=folder, env=variables, capture_output=True, text=True)
     log = folder / "cutover.log"
     assert (done.returncode != 0) == fails, done.stdout + done.stderr + (log.read_text() if log.exists() else "")
     return done.stdout

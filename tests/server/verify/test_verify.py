@@ -155,8 +155,13 @@ def test_sums_that_cancel_and_sums_of_many_folds_agree(database: Database) -> No
     assert [row[2] for row in found(database)] == ["spend"]
 
 
-def test_what_the_log_has_no_column_for_is_not_compared(counted: Database) -> None:
-    counted.execute('UPDATE "LiteLLM_DailyUserSpend" SET prompt_caching_savings_spend = 3')
+@pytest.mark.parametrize(
+    "column",
+    ["compression_saved_tokens", "compression_savings_spend", "prompt_caching_savings_spend"]
+    + ["gateway_injected_caching_savings_spend", "autorouter_savings_spend"],
+)
+def test_what_the_log_has_no_column_for_is_not_compared(counted: Database, column: str) -> None:
+    counted.execute(f'UPDATE "LiteLLM_DailyUserSpend" SET {column} = 3')
     counted.execute("""UPDATE "LiteLLM_UserTable" SET spend = 99""")
     assert found(counted) == []
 
