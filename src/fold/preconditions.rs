@@ -1,5 +1,4 @@
-//! When a fold may run: not inside a transaction that staged something itself, and not while the
-//! extension is being dropped.
+//! When a caller's fold may run: not inside a transaction that may stage something itself.
 
 use pgrx::prelude::*;
 

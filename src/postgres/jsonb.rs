@@ -1,4 +1,4 @@
-//! Passes jsonb into and out of Postgres in its binary form. Only this file and `fold::rows`, which copies containers,
+//! Passes jsonb into and out of Postgres in its binary form. Only this file and `batch_table`, which copies containers,
 //! touch a jsonb datum. `litellm_spend_core::jsonb` reads and writes the binary form.
 
 use std::ops::Deref;

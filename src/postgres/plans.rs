@@ -20,7 +20,7 @@ const MOST_KEPT: usize = 300;
 struct Plan(ManuallyDrop<OwnedPreparedStatement>);
 
 thread_local! {
-    /// The plans by statement and by the types of the rows that the statement reads (`fold::rows`), if it reads any.
+    /// The plans by statement and by the types of the rows that the statement reads (`batch_table`), if it reads any.
     static PLANS: RefCell<HashMap<(String, Vec<pg_sys::Oid>), Rc<Plan>>> = RefCell::new(HashMap::new());
 }
 
