@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
-use super::{lock_holders, pinned_settings};
+use super::{lock_holders, pinned_settings, relation};
 use crate::error::{Error, Result};
 
 /// How long the caller of a function waits for the relations while another session holds one of them. This is far
@@ -100,7 +100,7 @@ impl Relation {
     pub fn lock_without_waiting(self, mode: u32) -> Option<pg_sys::Oid> {
         let oid = self.oid()?;
         // Another session may have dropped the relation while the lock was being granted. That is visible only now.
-        (lock_relation(oid, mode) && self.oid() == Some(oid)).then_some(oid)
+        (relation::try_lock(oid, mode) && self.oid() == Some(oid)).then_some(oid)
     }
 
     /// Locks the relation for a statement that names it, and waits as the statement would.
@@ -158,7 +158,7 @@ fn lock_first(count: usize, mode: u32) -> Lock {
     let Some(oids) = resolve() else { return Lock::NotInstalled };
     for (oid, (name, kind)) in oids.iter().zip(RELATIONS).take(count) {
         let mode = if kind == VIEW { pg_sys::AccessShareLock } else { mode };
-        if oid.is_some_and(|oid| !lock_relation(oid, mode)) {
+        if oid.is_some_and(|oid| !relation::try_lock(oid, mode)) {
             return Lock::Busy(name);
         }
     }
@@ -185,11 +185,6 @@ fn not_installed() -> Error {
         "the extension litellm_spend is not installed in this database",
         "Run CREATE EXTENSION litellm_spend, because another session has dropped it.",
     )
-}
-
-fn lock_relation(oid: pg_sys::Oid, mode: u32) -> bool {
-    // SAFETY: this requests a lock by oid, within a transaction. The call also accepts invalidations of other sessions.
-    unsafe { pg_sys::ConditionalLockRelationOid(oid, mode as pg_sys::LOCKMODE) }
 }
 
 /// The oids of the relations; `None` unless the extension is installed and owns its schema. No other role can create

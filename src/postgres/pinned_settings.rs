@@ -67,20 +67,17 @@ pub fn restoring<R>(body: impl FnOnce() -> R) -> R {
 /// the transaction, and that undoes every setting changed here.
 pub fn pinned<R>(body: impl FnOnce() -> R) -> R {
     let row_wait = longest_row_wait();
-    // SAFETY: the nest level is closed below, or by the abort of the transaction.
-    let level = unsafe { pg_sys::NewGUCNestLevel() };
-    for (name, value) in PINS {
-        set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
-    }
-    let (name, value) = OF_LATER_MINOR_VERSIONS;
-    if is_known(name) {
-        set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
-    }
-    set("lock_timeout", &format!("{}ms", row_wait.as_millis()), pg_sys::GucAction::GUC_ACTION_SAVE);
-    let result = body();
-    // SAFETY: this closes the level opened above.
-    unsafe { pg_sys::AtEOXact_GUC(true, level) };
-    result
+    restoring(|| {
+        for (name, value) in PINS {
+            set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
+        }
+        let (name, value) = OF_LATER_MINOR_VERSIONS;
+        if is_known(name) {
+            set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
+        }
+        set("lock_timeout", &format!("{}ms", row_wait.as_millis()), pg_sys::GucAction::GUC_ACTION_SAVE);
+        body()
+    })
 }
 
 /// Makes the transaction that is about to commit wait until its commit is on this server's disk, whatever the session's
@@ -92,14 +89,11 @@ pub fn commit_durably() {
 
 /// Runs `body`, which waits for each lock for at most `wait`.
 pub fn waiting_at_most<R>(wait: Duration, body: impl FnOnce() -> R) -> R {
-    // SAFETY: the nest level is closed below, or by the abort of the transaction.
-    let level = unsafe { pg_sys::NewGUCNestLevel() };
     let millis = wait.as_millis().max(1);
-    set("lock_timeout", &format!("{millis}ms"), pg_sys::GucAction::GUC_ACTION_SAVE);
-    let result = body();
-    // SAFETY: this closes the level opened above.
-    unsafe { pg_sys::AtEOXact_GUC(true, level) };
-    result
+    restoring(|| {
+        set("lock_timeout", &format!("{millis}ms"), pg_sys::GucAction::GUC_ACTION_SAVE);
+        body()
+    })
 }
 
 /// Runs `body`, which waits 1.5 times as long for each lock, and at most three quarters of `deadlock_timeout`.

@@ -18,7 +18,7 @@ pub fn heap_bytes(oid: pg_sys::Oid) -> u64 {
 
 /// Locks a relation until the transaction ends, without waiting. True if the lock was granted.
 pub fn try_lock(oid: pg_sys::Oid, mode: u32) -> bool {
-    // SAFETY: this requests a lock by oid, within a transaction.
+    // SAFETY: this requests a lock by oid, within a transaction. The call also accepts invalidations of other sessions.
     unsafe { pg_sys::ConditionalLockRelationOid(oid, mode as pg_sys::LOCKMODE) }
 }
 
