@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from litellm_spend import _attempts
-from litellm_spend._attempts import RouterAttempts
-from litellm_spend._router import is_attempt, is_first
+from litellm_spend._intake import attempts
+from litellm_spend._intake.attempts import RouterAttempts
+from litellm_spend._intake.router import is_attempt, is_first
 
 FAILURE, SUCCESS = "failure", "success"
 
@@ -119,8 +119,8 @@ def test_of_failed_attempts_alone_the_last_counts(events: Events) -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_attempts.time, "monotonic", lambda: clock.now)
-    monkeypatch.setattr(_attempts.threading, "Timer", clock.timer)
+    monkeypatch.setattr(attempts.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr(attempts.threading, "Timer", clock.timer)
     return clock
 
 
@@ -316,7 +316,7 @@ def test_a_failure_that_is_reported_late_waits_for_the_end_of_its_call(events: E
 
 
 def test_what_is_pushed_out_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_attempts, "_CALLS", 1)
+    monkeypatch.setattr(attempts, "_CALLS", 1)
     events = Events()
     events.finish("a", 0, FAILURE, 2.0)
     events.start("b", 0)
@@ -338,7 +338,7 @@ def test_a_router_may_list_attempts_in_either_metadata() -> None:
 
 
 def test_memory_is_bounded_and_what_is_pushed_out_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_attempts, "_CALLS", 10)
+    monkeypatch.setattr(attempts, "_CALLS", 10)
     events = Events()
     for number in range(15):
         events.run(f"call-{number}-", FAILURE)
@@ -347,7 +347,7 @@ def test_memory_is_bounded_and_what_is_pushed_out_counts(monkeypatch: pytest.Mon
 
 
 def test_a_call_without_a_first_attempt_grows_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_attempts, "_ATTEMPTS", 10)
+    monkeypatch.setattr(attempts, "_ATTEMPTS", 10)
     events = Events()
     for number in range(1, 25):
         events.start("session", number)

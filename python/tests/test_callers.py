@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from test_capture import event
 
-from litellm_spend import _callers_metadata
-from litellm_spend._callers_metadata import CallersMetadata
+from litellm_spend._intake import callers_metadata
+from litellm_spend._intake.callers_metadata import CallersMetadata
 
 OWN = {"team_id": "team-2", "tags": ["tag"], "user_api_key_user_id": "user-2", "prompt": "needle"}
 
@@ -78,7 +78,7 @@ def test_another_call_with_its_id_gets_nothing_of_it(call_type: str, arguments: 
 
 
 def test_what_never_ends_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_callers_metadata, "_CALLS", 2)
+    monkeypatch.setattr(callers_metadata, "_CALLS", 2)
     remembered = CallersMetadata()
     for number in (1, 2, 3):
         remembered.started(start(f"call-{number}"), "aresponses")

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from litellm_spend import _capture
-from litellm_spend._capture import freeze, shape, spend_record, stored_key, take, write
-from litellm_spend._encode import TOO_DEEP, TOO_LARGE, TOO_MANY, encode
+from litellm_spend._record import capture
+from litellm_spend._record.capture import freeze, shape, spend_record, stored_key, take, write
+from litellm_spend._record.encode import TOO_DEEP, TOO_LARGE, TOO_MANY, encode
 
 NEEDLES = [f"needle-{number}" for number in range(16)]
 
@@ -220,7 +220,7 @@ def test_a_response_that_cannot_be_read_costs_the_names_of_its_tools_and_not_the
     def fail(_: Any) -> float:
         raise RuntimeError("needle")
 
-    monkeypatch.setattr(_capture, "prompt_caching_savings", fail)
+    monkeypatch.setattr(capture, "prompt_caching_savings", fail)
     assert captured(event(), Broken()) == captured(event())
 
 
@@ -293,7 +293,7 @@ def test_many_long_numbers_are_cut_to_a_size() -> None:
 def test_what_is_cut_bears_a_mark_and_one_warning_tells_of_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("litellm_spend._encode._is_warned", False)
+    monkeypatch.setattr("litellm_spend._record.encode._is_warned", False)
     deep: Any = 1
     for _ in range(65):
         deep = [deep]

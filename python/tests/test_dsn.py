@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from litellm_spend._dsn import Destination, UrlError, resolve, translate
+from litellm_spend._delivery.dsn import Destination, UrlError, resolve, translate
 
 URL = "postgresql://app:s3cret@db:5433/litellm"
 

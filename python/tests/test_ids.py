@@ -14,8 +14,8 @@ from uuid import UUID
 import pytest
 from test_capture import event
 
-from litellm_spend._capture import freeze, take, write
-from litellm_spend._ids import UnusableIds, plain, text_of
+from litellm_spend._record.capture import freeze, take, write
+from litellm_spend._record.ids import UnusableIds, plain, text_of
 
 TEAM = "11111111-2222-3333-4444-555555555555"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from litellm_spend._capture import spend_record
+from litellm_spend._record.capture import spend_record
 
 PAYLOAD = {"id": "r", "response_cost": 1.0, "startTime": 0.0, "model": "gpt-4o"}
 REQUEST = {"url": "http://proxy/v1/chat/completions", "method": "POST", "headers": {}, "body": {}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from litellm_spend._outbox import Outbox
+from litellm_spend._delivery.outbox import Outbox
 
 
 def test_a_batch_that_is_put_back_keeps_its_order() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from litellm_spend._prices import UnpricedCalls
+from litellm_spend._intake.prices import UnpricedCalls
 
 PRICE_MAP: dict[str, Any] = {
     "free-model": {"input_cost_per_token": 0.0, "output_cost_per_token": 0},

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from litellm_spend import _proxy
-from litellm_spend._both_writers import BothWriters
-from litellm_spend._capture import spend_record
-from litellm_spend._proxy_failures import failure_events
-from litellm_spend._seen import Seen
+from litellm_spend._intake.seen import Seen
+from litellm_spend._proxy import proxy
+from litellm_spend._proxy.both_writers import BothWriters
+from litellm_spend._proxy.failures import failure_events
+from litellm_spend._record.capture import spend_record
 
 KEY = "30323e05e0a491d1721c5452dc51a07c9b247c1aee3a78677c384efd94476167"
 AUTH = SimpleNamespace(api_key=KEY, key_alias="k", user_id="alice", team_id=None, request_route="/chat/completions")
@@ -52,10 +52,10 @@ def test_a_proxy_without_a_budget_and_an_application_charge_none(
     server: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["litellm"], "max_budget", 0.0)
-    assert _proxy.budget_name() is None
+    assert proxy.budget_name() is None
     monkeypatch.setattr(sys.modules["litellm"], "max_budget", 100.0)
     monkeypatch.delitem(sys.modules, "litellm.proxy.proxy_server")
-    assert _proxy.budget_name() is None
+    assert proxy.budget_name() is None
 
 
 @pytest.mark.usefixtures("server")
@@ -108,12 +108,12 @@ def test_any_other_id_stays() -> None:
 
 def test_an_event_of_the_proxy_is_told_by_the_request_that_it_serves(server: SimpleNamespace) -> None:
     asked = {"litellm_params": {"proxy_server_request": {"url": "http://proxy"}}}
-    assert _proxy.is_proxy_request(asked) and _proxy.is_proxy_request({"litellm_no_upstream_llm_call": True})
-    assert not _proxy.is_proxy_request({"litellm_params": {"proxy_server_request": None}})
+    assert proxy.is_proxy_request(asked) and proxy.is_proxy_request({"litellm_no_upstream_llm_call": True})
+    assert not proxy.is_proxy_request({"litellm_params": {"proxy_server_request": None}})
 
 
 def test_an_application_has_no_events_of_a_proxy() -> None:
-    assert not _proxy.is_proxy_request({"litellm_params": {"proxy_server_request": {"url": "http://proxy"}}})
+    assert not proxy.is_proxy_request({"litellm_params": {"proxy_server_request": {"url": "http://proxy"}}})
 
 
 @pytest.mark.usefixtures("server")

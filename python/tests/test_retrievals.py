@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from litellm_spend._capture import spend_record
+from litellm_spend._record.capture import spend_record
 
 
 def retrieval(call_id: str = "call-1", *, models: Any = None, **changes: Any) -> dict[str, Any]:

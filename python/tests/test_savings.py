@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from litellm_spend import _savings
-from litellm_spend._savings import prompt_caching_savings
+from litellm_spend._record import savings
+from litellm_spend._record.savings import prompt_caching_savings
 
 
 def payload(**usage: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         calls.append(arguments)
         return -0.25
 
-    monkeypatch.setattr(_savings, "_litellms_own", lambda: calculate)
+    monkeypatch.setattr(savings, "_litellms_own", lambda: calculate)
     return calls
 
 
@@ -66,15 +66,15 @@ def test_a_LiteLLM_without_the_figure_and_one_that_fails_cost_nothing(monkeypatc
         raise RuntimeError("needle")
 
     for found in (None, fail):
-        monkeypatch.setattr(_savings, "_litellms_own", lambda found=found: found)
+        monkeypatch.setattr(savings, "_litellms_own", lambda found=found: found)
         assert prompt_caching_savings(payload(cache_read_input_tokens=5)) is None
 
 
 @pytest.fixture
 def forgotten() -> Iterator[None]:
-    _savings._litellms_own.cache_clear()
+    savings._litellms_own.cache_clear()
     yield
-    _savings._litellms_own.cache_clear()
+    savings._litellms_own.cache_clear()
 
 
 @pytest.mark.usefixtures("forgotten")

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from litellm_spend import _seen
-from litellm_spend._capture import spend_record
-from litellm_spend._seen import Seen
+from litellm_spend._intake import seen
+from litellm_spend._intake.seen import Seen
+from litellm_spend._record.capture import spend_record
 
 
 def first_time(seen: Seen, call_id: str = "call-1", **payload: Any) -> bool:
@@ -96,7 +96,7 @@ def test_a_call_that_no_completion_serves_counts() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_seen, "_GENERATION", 10)
+    monkeypatch.setattr(seen, "_GENERATION", 10)
     events = Seen()
     for number in range(1000):
         assert first_time(events, f"call-{number}")

@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from litellm_spend._capture import freeze, take
-from litellm_spend._outbox import Outbox
-from litellm_spend._sender import Sender
+from litellm_spend._delivery.outbox import Outbox
+from litellm_spend._delivery.sender import Sender
+from litellm_spend._record.capture import freeze, take
 
 URL = "postgresql://app@a,b/x"
 
@@ -91,7 +91,7 @@ def receive(sender: Sender, record: str) -> None:
 def test_a_record_that_comes_between_the_last_look_and_the_end_is_sent(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("litellm_spend._sender._IDLE_CLOSE", 0.01)
+    monkeypatch.setattr("litellm_spend._delivery.sender._IDLE_CLOSE", 0.01)
     sender = Sender(URL, outbox, flush_interval=0)
     sender.connection = server = SlowToClose()  # type: ignore[assignment]
     sender.ensure_running()

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from litellm_spend import _spend_counters
-from litellm_spend._seen import Recent
-from litellm_spend._spend_counters import SpendCounters, charged_by
+from litellm_spend._intake.seen import Recent
+from litellm_spend._proxy import spend_counters
+from litellm_spend._proxy.spend_counters import SpendCounters, charged_by
 
 RECORD = {
     "id": "chatcmpl-1",
@@ -66,7 +66,7 @@ class Litellm(ModuleType):
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Litellm:
     module = Litellm()
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(_spend_counters, "_raised_costs", Recent())
+    monkeypatch.setattr(spend_counters, "_raised_costs", Recent())
     return module
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from litellm_spend._starts import Starts
+from litellm_spend._intake.starts import Starts
 
 
 def event(start: float, id_: str = "job-7", status: str = "success") -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from litellm_spend import _lifecycle, _litellm_workarounds, _termination
+from litellm_spend._litellm import workarounds
+from litellm_spend._process import lifecycle, termination
 
 
 class Server:
@@ -36,8 +37,8 @@ Server.__module__ = "uvicorn.server"
 
 @pytest.fixture(autouse=True)
 def default(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(_termination, "_handler_at_last_look", None)
-    monkeypatch.setattr(_termination, "_ending", None)
+    monkeypatch.setattr(termination, "_handler_at_last_look", None)
+    monkeypatch.setattr(termination, "_ending", None)
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGTERM, before)
@@ -50,21 +51,21 @@ def look(events: list[str] | None = None) -> Any:
         if events is not None:
             events.append("sent")
 
-    _termination.watch(lambda: None, send, 5)
+    termination.watch(lambda: None, send, 5)
     return signal.getsignal(signal.SIGTERM)
 
 
 def test_the_default_is_replaced_and_another_handler_is_not() -> None:
-    assert look() is _termination._handle
+    assert look() is termination._handle
     for other in (signal.SIG_IGN, lambda *_: None):
         signal.signal(signal.SIGTERM, other)
         assert look() is other
 
 
 def test_a_default_that_comes_back_is_replaced_again() -> None:
-    assert look() is _termination._handle
+    assert look() is termination._handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    assert look() is _termination._handle
+    assert look() is termination._handle
 
 
 def test_the_main_thread_replaces_what_another_thread_may_not() -> None:
@@ -73,7 +74,7 @@ def test_the_main_thread_replaces_what_another_thread_may_not() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.SIG_DFL]
-    assert look() is _termination._handle
+    assert look() is termination._handle
 
 
 def test_the_first_process_of_a_namespace_keeps_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,11 +84,11 @@ def test_the_first_process_of_a_namespace_keeps_the_default(monkeypatch: pytest.
 
 def test_a_forked_child_does_not_go_on_with_its_parents_end() -> None:
     look()
-    assert _termination._ending
-    _termination._ending.begin()
-    _termination.restart_in_child()
-    assert not _termination._ending.has_begun()
-    assert _termination.has_handler()
+    assert termination._ending
+    termination._ending.begin()
+    termination.restart_in_child()
+    assert not termination._ending.has_begun()
+    assert termination.has_handler()
 
 
 def wrapped(server: Server) -> Callable[..., None]:
@@ -105,20 +106,20 @@ def test_a_server_that_got_sigterm_sends_once_when_it_has_shut_down(
     for _ in range(2):
         assert look(server.events) is handler
         # Another handler was installed and removed.
-        _termination._handler_at_last_look = None
+        termination._handler_at_last_look = None
     asyncio.run(server.shutdown(sockets=[]))
     assert server.events == ["shut down []", *sent]
 
 
 def test_a_server_and_the_signal_that_it_raises_again_share_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(_lifecycle, "_sigterm_deadline", float("-inf"))
+    monkeypatch.setattr(lifecycle, "_sigterm_deadline", float("-inf"))
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    assert _lifecycle._deadline_at_sigterm() == 1005
+    assert lifecycle._deadline_at_sigterm() == 1005
     now = 1005.1
-    assert _lifecycle._deadline_at_sigterm() == 1005
+    assert lifecycle._deadline_at_sigterm() == 1005
     now = 1100.0
-    assert _lifecycle._deadline_at_sigterm() == 1105
+    assert lifecycle._deadline_at_sigterm() == 1105
 
 
 def test_what_litellms_worker_has_queued_is_delivered_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +133,7 @@ def test_what_litellms_worker_has_queued_is_delivered_first(monkeypatch: pytest.
         worker = SimpleNamespace(_worker_task=task, flush=flush)
         module = SimpleNamespace(GLOBAL_LOGGING_WORKER=worker)
         monkeypatch.setitem(sys.modules, "litellm.litellm_core_utils.logging_worker", module)
-        await _litellm_workarounds.deliver_async_events(10)
+        await workarounds.deliver_async_events(10)
         return delivered
 
     assert asyncio.run(deliver(own_loop=True)) == ["an event"]
@@ -147,10 +148,10 @@ def test_a_busy_thread_pool_is_waited_for_until_it_is_idle_or_the_time_is_up(mon
         module = SimpleNamespace(executor=executor)
         monkeypatch.setitem(sys.modules, "litellm.litellm_core_utils.thread_pool_executor", module)
         done = executor.submit(time.sleep, 0.1)
-        _litellm_workarounds.wait_for_thread_pool(time.monotonic() + 60)
+        workarounds.wait_for_thread_pool(time.monotonic() + 60)
         assert done.done()
         may_end = threading.Event()
         stuck = executor.submit(may_end.wait)
-        _litellm_workarounds.wait_for_thread_pool(time.monotonic())
+        workarounds.wait_for_thread_pool(time.monotonic())
         assert not stuck.done()
         may_end.set()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from litellm_spend._tools import called_tools
+from litellm_spend._record.tools import called_tools
 
 
 def chat_call(name: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import pytest
 
 from harness.database import Database
 from harness.postgres import PROJECT
+from litellm_spend._record import capture, fields
 
 sys.path.insert(0, str(PROJECT / "python" / "src"))
 
-from litellm_spend import _capture, _fields
 
 STAGED = "SELECT payload FROM litellm_spend.staging WHERE xid = pg_current_xact_id()"
 REQUIRED = {"id": "request", "startTime": 1773500966.5, "response_cost": 0.5}
@@ -33,7 +33,7 @@ def stored(database: Database, record: dict[str, Any]) -> dict[str, Any]:
 
 def filled(fields: dict[str, Any]) -> dict[str, Any]:
     """A value for each field of the callback's list."""
-    values = {_fields.LIST: ["1"], _fields.ID: "1", _fields.IDS: ["1"], _fields.ANY: {"own": 1}, None: 1}
+    values = {fields.LIST: ["1"], fields.ID: "1", fields.IDS: ["1"], fields.ANY: {"own": 1}, None: 1}
     return {name: filled(rule) if isinstance(rule, dict) else values[rule] for name, rule in fields.items()}
 
 
@@ -46,8 +46,8 @@ def paths(document: dict[str, Any], above: str = "") -> Iterator[str]:
 
 
 def test_the_server_stores_each_field_that_the_callback_sends(shared_database: Database) -> None:
-    metadata = _fields.METADATA | _fields.REQUEST_METADATA | _fields.HIDDEN
-    sent = filled(_fields.RECORD | _fields.REQUEST | {"metadata": metadata}) | REQUIRED | {"api_base": "https://host"}
+    metadata = fields.METADATA | fields.REQUEST_METADATA | fields.HIDDEN
+    sent = filled(fields.RECORD | fields.REQUEST | {"metadata": metadata}) | REQUIRED | {"api_base": "https://host"}
     assert len(set(paths(sent))) > 100
     assert set(paths(sent)) - set(paths(stored(shared_database, sent))) == set()
 
@@ -58,7 +58,7 @@ def test_the_server_stores_each_field_that_the_callback_sends(shared_database: D
     + ["litellm_proxy_master_key", "litellm-internal-health-check", "litellm-cli", "litellm-CLI", "sk-ключ"],
 )
 def test_both_store_a_key_in_the_same_form(shared_database: Database, key: str) -> None:
-    assert stored(shared_database, {"api_key": key})["api_key"] == _capture.stored_key(key)
+    assert stored(shared_database, {"api_key": key})["api_key"] == capture.stored_key(key)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_both_store_a_key_in_the_same_form(shared_database: Database, key: str) 
     ],
 )
 def test_both_store_a_url_without_its_secrets(shared_database: Database, url: str) -> None:
-    assert stored(shared_database, {"api_base": url})["api_base"] == _capture._bare_url(url)
+    assert stored(shared_database, {"api_base": url})["api_base"] == capture._bare_url(url)

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from litellm_spend import spend_record
-from litellm_spend._encode import encode
+from litellm_spend._record.encode import encode
 
 
 def revive(value: dict[str, Any]) -> Any:

@@ -41,7 +41,7 @@ def test_a_record_is_queued_whatever_becomes_of_a_proxys_counters(litellm: Sdk) 
         REGISTER
         + """
 import sys
-from litellm_spend._spend_counters import SpendCounters
+from litellm_spend._proxy.spend_counters import SpendCounters
 
 def fails(*_):
     raise RuntimeError("the event loop is closed")

@@ -12,7 +12,7 @@ import json
 import httpx
 from litellm.llms.anthropic.chat.transformation import AnthropicConfig
 from litellm.types.utils import ModelResponse
-from litellm_spend._tools import called_tools
+from litellm_spend._record.tools import called_tools
 
 answer = {
     "id": "msg", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "stop_reason": "tool_use",

@@ -10,7 +10,7 @@ import importlib.util
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ._capture import spend_record
+from ._record.capture import spend_record
 
 if TYPE_CHECKING:
     from ._logger import SpendLogger
@@ -53,6 +53,6 @@ def _registered_logger() -> Any:
 
 
 if importlib.util.find_spec("litellm") is not None:
-    from ._registration import register_names
+    from ._litellm.registration import register_names
 
     register_names(_registered_logger)

@@ -12,12 +12,14 @@ from typing import Any
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from . import _health, _lifecycle, _sync_delivery
-from ._intake import Intake
-from ._outbox import Outbox, QueuedRecord, Stats
-from ._proxy_failures import failure_events
+from ._delivery import health
+from ._delivery.outbox import Outbox, QueuedRecord, Stats
+from ._delivery.sender import Sender
+from ._intake.intake import Intake
+from ._litellm import sync_delivery
+from ._process import lifecycle
+from ._proxy.failures import failure_events
 from ._rate_limited_log import RateLimitedLog
-from ._sender import Sender
 
 log = logging.getLogger("litellm_spend")
 
@@ -58,9 +60,9 @@ class SpendLogger(CustomLogger):
         self._outbox = Outbox(max_queue, batch_size)
         self._sender = Sender(database_url, self._outbox, flush_interval)
         self._intake = self._new_intake()
-        self._sync_delivery = _sync_delivery.SyncDelivery(self, self.destination, self._receive)
+        self._sync_delivery = sync_delivery.SyncDelivery(self, self.destination, self._receive)
         self._log_error = RateLimitedLog().error
-        _lifecycle.register(self, flush_at_sigterm=flush_at_sigterm)
+        lifecycle.register(self, flush_at_sigterm=flush_at_sigterm)
 
     def __repr__(self) -> str:
         return f"SpendLogger(destination={self.destination}, record_failures={self.record_failures})"
@@ -119,9 +121,9 @@ class SpendLogger(CustomLogger):
         self._intake.release()
         return self._sender.close(time.monotonic() + timeout)
 
-    def health_check(self) -> _health.Health:
+    def health_check(self) -> health.Health:
         """Connects to the database and tells whether spend can be recorded there, and why not."""
-        return _health.check(self._sender.connection)
+        return health.check(self._sender.connection)
 
     def stats(self) -> Stats:
         """Counts what happened to the records so far."""
@@ -132,12 +134,12 @@ class SpendLogger(CustomLogger):
             unusable_ids=self._intake.unusable_ids.count,
         )
 
-    # The methods that `_lifecycle` and the registration by name call.
+    # The methods that `_process.lifecycle` and the registration by name call.
 
     def attach_sync_delivery(self) -> None:
-        """Makes sure that async successes arrive although their event loop ends; see `_sync_delivery`."""
+        """Makes sure that async successes arrive although their event loop ends; see `_litellm.sync_delivery`."""
         try:
-            _sync_delivery.attach(self._sync_delivery)
+            sync_delivery.attach(self._sync_delivery)
         except Exception as error:
             self._log_error(f"the logger cannot be added to LiteLLM's success callbacks: {type(error).__name__}")
 
@@ -173,14 +175,14 @@ class SpendLogger(CustomLogger):
     def _before_call(self, kwargs: Any) -> None:
         self.attach_sync_delivery()
         try:
-            _lifecycle.watch_sigterm()
+            lifecycle.watch_sigterm()
             self._intake.started(kwargs)
         except Exception as error:
             self._log_error(f"the start of a call could not be handled: {type(error).__name__}")
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
         try:
-            _lifecycle.watch_sigterm()
+            lifecycle.watch_sigterm()
             self._intake.finished(kwargs, response)
             self._finish_if_exiting()
         except Exception as error:
@@ -188,14 +190,14 @@ class SpendLogger(CustomLogger):
 
     def _receive_failure(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
         try:
-            _lifecycle.watch_sigterm()
+            lifecycle.watch_sigterm()
             self._intake.failed(kwargs, response, ended=ended)
             self._finish_if_exiting()
         except Exception as error:
             self._log_error(f"a failure could not be recorded: {type(error).__name__}")
 
     def _finish_if_exiting(self) -> None:
-        deadline = _lifecycle.exit_deadline()
+        deadline = lifecycle.exit_deadline()
         if deadline is not None:
             self.finish(deadline)
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from . import _proxy
+from . import proxy
 
 log = logging.getLogger("litellm_spend")
 
@@ -24,8 +24,8 @@ class BothWriters:
         """Checks an event that becomes a record."""
         if (
             self._has_warned
-            or not _proxy.own_writer_is_on()
-            or _proxy.is_made_outside(kwargs.get("litellm_params") or {})
+            or not proxy.own_writer_is_on()
+            or proxy.is_made_outside(kwargs.get("litellm_params") or {})
         ):
             return
         self._has_warned = True

@@ -17,7 +17,8 @@ from collections.abc import Hashable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from ._ids import text_of
+from .._record.ids import text_of
+from .._record.start import start_of
 
 # Twice LiteLLM's 10,000 pending events. Two generations of both sets take about 8 MB.
 _GENERATION: Final = 20_000
@@ -51,14 +52,6 @@ class Seen:
     def _note_chat(self, call_type: Any, call_id: Any) -> None:
         if call_type in _CHAT:
             self._chats.add(call_id)
-
-
-def start_of(payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Any:
-    """When a call started, in epoch seconds. It is the same in all reports of a call."""
-    logged_from = kwargs.get("start_time")
-    if payload.get("status") == "failure" and isinstance(logged_from, datetime):
-        return logged_from.timestamp()
-    return payload.get("startTime")
 
 
 def _sent_at(payload: Mapping[str, Any], kwargs: Mapping[str, Any]) -> datetime | None:

@@ -2,7 +2,7 @@
 
 A key that is not here is never sent. So no prompt, response, header, credential or traceback is sent.
 The server has a list of its own and drops what it does not know. This list saves network traffic.
-`None` means a string, number or boolean, and `LIST` a list of those. `ID` means a value that `_ids` turns into text,
+`None` means a string, number or boolean, and `LIST` a list of those. `ID` means a value that `ids` turns into text,
 and `IDS` a list of those. A dict means an object with these members. `ANY` means the user's own data, limited in size.
 """
 

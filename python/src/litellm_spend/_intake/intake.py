@@ -9,19 +9,21 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import _attempts, _litellm_workarounds, _proxy, _sync_delivery
-from ._amounts import has_cost
-from ._both_writers import BothWriters
-from ._callers_metadata import CallersMetadata
-from ._capture import freeze, shape, take
-from ._encode import encode
-from ._ids import UnusableIds
-from ._outbox import QueuedRecord
-from ._prices import UnpricedCalls
-from ._router import is_attempt
-from ._seen import Seen
-from ._spend_counters import SpendCounters
-from ._starts import Starts
+from .._delivery.outbox import QueuedRecord
+from .._litellm import sync_delivery, workarounds
+from .._proxy import proxy
+from .._proxy.both_writers import BothWriters
+from .._proxy.spend_counters import SpendCounters
+from .._record.amounts import has_cost
+from .._record.capture import freeze, shape, take
+from .._record.encode import encode
+from .._record.ids import UnusableIds
+from . import attempts
+from .callers_metadata import CallersMetadata
+from .prices import UnpricedCalls
+from .router import is_attempt
+from .seen import Seen
+from .starts import Starts
 
 log = logging.getLogger("litellm_spend")
 
@@ -47,7 +49,7 @@ class Intake:
         self._record_failures = record_failures
         self._seen = Seen()
         self._starts = Starts()
-        self._attempts = _attempts.RouterAttempts(self._send_outcome, _attempts.HOLD_SECONDS)
+        self._attempts = attempts.RouterAttempts(self._send_outcome, attempts.HOLD_SECONDS)
         self._callers = CallersMetadata()
         self._counters = SpendCounters()
         self._both_writers = BothWriters()
@@ -56,7 +58,7 @@ class Intake:
 
     def started(self, kwargs: Any) -> None:
         """Takes the start of a call, or of a Router's attempt."""
-        if _sync_delivery.LITELLM_IS_OLD:
+        if sync_delivery.LITELLM_IS_OLD:
             self._seen.started(kwargs)
         if not self._ends_by_hook(kwargs) and (self._record_failures or self._attempts.may_affect(kwargs)):
             self._attempts.started(kwargs)
@@ -85,7 +87,7 @@ class Intake:
         self._both_writers.check(kwargs)
         has_attempts = self._has_attempts(kwargs, payload)
         if payload.get("response_cost") and not has_attempts:
-            if _proxy.own_writer_is_off():
+            if proxy.own_writer_is_off():
                 self._send_and_raise_counters(shape(taken))
                 return
             # If the sender is behind, this thread encodes the record, so that the sender has less to do.
@@ -106,11 +108,11 @@ class Intake:
         return self._attempts.held()
 
     def _counts_failures(self) -> bool:
-        return self._record_failures and _proxy.logs_errors()
+        return self._record_failures and proxy.logs_errors()
 
     def _ends_by_hook(self, kwargs: Mapping[str, Any]) -> bool:
         """Whether LiteLLM calls `async_post_call_failure_hook` if the request fails that this call belongs to."""
-        return _proxy.is_proxy_request(kwargs) and self._is_callback()
+        return proxy.is_proxy_request(kwargs) and self._is_callback()
 
     def _has_attempts(self, kwargs: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
         """Whether a call's other attempts decide how it counts."""
@@ -122,8 +124,8 @@ class Intake:
 
     def _check_price(self, record: dict[str, Any], kwargs: Mapping[str, Any], response: Any) -> None:
         try:
-            if _sync_delivery.LITELLM_IS_OLD:
-                _litellm_workarounds.restore_lost_cost(record, kwargs, response)
+            if sync_delivery.LITELLM_IS_OLD:
+                workarounds.restore_lost_cost(record, kwargs, response)
             self.unpriced.check(record, kwargs)
         except Exception as error:
             log.debug("the price of a call could not be checked: %s", type(error).__name__)
@@ -133,12 +135,12 @@ class Intake:
         if record.get("status") == "failure" and not self._counts_failures():
             if not has_cost(record):
                 return
-            _attempts.mark_as_attempt(record)
+            attempts.mark_as_attempt(record)
         self._starts.make_start_distinct(record)
         self._send(record)
 
     def _send(self, record: dict[str, Any]) -> None:
-        if _proxy.own_writer_is_off():
+        if proxy.own_writer_is_off():
             self._send_and_raise_counters(record)
         else:
             self._put(encode(record))

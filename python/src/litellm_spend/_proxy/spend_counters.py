@@ -23,9 +23,9 @@ from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from . import _proxy
-from ._retrievals import COST_ID_ENDINGS
-from ._seen import Recent
+from .._intake.seen import Recent
+from .._record.retrievals import COST_ID_ENDINGS
+from . import proxy
 
 log = logging.getLogger("litellm_spend")
 
@@ -88,7 +88,7 @@ class SpendCounters:
         task.add_done_callback(self._tasks.discard)
 
     async def _raise_by(self, record: Mapping[str, Any]) -> None:
-        litellm_proxy = _proxy.module()
+        litellm_proxy = proxy.module()
         _is_raising.set(True)
         try:
             charged = charged_by(record)
@@ -105,7 +105,7 @@ class SpendCounters:
     def _knows_litellm(self) -> bool:
         with self._lock:
             if not self._is_prepared:
-                self._is_prepared, self._options = True, _prepare(_proxy.module())
+                self._is_prepared, self._options = True, _prepare(proxy.module())
                 if self._options is None:
                     log.warning(
                         "litellm_spend does not know how this LiteLLM's proxy counts spend. %s", _ENFORCED_LATER

@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from . import _proxy
-from ._ids import text_of
+from .._record.ids import text_of
+from . import proxy
 
 Event = dict[str, Any]
 
@@ -47,9 +47,9 @@ def failure_events(request: Mapping[str, Any], error: BaseException, key: Any) -
 
     `request`, `error` and `key` are what LiteLLM gives `async_post_call_failure_hook`.
     """
-    if not _proxy.logs_failures_of(getattr(key, "request_route", None), getattr(key, "team_id", None)):
+    if not proxy.logs_failures_of(getattr(key, "request_route", None), getattr(key, "team_id", None)):
         return
-    if _proxy.suppresses_failure(error, request):
+    if proxy.suppresses_failure(error, request):
         return
     identity = {name: getattr(key, attribute, None) for name, attribute in _IDENTITY.items()}
     if getattr(key, "is_session_token", False) and identity["user_api_key_alias"]:
@@ -78,7 +78,7 @@ def _event(request: Mapping[str, Any], error: BaseException, identity: Mapping[s
         "call_type": request.get("call_type"),
         "litellm_call_id": call_id,
         "start_time": start if isinstance(start, datetime) else datetime.now(),
-        "litellm_params": {"metadata": metadata, "preset_cache_key": _proxy.cache_key(request)},
+        "litellm_params": {"metadata": metadata, "preset_cache_key": proxy.cache_key(request)},
         "standard_logging_object": {
             **payload,
             "id": call_id,
@@ -92,7 +92,7 @@ def _event(request: Mapping[str, Any], error: BaseException, identity: Mapping[s
             "model_group": group,
             "custom_llm_provider": request.get("custom_llm_provider")
             or payload.get("custom_llm_provider")
-            or _proxy.provider_of_group(group),
+            or proxy.provider_of_group(group),
             "cache_hit": False,
             "request_tags": metadata.get("tags") if payload.get("request_tags") is None else payload["request_tags"],
             "error_information": _error_information(error),
@@ -107,7 +107,7 @@ def _attempt(event: Event, attempt: Any, position: int) -> Event:
     """The event of an earlier attempt: its own id, cost and deployment, and the mark that no request is counted."""
     payload = event["standard_logging_object"]
     call_id = f"{payload['litellm_call_id']}-attempt-{position}"
-    deployment = _proxy.deployment(attempt.deployment_id)
+    deployment = proxy.deployment(attempt.deployment_id)
     marked = {"attempted_retries": attempt.attempted_retries, "billed_retry_attempt": True}
     return {
         **event,

@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ._amounts import Amounts, Record, has_cost, remove_cost
-from ._router import call_of, is_first, sent_at
+from .._record.amounts import Amounts, Record, has_cost, remove_cost
+from .router import call_of, is_first, sent_at
 
 # A Router waits for a provider's Retry-After of up to 60 s before it tries again, else up to 8 s.
 HOLD_SECONDS: Final = 75.0

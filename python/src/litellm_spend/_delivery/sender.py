@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from . import _litellm_workarounds
-from ._capture import write
-from ._connection import SHORTEST_CONNECT_SECONDS, Connection
-from ._errors import Recovery, explain, recovery_from
-from ._outbox import Outbox, QueuedRecord
+from .._litellm import workarounds
+from .._record.capture import write
+from .connection import SHORTEST_CONNECT_SECONDS, Connection
+from .errors import Recovery, explain, recovery_from
+from .outbox import Outbox, QueuedRecord
 
 log = logging.getLogger("litellm_spend")
 
@@ -119,13 +119,13 @@ class Sender:
 
     def _wait_and_watch(self, seconds: float, wait: Callable[[float], bool], stopping: threading.Event) -> bool:
         """Waits until `wait` returns True. If LiteLLM's worker can hang, watches it in the meantime."""
-        watching = _litellm_workarounds.may_hang_at_exit()
+        watching = workarounds.may_hang_at_exit()
         until = time.monotonic() + seconds
         while (remaining := until - time.monotonic()) > 0 and not stopping.is_set():
             if wait(min(remaining, _WATCH_EVERY) if watching else remaining):
                 return True
             if watching:
-                _litellm_workarounds.end_cancelled_worker()
+                workarounds.end_cancelled_worker()
         return False
 
     def _send_batch(self, deadline: float | None = None) -> bool:

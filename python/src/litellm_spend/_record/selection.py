@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import repeat
 from typing import Any, Final
 
-from ._encode import cut
-from ._fields import ANY, ID, IDS, LIST, Counts, Fields
-from ._ids import PLAIN, TEXT, ReportUnusable, id_of, plain
+from .encode import cut
+from .fields import ANY, ID, IDS, LIST, Counts, Fields
+from .ids import PLAIN, TEXT, ReportUnusable, id_of, plain
 
 _PLAIN_OR_NESTED: Final = PLAIN | {dict, list, tuple}
 _ONLY_TEXT: Final = frozenset((str,))

@@ -16,7 +16,8 @@ import time
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from . import _litellm_workarounds, _termination
+from .._litellm import workarounds
+from . import termination
 
 log = logging.getLogger("litellm_spend")
 
@@ -52,7 +53,7 @@ def register(logger: Logger, *, flush_at_sigterm: bool) -> None:
 def watch_sigterm() -> None:
     """Makes sure that the loggers send their records when SIGTERM ends the process. It is cheap."""
     if _watches_sigterm:
-        _termination.watch(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
+        termination.watch(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
 
 
 def exit_deadline() -> float | None:
@@ -62,19 +63,19 @@ def exit_deadline() -> float | None:
 
 def _at_exit() -> None:
     global _deadline
-    _termination.end_if_signalled()
+    termination.end_if_signalled()
     if _deadline is None:
         _deadline = time.monotonic() + EXIT_SECONDS
     for logger in list(_loggers):
         logger.finish(_deadline)
-    _termination.end_if_signalled()
+    termination.end_if_signalled()
 
 
 def _finish_at_sigterm() -> None:
     """Sends what the process captured. The process ends afterwards."""
     global _deadline
     _deadline = _deadline or _deadline_at_sigterm()
-    _litellm_workarounds.wait_for_thread_pool(_deadline)
+    workarounds.wait_for_thread_pool(_deadline)
     for logger in list(_flushed_at_sigterm):
         logger.finish(_deadline)
 
@@ -82,11 +83,11 @@ def _finish_at_sigterm() -> None:
 async def _send_at_sigterm() -> None:
     """Sends what the process captured, and keeps what could not be sent, because the process may go on."""
     deadline = _deadline_at_sigterm()
-    await _litellm_workarounds.deliver_async_events(EXIT_SECONDS / 2)
-    _litellm_workarounds.wait_for_thread_pool(deadline)
+    await workarounds.deliver_async_events(EXIT_SECONDS / 2)
+    workarounds.wait_for_thread_pool(deadline)
     unsent = sum(logger.send(deadline) for logger in list(_flushed_at_sigterm))
     # If our own handler is installed, it may run next and then logs what is lost.
-    if unsent and not _termination.has_handler():
+    if unsent and not termination.has_handler():
         log.error("%d spend records are lost if the process ends now: the database did not record them in time", unsent)
 
 
@@ -125,8 +126,8 @@ def _after_fork() -> None:
     global _deadline
     _deadline = None
     _join_multiprocessing()
-    _termination.restart_in_child()
-    _litellm_workarounds.revive_thread_pool()
+    termination.restart_in_child()
+    workarounds.revive_thread_pool()
     for logger in list(_loggers):
         logger.restart_in_child()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._connection import Connection, schema_difference
-from ._errors import CREATE, GRANT, explain
+from .connection import Connection, schema_difference
+from .errors import CREATE, GRANT, explain
 
 _CHECK = """
 SELECT to_regprocedure('litellm_record_spend(jsonb,text)') IS NOT NULL,

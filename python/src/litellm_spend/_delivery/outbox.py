@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 QueuedRecord = str | bytes
-"""A record as JSON text, or the bytes that `_capture.write` turns into JSON text."""
+"""A record as JSON text, or the bytes that `capture.write` turns into JSON text."""
 
 # A full batch of ordinary records has 1 MB. This limits a batch whose `spend_logs_metadata` is huge.
 _BATCH_BYTES = 8_000_000

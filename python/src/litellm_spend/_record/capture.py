@@ -3,7 +3,7 @@
 It works in two steps, because LiteLLM waits for the first one. `take` copies what the record needs. `shape` builds the
 record from the copy, on the sender's thread. In between, the copy waits in the form that `freeze` gives it.
 
-The record has the members of the StandardLoggingPayload that are on the allow list of `_fields`. The following is
+The record has the members of the StandardLoggingPayload that are on the allow list of `fields`. The following is
 added: what only the request holds (the caller's `user`, the hashed key, agent, project, origin and a Router's
 attempts), the names of the tools that were called, LiteLLM's own figure of what a prompt cache saved, and whether a
 proxy counts the request. No reference to the prompt or the response is kept.
@@ -21,15 +21,15 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 from typing import Any, Final, NamedTuple
 
-from . import _proxy
-from ._encode import encode
-from ._fields import HIDDEN, ID, RECORD, REQUEST, REQUEST_METADATA
-from ._ids import TEXT, ReportUnusable, UnusableIds, id_of, plain, text_of
-from ._retrievals import IN_BACKGROUND, has_no_cost_yet, has_reserved_ending, id_of_cost, repeats_price
-from ._savings import prompt_caching_savings
-from ._seen import start_of
-from ._selection import Selection
-from ._tools import called_tools
+from .._proxy import proxy
+from .encode import encode
+from .fields import HIDDEN, ID, RECORD, REQUEST, REQUEST_METADATA
+from .ids import TEXT, ReportUnusable, UnusableIds, id_of, plain, text_of
+from .retrievals import IN_BACKGROUND, has_no_cost_yet, has_reserved_ending, id_of_cost, repeats_price
+from .savings import prompt_caching_savings
+from .selection import Selection
+from .start import start_of
+from .tools import called_tools
 
 log = logging.getLogger("litellm_spend")
 
@@ -113,8 +113,8 @@ def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusab
     if not _is_mapping(payload):
         return None
     params = _mapping(kwargs.get("litellm_params"))
-    made_outside_proxy = _proxy.is_made_outside(params)
-    if payload.get("custom_llm_provider") == _PROXY_PROVIDER and (made_outside_proxy or not _proxy.is_serving()):
+    made_outside_proxy = proxy.is_made_outside(params)
+    if payload.get("custom_llm_provider") == _PROXY_PROVIDER and (made_outside_proxy or not proxy.is_serving()):
         return None
     answer = payload.get("response") if response is None else response
     if payload.get("status") == "failure":
@@ -135,7 +135,7 @@ def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusab
         kwargs.get("user"),
         kwargs.get("agent_id"),
         params.get("user_api_key_end_user_id"),
-        params.get("preset_cache_key") or _proxy.cache_key(kwargs),
+        params.get("preset_cache_key") or proxy.cache_key(kwargs),
         hidden.get("api_base"),
     )
     if not TEXT.issuperset(map(type, event_ids)):
@@ -161,7 +161,7 @@ def take(kwargs: Mapping[str, Any], response: Any, report_unusable: ReportUnusab
             is_charged_elsewhere,
             made_outside_proxy,
             not getattr(sys.modules.get("litellm"), "disable_end_user_cost_tracking", False),
-            _proxy.budget_name(),
+            proxy.budget_name(),
             stored_key(key) if key else key,
             tools,
             savings,

@@ -17,7 +17,7 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.litellm_core_utils.litellm_logging import Logging
 
-from ._retrievals import PRICED_BY_ASYNC_EVENT
+from .._record.retrievals import PRICED_BY_ASYNC_EVENT
 
 Receive = Callable[[Mapping[str, Any], Any], None]
 # Whether LiteLLM is so old (1.79 and some later versions) that it does not sort callbacks into sync and async ones by

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ._ids import text_of
-from ._seen import Recent
+from .._record.ids import text_of
+from .seen import Recent
 
 # LiteLLM's proxy truncates the start in its rows to milliseconds. This project rounds it.
 _NEIGHBOURS = (-1, 0, 1)

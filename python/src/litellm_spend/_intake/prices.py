@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ._tools import get
+from .._record.tools import get
 
 log = logging.getLogger("litellm_spend")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from ._dsn import UrlError
+from .dsn import UrlError
 
 
 class Recovery(Enum):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ._ids import text_of
+from .._record.ids import text_of
 
 
 def is_attempt(kwargs: Mapping[str, Any]) -> bool:

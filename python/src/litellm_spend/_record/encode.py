@@ -21,7 +21,7 @@ from numbers import Integral, Real
 from typing import Any, Final
 from uuid import UUID
 
-from ._ids import text_of
+from .ids import text_of
 
 log = logging.getLogger("litellm_spend")
 

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from . import _dsn
+from . import dsn
 
 if TYPE_CHECKING:
     import psycopg
@@ -22,7 +22,7 @@ _TARGET_SCHEMA = "SELECT current_setting('litellm_spend.target_schema', true)"
 class Connection:
     def __init__(self, url: str | None) -> None:
         self._url = url
-        self._destination: _dsn.Destination | None = None
+        self._destination: dsn.Destination | None = None
         self._connection: psycopg.Connection | None = None
         self._logged_destination = False
         self._compared_schema = False
@@ -74,9 +74,9 @@ class Connection:
             self._connection = self.open(deadline)
         return self._connection
 
-    def _resolve(self) -> _dsn.Destination:
+    def _resolve(self) -> dsn.Destination:
         if self._destination is None:
-            self._destination = _dsn.resolve(self._url)
+            self._destination = dsn.resolve(self._url)
         if not self._logged_destination:
             self._logged_destination = True
             _log_changes(self._destination)
@@ -92,7 +92,7 @@ class Connection:
             log.warning("%s", difference)
 
 
-def _log_changes(destination: _dsn.Destination) -> None:
+def _log_changes(destination: dsn.Destination) -> None:
     if destination.changes:
         log.info("database URL: %s", "; ".join(destination.changes))
     if destination.unknown:

@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ._fields import METADATA, REQUEST, REQUEST_METADATA
-from ._ids import text_of
+from .._record.fields import METADATA, REQUEST, REQUEST_METADATA
+from .._record.ids import text_of
 
 _CALLS: Final = 10_000
 _DROPPED_BY: Final = frozenset(("aresponses", "anthropic_messages"))

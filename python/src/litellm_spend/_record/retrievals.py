@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ._tools import get
+from .tools import get
 
 # LiteLLM computes the price of these calls only on the event loop, in the handler of the async event.
 PRICED_BY_ASYNC_EVENT: Final = frozenset(("aretrieve_batch",))

@@ -1,6 +1,6 @@
 """Sends captured records when SIGTERM ends the process, because SIGTERM runs no exit handlers.
 
-This module acts on two dispositions of SIGTERM. For a uvicorn server's handler, see `_uvicorn_shutdown`. The default
+This module acts on two dispositions of SIGTERM. For a uvicorn server's handler, see `uvicorn_shutdown`. The default
 disposition is replaced by a handler: it starts a thread that sends the remaining records, waits for the thread,
 restores the default and raises the signal again. So the process ends by the signal, as it does without this package.
 Any other disposition is the application's own and is left alone.
@@ -25,7 +25,7 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from . import _uvicorn_shutdown
+from . import uvicorn_shutdown
 
 # How long the main thread waits without a break, and how long it then runs before it waits again.
 _WAIT_SECONDS = 0.5
@@ -87,9 +87,9 @@ def watch(finish: Callable[[], None], send: Callable[[], Awaitable[None]], secon
         return
     with _watch_lock:
         handler = getsignal(signal.SIGTERM)
-        server = _uvicorn_shutdown.server_of(handler)
+        server = uvicorn_shutdown.server_of(handler)
         if server is not None:
-            _uvicorn_shutdown.send_after_shutdown(server, send)
+            uvicorn_shutdown.send_after_shutdown(server, send)
         elif handler == signal.SIG_DFL and _may_handle():
             if threading.current_thread() is not threading.main_thread():
                 return

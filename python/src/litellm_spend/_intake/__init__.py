@@ -1,0 +1,1 @@
+"""Which events become records, and when."""

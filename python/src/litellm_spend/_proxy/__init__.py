@@ -1,0 +1,1 @@
+"""What is different in a LiteLLM proxy."""

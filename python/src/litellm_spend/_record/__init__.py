@@ -1,0 +1,1 @@
+"""From LiteLLM's event to the record that is sent."""
