@@ -12,10 +12,10 @@ import pytest
 
 from harness.database import Database
 from harness.postgres import PROJECT
-from litellm_spend._record import capture, fields
 
 sys.path.insert(0, str(PROJECT / "python" / "src"))
 
+from litellm_spend._record import capture, fields
 
 STAGED = "SELECT payload FROM litellm_spend.staging WHERE xid = pg_current_xact_id()"
 REQUIRED = {"id": "request", "startTime": 1773500966.5, "response_cost": 0.5}
