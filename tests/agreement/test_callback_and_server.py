@@ -31,10 +31,10 @@ def stored(database: Database, record: dict[str, Any]) -> dict[str, Any]:
     return payload
 
 
-def filled(fields: dict[str, Any]) -> dict[str, Any]:
+def filled(rules: dict[str, Any]) -> dict[str, Any]:
     """A value for each field of the callback's list."""
     values = {fields.LIST: ["1"], fields.ID: "1", fields.IDS: ["1"], fields.ANY: {"own": 1}, None: 1}
-    return {name: filled(rule) if isinstance(rule, dict) else values[rule] for name, rule in fields.items()}
+    return {name: filled(rule) if isinstance(rule, dict) else values[rule] for name, rule in rules.items()}
 
 
 def paths(document: dict[str, Any], above: str = "") -> Iterator[str]:
