@@ -32,7 +32,12 @@ class Server:
         self.batches: list[list[str]] = []
         self._refuse = refuse
 
-    def record(self, batch: list[str], deadline: float | None = None) -> int:
+    send_timeout = 30.0
+
+    def check(self) -> None:
+        pass
+
+    def record(self, batch: list[str], deadline: Callable[[], float]) -> int:
         self._refuse(batch)
         self.batches.append(batch)
         return len(batch)
@@ -110,7 +115,7 @@ def test_a_record_that_comes_between_the_last_look_and_the_end_is_sent(
     monkeypatch.setattr(sender, "drain", drain_then_receive)
     monkeypatch.setattr(outbox, "interrupt", let_it_end)
     assert sender.close(time.monotonic() + 10)
-    assert outbox.wait_empty(time.monotonic() + 10)
+    assert outbox.wait_sent(time.monotonic() + 10, lambda: False)
     assert server.batches == [["late"]]
 
 
@@ -118,12 +123,12 @@ def test_a_record_that_comes_while_the_thread_still_ends_is_sent(outbox: Outbox)
     sender = Sender(URL, outbox, flush_interval=0)
     sender.connection = server = SlowToClose()  # type: ignore[assignment]
     receive(sender, "early")
-    assert outbox.wait_empty(time.monotonic() + 10)
+    assert outbox.wait_sent(time.monotonic() + 10, lambda: False)
     sender.close(time.monotonic())
     assert server.closing.wait(10)
     receive(sender, "late")
     server.may_close.set()
-    assert outbox.wait_empty(time.monotonic() + 10)
+    assert outbox.wait_sent(time.monotonic() + 10, lambda: False)
     assert server.batches == [["early"], ["late"]]
 
 
@@ -147,8 +152,10 @@ def test_a_record_that_takes_the_server_too_long_alone_is_kept(sender: Sender, o
     sender.connection = server = Server(refuse)  # type: ignore[assignment]
     for record in "abcd":
         outbox.put(record)
-    assert not sender._send_batch()
-    assert server.batches == [["a"]] and outbox.next_batch() == ["b", "c", "d"]
+    assert not sender._send_next()
+    rest = outbox.next_batch(10)
+    assert rest is not None
+    assert server.batches == [["a"]] and [item.record for item in rest.items] == ["b", "c", "d"]
     assert outbox.stats().refused == 0
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from litellm_spend._litellm import workarounds
 from litellm_spend._process import lifecycle, termination
 
 
@@ -120,38 +117,3 @@ def test_a_server_and_the_signal_that_it_raises_again_share_a_time_limit(monkeyp
     assert lifecycle._deadline_at_sigterm() == 1005
     now = 1100.0
     assert lifecycle._deadline_at_sigterm() == 1105
-
-
-def test_what_litellms_worker_has_queued_is_delivered_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def deliver(own_loop: bool) -> list[str]:
-        delivered = []
-
-        async def flush() -> None:
-            delivered.append("an event")
-
-        task = asyncio.create_task(asyncio.sleep(0)) if own_loop else SimpleNamespace(get_loop=lambda: None)
-        worker = SimpleNamespace(_worker_task=task, flush=flush)
-        module = SimpleNamespace(GLOBAL_LOGGING_WORKER=worker)
-        monkeypatch.setitem(sys.modules, "litellm.litellm_core_utils.logging_worker", module)
-        await workarounds.deliver_async_events(10)
-        return delivered
-
-    assert asyncio.run(deliver(own_loop=True)) == ["an event"]
-    # The queue of another thread's loop must not be touched.
-    assert asyncio.run(deliver(own_loop=False)) == []
-
-
-def test_a_busy_thread_pool_is_waited_for_until_it_is_idle_or_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor() as executor:
-        module = SimpleNamespace(executor=executor)
-        monkeypatch.setitem(sys.modules, "litellm.litellm_core_utils.thread_pool_executor", module)
-        done = executor.submit(time.sleep, 0.1)
-        workarounds.wait_for_thread_pool(time.monotonic() + 60)
-        assert done.done()
-        may_end = threading.Event()
-        stuck = executor.submit(may_end.wait)
-        workarounds.wait_for_thread_pool(time.monotonic())
-        assert not stuck.done()
-        may_end.set()

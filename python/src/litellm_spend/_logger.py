@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +14,17 @@ import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
 from ._delivery import health
-from ._delivery.outbox import Outbox, QueuedRecord, Stats
+from ._delivery.memory_queue import QueuedRecord
+from ._delivery.outbox import Outbox, Stats
 from ._delivery.sender import Sender
+from ._delivery.spool import Spool
+from ._delivery.spool_directory import SpoolDirectory
 from ._intake.intake import Intake
-from ._litellm import sync_delivery
+from ._litellm import deliveries, sync_delivery
+from ._log import RateLimitedLog
 from ._process import lifecycle
 from ._proxy.failures import failure_events
-from ._rate_limited_log import RateLimitedLog
+from ._record.capture import write
 
 log = logging.getLogger("litellm_spend")
 
@@ -37,6 +42,9 @@ class SpendLogger(CustomLogger):
     failed attempts are recorded too, but its call counts as one failed request at most, and as none if an attempt
     succeeds. The cost of a failed call is always recorded. In a LiteLLM proxy a request fails as a whole.
     `flush_at_sigterm`: also send the captured records when SIGTERM ends the process.
+    `send_timeout`: the seconds after which a call to the server is given up and repeated on a new connection.
+    `spool_dir`: a directory on a local disk. Each record is first written there, so that it outlives the process.
+    `spool_max_mb`: the most megabytes that this process's file in `spool_dir` takes. Further records wait in memory.
 
     Its hooks never raise and never wait. A background thread talks to the server.
     """
@@ -50,6 +58,9 @@ class SpendLogger(CustomLogger):
         max_queue: int = 50_000,
         record_failures: bool = False,
         flush_at_sigterm: bool = True,
+        send_timeout: float = 30.0,
+        spool_dir: str | os.PathLike[str] | None = None,
+        spool_max_mb: int = 1024,
     ) -> None:
         super().__init__()
         if batch_size < 1 or max_queue < 1 or flush_interval < 0:
@@ -58,10 +69,16 @@ class SpendLogger(CustomLogger):
         self.destination = _destinations.setdefault(database_url, len(_destinations))
         self.record_failures = bool(record_failures)
         self._outbox = Outbox(max_queue, batch_size)
-        self._sender = Sender(database_url, self._outbox, flush_interval)
+        self._sender = Sender(database_url, self._outbox, flush_interval, send_timeout)
+        if spool_dir is not None:
+            directory = SpoolDirectory(spool_dir, spool_max_mb * 1_000_000)
+            self._outbox.spool = Spool(directory, self._sender.connection.destination, has_before_send=False)
         self._intake = self._new_intake()
         self._sync_delivery = sync_delivery.SyncDelivery(self, self.destination, self._receive)
-        self._log_error = RateLimitedLog().error
+        self._hook_log = RateLimitedLog()
+        self._drop_log = RateLimitedLog()
+        self._has_warned_of_flush = False
+        deliveries.track()
         lifecycle.register(self, flush_at_sigterm=flush_at_sigterm)
 
     def __repr__(self) -> str:
@@ -77,7 +94,7 @@ class SpendLogger(CustomLogger):
         try:
             self._intake.started_async(kwargs, call_type)
         except Exception as error:
-            self._log_error(f"the metadata of a call could not be read: {type(error).__name__}")
+            self._hook_log.error(f"the metadata of a call could not be read: {type(error).__name__}")
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self._receive(kwargs, response_obj)
@@ -99,27 +116,49 @@ class SpendLogger(CustomLogger):
             for event in failure_events(request_data, original_exception, user_api_key_dict):
                 self._receive_failure(event, None, ended=True)
         except Exception as error:
-            self._log_error(f"a failed request of the proxy could not be recorded: {type(error).__name__}")
+            self._hook_log.error(f"a failed request of the proxy could not be recorded: {type(error).__name__}")
 
     # The methods that an application calls.
 
     def flush(self, timeout: float = 30.0) -> bool:
-        """Waits until all captured records are committed; False if `timeout` seconds passed before.
+        """Waits until the calls that have ended are recorded; False if `timeout` seconds passed before.
 
-        LiteLLM delivers its events from threads and tasks of its own, some up to half a second after the call
-        returned. `flush` does not wait for an event that is not delivered yet. It does not wait either for a Router's
-        failed attempt that is held because the Router may try again.
+        LiteLLM reports a call from a thread or task of its own, after the call has returned. `flush` waits for these
+        threads, and then until what they captured is committed. It does not wait for calls that end later, nor for a
+        Router's failed attempt that is held because the Router may try again.
+
+        It waits for no event loop. So an application that makes async calls uses `await aflush()`. On the thread of a
+        running event loop, and in a callback, `flush` waits for nothing and returns False.
         """
-        return self._sender.drain(time.monotonic() + timeout)
+        if deliveries.has_running_loop() or deliveries.is_delivering():
+            self._warn_of_flush()
+            return False
+        deadline = time.monotonic() + timeout
+        are_delivered = deliveries.wait(deadline)
+        return self._sender.drain(deadline) and are_delivered
 
     async def aflush(self, timeout: float = 30.0) -> bool:
-        """Does what `flush` does, without blocking the event loop."""
-        return await asyncio.to_thread(self.flush, timeout)
+        """Does what `flush` does, also for the async calls of this event loop, and without blocking it.
+
+        In a callback it waits for nothing and returns False.
+        """
+        if deliveries.is_delivering():
+            self._warn_of_flush()
+            return False
+        deadline = time.monotonic() + timeout
+        are_delivered = await deliveries.wait_async(deadline)
+        return await asyncio.to_thread(self._sender.drain, deadline) and are_delivered
 
     def close(self, timeout: float = 30.0) -> bool:
-        """Flushes, ends the background thread and closes the connection. A later event starts both again."""
+        """Flushes, ends the background thread and closes the connection. A later event starts both again.
+
+        On the thread of a running event loop it does not wait for calls that LiteLLM has not reported yet.
+        """
+        deadline = time.monotonic() + timeout
+        if not deliveries.has_running_loop() and not deliveries.is_delivering():
+            deliveries.wait(deadline)
         self._intake.release()
-        return self._sender.close(time.monotonic() + timeout)
+        return self._sender.close(deadline)
 
     def health_check(self) -> health.Health:
         """Connects to the database and tells whether spend can be recorded there, and why not."""
@@ -141,28 +180,54 @@ class SpendLogger(CustomLogger):
         try:
             sync_delivery.attach(self._sync_delivery)
         except Exception as error:
-            self._log_error(f"the logger cannot be added to LiteLLM's success callbacks: {type(error).__name__}")
+            self._hook_log.error(f"the logger cannot be added to LiteLLM's success callbacks: {type(error).__name__}")
 
     def finish(self, deadline: float) -> None:
-        """Sends the remaining records while the process exits, and logs how many are lost."""
-        if self.send(deadline):
-            reason = self._outbox.stats().last_error or "the server did not answer in time"
-            if lost := self._outbox.drop_all():
-                log.error("%d spend records are lost at exit: %s", lost, reason)
+        """Sends the remaining records while the process exits, and logs how many are lost or wait in the spool."""
+        if self._outbox.spooled() and self._outbox.stats().last_error:
+            deadline = min(deadline, time.monotonic() + 1)  # a later process sends what is in the spool
+        self._sender.hurry(deadline)
+        unsent = self.send(deadline)
+        reason = self._outbox.stats().last_error or "the server did not answer in time"
+        if unsent and (lost := self._outbox.drop_all()):
+            log.error("%s lost at exit: %s", _spend_records(lost), reason)
+        self._drop_log.finish()
+        if (spool := self._outbox.spool) is not None:
+            if spooled := self._outbox.spooled():
+                log.warning(
+                    "%s kept in %s at exit: %s. The next process with this spool_dir or litellm-spend drain sends them",
+                    _spend_records(spooled),
+                    spool.directory.path,
+                    reason,
+                )
+            spool.release()
 
     def send(self, deadline: float) -> int:
-        """Sends what is held and queued. Returns how many records are still unsent at `deadline` (monotonic)."""
+        """Sends what is held and queued. Returns how many records would be lost at `deadline` (monotonic)."""
         self._intake.release()
         if self._outbox.pending():
             self._sender.drain(deadline)
-        return self._outbox.pending()
+        return self._outbox.pending() - self._outbox.spooled()
+
+    def before_fork(self) -> None:
+        if self._outbox.spool is not None:
+            self._outbox.spool.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        if self._outbox.spool is not None:
+            self._outbox.spool.after_fork_in_parent()
 
     def restart_in_child(self) -> None:
         """Empties the logger in a forked child, because the parent sends the parent's records."""
-        self._outbox = Outbox(self._outbox.max_queue, self._outbox.batch_size)
+        deliveries.forget()
+        spool = self._outbox.spool
+        self._outbox = Outbox(
+            self._outbox.max_queue, self._outbox.batch_size, None if spool is None else spool.copy_for_child()
+        )
         self._sender = self._sender.copy_for_child(self._outbox)
         self._intake = self._new_intake()
-        self._log_error = RateLimitedLog().error
+        self._hook_log = RateLimitedLog()
+        self._drop_log = RateLimitedLog()
 
     def _new_intake(self) -> Intake:
         return Intake(
@@ -176,9 +241,10 @@ class SpendLogger(CustomLogger):
         self.attach_sync_delivery()
         try:
             lifecycle.watch_sigterm()
+            self._sender.ensure_running()
             self._intake.started(kwargs)
         except Exception as error:
-            self._log_error(f"the start of a call could not be handled: {type(error).__name__}")
+            self._hook_log.error(f"the start of a call could not be handled: {type(error).__name__}")
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
         try:
@@ -186,7 +252,7 @@ class SpendLogger(CustomLogger):
             self._intake.finished(kwargs, response)
             self._finish_if_exiting()
         except Exception as error:
-            self._log_error(f"an event could not be recorded: {type(error).__name__}")
+            self._hook_log.error(f"an event could not be recorded: {type(error).__name__}")
 
     def _receive_failure(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
         try:
@@ -194,7 +260,7 @@ class SpendLogger(CustomLogger):
             self._intake.failed(kwargs, response, ended=ended)
             self._finish_if_exiting()
         except Exception as error:
-            self._log_error(f"a failure could not be recorded: {type(error).__name__}")
+            self._hook_log.error(f"a failure could not be recorded: {type(error).__name__}")
 
     def _finish_if_exiting(self) -> None:
         deadline = lifecycle.exit_deadline()
@@ -202,8 +268,22 @@ class SpendLogger(CustomLogger):
             self.finish(deadline)
 
     def _put(self, record: QueuedRecord) -> None:
+        if self._outbox.spool is not None:
+            record = write(record)
         if not self._outbox.put(record):
-            self._log_error(
-                "spend records are dropped, because the queue is full: check the server, or raise max_queue"
+            self._drop_log.error(
+                "spend records are dropped because the queue is full: check the server, or raise max_queue"
             )
         self._sender.ensure_running()
+
+    def _warn_of_flush(self) -> None:
+        if not self._has_warned_of_flush:
+            self._has_warned_of_flush = True
+            log.warning(
+                "flush() waits for nothing on the thread of a running event loop and in a callback: write "
+                "`await logger.aflush()` in the application's own code"
+            )
+
+
+def _spend_records(count: int) -> str:
+    return "1 spend record is" if count == 1 else f"{count} spend records are"

@@ -3,38 +3,80 @@
 from __future__ import annotations
 
 import logging
+import selectors
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from . import dsn
+from .errors import SendTimeout
 
 if TYPE_CHECKING:
     import psycopg
+    from psycopg.pq.abc import PGconn, PGresult
 
 log = logging.getLogger("litellm_spend")
 
-_RECORD_BATCH = "SELECT litellm_record_spend(%s::jsonb, 'reject')"
+_RECORD_BATCH: Final = b"SELECT litellm_record_spend($1::jsonb, 'reject')"
 # libpq raises a shorter connect_timeout to this.
-SHORTEST_CONNECT_SECONDS = 2
-_TARGET_SCHEMA = "SELECT current_setting('litellm_spend.target_schema', true)"
+SHORTEST_CONNECT_SECONDS: Final = 2
+_TARGET_SCHEMA: Final = b"SELECT current_setting('litellm_spend.target_schema', true)"
+# How long the server remembers that it counted a request, in seconds; NULL: as long as its log row is there.
+# A partitioned log has no unique index on the request's id, so the ledger remembers instead.
+_MEMORY: Final = b"""
+SELECT extract(epoch FROM coalesce(pg_catalog.current_setting('litellm_spend.dedupe_window', true), '7 days')::interval)
+WHERE NOT pg_catalog.current_setting('litellm_spend.write_spend_logs', true)::boolean
+   OR EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+              WHERE n.nspname = pg_catalog.current_setting('litellm_spend.target_schema', true)
+                AND c.relname = 'LiteLLM_SpendLogs' AND c.relkind = 'p')
+"""
+# A wait looks this often whether it has to end earlier.
+_LOOK_SECONDS: Final = 0.2
 
 
 class Connection:
-    def __init__(self, url: str | None) -> None:
+    """`send_timeout`: the most seconds that one call to the server may take."""
+
+    def __init__(self, url: str | None, send_timeout: float = 30.0) -> None:
         self._url = url
+        self.send_timeout = send_timeout
         self._destination: dsn.Destination | None = None
         self._connection: psycopg.Connection | None = None
         self._logged_destination = False
         self._compared_schema = False
 
-    def record(self, batch: list[str], deadline: float | None = None) -> int:
+    def record(self, batch: list[str], deadline: Callable[[], float]) -> int:
         """Commits a batch of encoded records in one call, and returns how many the server staged (not rejected).
 
-        Gives up connecting at `deadline` (monotonic).
+        Gives up at `deadline()` (monotonic), which may become earlier meanwhile, and then raises SendTimeout.
         """
-        row = self._connected(deadline).execute(_RECORD_BATCH, ("[" + ",".join(batch) + "]",)).fetchone()
-        self._compare_schema()
-        return int(row[0]) if row and row[0] is not None else 0
+        self._connect(deadline)
+        staged = self._value(_RECORD_BATCH, deadline, ("[" + ",".join(batch) + "]").encode())
+        self._compare_schema(deadline)
+        return int(staged or 0)
+
+    def memory_seconds(self, deadline: Callable[[], float]) -> float | None:
+        """How long the server remembers a request that it counted; None if its log remembers all of them."""
+        self._connect(deadline)
+        seconds = self._value(_MEMORY, deadline)
+        return None if seconds is None else float(seconds)
+
+    def check(self) -> None:
+        """Raises UrlError or ImportError if no connection can ever be opened. Does not connect."""
+        import psycopg  # noqa: F401
+
+        self._resolve()
+
+    def destination(self) -> str:
+        """The database's name for people and for comparisons: host, port and name. Empty if the URL cannot be read."""
+        from psycopg.conninfo import conninfo_to_dict
+
+        try:
+            options = conninfo_to_dict(self._resolve().conninfo)
+        except Exception:
+            return ""
+        host = options.get("host") or options.get("hostaddr") or "local"
+        return f"{host}:{options.get('port') or 5432}/{options.get('dbname') or options.get('user') or ''}"
 
     def redact(self, text: str) -> str:
         return self._destination.redact(text) if self._destination else text
@@ -69,10 +111,15 @@ class Connection:
     def is_open(self) -> bool:
         return self._connection is not None and not self._connection.closed
 
-    def _connected(self, deadline: float | None) -> psycopg.Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = self.open(deadline)
-        return self._connection
+    def _connect(self, deadline: Callable[[], float]) -> None:
+        if not self.is_open:
+            self._connection = self.open(deadline())
+
+    def _value(self, statement: bytes, deadline: Callable[[], float], *parameters: bytes) -> bytes | None:
+        """The first value of the first row, as text; None if it is NULL or there is no row."""
+        assert self._connection is not None
+        result = _execute(self._connection.pgconn, statement, parameters, deadline)
+        return result.get_value(0, 0) if result.ntuples else None
 
     def _resolve(self) -> dsn.Destination:
         if self._destination is None:
@@ -82,13 +129,13 @@ class Connection:
             _log_changes(self._destination)
         return self._destination
 
-    def _compare_schema(self) -> None:
+    def _compare_schema(self, deadline: Callable[[], float]) -> None:
         """Compares the schemas after the first record. Until then the server may not have loaded the library."""
-        if self._compared_schema or not self.schema or self._connection is None:
+        if self._compared_schema or not self.schema:
             return
         self._compared_schema = True
-        row = self._connection.execute(_TARGET_SCHEMA).fetchone()
-        if difference := schema_difference(self.schema, row[0] if row else None):
+        actual = self._value(_TARGET_SCHEMA, deadline)
+        if difference := schema_difference(self.schema, actual.decode() if actual else None):
             log.warning("%s", difference)
 
 
@@ -110,3 +157,47 @@ def schema_difference(wanted: str | None, actual: str | None) -> str | None:
         f"the database URL says schema={wanted}, but the server folds spend into schema {actual}: "
         f"set litellm_spend.target_schema = '{wanted}' in the server, or correct the URL"
     )
+
+
+def _execute(
+    server: PGconn, statement: bytes, parameters: tuple[bytes, ...], deadline: Callable[[], float]
+) -> PGresult:
+    """Executes one statement. psycopg's own `execute` would wait for ever for a server that does not answer."""
+    from psycopg import OperationalError, errors, pq
+
+    server.send_query_params(statement, parameters or None)
+    while server.flush():
+        _wait(server, selectors.EVENT_READ | selectors.EVENT_WRITE, deadline)
+        server.consume_input()
+    last: PGresult | None = None
+    while True:
+        while server.is_busy():
+            _wait(server, selectors.EVENT_READ, deadline)
+            server.consume_input()
+        result = server.get_result()
+        if result is None:
+            break
+        last = result
+    if last is not None and last.status == pq.ExecStatus.TUPLES_OK:
+        return last
+    state = last.error_field(pq.DiagnosticField.SQLSTATE) if last is not None else None
+    if state is None:
+        raise OperationalError("the server closed the connection")
+    try:
+        kind = errors.lookup(state.decode())
+    except KeyError:
+        kind = type("UnknownError", (OperationalError,), {"sqlstate": state.decode()})
+    raise kind("the server refused the call")
+
+
+def _wait(server: PGconn, events: int, deadline: Callable[[], float]) -> None:
+    """Waits until the socket is ready, and raises SendTimeout at the deadline."""
+    with _Selector() as selector:
+        selector.register(server.socket, events)
+        while not selector.select(min(_LOOK_SECONDS, max(0.0, deadline() - time.monotonic()))):
+            if time.monotonic() >= deadline():
+                raise SendTimeout
+
+
+# Unlike the default one, this selector opens no file for each wait.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)

@@ -7,6 +7,10 @@ from enum import Enum
 from .dsn import UrlError
 
 
+class SendTimeout(Exception):
+    """The server did not answer a call in time. Whether it recorded the batch is not known."""
+
+
 class Recovery(Enum):
     RETRY = "keep the batch and try again with backoff"
     SHRINK = "the server did not finish in time: send fewer records at once, and keep one that is too slow alone"
@@ -37,6 +41,11 @@ def recovery_from(error: BaseException) -> Recovery:
     if state == "57014":
         return Recovery.SHRINK
     return Recovery.SPLIT if isinstance(state, str) and state[:2] in _DATA_CLASSES else Recovery.RETRY
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether no waiting fixes the error, because the configuration has to be corrected."""
+    return isinstance(error, (UrlError, ImportError))
 
 
 def explain(error: BaseException) -> str:

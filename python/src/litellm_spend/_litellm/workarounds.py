@@ -5,24 +5,16 @@ A function that reads private attributes does nothing if these have moved.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import queue
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from .deliveries import logging_worker
+
 log = logging.getLogger("litellm_spend")
-
-# The longest wait for callbacks that run when the process ends, because other callbacks may take minutes.
-_CALLBACK_SECONDS = 1.0
-
-
-def _logging_worker() -> Any:
-    module = sys.modules.get("litellm.litellm_core_utils.logging_worker")
-    return getattr(module, "GLOBAL_LOGGING_WORKER", None)
 
 
 def _thread_pool() -> Any:
@@ -35,14 +27,14 @@ def may_hang_at_exit() -> bool:
     The task awaits each callback with `wait_for`. Before Python 3.12, `wait_for` loses a cancellation that comes when
     the callback ends. LiteLLM 1.79 then waits forever for the next event, with any callback or none.
     """
-    worker = _logging_worker()
+    worker = logging_worker()
     return sys.version_info < (3, 12) and worker is not None and not hasattr(worker, "_process_log_task")
 
 
 def end_cancelled_worker() -> None:
     """Cancels LiteLLM's worker task again if it swallowed a cancellation. Not for the loop's own thread."""
     try:
-        worker = _logging_worker()
+        worker = logging_worker()
         task = worker._worker_task
         if task is None or task.done() or not worker._queue._getters:
             return
@@ -50,30 +42,6 @@ def end_cancelled_worker() -> None:
             task.get_loop().call_soon_threadsafe(task.cancel)
     except Exception as error:
         log.debug("LiteLLM's worker could not be checked: %s", type(error).__name__)
-
-
-async def deliver_async_events(seconds: float) -> None:
-    """Waits until LiteLLM's worker task has called the callbacks for all events that it queued on this event loop."""
-    try:
-        worker = _logging_worker()
-        task = worker and worker._worker_task
-        if task and task.get_loop() is asyncio.get_running_loop():
-            await asyncio.wait_for(worker.flush(), seconds)
-    except Exception as error:
-        log.debug("LiteLLM's worker was not waited for: %s", type(error).__name__)
-
-
-def wait_for_thread_pool(deadline: float) -> None:
-    """Waits until LiteLLM's thread pool has called the callbacks for all events that it queued."""
-    until = min(deadline, time.monotonic() + _CALLBACK_SECONDS)
-    try:
-        executor = _thread_pool()
-        while executor._idle_semaphore._value < len(executor._threads) or executor._work_queue.qsize():
-            if time.monotonic() > until:
-                return
-            time.sleep(0.005)
-    except Exception as error:
-        log.debug("LiteLLM's thread pool was not waited for: %s", type(error).__name__)
 
 
 def revive_thread_pool() -> None:

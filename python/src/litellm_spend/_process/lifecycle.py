@@ -16,18 +16,24 @@ import time
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from .._litellm import workarounds
+from .._litellm import deliveries, workarounds
 from . import termination
 
 log = logging.getLogger("litellm_spend")
 
 EXIT_SECONDS = 5.0
+# The longest wait for callbacks when SIGTERM ends the process, because other callbacks may take minutes.
+_CALLBACK_SECONDS = 1.0
 
 
 class Logger(Protocol):
     def finish(self, deadline: float) -> None: ...
 
     def send(self, deadline: float) -> int: ...
+
+    def before_fork(self) -> None: ...
+
+    def after_fork_in_parent(self) -> None: ...
 
     def restart_in_child(self) -> None: ...
 
@@ -75,7 +81,7 @@ def _finish_at_sigterm() -> None:
     """Sends what the process captured. The process ends afterwards."""
     global _deadline
     _deadline = _deadline or _deadline_at_sigterm()
-    workarounds.wait_for_thread_pool(_deadline)
+    deliveries.wait(min(_deadline, time.monotonic() + _CALLBACK_SECONDS))
     for logger in list(_flushed_at_sigterm):
         logger.finish(_deadline)
 
@@ -83,8 +89,7 @@ def _finish_at_sigterm() -> None:
 async def _send_at_sigterm() -> None:
     """Sends what the process captured, and keeps what could not be sent, because the process may go on."""
     deadline = _deadline_at_sigterm()
-    await workarounds.deliver_async_events(EXIT_SECONDS / 2)
-    workarounds.wait_for_thread_pool(deadline)
+    await deliveries.wait_async(time.monotonic() + EXIT_SECONDS / 2)
     unsent = sum(logger.send(deadline) for logger in list(_flushed_at_sigterm))
     # If our own handler is installed, it may run next and then logs what is lost.
     if unsent and not termination.has_handler():
@@ -122,6 +127,16 @@ def _finish_with_worker(_: object = None) -> None:
     Finalize(None, _at_exit, exitpriority=0)
 
 
+def _before_fork() -> None:
+    for logger in list(_loggers):
+        logger.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for logger in list(_loggers):
+        logger.after_fork_in_parent()
+
+
 def _after_fork() -> None:
     global _deadline
     _deadline = None
@@ -134,4 +149,4 @@ def _after_fork() -> None:
 
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)

@@ -17,6 +17,7 @@ class RateLimitedLog:
         self._lock = threading.Lock()
         self._logged_at = float("-inf")
         self._unlogged = 0
+        self._last = ""
 
     def error(self, what: str) -> None:
         """Logs the sentence, with the number of errors since the last logged one."""
@@ -25,5 +26,12 @@ class RateLimitedLog:
             now = time.monotonic()
             if now - self._logged_at < _EVERY_SECONDS:
                 return
-            count, self._unlogged, self._logged_at = self._unlogged, 0, now
+            count, self._unlogged, self._logged_at, self._last = self._unlogged, 0, now, what
         log.error("%s (%d since the last such line)", what, count)
+
+    def finish(self) -> None:
+        """Logs the errors that no line counts yet, because the process ends."""
+        with self._lock:
+            count, self._unlogged = self._unlogged, 0
+        if count:
+            log.error("%s (%d since the last such line)", self._last, count)
