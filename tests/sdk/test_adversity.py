@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 import pytest
@@ -53,7 +54,7 @@ call()
 wait_until(lambda: logger.stats().captured == 1, "the call is captured")
 """
     )
-    assert litellm.run_code(code, url=None).log_lines()[-1].startswith("litellm_spend: ERROR 1 spend records are lost")
+    assert litellm.run_code(code, url=None).log_lines()[-1].startswith("litellm_spend: ERROR 1 spend record is lost")
 
 
 def test_a_server_that_never_answers_delays_no_call_and_lets_the_process_exit(litellm: Sdk) -> None:
@@ -71,8 +72,10 @@ say(queued=stats.queued, retries=stats.retries)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ran = litellm.run_code(code, url=f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/none")
     assert ran.sdk == {"queued": 2, "retries": 0}
-    [lost] = ran.log_lines()
-    assert lost == "litellm_spend: ERROR 2 spend records are lost at exit: the server did not answer in time"
+    *problems, lost = ran.log_lines()
+    assert lost.startswith("litellm_spend: ERROR 2 spend records are lost at exit: ")
+    # An attempt that the exit cut short is told, too.
+    assert all("cannot record spend: " in problem for problem in problems) and len(problems) < 2
 
 
 def test_records_are_kept_while_the_server_is_away_and_sent_when_it_is_back(own_cluster: Cluster, litellm: Sdk) -> None:
@@ -155,22 +158,7 @@ call()
     assert set(user_spend(database)) == {"user-0"}
 
 
-def test_flush_and_aflush_wait_for_what_was_captured(database: Database, litellm: Sdk) -> None:
-    code = (
-        REGISTER
-        + """
-call()
-wait_until(lambda: logger.stats().captured, "a call is captured")
-assert logger.flush() and logger.stats().sent == 1 and logger.stats().queued == 0
-call()
-wait_until(lambda: logger.stats().captured == 2, "2 calls are captured")
-assert asyncio.run(logger.aflush()) and logger.stats().sent == 2
-"""
-    )
-    litellm.run_code(code, url=database.url)
-
-
-def test_a_full_queue_drops_counts_and_says_so_once(litellm: Sdk) -> None:
+def test_a_full_queue_drops_and_tells_the_true_number(litellm: Sdk) -> None:
     code = (
         GIVE_UP_SOON
         + """
@@ -182,7 +170,9 @@ say(dropped=logger.stats().dropped, queued=logger.stats().queued)
     )
     ran = litellm.run_code(code, url=f"postgresql://127.0.0.1:{free_port()}/none")
     assert ran.sdk == {"dropped": 7, "queued": 3}
-    assert len([line for line in ran.log_lines() if "queue is full" in line]) == 1
+    lines = [line for line in ran.log_lines() if "queue is full" in line]
+    # The first is told at once, and the others when a minute is over or the process ends.
+    assert [int(re.search(r"\((\d+) since the last such line\)", line)[1]) for line in lines] == [1, 6]
 
 
 def test_calls_that_ask_not_to_be_logged_are_not_recorded(database: Database, litellm: Sdk) -> None:

@@ -84,13 +84,15 @@ class Connection:
     def open(self, deadline: float | None = None) -> psycopg.Connection:
         """Opens a new autocommitting connection. Raises UrlError, ImportError or psycopg.Error."""
         import psycopg
+        from psycopg.conninfo import conninfo_to_dict
 
         destination = self._resolve()
         limits = {}
         if deadline is not None:
             # If there are several hosts, libpq waits this long for each.
-            seconds = (deadline - time.monotonic()) / destination.hosts
-            limits["connect_timeout"] = max(SHORTEST_CONNECT_SECONDS, int(seconds))
+            seconds = max(SHORTEST_CONNECT_SECONDS, int((deadline - time.monotonic()) / destination.hosts))
+            of_url = int(conninfo_to_dict(destination.conninfo).get("connect_timeout") or 0)
+            limits["connect_timeout"] = min(seconds, of_url) if of_url > 0 else seconds
         # No prepared statements, because behind pgbouncer the next call may reach another session.
         return psycopg.connect(destination.conninfo, autocommit=True, prepare_threshold=None, **limits)
 
