@@ -44,7 +44,7 @@ bench-scale:     ## run the long forms of the benchmarks of size: millions of ro
 install:         ## build a release and install it into the Postgres of PG_CONFIG= (pg_config on PATH by default)
 	@scripts/install.sh
 
-lint:            ## run cargo fmt, clippy and ruff; warnings are errors
+lint:            ## run cargo fmt, clippy, ruff and mypy; warnings are errors
 	@scripts/lint.sh $(PG)
 
 sql:             ## rewrite the install SQL from what the code declares (for maintainers)

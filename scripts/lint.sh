@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Check the formatting and the lints of Rust and Python. Warnings are errors. Usage: lint.sh [MAJOR]
+# Check the formatting, the lints and the types of Rust and Python. Warnings are errors. Usage: lint.sh [MAJOR]
 source "$(dirname "$0")/lib.sh"
 
 choose_major "${1:-}"
 require_rust
-"$SCRIPTS/tools.sh" packages crates tests
+"$SCRIPTS/tools.sh" packages crates tests "litellm-$NEWEST_LITELLM"
 pg_config=$("$SCRIPTS/postgres.sh" "$major")
 build_for "$major" "$pg_config"
 cd "$ROOT"
@@ -20,4 +20,8 @@ step "ruff"
 folders=(python tests scripts demo benches)
 "$(environment tests)" -m ruff check --config tests/ruff.toml "${folders[@]}"
 "$(environment tests)" -m ruff format --config tests/ruff.toml --check "${folders[@]}"
+step "mypy"
+# With LiteLLM itself, mypy also compares the hooks with those of LiteLLM's class. Without it they could be anything.
+"$(environment tests)" -m mypy --config-file python/pyproject.toml --cache-dir "$BUILD/mypy" \
+  --python-executable "$(environment "litellm-$NEWEST_LITELLM")"
 step "no lint found anything"

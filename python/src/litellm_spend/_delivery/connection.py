@@ -6,7 +6,7 @@ import logging
 import selectors
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from . import dsn
 from .errors import SendTimeout
@@ -87,7 +87,7 @@ class Connection:
         from psycopg.conninfo import conninfo_to_dict
 
         destination = self._resolve()
-        limits = {}
+        limits: dict[str, Any] = {}
         if deadline is not None:
             # If there are several hosts, libpq waits this long for each.
             seconds = max(SHORTEST_CONNECT_SECONDS, int((deadline - time.monotonic()) / destination.hosts))

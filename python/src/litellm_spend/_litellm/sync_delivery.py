@@ -38,7 +38,7 @@ class SyncDelivery(CustomLogger):
         if kwargs.get("call_type") not in PRICED_BY_ASYNC_EVENT and is_registered(self.owner):
             self._receive(kwargs, response_obj)
 
-    def logging_hook(self, kwargs: dict, result: Any, call_type: str) -> tuple[dict, Any]:
+    def logging_hook(self, kwargs: dict[str, Any], result: Any, call_type: str) -> tuple[dict[str, Any], Any]:
         # Unlike events, hooks also run for the chunks of streams and for calls that ask not to be logged.
         if LITELLM_IS_OLD and not _is_stream_chunk(kwargs) and not _is_unlogged(kwargs):
             self.log_success_event(kwargs, result, None, None)
@@ -72,11 +72,11 @@ def is_registered(logger: CustomLogger) -> bool:
     return any(other is logger for name in names for other in getattr(litellm, name, ()))
 
 
-def _is_stream_chunk(kwargs: dict) -> bool:
+def _is_stream_chunk(kwargs: dict[str, Any]) -> bool:
     return bool(kwargs.get("stream")) and "complete_streaming_response" not in kwargs
 
 
-def _is_unlogged(kwargs: dict) -> bool:
+def _is_unlogged(kwargs: dict[str, Any]) -> bool:
     if litellm.global_disable_no_log_param:
         return False
     return (kwargs.get("litellm_params") or {}).get("no-log", False) is True

@@ -18,7 +18,7 @@ log = logging.getLogger("litellm_spend")
 
 
 def _thread_pool() -> Any:
-    return sys.modules["litellm.litellm_core_utils.thread_pool_executor"].executor  # type: ignore[attr-defined]
+    return sys.modules["litellm.litellm_core_utils.thread_pool_executor"].executor
 
 
 def may_hang_at_exit() -> bool:

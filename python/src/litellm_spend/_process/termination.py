@@ -20,7 +20,7 @@ import threading
 import time
 
 # The public `signal.getsignal` looks up an enum member at each call. It takes 2 microseconds, 60 times as long.
-from _signal import getsignal
+from _signal import getsignal  # type: ignore[import-not-found]
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Awaitable, Callable
 from typing import Any

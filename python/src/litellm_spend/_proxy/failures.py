@@ -150,7 +150,8 @@ def _error_information(error: BaseException) -> Mapping[str, Any]:
     """LiteLLM's own description of an error; only its status and class if LiteLLM has none."""
     setup = getattr(sys.modules.get("litellm.litellm_core_utils.litellm_logging"), "StandardLoggingPayloadSetup", None)
     if setup is not None:
-        return setup.get_error_information(original_exception=error)
+        information: Mapping[str, Any] = setup.get_error_information(original_exception=error)
+        return information
     return {"error_code": str(getattr(error, "status_code", "")), "error_class": type(error).__name__}
 
 

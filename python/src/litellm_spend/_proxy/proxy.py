@@ -104,7 +104,8 @@ def cache_key(arguments: Mapping[str, Any]) -> str | None:
     if cache is None or not is_serving():
         return None
     try:
-        return cache.get_cache_key(**arguments)
+        key: str | None = cache.get_cache_key(**arguments)
+        return key
     except Exception as error:
         log.debug("the cache key of a call could not be computed: %s", type(error).__name__)
         return None
@@ -139,7 +140,8 @@ def _provider(model: Any, named: Any) -> str | None:
     import litellm
 
     try:
-        return named or litellm.get_llm_provider(model=model)[1]
+        provider: str | None = named or litellm.get_llm_provider(model=model)[1]
+        return provider
     except Exception:
         return None
 

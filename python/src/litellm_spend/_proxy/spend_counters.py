@@ -169,7 +169,7 @@ def _keep_window_rows_from(module: Any) -> None:
         if not _is_raising.get():
             await queue(*arguments, **named)
 
-    unless_raised_here.leaves_rows_to_the_fold = True
+    unless_raised_here.leaves_rows_to_the_fold = True  # type: ignore[attr-defined]
     setattr(module, _QUEUE_WINDOW_ROW, unless_raised_here)
 
 

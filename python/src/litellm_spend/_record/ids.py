@@ -32,7 +32,8 @@ _WHOLE: Final = 2.0**53
 def plain(value: Any) -> Scalar | None:
     """`value` as a string, number or boolean of the exact built-in type; None if it is none of these. Never raises."""
     if type(value) in PLAIN:
-        return value
+        found: Scalar | None = value
+        return found
     try:
         return _plain(value)
     except Exception:

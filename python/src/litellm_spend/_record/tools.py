@@ -68,7 +68,7 @@ def _executed_names(item: Any) -> Iterator[Any]:
 
 def get(source: Any, key: str) -> Any:
     """A member of a mapping or an attribute of an object; None if there is none."""
-    return source.get(key) if _is_mapping(type(source)) else getattr(source, key, None)
+    return source.get(key) if _is_mapping(type(source)) else getattr(source, key, None)  # type: ignore[arg-type]
 
 
 @functools.lru_cache(maxsize=128)
