@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._delivery.outbox import QueuedRecord
+from .._delivery.memory_queue import QueuedRecord
 from .._litellm import sync_delivery, workarounds
 from .._proxy import proxy
 from .._proxy.both_writers import BothWriters
