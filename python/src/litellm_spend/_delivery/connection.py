@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import selectors
 import time
@@ -38,6 +39,11 @@ class Connection:
     """`send_timeout`: the most seconds that one call to the server may take."""
 
     def __init__(self, url: str | None, send_timeout: float = 30.0) -> None:
+        # Imported here and not by the sender's thread: a child that is forked during an import can never finish it.
+        with contextlib.suppress(ImportError):  # told by `check`
+            import psycopg
+            import psycopg.conninfo  # noqa: F401
+
         self._url = url
         self.send_timeout = send_timeout
         self._destination: dsn.Destination | None = None

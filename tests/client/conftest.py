@@ -1,0 +1,7 @@
+"""The SDK of each version of LiteLLM, as in tests/sdk."""
+
+from __future__ import annotations
+
+from sdk.conftest import litellm, newest
+
+__all__ = ["litellm", "newest"]
