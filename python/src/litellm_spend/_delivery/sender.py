@@ -51,7 +51,7 @@ class Sender:
         self._batch_size = outbox.batch_size
         self._exit_deadline = float("inf")
         self._reported: set[str] = set()
-        self._permanent_since: float | None = None
+        self._is_misconfigured = False
 
     def ensure_running(self) -> None:
         """Starts the thread if none is running. At interpreter shutdown no thread can start.
@@ -74,6 +74,11 @@ class Sender:
     def _is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
 
+    @property
+    def is_misconfigured(self) -> bool:
+        """Whether the last attempt failed in a way that no waiting fixes."""
+        return self._is_misconfigured
+
     def drain(self, deadline: float) -> bool:
         """Sends the records that are queued now, at most until `deadline` (monotonic). Returns whether all are sent.
 
@@ -82,7 +87,7 @@ class Sender:
         began = time.monotonic()
 
         def is_hopeless() -> bool:
-            return self._permanent_since is not None and time.monotonic() > began + _HOPELESS_SECONDS
+            return self.is_misconfigured and time.monotonic() > began + _HOPELESS_SECONDS
 
         self.ensure_running()
         if self._is_running():
@@ -155,7 +160,7 @@ class Sender:
         )
 
     def _wait_after_failure(self, seconds: float) -> bool:
-        return self.outbox.pause(seconds, is_patient=self._permanent_since is not None)
+        return self.outbox.pause(seconds, is_patient=self.is_misconfigured)
 
     def _wait_and_watch(self, seconds: float, wait: Callable[[float], bool], stopping: threading.Event) -> bool:
         """Waits until `wait` returns True. If LiteLLM's worker can hang, watches it in the meantime."""
@@ -266,7 +271,7 @@ class Sender:
     def _note_failure(self, error: Exception) -> str:
         """Logs an error, once until a batch is sent. Returns the sentence."""
         reason = self.connection.redact(explain(error))
-        self._permanent_since = (self._permanent_since or time.monotonic()) if is_permanent(error) else None
+        self._is_misconfigured = is_permanent(error)
         if isinstance(error, SendTimeout):
             self._batch_size = max(1, self._batch_size // 2)
         kind = getattr(error, "sqlstate", None) or type(error).__name__
@@ -277,15 +282,14 @@ class Sender:
 
     def _note_success(self) -> None:
         self._pause = 0.0
-        self._permanent_since = None
+        self._is_misconfigured = False
         self._batch_size = min(self._batch_size * 2, self.outbox.batch_size)
         if self._reported:
             self._reported.clear()
             log.warning("spend is recorded again")
 
     def _next_pause(self) -> float:
-        is_permanent = self._permanent_since is not None
-        first = _FIRST_PAUSE_OF_PERMANENT if is_permanent else _FIRST_PAUSE
-        longest = _LONGEST_PAUSE_OF_PERMANENT if is_permanent else _LONGEST_PAUSE
+        first = _FIRST_PAUSE_OF_PERMANENT if self.is_misconfigured else _FIRST_PAUSE
+        longest = _LONGEST_PAUSE_OF_PERMANENT if self.is_misconfigured else _LONGEST_PAUSE
         self._pause = min(max(first, self._pause * 2), longest)
         return self._pause * random.uniform(0.5, 1.0)

@@ -113,9 +113,16 @@ class SpoolDirectory:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 self.path.mkdir(mode=0o700)
-            found = self.path.stat()
         except OSError as error:
             raise SpoolUnusable(f"{self.path} cannot be created: {error.strerror}") from None
+        self.check()
+
+    def check(self) -> None:
+        """Raises SpoolUnusable if the directory is not there, or not for this user alone, or not on a local disk."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise SpoolUnusable(f"{self.path} cannot be used: {error.strerror}") from None
         if not stat.S_ISDIR(found.st_mode):
             raise SpoolUnusable(f"{self.path} is no directory")
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
@@ -149,6 +156,10 @@ class SpoolDirectory:
                 _remove_abandoned(path)
             elif path.suffix == _LOCK and (file := self._take_over(path)) is not None:
                 yield file
+
+    def files(self) -> list[Path]:
+        """The files with records, of all processes; raises OSError."""
+        return sorted(path for path in self.path.iterdir() if path.suffix == _RECORDS)
 
     def set_aside(self, items: Iterable[Item]) -> Path:
         """Writes records into a file of text, for a person to decide; raises OSError."""
