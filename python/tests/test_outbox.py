@@ -1,4 +1,4 @@
-"""Every record that was captured is queued, in flight, sent, refused, set aside or dropped, and counted as such."""
+"""Every captured record is queued, in flight, sent, refused, filtered, set aside or dropped, and counted as such."""
 
 from __future__ import annotations
 
@@ -97,3 +97,14 @@ def test_a_record_that_is_given_up_on_its_way_is_told_once() -> None:
     outbox.put("{}")
     take(outbox)
     assert [outbox.drop_all(), outbox.drop_all()] == [2, 0]
+
+
+def test_a_filtered_record_is_no_longer_queued_and_says_nothing_of_the_server() -> None:
+    outbox = Outbox(max_queue=10, batch_size=2)
+    outbox.put("a")
+    outbox.put("b")
+    outbox.put_back(take(outbox), "away")
+    batch = take(outbox)
+    outbox.settle(batch.part(batch.items[:1]), filtered=True)
+    stats = outbox.stats()
+    assert (stats.filtered, stats.queued, stats.sent, stats.last_error) == (1, 1, 0, "away")

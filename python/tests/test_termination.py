@@ -48,7 +48,7 @@ def look(events: list[str] | None = None) -> Any:
         if events is not None:
             events.append("sent")
 
-    termination.watch(lambda: None, send, 5)
+    termination.watch(lambda: None, send, lambda: 5)
     return signal.getsignal(signal.SIGTERM)
 
 
@@ -111,9 +111,32 @@ def test_a_server_that_got_sigterm_sends_once_when_it_has_shut_down(
 def test_a_server_and_the_signal_that_it_raises_again_share_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(lifecycle, "_sigterm_deadline", float("-inf"))
+    monkeypatch.setattr(lifecycle, "_exit_seconds", 5.0)
     monkeypatch.setattr(time, "monotonic", lambda: now)
     assert lifecycle._deadline_at_sigterm() == 1005
     now = 1005.1
     assert lifecycle._deadline_at_sigterm() == 1005
     now = 1100.0
     assert lifecycle._deadline_at_sigterm() == 1105
+
+
+def test_the_loggers_of_a_process_share_the_largest_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logger:
+        def finish(self, deadline: float) -> None: ...
+
+        def send(self, deadline: float) -> int:
+            return 0
+
+        def before_fork(self) -> None: ...
+
+        def after_fork_in_parent(self) -> None: ...
+
+        def restart_in_child(self) -> None: ...
+
+    monkeypatch.setattr(lifecycle, "_exit_seconds", 0.0)
+    ending = termination.Ending(lambda: None, lambda: lifecycle._exit_seconds)
+    loggers = [Logger() for _ in range(3)]
+    for logger, seconds in zip(loggers, (2.0, 7.0, 3.0), strict=True):
+        lifecycle.register(logger, flush_at_sigterm=False, exit_timeout=seconds)
+    assert lifecycle._exit_seconds == 7
+    assert ending.seconds == 8, "also the handler that was installed before"

@@ -92,7 +92,7 @@ def wait_until(condition, what):
         time.sleep(0.01)
 """
 # For programs whose records nobody takes. Without it they would retry for five seconds at exit.
-GIVE_UP_SOON = "import litellm_spend._process.lifecycle; litellm_spend._process.lifecycle.EXIT_SECONDS = 0.5\n"
+GIVE_UP_SOON = 'os.environ["LITELLM_SPEND_EXIT_TIMEOUT"] = "0.5"\n'
 
 
 @dataclass(frozen=True)

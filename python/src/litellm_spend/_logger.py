@@ -7,44 +7,38 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
+from . import __version__, _metrics, _settings
 from ._delivery import health
 from ._delivery.memory_queue import QueuedRecord
 from ._delivery.outbox import Outbox, Stats
-from ._delivery.sender import Sender
-from ._delivery.spool import Spool
-from ._delivery.spool_directory import SpoolDirectory
+from ._delivery.set_up import set_up
 from ._intake.intake import Intake
 from ._litellm import deliveries, sync_delivery
 from ._log import RateLimitedLog
 from ._process import lifecycle
 from ._proxy.failures import failure_events
 from ._record.capture import write
+from ._settings import BeforeSend
+from .testing import MemorySink
 
 log = logging.getLogger("litellm_spend")
 
-_destinations: dict[str | None, int] = {}
+# The numbers of the loggers' databases and sinks.
+_destinations: dict[str | int | None, int] = {}
 
 
 class SpendLogger(CustomLogger):
     """Records the spend of each LiteLLM call in Postgres: `litellm.callbacks = [SpendLogger()]`.
 
-    `database_url`: the database; if None, DATABASE_URL, which is read at first use. LiteLLM's own URL works.
-    `batch_size`: the most records in one call to the server.
-    `flush_interval`: the seconds that a record waits for others.
-    `max_queue`: the most records that are kept while the server is away. Further records are dropped and counted.
-    `record_failures`: also record failed calls that cost nothing, and count all failed calls as requests. A Router's
-    failed attempts are recorded too, but its call counts as one failed request at most, and as none if an attempt
-    succeeds. The cost of a failed call is always recorded. In a LiteLLM proxy a request fails as a whole.
-    `flush_at_sigterm`: also send the captured records when SIGTERM ends the process.
-    `send_timeout`: the seconds after which a call to the server is given up and repeated on a new connection.
-    `spool_dir`: a directory on a local disk. Each record is first written there, so that it outlives the process.
-    `spool_max_mb`: the most megabytes that this process's file in `spool_dir` takes. Further records wait in memory.
+    `_settings.Settings` says what each option means. An option that is not given comes from its environment variable,
+    which is LITELLM_SPEND_ and its name in capitals, else it has its default. A wrong value raises ValueError.
+    `sink`: takes the records in place of a database, for an application's tests.
 
     Its hooks never raise and never wait. A background thread talks to the server.
     """
@@ -53,33 +47,43 @@ class SpendLogger(CustomLogger):
         self,
         database_url: str | None = None,
         *,
-        batch_size: int = 500,
-        flush_interval: float = 0.1,
-        max_queue: int = 50_000,
-        record_failures: bool = False,
-        flush_at_sigterm: bool = True,
-        send_timeout: float = 30.0,
+        batch_size: int | None = None,
+        flush_interval: float | None = None,
+        max_queue: int | None = None,
+        record_failures: bool | None = None,
+        flush_at_sigterm: bool | None = None,
+        exit_timeout: float | None = None,
+        enabled: bool | None = None,
+        default_team: str | None = None,
+        default_tags: Sequence[str] | None = None,
+        default_metadata: Mapping[str, Any] | None = None,
+        before_send: BeforeSend | None = None,
+        otel_metrics: bool | None = None,
+        send_timeout: float | None = None,
         spool_dir: str | os.PathLike[str] | None = None,
-        spool_max_mb: int = 1024,
+        spool_max_mb: int | None = None,
+        sink: MemorySink | None = None,
     ) -> None:
+        # Each option is an argument of the same name.
+        settings = _settings.read(locals())
+        self._sender = set_up(settings, sink)
+        self._outbox = self._sender.outbox
         super().__init__()
-        if batch_size < 1 or max_queue < 1 or flush_interval < 0:
-            raise ValueError("batch_size and max_queue must be at least 1, flush_interval at least 0")
         # LiteLLM treats two loggers as one if their public str, bool and int attributes are equal.
-        self.destination = _destinations.setdefault(database_url, len(_destinations))
-        self.record_failures = bool(record_failures)
-        self._outbox = Outbox(max_queue, batch_size)
-        self._sender = Sender(database_url, self._outbox, flush_interval, send_timeout)
-        if spool_dir is not None:
-            directory = SpoolDirectory(spool_dir, spool_max_mb * 1_000_000)
-            self._outbox.spool = Spool(directory, self._sender.connection.destination, has_before_send=False)
+        destination = settings.database_url if sink is None else id(sink)
+        self.destination = _destinations.setdefault(destination, len(_destinations))
+        self.record_failures = settings.record_failures
+        self._is_enabled = settings.enabled
         self._intake = self._new_intake()
         self._sync_delivery = sync_delivery.SyncDelivery(self, self.destination, self._receive)
         self._hook_log = RateLimitedLog()
         self._drop_log = RateLimitedLog()
         self._has_warned_of_flush = False
-        deliveries.track()
-        lifecycle.register(self, flush_at_sigterm=flush_at_sigterm)
+        if settings.enabled:
+            deliveries.track()
+            lifecycle.register(self, flush_at_sigterm=settings.flush_at_sigterm, exit_timeout=settings.exit_timeout)
+            if settings.otel_metrics:
+                _metrics.report(self, __version__)
 
     def __repr__(self) -> str:
         return f"SpendLogger(destination={self.destination}, record_failures={self.record_failures})"
@@ -91,6 +95,8 @@ class SpendLogger(CustomLogger):
 
     async def async_pre_call_deployment_hook(self, kwargs: Any, call_type: Any) -> None:
         self._before_call(kwargs)
+        if not self._is_enabled:
+            return
         try:
             self._intake.started_async(kwargs, call_type)
         except Exception as error:
@@ -112,6 +118,8 @@ class SpendLogger(CustomLogger):
         self, request_data: Any, original_exception: Any, user_api_key_dict: Any, traceback_str: Any = None
     ) -> None:
         """LiteLLM calls this when a proxy's request has failed, with all its attempts."""
+        if not self._is_enabled:
+            return
         try:
             for event in failure_events(request_data, original_exception, user_api_key_dict):
                 self._receive_failure(event, None, ended=True)
@@ -130,6 +138,8 @@ class SpendLogger(CustomLogger):
         It waits for no event loop. So an application that makes async calls uses `await aflush()`. On the thread of a
         running event loop, and in a callback, `flush` waits for nothing and returns False.
         """
+        if not self._is_enabled:
+            return True
         if deliveries.has_running_loop() or deliveries.is_delivering():
             self._warn_of_flush()
             return False
@@ -142,6 +152,8 @@ class SpendLogger(CustomLogger):
 
         In a callback it waits for nothing and returns False.
         """
+        if not self._is_enabled:
+            return True
         if deliveries.is_delivering():
             self._warn_of_flush()
             return False
@@ -154,6 +166,8 @@ class SpendLogger(CustomLogger):
 
         On the thread of a running event loop it does not wait for calls that LiteLLM has not reported yet.
         """
+        if not self._is_enabled:
+            return True
         deadline = time.monotonic() + timeout
         if not deliveries.has_running_loop() and not deliveries.is_delivering():
             deliveries.wait(deadline)
@@ -161,8 +175,11 @@ class SpendLogger(CustomLogger):
         return self._sender.close(deadline)
 
     def health_check(self) -> health.Health:
-        """Connects to the database and tells whether spend can be recorded there, and why not."""
-        return health.check(self._sender.connection)
+        """Connects to the database and tells whether spend can be recorded there, and why not.
+
+        A logger with a sink needs no database, so all is well.
+        """
+        return health.check(self._sender.connection, self._sender.outgoing)
 
     def stats(self) -> Stats:
         """Counts what happened to the records so far."""
@@ -177,6 +194,8 @@ class SpendLogger(CustomLogger):
 
     def attach_sync_delivery(self) -> None:
         """Makes sure that async successes arrive although their event loop ends; see `_litellm.sync_delivery`."""
+        if not self._is_enabled:
+            return
         try:
             sync_delivery.attach(self._sync_delivery)
         except Exception as error:
@@ -238,6 +257,8 @@ class SpendLogger(CustomLogger):
         )
 
     def _before_call(self, kwargs: Any) -> None:
+        if not self._is_enabled:
+            return
         self.attach_sync_delivery()
         try:
             lifecycle.watch_sigterm()
@@ -247,6 +268,8 @@ class SpendLogger(CustomLogger):
             self._hook_log.error(f"the start of a call could not be handled: {type(error).__name__}")
 
     def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
+        if not self._is_enabled:
+            return
         try:
             lifecycle.watch_sigterm()
             self._intake.finished(kwargs, response)
@@ -255,6 +278,8 @@ class SpendLogger(CustomLogger):
             self._hook_log.error(f"an event could not be recorded: {type(error).__name__}")
 
     def _receive_failure(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
+        if not self._is_enabled:
+            return
         try:
             lifecycle.watch_sigterm()
             self._intake.failed(kwargs, response, ended=ended)

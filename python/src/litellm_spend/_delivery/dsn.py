@@ -64,8 +64,8 @@ class Destination:
 
 
 def resolve(url: str | None) -> Destination:
-    """The destination of `url`, or of DATABASE_URL if `url` is None; raises UrlError."""
-    url = url or os.environ.get("DATABASE_URL", "")
+    """The destination of `url`, else of LITELLM_SPEND_DATABASE_URL, else of DATABASE_URL; raises UrlError."""
+    url = url or os.environ.get("LITELLM_SPEND_DATABASE_URL") or os.environ.get("DATABASE_URL", "")
     if not url.strip():
         raise UrlError("no database URL: set DATABASE_URL or pass SpendLogger(database_url=...)")
     return translate(url.strip())

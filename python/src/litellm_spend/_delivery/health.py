@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from .connection import Connection, schema_difference
 from .errors import CREATE, GRANT, explain
+from .memory import ToMemory
+from .outgoing import Outgoing
 
 _CHECK = """
 SELECT to_regprocedure('litellm_record_spend(jsonb,text)') IS NOT NULL,
@@ -25,8 +27,11 @@ class Health:
         return self.ok
 
 
-def check(connection: Connection) -> Health:
+def check(connection: Connection, outgoing: Outgoing) -> Health:
     try:
+        outgoing.load()
+        if isinstance(connection, ToMemory):
+            return Health(True)
         with connection.open() as server:
             exists, allowed, standby, schema = server.execute(_CHECK).fetchone() or (False, False, False, None)
     except Exception as error:

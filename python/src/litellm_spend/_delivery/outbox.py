@@ -1,8 +1,8 @@
 """The queue between LiteLLM's threads and the sender, with its counters.
 
-Every record that was captured is in exactly one state: queued, in flight, sent, refused, set aside or dropped. It waits
-in memory, or in the spool if there is one. The records that an earlier process left in the spool count apart from
-these, as `recovered`.
+Every record that was captured is in exactly one state: queued, in flight, sent, refused, filtered, set aside or
+dropped. It waits in memory, or in the spool if there is one. The records that an earlier process left in the spool
+count apart from these, as `recovered`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class Stats:
     """A Router's failed attempts that are held until it is known how they count; not yet in `captured`."""
     unusable_ids: int = 0
     """Ids (of a user, team or tag, for example) for which nobody is charged: no string, number, UUID or Enum."""
+    filtered: int = 0
+    """Records that `before_send` dropped, or for which it failed."""
 
 
 Queue = MemoryQueue | LockedFile
@@ -89,7 +91,7 @@ class Outbox:
         self._memory = MemoryQueue(max_queue)
         self._in_flight_dropped = 0  # those records in flight that count as dropped
         self._captured = self._sent = self._rejected = self._refused = self._dropped = self._retries = 0
-        self._recovered = self._set_aside = 0
+        self._recovered = self._set_aside = self._filtered = 0
         self._idle_waiters = 0  # threads that wait for a first record
         self._draining = 0  # callers that wait until records are sent
         self._last_error: str | None = None
@@ -127,8 +129,16 @@ class Outbox:
                 self.spool.finish_left()
         return None
 
-    def settle(self, batch: Batch, *, rejected: int = 0, refused: bool = False, set_aside: bool = False) -> None:
-        """The records of the batch are sent, unless they are refused or set aside."""
+    def settle(
+        self,
+        batch: Batch,
+        *,
+        rejected: int = 0,
+        refused: bool = False,
+        set_aside: bool = False,
+        filtered: bool = False,
+    ) -> None:
+        """The records of the batch are sent, unless they are refused, set aside or filtered."""
         count = len(batch.items)
         if not isinstance(batch.queue, MemoryQueue):
             self._remove_from_file(batch.queue, batch.items)
@@ -137,6 +147,8 @@ class Outbox:
                 batch.queue.settle(batch.items)
             if set_aside:
                 self._set_aside += count
+            elif filtered:
+                self._filtered += count
             elif refused:
                 self._refused += count
             elif batch.is_own:
@@ -144,7 +156,7 @@ class Outbox:
                 self._rejected += rejected
             else:
                 self._recovered += count
-            self._last_error = self._last_error if set_aside else None
+            self._last_error = self._last_error if set_aside or filtered else None
             self._changed.notify_all()
 
     def put_back(self, batch: Batch, error: str) -> None:
@@ -241,6 +253,7 @@ class Outbox:
                 spooled=self.spooled(),
                 recovered=self._recovered,
                 set_aside=self._set_aside,
+                filtered=self._filtered,
                 oldest_unsent_seconds=max(0.0, time.time() - min(waiting)) if waiting else None,
                 sending_seconds=None if since is None else time.monotonic() - since,
             )

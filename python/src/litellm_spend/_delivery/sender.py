@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 
 from .._litellm import workarounds
-from .._record.capture import write
 from .connection import SHORTEST_CONNECT_SECONDS, Connection
 from .errors import Recovery, SendTimeout, explain, is_permanent, recovery_from
+from .memory import ToMemory
 from .memory_queue import Item
 from .outbox import Batch, Outbox
+from .outgoing import Outgoing
 
 log = logging.getLogger("litellm_spend")
 
@@ -36,12 +37,24 @@ _OLD_SECONDS = 60.0
 
 
 class Sender:
-    """`flush_interval` and `send_timeout`: the options of `SpendLogger`."""
+    """`flush_interval` and `send_timeout`: the options of `SpendLogger`. `sink`: takes the texts of the records in
+    place of a server.
+    """
 
-    def __init__(self, url: str | None, outbox: Outbox, flush_interval: float, send_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str | None,
+        outbox: Outbox,
+        flush_interval: float,
+        send_timeout: float = 30.0,
+        outgoing: Outgoing | None = None,
+        sink: list[str] | None = None,
+    ) -> None:
         self._url = url
         self.outbox = outbox
-        self.connection = Connection(url, send_timeout)
+        self.outgoing = outgoing or Outgoing()
+        self._sink = sink
+        self.connection = Connection(url, send_timeout) if sink is None else ToMemory(sink)
         self._flush_interval = flush_interval
         self._start_lock = threading.Lock()
         self._send_lock = threading.Lock()
@@ -121,7 +134,8 @@ class Sender:
     def copy_for_child(self, outbox: Outbox) -> Sender:
         """A sender for a forked child. The parent's connection is not closed."""
         self.connection.abandon()
-        return Sender(self._url, outbox, self._flush_interval, self.connection.send_timeout)
+        outgoing = self.outgoing.copy_for_child()
+        return Sender(self._url, outbox, self._flush_interval, self.connection.send_timeout, outgoing, self._sink)
 
     def _run(self, stopping: threading.Event) -> None:
         try:
@@ -150,6 +164,7 @@ class Sender:
         """Tells at the first call if the configuration cannot work."""
         try:
             self.connection.check()
+            self.outgoing.load()
         except Exception as error:
             self._note_failure(error)
 
@@ -206,6 +221,7 @@ class Sender:
     def _record(self, batch: Batch, deadline: Callable[[], float]) -> bool:
         """Sends a batch, in parts if the server cannot take it whole. Returns False if records were put back."""
         try:
+            self.outgoing.load()
             batch = self._without_forgotten(batch, deadline)
         except Exception as error:
             return self._put_back(batch, error)
@@ -236,10 +252,15 @@ class Sender:
         written = []
         for item in batch.items:
             try:
-                written.append((item, write(item.record)))
+                text = self.outgoing.write(item.record)
             except Exception as error:
                 self.outbox.settle(batch.part([item]), refused=True)
                 log.error("a spend record is lost because it cannot be written as JSON: %s", type(error).__name__)
+                continue
+            if text is None:
+                self.outbox.settle(batch.part([item]), filtered=True)
+            else:
+                written.append((item, text))
         return written
 
     def _without_forgotten(self, batch: Batch, deadline: Callable[[], float]) -> Batch:

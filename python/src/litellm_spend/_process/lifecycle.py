@@ -21,7 +21,6 @@ from . import termination
 
 log = logging.getLogger("litellm_spend")
 
-EXIT_SECONDS = 5.0
 # The longest wait for callbacks when SIGTERM ends the process, because other callbacks may take minutes.
 _CALLBACK_SECONDS = 1.0
 
@@ -40,15 +39,18 @@ class Logger(Protocol):
 
 _loggers: WeakSet[Any] = WeakSet()
 _flushed_at_sigterm: WeakSet[Any] = WeakSet()
+# The largest `exit_timeout` of the loggers that this process created.
+_exit_seconds = 0.0
 _watches_sigterm = False
 _deadline: float | None = None
 _sigterm_deadline = float("-inf")
 _in_multiprocessing = False
 
 
-def register(logger: Logger, *, flush_at_sigterm: bool) -> None:
-    global _watches_sigterm
+def register(logger: Logger, *, flush_at_sigterm: bool, exit_timeout: float) -> None:
+    global _watches_sigterm, _exit_seconds
     _loggers.add(logger)
+    _exit_seconds = max(_exit_seconds, exit_timeout)
     _join_multiprocessing()
     if flush_at_sigterm:
         _flushed_at_sigterm.add(logger)
@@ -59,7 +61,7 @@ def register(logger: Logger, *, flush_at_sigterm: bool) -> None:
 def watch_sigterm() -> None:
     """Makes sure that the loggers send their records when SIGTERM ends the process. It is cheap."""
     if _watches_sigterm:
-        termination.watch(_finish_at_sigterm, _send_at_sigterm, EXIT_SECONDS)
+        termination.watch(_finish_at_sigterm, _send_at_sigterm, lambda: _exit_seconds)
 
 
 def exit_deadline() -> float | None:
@@ -71,7 +73,7 @@ def _at_exit() -> None:
     global _deadline
     termination.end_if_signalled()
     if _deadline is None:
-        _deadline = time.monotonic() + EXIT_SECONDS
+        _deadline = time.monotonic() + _exit_seconds
     for logger in list(_loggers):
         logger.finish(_deadline)
     termination.end_if_signalled()
@@ -89,7 +91,7 @@ def _finish_at_sigterm() -> None:
 async def _send_at_sigterm() -> None:
     """Sends what the process captured, and keeps what could not be sent, because the process may go on."""
     deadline = _deadline_at_sigterm()
-    await deliveries.wait_async(time.monotonic() + EXIT_SECONDS / 2)
+    await deliveries.wait_async(time.monotonic() + _exit_seconds / 2)
     unsent = sum(logger.send(deadline) for logger in list(_flushed_at_sigterm))
     # If our own handler is installed, it may run next and then logs what is lost.
     if unsent and not termination.has_handler():
@@ -101,7 +103,7 @@ def _deadline_at_sigterm() -> float:
     global _sigterm_deadline
     now = time.monotonic()
     if now > _sigterm_deadline + 1:
-        _sigterm_deadline = now + EXIT_SECONDS
+        _sigterm_deadline = now + _exit_seconds
     return _sigterm_deadline
 
 

@@ -39,14 +39,19 @@ _ending: Ending | None = None
 class Ending:
     """The end of a process that got SIGTERM. A thread runs `finish`, and the main thread waits for it."""
 
-    def __init__(self, finish: Callable[[], None], seconds: float) -> None:
+    def __init__(self, finish: Callable[[], None], seconds: Callable[[], float]) -> None:
         self.finish = finish
-        self.seconds = seconds
+        self.limit = seconds
         self._until = float("inf")
         # Locks of the interpreter, because `threading.Thread` and `Event` use locks that the main thread may hold.
         self._begun = allocate_lock()
         self._unfinished = allocate_lock()
         self._unfinished.acquire()
+
+    @property
+    def seconds(self) -> float:
+        """The time that the thread has: one second more, because it may still have to log what is lost."""
+        return self.limit() + 1
 
     def begin(self) -> None:
         """Starts the thread. A second call does nothing."""
@@ -76,11 +81,11 @@ class Ending:
             self._unfinished.release()
 
 
-def watch(finish: Callable[[], None], send: Callable[[], Awaitable[None]], seconds: float) -> None:
+def watch(finish: Callable[[], None], send: Callable[[], Awaitable[None]], seconds: Callable[[], float]) -> None:
     """Acts on the current disposition of SIGTERM. It is cheap unless the disposition has changed since the last call.
 
-    `finish` sends the remaining records within `seconds`, in a process that ends. `send` does it in a process that may
-    go on. Servers install their handlers late, so each event calls this. Only the main thread can install a handler.
+    `finish` sends the remaining records within `seconds()`, in a process that ends. `send` does it in one that may go
+    on. Servers install their handlers late, so each event calls this. Only the main thread can install a handler.
     """
     global _handler_at_last_look, _ending
     if getsignal(signal.SIGTERM) is _handler_at_last_look:
@@ -93,8 +98,7 @@ def watch(finish: Callable[[], None], send: Callable[[], Awaitable[None]], secon
         elif handler == signal.SIG_DFL and _may_handle():
             if threading.current_thread() is not threading.main_thread():
                 return
-            # One second more, because the thread may still have to log what is lost.
-            _ending = _ending or Ending(finish, seconds + 1)
+            _ending = _ending or Ending(finish, seconds)
             with contextlib.suppress(ValueError):  # a subinterpreter handles no signals
                 signal.signal(signal.SIGTERM, _handle)
         _handler_at_last_look = getsignal(signal.SIGTERM)
@@ -118,7 +122,7 @@ def restart_in_child() -> None:
     _watch_lock = threading.Lock()
     _handler_at_last_look = None
     if _ending is not None:
-        _ending = Ending(_ending.finish, _ending.seconds)
+        _ending = Ending(_ending.finish, _ending.limit)
     if getsignal(signal.SIGTERM) is _handle and not _ends_by_default():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -21,6 +21,8 @@ _BATCHES: Final = PRICED_BY_ASYNC_EVENT | {"retrieve_batch"}
 _READS: Final = frozenset(("get_responses", "aget_responses", "cancel_responses", "acancel_responses"))
 _RESPONSES: Final = _READS | {"responses", "aresponses"}
 _VIDEOS: Final = frozenset(("video_status", "avideo_status"))
+# The call types for which the server's id of the request depends on the price.
+NAMED_BY_PRICE: Final = _READS | _VIDEOS
 # The call types that this module handles.
 IN_BACKGROUND: Final = _BATCHES | _RESPONSES | _VIDEOS
 # The endings of ids that are created for a cost. `_END_OF_ATTEMPT`: of ids that the callback creates for attempts.
