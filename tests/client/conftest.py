@@ -1,4 +1,4 @@
-"""The SDK of each version of LiteLLM, as in tests/sdk."""
+"""The SDK of each version of LiteLLM, as for the tests of sdk/."""
 
 from __future__ import annotations
 

@@ -146,7 +146,8 @@ def _file() -> IO[str]:
 
 def environment(url: str | None, **variables: str) -> dict[str, str]:
     """This process's environment with the given DATABASE_URL, or with none."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "PYTHONPATH")}
+    others = ("DATABASE_URL", "LITELLM_SPEND_DATABASE_URL", "PYTHONPATH")
+    kept = {name: value for name, value in os.environ.items() if name not in others}
     given = {} if url is None else {"DATABASE_URL": url}
     return {**kept, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **given, **variables}
 
