@@ -107,6 +107,7 @@ def test_a_logger_that_is_off_records_nothing_and_leaves_nothing_behind(
     database: Database, litellm: Sdk, registration: str
 ) -> None:
     code = """
+import signal
 async def main():
     arguments = dict(model="gpt-4o-mini", messages=[{"role": "user", "content": "x"}], mock_response="y")
     await litellm.acompletion(**arguments)
@@ -123,6 +124,7 @@ logger = litellm_spend._registered_logger()
 aflushed = asyncio.new_event_loop().run_until_complete(main())
 say(
     aflush=aflushed, flush=logger.flush(), close=logger.close(), captured=logger.stats().captured,
+    handles_sigterm=signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL,
     threads=[thread.name for thread in threading.enumerate() if thread.name == "litellm_spend"],
     callbacks=[type(callback).__name__ for callback in litellm.success_callback if not isinstance(callback, str)],
 )
@@ -130,7 +132,14 @@ say(
     ran = litellm.run_code(registration + code, url=database.url, LITELLM_SPEND_ENABLED="off")
     said = ran.sdk
     assert "SyncDelivery" not in said.pop("callbacks")
-    assert said == {"aflush": True, "flush": True, "close": True, "captured": 0, "threads": []}
+    assert said == {
+        "aflush": True,
+        "flush": True,
+        "close": True,
+        "captured": 0,
+        "handles_sigterm": False,
+        "threads": [],
+    }
     assert ran.log_lines() == []
     assert database.value("SELECT count(*) FROM litellm_spend.staging") == 0
 

@@ -6,7 +6,6 @@ No kind tells the value that it refuses, because that may be a secret.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ def seconds(least: float) -> Kind:
     """A number of seconds, at most a day."""
 
     def within(value: Any) -> float:
-        _accept(type(value) in (int, float) and math.isfinite(value) and least <= value <= _LONGEST_WAIT)
+        _accept(type(value) in (int, float) and least <= value <= _LONGEST_WAIT)
         return float(value)
 
     wanted = f"a number of seconds from {least:g} to {_LONGEST_WAIT:.0f}"

@@ -70,6 +70,7 @@ class SpendLogger(CustomLogger):
         self._outbox = self._sender.outbox
         super().__init__()
         # LiteLLM treats two loggers as one if their public str, bool and int attributes are equal.
+        self._sink = sink  # kept, because another sink could get its id
         destination = settings.database_url if sink is None else id(sink)
         self.destination = _destinations.setdefault(destination, len(_destinations))
         self.record_failures = settings.record_failures
