@@ -23,7 +23,6 @@ from ._litellm import deliveries, sync_delivery
 from ._log import RateLimitedLog
 from ._process import lifecycle
 from ._proxy.failures import failure_events
-from ._record.capture import write
 from ._settings import BeforeSend
 from .testing import MemorySink
 
@@ -295,7 +294,7 @@ class SpendLogger(CustomLogger):
 
     def _put(self, record: QueuedRecord) -> None:
         if self._outbox.spool is not None:
-            record = write(record)
+            record = self._sender.outgoing.for_spool(record)
         if not self._outbox.put(record):
             self._drop_log.error(
                 "spend records are dropped because the queue is full: check the server, or raise max_queue"

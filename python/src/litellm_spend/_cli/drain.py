@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import time
 
-from .._delivery.outbox import Outbox
+from .. import _settings
 from .._delivery.sender import Sender
-from .._delivery.spool import Spool
-from .._delivery.spool_directory import SpoolDirectory, SpoolUnusable
+from .._delivery.set_up import set_up
+from .._delivery.spool_directory import SpoolUnusable
 
 SUMMARY = "send what processes that are gone left in a spool"
-_BATCH = 500
 _PAUSE_SECONDS = 1.0
-_MEGABYTE = 1_000_000
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,29 +27,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prints what was sent and what is left. Returns 0 unless the server or a file stopped it."""
     _print_log()
-    path = options.spool_dir or os.environ.get("LITELLM_SPEND_SPOOL_DIR")
-    if not path:
+    sender = set_up(_settings.read({"database_url": options.database_url, "spool_dir": options.spool_dir}), None)
+    outbox, spool = sender.outbox, sender.outbox.spool
+    if spool is None:
         print("no spool: name one with --spool-dir, or set LITELLM_SPEND_SPOOL_DIR", file=sys.stderr)
         return 1
-    directory = SpoolDirectory(path, 1024 * _MEGABYTE)
     try:
-        directory.check()
+        spool.directory.check()
     except SpoolUnusable as error:
         print(f"the spool cannot be read: {error}", file=sys.stderr)
         return 1
-    outbox = Outbox(max_queue=1, batch_size=_BATCH)
-    sender = Sender(options.database_url, outbox, flush_interval=0)
-    outbox.spool = Spool(directory, sender.connection.destination, has_before_send=False)
-    error = _send(sender, time.monotonic() + options.timeout)
-    outbox.spool.release()
+    stopped_by = _send(sender, time.monotonic() + options.timeout)
+    spool.release()
     sender.connection.close()
     stats = outbox.stats()
     print(f"sent: {stats.recovered}, set aside: {stats.set_aside}, refused: {stats.refused}")
-    if left := directory.files():
+    if left := spool.directory.files():
         print(f"files left: {len(left)}, of running processes or for the reasons above")
-    if error:
-        print(f"stopped: {error}", file=sys.stderr)
-    return 1 if error else 0
+    if stopped_by:
+        print(f"stopped: {stopped_by}", file=sys.stderr)
+    return 1 if stopped_by else 0
 
 
 def _send(sender: Sender, deadline: float) -> str | None:

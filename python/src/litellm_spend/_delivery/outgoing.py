@@ -1,7 +1,7 @@
 """Finishes a record before it is sent: adds the application's defaults, then calls its `before_send`.
 
-It runs on the sender's thread and never in a hook. Until a record is sent it waits as it was captured, so each attempt
-to send it starts from there.
+It runs on the sender's thread. Until a record is sent it waits as it was captured, so each attempt to send it starts
+from there. A record that waits in the spool has its defaults already, because another process may send it.
 """
 
 from __future__ import annotations
@@ -39,21 +39,38 @@ class Outgoing:
         if self._filter is not None:
             self._filter.load()
 
-    def finish(self, record: Record) -> Record | None:
-        """The record to send; None if `before_send` drops it. Changes `record`."""
-        self._defaults.add_to(record)
+    def finish(self, record: Record, *, is_own: bool = True) -> Record | None:
+        """The record to send; None if `before_send` drops it. Changes `record`.
+
+        `is_own`: whether this process captured the record. The defaults are for no other records.
+        """
+        if is_own:
+            self._defaults.add_to(record)
         return record if self._filter is None else self._filter.apply(record)
 
-    def write(self, queued: QueuedRecord) -> str | None:
-        """The text of a record that waited in the queue; None if `before_send` drops it.
+    def for_spool(self, queued: QueuedRecord) -> str:
+        """The text of a record, with the defaults. Raises an exception if the record cannot be written."""
+        text = write(queued)
+        if not self._defaults:
+            return text
+        self._defaults.add_to(record := _read(text))
+        return encode(record)
+
+    def write(self, queued: QueuedRecord, *, is_own: bool = True) -> str | None:
+        """The text of a record that waited in a queue; None if `before_send` drops it.
 
         Raises an exception if the record cannot be written. It changes nothing, so a record may be written again.
         """
         text = write(queued)
-        if not self._defaults and self._filter is None:
+        if not (self._defaults and is_own) and self._filter is None:
             return text
-        record = self.finish(json.loads(text, parse_float=_exact_float, parse_int=_exact_integer))
+        record = self.finish(_read(text), is_own=is_own)
         return None if record is None else encode(record)
+
+
+def _read(text: str) -> Record:
+    record: Record = json.loads(text, parse_float=_exact_float, parse_int=_exact_integer)
+    return record
 
 
 def _exact_float(text: str) -> float | Decimal:

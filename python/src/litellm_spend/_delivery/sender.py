@@ -252,7 +252,7 @@ class Sender:
         written = []
         for item in batch.items:
             try:
-                text = self.outgoing.write(item.record)
+                text = self.outgoing.write(item.record, is_own=batch.is_own)
             except Exception as error:
                 self.outbox.settle(batch.part([item]), refused=True)
                 log.error("a spend record is lost because it cannot be written as JSON: %s", type(error).__name__)
