@@ -17,6 +17,7 @@ from litellm_spend._delivery.before_send import IDENTITY
 from litellm_spend._delivery.outbox import Outbox
 from litellm_spend._delivery.outgoing import Outgoing
 from litellm_spend._delivery.sender import Sender
+from litellm_spend._delivery.sink import ToMemory
 from litellm_spend._record.capture import freeze, take
 from litellm_spend._settings import Settings
 
@@ -142,7 +143,7 @@ def test_a_record_for_which_it_fails_is_dropped_counted_and_told(
 ) -> None:
     outbox = Outbox(max_queue=10, batch_size=10)
     sink: list[str] = []
-    sender = Sender(None, outbox, 0, outgoing=Outgoing(Settings(before_send=function)), sink=sink)
+    sender = Sender(outbox, ToMemory(sink), Outgoing(Settings(before_send=function)), 0)
     for _ in range(3):
         outbox.put(json.dumps(record()))
         sender._send_next()
@@ -175,7 +176,7 @@ def test_each_attempt_to_send_a_record_starts_from_what_was_captured() -> None:
 
     outbox = Outbox(max_queue=10, batch_size=10)
     sink: list[str] = []
-    sender = Sender(None, outbox, 0, outgoing=Outgoing(Settings(before_send=count)), sink=sink)
+    sender = Sender(outbox, ToMemory(sink), Outgoing(Settings(before_send=count)), 0)
     take_batch = sender.connection.record
 
     def away(batch: list[str], deadline: Callable[[], float]) -> int:
@@ -232,7 +233,7 @@ def test_records_wait_while_the_function_cannot_be_loaded(
 ) -> None:
     outbox = Outbox(max_queue=10, batch_size=10)
     sink: list[str] = []
-    sender = Sender(None, outbox, 0, outgoing=Outgoing(Settings(before_send=name)), sink=sink)
+    sender = Sender(outbox, ToMemory(sink), Outgoing(Settings(before_send=name)), 0)
     outbox.put(json.dumps(record()))
     assert [sender._send_next(), sender._send_next()] == [False, False]
     assert (outbox.pending(), sink) == (1, [])

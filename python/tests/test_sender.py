@@ -11,7 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from litellm_spend._delivery.connection import Connection
 from litellm_spend._delivery.outbox import Outbox
+from litellm_spend._delivery.outgoing import Outgoing
 from litellm_spend._delivery.sender import Sender
 from litellm_spend._record.capture import freeze, take
 
@@ -50,10 +52,14 @@ class Server:
 
 
 @pytest.fixture
-def sender(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> Sender:
-    """A sender that cannot start its thread, as at interpreter shutdown."""
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sender can start its thread, as at interpreter shutdown."""
     monkeypatch.setattr(Sender, "ensure_running", lambda self: None)
-    return Sender(URL, outbox, flush_interval=0)
+
+
+@pytest.fixture
+def sender(outbox: Outbox, no_threads: None) -> Sender:
+    return Sender(outbox, Connection(URL), Outgoing(), 0)
 
 
 def test_connecting_at_exit_takes_no_longer_than_there_is_time(
@@ -97,8 +103,7 @@ def test_a_record_that_comes_between_the_last_look_and_the_end_is_sent(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("litellm_spend._delivery.sender._IDLE_CLOSE", 0.01)
-    sender = Sender(URL, outbox, flush_interval=0)
-    sender.connection = server = SlowToClose()  # type: ignore[assignment]
+    sender = Sender(outbox, server := SlowToClose(), Outgoing(), 0)  # type: ignore[arg-type]
     sender.ensure_running()
     assert server.closing.wait(10), "the idle thread closes its connection"
     drain, interrupt = sender.drain, outbox.interrupt
@@ -120,8 +125,7 @@ def test_a_record_that_comes_between_the_last_look_and_the_end_is_sent(
 
 
 def test_a_record_that_comes_while_the_thread_still_ends_is_sent(outbox: Outbox) -> None:
-    sender = Sender(URL, outbox, flush_interval=0)
-    sender.connection = server = SlowToClose()  # type: ignore[assignment]
+    sender = Sender(outbox, server := SlowToClose(), Outgoing(), 0)  # type: ignore[arg-type]
     receive(sender, "early")
     assert outbox.wait_sent(time.monotonic() + 10, lambda: False)
     sender.close(time.monotonic())
@@ -132,24 +136,24 @@ def test_a_record_that_comes_while_the_thread_still_ends_is_sent(outbox: Outbox)
     assert server.batches == [["early"], ["late"]]
 
 
-def test_a_batch_that_takes_the_server_too_long_is_sent_in_parts(sender: Sender, outbox: Outbox) -> None:
+def test_a_batch_that_takes_the_server_too_long_is_sent_in_parts(no_threads: None, outbox: Outbox) -> None:
     def refuse(batch: list[str]) -> None:
         if len(batch) > 2:
             raise psycopg.errors.QueryCanceled
 
-    sender.connection = server = Server(refuse)  # type: ignore[assignment]
+    sender = Sender(outbox, server := Server(refuse), Outgoing(), 0)  # type: ignore[arg-type]
     for record in "abcdefg":
         outbox.put(record)
     assert sender.drain(time.monotonic() + 10)
     assert server.batches == [["a"], ["b", "c"], ["d", "e"], ["f", "g"]]
 
 
-def test_a_record_that_takes_the_server_too_long_alone_is_kept(sender: Sender, outbox: Outbox) -> None:
+def test_a_record_that_takes_the_server_too_long_alone_is_kept(no_threads: None, outbox: Outbox) -> None:
     def refuse(batch: list[str]) -> None:
         if "b" in batch:
             raise psycopg.errors.QueryCanceled
 
-    sender.connection = server = Server(refuse)  # type: ignore[assignment]
+    sender = Sender(outbox, server := Server(refuse), Outgoing(), 0)  # type: ignore[arg-type]
     for record in "abcd":
         outbox.put(record)
     assert not sender._send_next()
@@ -160,9 +164,9 @@ def test_a_record_that_takes_the_server_too_long_alone_is_kept(sender: Sender, o
 
 
 def test_records_are_written_when_their_turn_comes_and_one_that_cannot_be_costs_one(
-    sender: Sender, outbox: Outbox
+    no_threads: None, outbox: Outbox
 ) -> None:
-    sender.connection = server = Server()  # type: ignore[assignment]
+    sender = Sender(outbox, server := Server(), Outgoing(), 0)  # type: ignore[arg-type]
     frozen = freeze(take({"standard_logging_object": {"id": "a"}, "litellm_call_id": "b"}, None))
     for record in (frozen, b"no frozen record", '{"id":"c"}'):
         outbox.put(record)

@@ -16,8 +16,9 @@ from litellm.integrations.custom_logger import CustomLogger
 from . import __version__, _metrics, _settings
 from ._delivery import health
 from ._delivery.memory_queue import QueuedRecord
-from ._delivery.outbox import Outbox, Stats
+from ._delivery.outbox import Outbox
 from ._delivery.set_up import set_up
+from ._delivery.stats import Stats
 from ._intake.intake import Intake
 from ._litellm import deliveries, sync_delivery
 from ._log import RateLimitedLog

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
-from ._delivery.outbox import Stats
+from ._delivery.stats import Stats
 
 log = logging.getLogger("litellm_spend")
 

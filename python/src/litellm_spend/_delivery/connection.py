@@ -107,9 +107,10 @@ class Connection:
         if connection is not None:
             connection.close()
 
-    def abandon(self) -> None:
-        """After a fork: forgets the parent's connection and sends nothing on its socket."""
+    def copy_for_child(self) -> Connection:
+        """A connection for a forked child. The parent's is forgotten, and nothing is sent on its socket."""
         self._connection = None
+        return Connection(self._url, self.send_timeout)
 
     @property
     def schema(self) -> str | None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from .connection import Connection, schema_difference
 from .errors import CREATE, GRANT, explain
-from .memory import ToMemory
 from .outgoing import Outgoing
+from .sink import ToMemory
 
 _CHECK = """
 SELECT to_regprocedure('litellm_record_spend(jsonb,text)') IS NOT NULL,

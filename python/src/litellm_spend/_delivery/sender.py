@@ -15,11 +15,9 @@ from collections.abc import Callable
 
 from .._litellm import workarounds
 from .connection import SHORTEST_CONNECT_SECONDS, Connection
-from .errors import Recovery, SendTimeout, explain, is_permanent, recovery_from
-from .memory import ToMemory
-from .memory_queue import Item
 from .outbox import Batch, Outbox
 from .outgoing import Outgoing
+from .sending import Sending
 
 log = logging.getLogger("litellm_spend")
 
@@ -32,39 +30,23 @@ _LONGEST_PAUSE_OF_PERMANENT = 60.0
 _HOPELESS_SECONDS = 1.0
 _IDLE_CLOSE = 60.0
 _WATCH_EVERY = 0.2
-# What the server may have forgotten in the meantime cannot be younger than this.
-_OLD_SECONDS = 60.0
 
 
 class Sender:
-    """`flush_interval` and `send_timeout`: the options of `SpendLogger`. `sink`: takes the texts of the records in
-    place of a server.
-    """
+    """`flush_interval`: the option of `SpendLogger`."""
 
-    def __init__(
-        self,
-        url: str | None,
-        outbox: Outbox,
-        flush_interval: float,
-        send_timeout: float = 30.0,
-        outgoing: Outgoing | None = None,
-        sink: list[str] | None = None,
-    ) -> None:
-        self._url = url
+    def __init__(self, outbox: Outbox, connection: Connection, outgoing: Outgoing, flush_interval: float) -> None:
         self.outbox = outbox
-        self.outgoing = outgoing or Outgoing()
-        self._sink = sink
-        self.connection = Connection(url, send_timeout) if sink is None else ToMemory(sink)
+        self.connection = connection
+        self.outgoing = outgoing
+        self._sending = Sending(outbox, connection, outgoing)
         self._flush_interval = flush_interval
         self._start_lock = threading.Lock()
         self._send_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._pause = 0.0
-        self._batch_size = outbox.batch_size
         self._exit_deadline = float("inf")
-        self._reported: set[str] = set()
-        self._is_misconfigured = False
 
     def ensure_running(self) -> None:
         """Starts the thread if none is running. At interpreter shutdown no thread can start.
@@ -90,7 +72,7 @@ class Sender:
     @property
     def is_misconfigured(self) -> bool:
         """Whether the last attempt failed in a way that no waiting fixes."""
-        return self._is_misconfigured
+        return self._sending.is_misconfigured
 
     def drain(self, deadline: float) -> bool:
         """Sends the records that are queued now, at most until `deadline` (monotonic). Returns whether all are sent.
@@ -133,13 +115,11 @@ class Sender:
 
     def copy_for_child(self, outbox: Outbox) -> Sender:
         """A sender for a forked child. The parent's connection is not closed."""
-        self.connection.abandon()
-        outgoing = self.outgoing.copy_for_child()
-        return Sender(self._url, outbox, self._flush_interval, self.connection.send_timeout, outgoing, self._sink)
+        return Sender(outbox, self.connection.copy_for_child(), self.outgoing.copy_for_child(), self._flush_interval)
 
     def _run(self, stopping: threading.Event) -> None:
         try:
-            self._check()
+            self._sending.check()
             while not stopping.is_set():
                 if not self._wait_for_record(stopping):
                     self._send_left(stopping)
@@ -159,14 +139,6 @@ class Sender:
         finally:
             with self._send_lock:
                 self.connection.close()
-
-    def _check(self) -> None:
-        """Tells at the first call if the configuration cannot work."""
-        try:
-            self.connection.check()
-            self.outgoing.load()
-        except Exception as error:
-            self._note_failure(error)
 
     def _wait_for_record(self, stopping: threading.Event) -> bool:
         """Waits for a record. Returns False if none came for so long that the connection can be closed."""
@@ -196,118 +168,23 @@ class Sender:
     def send_left_batch(self) -> bool:
         """Sends one batch that a process left. Returns False if there is none or it was put back."""
         with self._send_lock:
-            batch = self.outbox.next_left_batch(self._batch_size)
+            batch = self.outbox.next_left_batch(self._sending.batch_size)
             return batch is not None and self._send(batch, None)
 
     def _send_next(self, deadline: float | None = None) -> bool:
         """Takes one batch and sends it. Returns False if there was none or it was put back."""
         with self._send_lock:
-            batch = self.outbox.next_batch(self._batch_size)
+            batch = self.outbox.next_batch(self._sending.batch_size)
             return batch is not None and self._send(batch, deadline)
 
     def _send(self, batch: Batch, deadline: float | None) -> bool:
         began = time.monotonic()
-        self.outbox.sending(began)
-        try:
-            return self._record(batch, self._deadline(began, deadline))
-        finally:
-            self.outbox.sending(None)
-
-    def _deadline(self, began: float, deadline: float | None) -> Callable[[], float]:
-        """When a call must have ended. The end of the process brings it forward."""
         latest = min(began + self.connection.send_timeout, float("inf") if deadline is None else deadline)
-        return lambda: min(latest, max(self._exit_deadline, began))
-
-    def _record(self, batch: Batch, deadline: Callable[[], float]) -> bool:
-        """Sends a batch, in parts if the server cannot take it whole. Returns False if records were put back."""
-        try:
-            self.outgoing.load()
-            batch = self._without_forgotten(batch, deadline)
-        except Exception as error:
-            return self._put_back(batch, error)
-        parts = [written] if (written := self._write(batch)) else []
-        while parts:
-            part = parts.pop()
-            sent = batch.part([item for item, _ in part])
-            try:
-                staged = self.connection.record([text for _, text in part], deadline)
-            except Exception as error:
-                recovery = recovery_from(error)
-                if recovery is Recovery.RETRY or (recovery is Recovery.SHRINK and len(part) == 1):
-                    rest = [item for remaining in reversed([*parts, part]) for item, _ in remaining]
-                    return self._put_back(batch.part(rest), error)
-                if len(part) > 1:
-                    middle = len(part) // 2
-                    parts += [part[middle:], part[:middle]]
-                else:
-                    self.outbox.settle(sent, refused=True)
-                    log.error("a spend record is lost because the server cannot accept it: %s", explain(error))
-            else:
-                self.outbox.settle(sent, rejected=max(0, len(part) - staged))
-                self._note_success()
-        return True
-
-    def _write(self, batch: Batch) -> list[tuple[Item, str]]:
-        """The records of a batch with their texts. A record that cannot be written as text is dropped."""
-        written = []
-        for item in batch.items:
-            try:
-                text = self.outgoing.write(item.record, is_own=batch.is_own)
-            except Exception as error:
-                self.outbox.settle(batch.part([item]), refused=True)
-                log.error("a spend record is lost because it cannot be written as JSON: %s", type(error).__name__)
-                continue
-            if text is None:
-                self.outbox.settle(batch.part([item]), filtered=True)
-            else:
-                written.append((item, text))
-        return written
-
-    def _without_forgotten(self, batch: Batch, deadline: Callable[[], float]) -> Batch:
-        """Sets those records of the spool aside that the server may have counted and forgotten."""
-        spool, oldest = self.outbox.spool, time.time() - batch.items[0].captured_at
-        if spool is None or not batch.is_spooled or oldest < _OLD_SECONDS:
-            return batch
-        memory = self.connection.memory_seconds(deadline)
-        forgotten = [item for item in batch.items if memory is not None and time.time() - item.captured_at > memory]
-        if not forgotten:
-            return batch
-        path = spool.directory.set_aside(forgotten)
-        for item in forgotten:
-            self.outbox.settle(batch.part([item]), set_aside=True)
-        log.error(
-            "%d spend records of the spool are older than litellm_spend.dedupe_window, and the server keeps no log of "
-            "requests: they may have been counted already, so they are in %s and are not sent",
-            len(forgotten),
-            path,
-        )
-        return batch.part([item for item in batch.items if item not in forgotten])
-
-    def _put_back(self, batch: Batch, error: Exception) -> bool:
-        """Keeps records that could not be sent. Always returns False."""
-        self.outbox.put_back(batch, self._note_failure(error))
-        self.connection.close()
-        return False
-
-    def _note_failure(self, error: Exception) -> str:
-        """Logs an error, once until a batch is sent. Returns the sentence."""
-        reason = self.connection.redact(explain(error))
-        self._is_misconfigured = is_permanent(error)
-        if isinstance(error, SendTimeout):
-            self._batch_size = max(1, self._batch_size // 2)
-        kind = getattr(error, "sqlstate", None) or type(error).__name__
-        if kind not in self._reported:
-            self._reported.add(kind)
-            log.error("cannot record spend: %s. Records are kept and sent again later", reason)
-        return reason
-
-    def _note_success(self) -> None:
+        # The end of the process brings the deadline forward.
+        if not self._sending.send(batch, lambda: min(latest, max(self._exit_deadline, began))):
+            return False
         self._pause = 0.0
-        self._is_misconfigured = False
-        self._batch_size = min(self._batch_size * 2, self.outbox.batch_size)
-        if self._reported:
-            self._reported.clear()
-            log.warning("spend is recorded again")
+        return True
 
     def _next_pause(self) -> float:
         first = _FIRST_PAUSE_OF_PERMANENT if self.is_misconfigured else _FIRST_PAUSE

@@ -26,6 +26,9 @@ class ToMemory(Connection):
         super().__init__(None)
         self._sink = sink
 
+    def copy_for_child(self) -> ToMemory:
+        return ToMemory(self._sink)
+
     def check(self) -> None:
         pass
 
