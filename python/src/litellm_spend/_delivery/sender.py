@@ -46,7 +46,7 @@ class Sender:
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._pause = 0.0
-        self._exit_deadline = float("inf")
+        self._hurried_at = self._hurried_deadline = float("-inf")
 
     def ensure_running(self) -> None:
         """Starts the thread if none is running. At interpreter shutdown no thread can start.
@@ -95,8 +95,9 @@ class Sender:
         return not self.outbox.pending()
 
     def hurry(self, deadline: float) -> None:
-        """Makes a call that runs give up early enough for another one before `deadline`, because the process ends."""
-        self._exit_deadline = time.monotonic() + (deadline - time.monotonic()) / 2
+        """Makes a call that runs now give up early enough for another one before `deadline`."""
+        self._hurried_at = time.monotonic()
+        self._hurried_deadline = (self._hurried_at + deadline) / 2
 
     def close(self, deadline: float) -> bool:
         """Drains the queue, ends the thread and closes the connection. The next record starts both again."""
@@ -180,8 +181,11 @@ class Sender:
     def _send(self, batch: Batch, deadline: float | None) -> bool:
         began = time.monotonic()
         latest = min(began + self.connection.send_timeout, float("inf") if deadline is None else deadline)
-        # The end of the process brings the deadline forward.
-        if not self._sending.send(batch, lambda: min(latest, max(self._exit_deadline, began))):
+
+        def limit() -> float:
+            return min(latest, self._hurried_deadline) if began < self._hurried_at else latest
+
+        if not self._sending.send(batch, limit):
             return False
         self._pause = 0.0
         return True
