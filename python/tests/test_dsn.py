@@ -4,6 +4,7 @@ names them. Passwords are never shown."""
 from __future__ import annotations
 
 import pytest
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from litellm_spend._delivery.dsn import Destination, UrlError, resolve, translate
@@ -87,8 +88,11 @@ def test_an_unknown_parameter_that_is_the_password_is_not_named() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://app@server:pa?needle&x=1@db/x",
+        "postgresql://db/x?user=app@server&needle=1",
         "postgresql://db/x?user=app&password=a&needle=1",
+        "postgresql://db/x?user=app&pwd=a&needle=1",
+        "postgresql://db/x?user=app&PassWd=a&needle=1",
+        "postgresql://db/x?user=app&password=a&needle",
         "postgresql://db/x?user=app&pass%77ord=a&needle=1",
     ],
 )
@@ -117,10 +121,112 @@ def test_an_unreadable_url_is_told_without_its_password(url: str) -> None:
         assert "needle" not in repr(destination)
 
 
-@pytest.mark.parametrize("user", ["app:s3cret@needle", "app:a@needle:1", "app@server:needle"])
-def test_what_follows_a_bare_at_sign_is_taken_for_no_host_which_an_error_would_name(user: str) -> None:
-    with pytest.raises(UrlError, match="percent-encode"):
-        translate(f"postgresql://{user}@db/x")
+@pytest.mark.parametrize(
+    ("character", "told"),
+    [("@", "an at sign (%40)"), ("/", "a slash (%2F)"), ("%", "a percent sign (%25)")],
+)
+@pytest.mark.parametrize("of", ["user", "password"])
+@pytest.mark.parametrize("text", ["{}needle", "needle{}needle", "needle{}", "{0}{0}needle{0}1", "1{}needle"])
+def test_a_special_character_that_libpq_misreads_is_named_and_nothing_of_the_password(
+    character: str, told: str, of: str, text: str
+) -> None:
+    name = text.format(character)
+    url = f"postgresql://{name}:s3cret@db/x" if of == "user" else f"postgresql://app:{name}@db/x"
+    if character == "%" and text == "1{}needle":
+        url = url.replace("%", "%ff")  # two hexadecimal digits that are no UTF-8
+    with pytest.raises(UrlError) as refused:
+        translate(url)
+    assert str(refused.value) == (
+        f"the database URL cannot be read: its user or password seems to hold {told}: percent-encode it"
+    )
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("character", "#?:[]&+=;,!$'()*\"\\^`{|}~<>-_.")
+@pytest.mark.parametrize("text", ["{}ab", "a{}b", "ab{}"])
+def test_a_special_character_that_libpq_reads_goes_on_working(character: str, text: str) -> None:
+    word = text.format(character)
+    read = options(f"postgresql://app:{word}@db:5433/x?sslmode=disable")
+    assert (read["user"], read["password"], read["host"], read["sslmode"]) == ("app", word, "db", "disable")
+    if character != ":":
+        read = options(f"postgresql://{word}:s3cret@db/x")
+        assert (read["user"], read["password"], read["host"]) == (word, "s3cret", "db")
+
+
+def test_a_space_is_what_the_installed_libpq_makes_of_it() -> None:
+    url = "postgresql://app:need le@db/x"
+    try:
+        expected = conninfo_to_dict(url)["password"]
+    except ProgrammingError:
+        with pytest.raises(UrlError, match=r"seems to hold a space \(%20\): percent-encode it$"):
+            translate(url)
+    else:
+        assert options(url)["password"] == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://host/db@x",
+        "postgresql://db/x?user=app&password=p+q",
+        "postgresql://db/x?user=app@server&password=p@q",
+        "postgresql://db/x?ssl=true",
+        "postgresql://app:pw@[::1]:5432,h2:5433,h3/x",
+        "postgresql://app:pw@[::1]/x",
+        "postgresql://app:pw@db:/x",
+        "postgresql://app@/x?host=/run/socket",
+        "postgresql:///x",
+        "postgresql://",
+        "postgresql://db?user=app",
+    ],
+)
+def test_what_libpq_reads_is_read_in_the_same_way(url: str) -> None:
+    read = options(url)
+    assert {key: read[key] for key in conninfo_to_dict(url)} == conninfo_to_dict(url)
+
+
+def test_a_query_that_stands_right_behind_the_host_may_hold_no_bare_at_sign() -> None:
+    with pytest.raises(UrlError, match="put a slash before its question mark"):
+        translate("postgresql://db?user=app&password=nee@dle")
+
+
+@pytest.mark.parametrize("port", ["port", "0", "65536", "1:2", "5432x"])
+def test_a_port_that_is_no_port_is_told(port: str) -> None:
+    with pytest.raises(UrlError, match="its port is no number from 1 to 65535"):
+        translate(f"postgresql://app:pw@a,b:{port}/x")
+    with pytest.raises(UrlError, match="its port is no number from 1 to 65535"):
+        translate(f"host=a password=pw port={port.replace(':', '.')}")
+
+
+def test_pairs_that_libpq_cannot_read_are_told_without_their_password() -> None:
+    with pytest.raises(UrlError, match="begin it with postgresql://, or put each value") as refused:
+        translate("host=a password=nee dle")
+    assert "nee" not in str(refused.value)
+
+
+def test_the_names_for_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGPORT", raising=False)
+    destination = translate("postgresql://app:pw@a:1,[::1]:2,c/litellm")
+    assert (destination.places, destination.role, destination.database) == (
+        ("a:1", "[::1]:2", "c:5432"),
+        "app",
+        "litellm",
+    )
+    assert translate("postgresql://app@/x?host=/run&port=7").places == ("/run/.s.PGSQL.7",)
+    monkeypatch.setenv("PGUSER", "me")
+    assert (translate("postgresql://db").role, translate("postgresql://db").database) == ("me", "me")
+
+
+@pytest.mark.parametrize("key", ["user", "dbname", "host", "hostaddr", "port", "schema", "service"])
+def test_no_name_is_shown_that_may_be_a_piece_of_the_password_before_it(key: str) -> None:
+    destination = translate(f"postgresql://db/x?user=app&password=a&{key}=4711")
+    assert (destination.hides_names, destination.schema, destination.places) == (True, None, ())
+    assert not translate(f"postgresql://db/x?{key}=4711&password=a").hides_names
+
+
+def test_a_change_after_a_password_is_not_named() -> None:
+    destination = translate("postgresql://db/x?password=a&pgbouncer=needle&sslaccept=strict")
+    assert destination.changes == ("left out (a name that is not shown)",) * 2
 
 
 def test_a_destination_hides_its_password_in_every_spelling() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from . import dsn
-from .errors import SendTimeout
+from .errors import SendTimeout, explain, grant_to
 
 if TYPE_CHECKING:
     import psycopg
@@ -84,8 +84,13 @@ class Connection:
         host = options.get("host") or options.get("hostaddr") or "local"
         return f"{host}:{options.get('port') or 5432}/{options.get('dbname') or options.get('user') or ''}"
 
-    def redact(self, text: str) -> str:
-        return self._destination.redact(text) if self._destination else text
+    def explain(self, error: BaseException) -> str:
+        """Explains an error in one sentence, without a secret."""
+        return explain(error, self._destination)
+
+    def grant(self) -> str:
+        """The statement that lets the role of the URL record spend."""
+        return grant_to(self._destination.role if self._destination else None)
 
     def open(self, deadline: float | None = None) -> psycopg.Connection:
         """Opens a new autocommitting connection. Raises UrlError, ImportError or psycopg.Error."""

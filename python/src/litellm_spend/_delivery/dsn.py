@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote, unquote, urlencode
 
-_SCHEME = re.compile(r"(?i)postgres(?:ql)?(?P<driver>\+[a-z0-9_]+)?://")
+from .destination import Destination, place, printable
+from .url_parts import Parts, UrlError, is_port, split, unreadable
+
+__all__ = ["Destination", "UrlError", "resolve", "translate"]
+
+_SCHEME: Final = re.compile(r"(?i)postgres(?:ql)?(?P<driver>\+[a-z0-9_]+)?://")
 # Settings of Prisma's pool and engine. LiteLLM's proxy adds some of them. This client keeps one connection and
 # prepares no statement, so it needs none of them.
-_IGNORED = (
+_IGNORED: Final = (
     "connection_limit",
     "pool_timeout",
     "pgbouncer",
@@ -24,43 +30,19 @@ _IGNORED = (
     "max_idle_connection_lifetime",
     "single_use_connections",
 )
-_SECRETS = ("password", "sslpassword")
-_NOT_SHOWN = "(a name that is not shown)"
-_UNREADABLE = "the database URL cannot be read: percent-encode special characters in the user and password"
+_PRISMAS: Final = (*_IGNORED, "schema", "sslaccept")
+# A parameter of such a name holds a password, whether libpq knows it or not.
+_SECRET: Final = re.compile(r"(?i)pass(?!file)|pwd|secret|scram_\w*_key")
+_NAMES: Final = frozenset(("user", "dbname", "host", "hostaddr", "port", "service", "schema"))
+_NOT_SHOWN: Final = "(a name that is not shown)"
 # The client gives up after half a minute, connected or not, if a server does not answer any more.
-_LIMITS = {
+_LIMITS: Final = {
     "connect_timeout": "10",
     "keepalives_idle": "15",
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "30000",
 }
-
-
-class UrlError(ValueError):
-    """The database URL is missing or cannot be used; the message says what to do, without secrets."""
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where records go. `conninfo` holds the password, so no repr shows it."""
-
-    conninfo: str = field(repr=False)
-    schema: str | None = None
-    """Prisma's `schema`: the URL's owner expects LiteLLM's tables there."""
-    hosts: int = 1
-    """The number of hosts that libpq tries one after the other."""
-    changes: tuple[str, ...] = ()
-    """The changes to the URL, for one log line."""
-    unknown: tuple[str, ...] = ()
-    """Parameters that were left out because neither Prisma nor libpq knows them, for one warning."""
-    _secrets: tuple[str, ...] = field(default=(), repr=False)
-
-    def redact(self, text: str) -> str:
-        """`text` without the secrets of this destination."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
 
 
 def resolve(url: str | None) -> Destination:
@@ -75,51 +57,71 @@ def translate(url: str) -> Destination:
     """Translates a URL, or keeps libpq's own `key=value` form as it is; raises UrlError."""
     scheme = _SCHEME.match(url)
     if scheme:
-        return _translate_url(url, scheme)
+        return _translate_url(url[scheme.end() :], scheme["driver"])
     if "://" in url or "=" not in url:
         raise UrlError("the database URL does not begin with postgresql://: correct it")
-    return _checked(url)
+    return _checked(url, None)
 
 
-def _translate_url(url: str, scheme: re.Match[str]) -> Destination:
-    location, _, query = url[scheme.end() :].partition("?")
-    if ("@" in query and "@" not in location) or location.count("@") > 1:
-        # Either the password has a bare "?" in it, and no parameter follows, or a bare "@", and no host follows.
-        raise UrlError(_UNREADABLE)
-    changes = [f"left out the driver {scheme['driver']}"] if scheme["driver"] else []
-    schema: str | None = None
-    sslaccept: str | None = None
+def _translate_url(text: str, driver: str | None) -> Destination:
+    known = _libpq_keywords()
+    parts = split(text, known.union(_PRISMAS))
+    changes = [f"left out the driver {driver}"] if driver else []
+    special: dict[str, str] = {}
     kept: dict[str, str] = {}
     unknown: list[str] = []
-    known = _libpq_keywords()
-    # If the query holds a password, or an "@" that may end one, each unknown name may be a part of the password.
-    parameters = parse_qsl(query, keep_blank_values=True)
-    may_be_secret = "@" in query or any(key in _SECRETS for key, _ in parameters)
+    doubtful: dict[str, str] = {}
+    parameters = _parameters(parts)
+    # An "@" may end a password, and so may an "&" that follows one.
+    may_be_secret = "@" in parts.query or any(_SECRET.search(key) for key, _ in parameters)
+    # An "@" behind the host may be the end of a password that holds an "@" before the host.
+    hides_all = parts.credentials is not None and "@" in parts.query
+    after_secret = hides_all
     for key, value in parameters:
-        if key == "schema":
-            schema = value
-        elif key == "sslaccept":
-            sslaccept = value
+        if after_secret:
+            doubtful[key] = value
+        after_secret = after_secret or bool(_SECRET.search(key))
+        if key in ("schema", "sslaccept"):
+            special[key] = value
         elif key in _IGNORED:
-            changes.append(f"left out {key}")
+            changes.append(f"left out {_NOT_SHOWN if key in doubtful else key}")
+        elif (key, value) == ("ssl", "true"):
+            kept.setdefault("sslmode", "require")  # as libpq reads it
         elif known and key not in known:
             unknown.append(_NOT_SHOWN if may_be_secret else _shown(key))
         else:
             kept[key] = value
-    if schema is not None:
-        changes.append("left out schema (the server's litellm_spend.target_schema decides)")
-    if sslaccept is not None:
-        changes.append(_translate_sslaccept(sslaccept, kept))
-    query = urlencode(kept, quote_via=quote)
-    conninfo = f"postgresql://{location}" + (f"?{query}" if query else "")
-    destination = _checked(conninfo)
+    for key, change in (("schema", _leave_out_schema), ("sslaccept", _translate_sslaccept)):
+        if key in special:
+            changed = change(special[key], kept)
+            changes.append(f"left out {_NOT_SHOWN}" if key in doubtful else changed)
+    query = urlencode(kept, quote_via=quote, safe="")
+    destination = _checked(f"postgresql://{parts.location()}" + (f"?{query}" if query else ""), parts, doubtful)
     shown = tuple(name if name == _NOT_SHOWN else destination.redact(name) for name in unknown)
-    return replace(destination, schema=schema or None, changes=tuple(changes), unknown=shown)
+    schema = None if "schema" in doubtful else special.get("schema") or None
+    if hides_all:
+        destination = replace(destination, hides_names=True, places=(), role=None, database=None)
+    return replace(destination, schema=schema, changes=tuple(changes), unknown=shown)
+
+
+def _parameters(parts: Parts) -> list[tuple[str, str]]:
+    """The parameters of the query. As for libpq, a plus sign is no space."""
+    pieces = [piece.partition("=") for piece in parts.query.split("&") if piece]
+    try:
+        return [(unquote(key, errors="strict"), unquote(value, errors="strict")) for key, _, value in pieces]
+    except UnicodeDecodeError:
+        raise unreadable(parts) from None
+
+
+def _leave_out_schema(value: str, kept: dict[str, str]) -> str:
+    return "left out schema (the server's litellm_spend.target_schema decides)"
 
 
 def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:
     if value == "accept_invalid_certs":
-        kept.setdefault("sslmode", "require")
+        if "sslmode" in kept:
+            return "left out sslaccept (sslmode decides)"
+        kept["sslmode"] = "require"
     elif value == "strict":
         if kept.get("sslmode") not in ("verify-ca", "verify-full"):
             kept["sslmode"] = "verify-full"
@@ -130,26 +132,66 @@ def _translate_sslaccept(value: str, kept: dict[str, str]) -> str:
     return f"read sslaccept={value} as sslmode={kept['sslmode']}"
 
 
-def _checked(conninfo: str) -> Destination:
+def _checked(conninfo: str, parts: Parts | None, doubtful: dict[str, str] | None = None) -> Destination:
+    """`doubtful`: parameters that may be pieces of a password, because they follow one."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     try:
-        options = conninfo_to_dict(conninfo)
+        options = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value is not None}
         added = {**_LIMITS, "application_name": "litellm_spend"}
         complete = make_conninfo(conninfo, **{key: value for key, value in added.items() if key not in options})
     except (ProgrammingError, ValueError):
-        # libpq's message quotes the part that it could not read, which may be the password.
-        raise UrlError(_UNREADABLE) from None
-    secrets: dict[str, None] = {}
-    for key in _SECRETS:
-        if secret := options.get(key):
-            secrets[str(secret)] = secrets[quote(str(secret), safe="")] = None
-    if written := re.match(r"(?i)postgres\w*://[^/@]*?:([^/]*)@", conninfo):
-        secrets[written[1]] = secrets[unquote(written[1])] = None
-    ordered = sorted(filter(None, secrets), key=len, reverse=True)
-    hosts = str(options.get("host") or options.get("hostaddr") or "").count(",") + 1
-    return Destination(complete, hosts=hosts, _secrets=tuple(ordered))
+        raise (unreadable(parts) if parts else _unreadable_pairs()) from None
+    if not all(not port or is_port(port) for port in options.get("port", "").split(",")):
+        raise UrlError("the database URL cannot be read: its port is no number from 1 to 65535: correct it")
+    return _described(Destination(complete), options, parts, doubtful or {})
+
+
+def _unreadable_pairs() -> UrlError:
+    return UrlError(
+        "the database URL cannot be read: begin it with postgresql://, or put each value of key=value that holds a "
+        "space into single quotes"
+    )
+
+
+def _described(
+    destination: Destination, options: dict[str, str], parts: Parts | None, doubtful: dict[str, str]
+) -> Destination:
+    """The destination with what a message may show of it, and what no message may show."""
+    secrets = {value for key, value in options.items() if _SECRET.search(key)} | set(doubtful.values())
+    if parts and parts.credentials:
+        secrets.add(parts.credentials.partition(":")[2])
+    secrets |= {spelling for secret in secrets for spelling in (unquote(secret), quote(secret, safe=""))}
+    named = {**_defaults(), **options}
+    hosts = (options.get("host") or options.get("hostaddr") or "").count(",") + 1
+    destination = replace(
+        destination, hosts=hosts, _secrets=tuple(sorted(filter(None, secrets), key=len, reverse=True))
+    )
+    if _NAMES.intersection(doubtful):
+        return replace(destination, hides_names=True)
+    role = named.get("user")
+    return replace(
+        destination,
+        places=() if "service" in named else _places(named),
+        role=printable(role) if role else None,
+        database=printable(named.get("dbname") or role or "") or None,
+    )
+
+
+def _places(named: dict[str, str]) -> tuple[str, ...]:
+    hosts = (named.get("host") or named.get("hostaddr") or "").split(",")
+    ports = named.get("port", "").split(",")
+    ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    return tuple(printable(place(host, port)) for host, port in zip(hosts, ports, strict=True))
+
+
+def _defaults() -> dict[str, str]:
+    """What libpq takes where the URL says nothing: its variables, such as PGUSER, and the user's own name."""
+    import psycopg
+
+    options = psycopg.pq.Conninfo.get_defaults()
+    return {option.keyword.decode(): option.val.decode(errors="replace") for option in options if option.val}
 
 
 def _libpq_keywords() -> frozenset[str]:

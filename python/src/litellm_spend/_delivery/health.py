@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .connection import Connection, schema_difference
-from .errors import CREATE, GRANT, explain
+from .errors import CREATE
 from .outgoing import Outgoing
 from .sink import ToMemory
 
@@ -35,11 +35,11 @@ def check(connection: Connection, outgoing: Outgoing) -> Health:
         with connection.open() as server:
             exists, allowed, standby, schema = server.execute(_CHECK).fetchone() or (False, False, False, None)
     except Exception as error:
-        return Health(False, connection.redact(explain(error)))
+        return Health(False, connection.explain(error))
     if not exists:
         return Health(False, f"the database has no function litellm_record_spend: {CREATE}")
     if not allowed:
-        return Health(False, f"the role may not record spend: {GRANT}")
+        return Health(False, f"the role may not record spend: {connection.grant()}")
     if standby:
         return Health(False, "the server is a standby: point the database URL at the primary")
     problem = schema_difference(connection.schema, schema)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from .connection import Connection
-from .errors import Recovery, SendTimeout, explain, is_permanent, recovery_from
+from .errors import Recovery, SendTimeout, is_permanent, recovery_from
 from .memory_queue import Item
 from .outbox import Batch, Outbox
 from .outgoing import Outgoing
@@ -74,7 +74,9 @@ class Sending:
                     parts += [part[middle:], part[:middle]]
                 else:
                     self._outbox.settle(sent, refused=True)
-                    log.error("a spend record is lost because the server cannot accept it: %s", explain(error))
+                    log.error(
+                        "a spend record is lost because the server cannot accept it: %s", self.connection.explain(error)
+                    )
             else:
                 self._outbox.settle(sent, rejected=max(0, len(part) - staged))
                 self._note_success()
@@ -124,7 +126,7 @@ class Sending:
 
     def _note_failure(self, error: Exception) -> str:
         """Logs an error, once until a batch is sent. Returns the sentence."""
-        reason = self.connection.redact(explain(error))
+        reason = self.connection.explain(error)
         self.is_misconfigured = is_permanent(error)
         if isinstance(error, SendTimeout):
             self.batch_size = max(1, self.batch_size // 2)
