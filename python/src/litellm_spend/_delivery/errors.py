@@ -66,9 +66,9 @@ def recovery_from(error: BaseException) -> Recovery:
 def is_permanent(error: BaseException) -> bool:
     """Whether no waiting fixes the error, because the configuration has to be corrected.
 
-    So: no URL, a URL that cannot be used, a psycopg without libpq, a before_send that cannot be loaded, a login that the server refuses (password, role,
-    database, pg_hba.conf, certificates, settings), and a call that it refuses (no function, no schema, no grant, a
-    read-only server). With several hosts, each of them must refuse.
+    So: no URL, a URL that cannot be used, a psycopg without libpq, a before_send that cannot be loaded, a login that
+    the server refuses (password, role, database, pg_hba.conf, certificates, settings), and a call that it refuses (no
+    function, no schema, no grant, a read-only server). With several hosts, each of them must refuse.
 
     Everything else may pass by itself, though it may also be wrong for ever: a name that is not found and a host that
     refuses or does not answer (the network, or a server that is not up yet), a server that starts, stops or is full, a
