@@ -5,6 +5,7 @@ A function that reads private attributes does nothing if these have moved.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import sys
@@ -38,10 +39,19 @@ def end_cancelled_worker() -> None:
         task = worker._worker_task
         if task is None or task.done() or not worker._queue._getters:
             return
-        if hasattr(task, "cancelling") and task.cancelling():
+        if _has_lost_cancellation(task):
             task.get_loop().call_soon_threadsafe(task.cancel)
     except Exception as error:
         log.debug("LiteLLM's worker could not be checked: %s", type(error).__name__)
+
+
+def _has_lost_cancellation(task: asyncio.Task[Any]) -> bool:
+    if sys.version_info >= (3, 11):
+        return task.cancelling() > 0
+    # Python 3.10 does not tell. But when `asyncio.run` ends, no other task is left. If the loop goes on after all,
+    # nothing is lost: LiteLLM starts another task with the next call.
+    loop = task.get_loop()
+    return loop.is_running() and asyncio.all_tasks(loop) == {task}
 
 
 def revive_thread_pool() -> None:
