@@ -29,13 +29,15 @@ generate_tables() {
 }
 
 generate_requirements() {
-  local name
+  local name python
   "$SCRIPTS/tools.sh" uv
   use_uv
   cd "$ROOT/tests"
-  for name in uv tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}"; do
+  for name in uv tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}" "${PYTHON_VERSIONS[@]/#/python-}"; do
+    python=3.11
+    if [[ $name == python-* ]]; then python=${name#python-}; fi
     step "requirements-$name.txt"
-    "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    "$UV" pip compile --quiet --universal --python-version "$python" --generate-hashes --no-emit-index-url \
       --no-emit-find-links --override requirements-overrides.in --custom-compile-command scripts/generate.sh \
       "requirements-$name.in" -o "requirements-$name.txt"
   done

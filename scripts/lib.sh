@@ -21,7 +21,7 @@ command -v "$PYTHON" >/dev/null ||
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   die "$PYTHON is $("$PYTHON" --version 2>&1), but 3.11 or newer is needed. Name another with PYTHON=."
 # Sets EXTENSION_VERSION, RUST_VERSION, PGRX_VERSION, CARGO_FUZZ_VERSION, MAJORS, LITELLM_VERSIONS,
-# LITELLM_PROXY_VERSIONS, POSTGRES_REQUIREMENTS and MIGRATIONS_REQUIREMENTS, all from Cargo.toml.
+# LITELLM_PROXY_VERSIONS, PYTHON_VERSIONS, POSTGRES_REQUIREMENTS and MIGRATIONS_REQUIREMENTS, all from Cargo.toml.
 versions=$("$PYTHON" "$SCRIPTS/versions.py") || die "scripts/versions.py cannot read Cargo.toml: see above."
 eval "$versions"
 NEWEST_MAJOR=${MAJORS[-1]}

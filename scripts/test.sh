@@ -19,6 +19,10 @@ failed=()
 # install_tools: installs what tests need besides a Postgres.
 install_tools() {
   local name environments=(tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}")
+  for name in "${PYTHON_VERSIONS[@]}"; do
+    # tests/package names those that this machine lacks.
+    if "$PYTHON" "$SCRIPTS/interpreters.py" "$name" >/dev/null 2>&1; then environments+=("python-$name"); fi
+  done
   require_rust
   start packages "$SCRIPTS/tools.sh" test-packages
   start crates "$SCRIPTS/tools.sh" crates

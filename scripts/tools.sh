@@ -7,6 +7,8 @@
 #   tests            the Python environment of the test suite, the demo and the benchmarks
 #   migrations       the migrations of each tested LiteLLM
 #   litellm-VERSION  a Python environment with that LiteLLM, OpenTelemetry and the callback of python/
+#   python-VERSION   an environment of that Python with the LiteLLM and the psycopg that are tested there, without the
+#                    callback. Fails if this machine does not have that Python
 #   prisma           Prisma's command line and its engines, for LiteLLM's proxy
 #   proxy-VERSION    a Python environment with that LiteLLM's proxy and the callback of python/
 #   cargo-pgrx       runs the tests inside Postgres and writes the install SQL
@@ -75,18 +77,22 @@ stamp_of() { { "$PYTHON" -c 'import sys; print(sys.executable, sys.version)'; ca
 # because many processes load LiteLLM, and compiled modules load in half the time.
 install_environment() {
   local name=$1 requirements=$ROOT/tests/requirements-$1.txt venv=$BUILD/venv-$1 stamp
-  local inputs=("$requirements") editable=()
+  local inputs=("$requirements") editable=() python=$PYTHON compile=--compile-bytecode
   [ -f "$requirements" ] || die "there is no tool called $name. The head of scripts/tools.sh lists the tools."
   if [[ $name == litellm-* || $name == proxy-* ]]; then
     editable=("$ROOT/python")
     inputs+=("$ROOT/python/pyproject.toml")
   fi
-  stamp=$(stamp_of "${inputs[@]}")
+  if [[ $name == python-* ]]; then
+    python=$("$PYTHON" "$SCRIPTS/interpreters.py" "${name#python-}") || exit
+    compile=--no-compile-bytecode # one program runs there, and it needs few of the modules
+  fi
+  stamp=$(PYTHON=$python stamp_of "${inputs[@]}")
   [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$stamp" ] || return 0
   install_uv
   rm -rf "$venv"
-  run_logged "installing $(grep -cE '^[a-z0-9].*==' "$requirements") packages for $name" "venv-$name" sh -ec '"$1" venv --quiet --python "$2" "$3"; "$1" pip install --python "$3" --compile-bytecode --no-deps --require-hashes -r "$4"' \
-    sh "$UV" "$PYTHON" "$venv" "$requirements"
+  run_logged "installing $(grep -cE '^[a-z0-9].*==' "$requirements") packages for $name" "venv-$name" sh -ec '"$1" venv --quiet --python "$2" "$3"; "$1" pip install --python "$3" "$5" --no-deps --require-hashes -r "$4"' \
+    sh "$UV" "$python" "$venv" "$requirements" "$compile"
   if [ ${#editable[@]} -gt 0 ]; then
     run_logged "installing the callback for $name" "callback-$name" \
       "$UV" pip install --python "$venv" --no-deps --no-build-isolation --editable "${editable[@]}"

