@@ -6,7 +6,7 @@ ifeq ($(origin DATABASE_URL),command line)
 export DEMO_DATABASE_URL := $(DATABASE_URL)
 endif
 
-.PHONY: help demo test test-all prepare stress fuzz bench bench-scale install lint sql tables requirements clean
+.PHONY: help demo test test-all prepare stress fuzz bench bench-scale install package lint sql tables requirements clean
 .DEFAULT_GOAL := help
 
 help:            ## print this list
@@ -47,6 +47,9 @@ install:         ## build a release and install it into the Postgres of PG_CONFI
 lint:            ## run cargo fmt, clippy, ruff and mypy; warnings are errors
 	@scripts/lint.sh $(PG)
 
+package:         ## build the wheel and the source distribution of the callback into dist/
+	@scripts/package.sh
+
 sql:             ## rewrite the install SQL from what the code declares (for maintainers)
 	@scripts/generate.sh sql
 
@@ -57,4 +60,4 @@ requirements:    ## pin the Python packages of the tests again, with hashes (for
 	@scripts/generate.sh requirements
 
 clean:           ## remove everything that was built, including the servers' copies of Postgres; keep what the fuzzer learned
-	@bash -c 'source scripts/lib.sh; rm -rf "$$(server_root)" "$$BUILD" "$$ROOT/python/build" "$${CARGO_TARGET_DIR:-$$ROOT/target}"'
+	@bash -c 'source scripts/lib.sh; rm -rf "$$(server_root)" "$$BUILD" "$$ROOT/python/build" "$$ROOT/dist" "$${CARGO_TARGET_DIR:-$$ROOT/target}"'
