@@ -179,7 +179,8 @@ def _execute(
     """Executes one statement. psycopg's own `execute` would wait for ever for a server that does not answer."""
     from psycopg import OperationalError, errors, pq
 
-    server.send_query_params(statement, parameters or None)
+    # The psycopg 3.1 of wheels takes no tuple.
+    server.send_query_params(statement, list(parameters) or None)
     while server.flush():
         _wait(server, selectors.EVENT_READ | selectors.EVENT_WRITE, deadline)
         server.consume_input()
