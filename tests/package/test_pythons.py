@@ -41,7 +41,7 @@ def test_a_program_is_recorded_exactly(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     ran = json.loads(done.stdout)
