@@ -17,4 +17,4 @@ def test_only_these_modules_of_the_package_are_public() -> None:
 
 
 def test_the_package_offers_these_names() -> None:
-    assert litellm_spend.__all__ == ["SpendLogger", "handler", "spend_record"]
+    assert litellm_spend.__all__ == ["PrismaProxyLogger", "SpendLogger", "handler", "spend_record"]

@@ -97,3 +97,19 @@ def test_the_module_that_a_proxys_config_names_records_failures(litellm: Sdk) ->
     [module] = re.findall(r"^```python\n(.*?)^```", (PROJECT / "docs" / "cutover.md").read_text(), re.M | re.S)
     ran = litellm.run_code(module + "say(handler=repr(handler))", url=None)
     assert ran.sdk == {"handler": "SpendLogger(destination=0, record_failures=True)"}
+
+
+def test_the_logger_of_the_earlier_design_records_and_says_that_it_needs_no_redis(
+    shared_database: Database, litellm: Sdk
+) -> None:
+    code = """
+from litellm_spend import PrismaProxyLogger
+loggers = [PrismaProxyLogger(redis_url="redis://:secret@nowhere:6379", use_redis_buffer=True) for _ in range(2)]
+litellm.callbacks = [logger := loggers[0]]
+call()
+assert logger.flush() and logger.stats().sent == 1
+"""
+    assert litellm.run_code(code, url=shared_database.url).log_lines() == [
+        "litellm_spend: WARNING PrismaProxyLogger needs no Redis: redis_url and use_redis_buffer have no effect and can "
+        "be removed. To keep records while the server is away, name a spool_dir"
+    ]

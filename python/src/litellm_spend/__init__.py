@@ -6,6 +6,7 @@ The rules of counting are in the server. This package captures, queues and sends
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,23 +15,24 @@ from ._record.capture import spend_record
 
 if TYPE_CHECKING:
     from ._logger import SpendLogger
+    from ._prisma_proxy_logger import PrismaProxyLogger
 
     handler: SpendLogger
 
-__all__ = ["SpendLogger", "handler", "spend_record"]
+__all__ = ["PrismaProxyLogger", "SpendLogger", "handler", "spend_record"]
 __version__ = "0.1.0"
 
 _lock = threading.RLock()
+# The classes whose modules load LiteLLM.
+_CLASSES = {"PrismaProxyLogger": "._prisma_proxy_logger", "SpendLogger": "._logger"}
 
 
 def __getattr__(name: str) -> Any:
-    """`SpendLogger` loads LiteLLM; `handler` is one logger for the process, created at its first use."""
-    if name == "SpendLogger":
+    """A class loads LiteLLM; `handler` is one logger for the process, created at its first use."""
+    if name in _CLASSES:
         if importlib.util.find_spec("litellm") is None:
             raise ImportError("litellm_spend finds no LiteLLM: run pip install 'litellm>=1.79'")
-        from ._logger import SpendLogger
-
-        return SpendLogger
+        return getattr(importlib.import_module(_CLASSES[name], __name__), name)
     if name == "handler":
         with _lock:
             if "handler" not in globals():
