@@ -110,6 +110,6 @@ call()
 assert logger.flush() and logger.stats().sent == 1
 """
     assert litellm.run_code(code, url=shared_database.url).log_lines() == [
-        "litellm_spend: WARNING PrismaProxyLogger needs no Redis: redis_url and use_redis_buffer have no effect and can "
-        "be removed. To keep records while the server is away, name a spool_dir"
+        "litellm_spend: WARNING PrismaProxyLogger needs no Redis: redis_url and use_redis_buffer have no effect and "
+        "can be removed. To keep records while the server is away, name a spool_dir"
     ]

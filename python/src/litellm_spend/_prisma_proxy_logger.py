@@ -29,6 +29,6 @@ def _tell_once() -> None:
     if not _has_told:
         _has_told = True
         log.warning(
-            "PrismaProxyLogger needs no Redis: redis_url and use_redis_buffer have no effect and can be removed. To keep "
-            "records while the server is away, name a spool_dir"
+            "PrismaProxyLogger needs no Redis: redis_url and use_redis_buffer have no effect and can be removed. To "
+            "keep records while the server is away, name a spool_dir"
         )
