@@ -31,6 +31,7 @@ ALLOWED = {
     "sql/litellm_tables.sql": "compared below",
     "sql/litellm_spend--*.sql": "the install SQL of a version",
     "python/src/litellm_spend/__init__.py": "compared below",
+    "python/src/litellm_spend/_cli/doctor/packages.py": "compared below",
     "README.md": "compared below",
     "python/README.md": "compared below",
     "docs/cutover.md": "compared below",
@@ -107,6 +108,11 @@ def test_the_callbacks_readme_names_what_is_tested() -> None:
     pythons, psycopgs = ", ".join(each.version for each in versions.PYTHON), [each.psycopg for each in versions.PYTHON]
     line = f"on Python {pythons} as far as the machine has them, with psycopg {' and '.join(dict.fromkeys(psycopgs))}."
     assert line in read("python/README.md")
+
+
+def test_the_doctor_knows_what_is_tested() -> None:
+    tested = ", ".join(f'"{version}"' for version in versions.LITELLM)
+    assert f"TESTED_LITELLM = ({tested})" in read("python/src/litellm_spend/_cli/doctor/packages.py")
 
 
 def test_the_cut_over_is_told_for_the_newest_wheel() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +56,13 @@ def _registered_logger() -> Any:
     return logger
 
 
-if importlib.util.find_spec("litellm") is not None:
+def _is_command_line() -> bool:
+    """Whether this process is the package's own command line. That needs no LiteLLM, whose import takes seconds."""
+    program = os.path.splitext(os.path.basename(sys.argv[0] if sys.argv else ""))[0]
+    return program == "litellm-spend" or sys.orig_argv[1:3] == ["-m", "litellm_spend"]
+
+
+if not _is_command_line() and importlib.util.find_spec("litellm") is not None:
     from ._litellm.registration import register_names
 
     register_names(_registered_logger)

@@ -1,0 +1,1 @@
+"""The command line: `litellm-spend` and `python -m litellm_spend`."""

@@ -67,6 +67,11 @@ class Connection:
         seconds = self._value(_MEMORY, deadline)
         return None if seconds is None else float(seconds)
 
+    def ask(self, statement: bytes, deadline: Callable[[], float], *parameters: bytes) -> bytes | None:
+        """The first value of any statement, as text; None if there is none. Gives up at `deadline()` like `record`."""
+        self._connect(deadline)
+        return self._value(statement, deadline, *parameters)
+
     def check(self) -> None:
         """Raises UrlError or ImportError if no connection can ever be opened. Does not connect."""
         import psycopg  # noqa: F401
@@ -193,7 +198,7 @@ def _execute(
         if result is None:
             break
         last = result
-    if last is not None and last.status == pq.ExecStatus.TUPLES_OK:
+    if last is not None and last.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
         return last
     state = last.error_field(pq.DiagnosticField.SQLSTATE) if last is not None else None
     if state is None:
