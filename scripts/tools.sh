@@ -10,6 +10,7 @@
 #   python-VERSION   an environment of that Python with the LiteLLM and the psycopg that are tested there, without the
 #                    callback. Fails if this machine does not have that Python
 #   prisma           Prisma's command line and its engines, for LiteLLM's proxy
+#   chromium         the browser in which the page of the report is looked at
 #   proxy-VERSION    a Python environment with that LiteLLM's proxy and the callback of python/
 #   cargo-pgrx       runs the tests inside Postgres and writes the install SQL
 #   cargo-fuzz       runs the fuzz targets
@@ -112,6 +113,9 @@ install_prisma() {
   echo "$stamp" >"$PRISMA/.stamp"
 }
 
+# install_chromium: installs the system's Chromium. Playwright would fetch another one from hosts of its own.
+install_chromium() { command -v chromium >/dev/null || install_packages chromium; }
+
 # install_proxy NAME: creates an environment with LiteLLM's proxy and with Prisma's client for that LiteLLM's schema.
 install_proxy() {
   local bin=$BUILD/venv-$1/bin site
@@ -166,6 +170,7 @@ for tool in "$@"; do
     uv) install_uv ;;
     migrations) install_migrations ;;
     prisma) install_prisma ;;
+    chromium) install_chromium ;;
     proxy-*) install_proxy "$tool" ;;
     cargo-pgrx) install_cargo_tool cargo-pgrx "$PGRX_VERSION" ;;
     cargo-fuzz) install_cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION" ;;

@@ -21,7 +21,7 @@ PROJECT_TABLE = tomllib.loads((PYTHON / "pyproject.toml").read_text())["project"
 NAME = f"litellm_spend-{versions.EXTENSION}"
 # Of the folders of python/: neither tests nor examples are for an application.
 SOURCES = {path.relative_to(PYTHON / "src").as_posix() for path in PYTHON.glob("src/litellm_spend/**/*.py")}
-SOURCES.add("litellm_spend/py.typed")
+SOURCES |= {"litellm_spend/py.typed", *(f"litellm_spend/_cli/report/page.{kind}" for kind in ("css", "js"))}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .. import __version__
 from . import drain
 from .doctor import command as doctor
+from .report import command as report
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Command:
 COMMANDS = {
     "doctor": Command(doctor.SUMMARY, doctor.add_options, doctor.run),
     "drain": Command(drain.SUMMARY, drain.add_options, drain.run),
+    "report": Command(report.SUMMARY, report.add_options, report.run),
 }
 
 
