@@ -5,15 +5,19 @@ The messages are those of psycopg 3.1 and 3.3, of Postgres 15 to 18, and of pgbo
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from psycopg import errors as of_psycopg
 
+from litellm_spend._delivery.causes import CAUSES, UNREACHED, Cause
 from litellm_spend._delivery.destination import Destination
 from litellm_spend._delivery.dsn import translate
 from litellm_spend._delivery.errors import Recovery, SendTimeout, explain, is_permanent, recovery_from
 from litellm_spend._delivery.url_parts import UrlError
 
+README = Path(__file__).parents[1] / "README.md"
 URL = "postgresql://app:s3cret-4711@db:5433/litellm"
 TWO = "postgresql://app:s3cret-4711@a:1,b:2/litellm"
 SERVER = 'connection to server at "db" (10.0.0.7), port 5433 failed: '
@@ -284,7 +288,10 @@ def test_a_role_that_needs_quotes_gets_them_in_a_statement() -> None:
 
 def test_a_call_without_an_answer_is_told_with_the_query_that_finds_the_lock() -> None:
     sentence = explain(SendTimeout(), translate(URL))
-    assert sentence.startswith("the server did not answer a call within send_timeout: ") and "pg_locks" in sentence
+    assert (
+        sentence.startswith("the server did not answer a call within send_timeout, or before the process ended: ")
+        and "pg_locks" in sentence
+    )
     assert not is_permanent(SendTimeout())
 
 
@@ -317,3 +324,18 @@ def test_a_foreign_text_is_shown_without_the_secrets() -> None:
     destination: Destination = translate(URL)
     assert explain(failed("connection failed: nobody knows s3cret-4711"), destination).endswith(": nobody knows ***")
     assert explain(ValueError("s3cret-4711"), destination) == "***"
+
+
+@pytest.mark.parametrize("cause", [*CAUSES, *UNREACHED], ids=lambda cause: cause.short)
+def test_the_readme_has_a_row_for_each_cause(cause: Cause) -> None:
+    names = {"at": "at HOST", "role": "role ROLE", "database": "database DATABASE", "host": "HOST", "method": "..."}
+    others = {"text": "...", "login": "", "connect": ""}
+    line = cause.advice.format(**names, **others).rpartition(": ")[0]
+    [row] = [row for row in README.read_text().splitlines() if row.startswith(f"| `{line}` |")]
+    assert row.endswith("| yes |") is cause.is_permanent
+
+
+@pytest.mark.parametrize("kind", list(STATES)[:-1])
+def test_the_readme_has_a_row_for_each_sqlstate(kind: type[psycopg.Error]) -> None:
+    [row] = [row for row in README.read_text().splitlines() if f"(SQLSTATE {kind.sqlstate})` |" in row]
+    assert row.endswith("| yes |") is is_permanent(kind())

@@ -91,8 +91,9 @@ def explain(error: BaseException, destination: Destination | None = None) -> str
         return "psycopg finds no libpq: run pip install 'litellm_spend[binary]', or install libpq"
     if isinstance(error, SendTimeout):
         return (
-            "the server did not answer a call within send_timeout: if a session has locked a table of the schema "
-            f"litellm_spend, end it ({LOCKS}); if not, look at the network and at the server's load"
+            "the server did not answer a call within send_timeout, or before the process ended: if a session has "
+            f"locked a table of the schema litellm_spend, end it ({LOCKS}); if not, look at the network and at the "
+            "server's load"
         )
     state = getattr(error, "sqlstate", None)
     if state in _ADVICE:
