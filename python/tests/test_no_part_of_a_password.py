@@ -22,6 +22,15 @@ PARAMETERS = (
     "&host=", "&port=", "&user=", "&dbname=", "&sslmode=", "&schema=", "&pgbouncer=", "&sslaccept=", "&hostaddr=",
     "&application_name=", "?sslmode=", "?schema=", "&connect_timeout=", "&options=", "&passfile=", "&service=",
 )  # fmt: skip
+# Each of these was told once, by a form below.
+FOUND = (
+    r"WW88K@\wKWVW7{xqKqxVqw?sslmode=jJQk",
+    "?j9J8XJV(}79jKKwVJ&$<8zJq&dbname=qVK9zZ8!",
+    "[k897x&sslmode=7XV&host=W8z",
+    "9k8_KqQZwWZz&passfile=ZwJzK7J8&host=JvVJv.",
+    "zqx&schema=xjk",
+    "7/zqxjkv",
+)
 FORMS = (
     "postgresql://app:{}@db:5433/litellm",
     "postgresql://app:{}@db:5433/litellm?sslmode=prefer&connection_limit=5",
@@ -55,7 +64,7 @@ def passwords() -> list[str]:
             else "".join(chance.choices(SPECIAL, k=chance.randint(1, 3)))
         )
 
-    made = []
+    made = list(FOUND)
     for _ in range(CASES):
         password = piece() + "".join(between() + piece() for _ in range(chance.randint(0, 3)))
         made.append(
