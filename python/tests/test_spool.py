@@ -231,13 +231,15 @@ def test_a_forked_child_writes_a_file_of_its_own_and_the_parent_keeps_its_lock(p
 
 def test_a_child_that_lives_on_does_not_keep_its_dead_parents_file(path: Path) -> None:
     ends = """
+reader, writer = os.pipe()
 one.before_fork()
 if os.fork() == 0:
     one.copy_for_child()
+    os.write(writer, b"!")
     import time
     time.sleep(600)
 one.after_fork_in_parent()
-print(1, flush=True)
+os.read(reader, 1)
 os.kill(os.getpid(), 9)
 """
     left_by_another_process(path, "a", ends=ends)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import selectors
 import time
@@ -63,8 +64,7 @@ class Connection:
 
     def memory_seconds(self, deadline: Callable[[], float]) -> float | None:
         """How long the server remembers a request that it counted; None if its log remembers all of them."""
-        self._connect(deadline)
-        seconds = self._value(_MEMORY, deadline)
+        seconds = self.ask(_MEMORY, deadline)
         return None if seconds is None else float(seconds)
 
     def ask(self, statement: bytes, deadline: Callable[[], float], *parameters: bytes) -> bytes | None:
@@ -81,13 +81,22 @@ class Connection:
     def destination(self) -> str:
         """The database's name for people and for comparisons: host, port and name. Empty if the URL cannot be read."""
         from psycopg.conninfo import conninfo_to_dict
+        from psycopg.pq import Conninfo
 
         try:
-            options = conninfo_to_dict(self._resolve().conninfo)
+            of_url = conninfo_to_dict(self._resolve().conninfo)
+            # libpq's own variables, such as PGDATABASE.
+            defaults = {
+                option.keyword.decode(): option.val.decode() for option in Conninfo.get_defaults() if option.val
+            }
         except Exception:
             return ""
+        options = {**defaults, **{name: str(value) for name, value in of_url.items()}}
         host = options.get("host") or options.get("hostaddr") or "local"
-        return f"{host}:{options.get('port') or 5432}/{options.get('dbname') or options.get('user') or ''}"
+        name = f"{host}:{options.get('port')}/{options.get('dbname') or options.get('user')}"
+        if self._destination is not None and self._destination.hides_names:
+            return f"a database whose name is not shown ({hashlib.sha256(name.encode()).hexdigest()[:12]})"
+        return name
 
     def explain(self, error: BaseException) -> str:
         """Explains an error in one sentence, without a secret."""

@@ -130,7 +130,7 @@ class Sending:
         self.is_misconfigured = is_permanent(error)
         if isinstance(error, SendTimeout):
             self.batch_size = max(1, self.batch_size // 2)
-        kind = getattr(error, "sqlstate", None) or type(error).__name__
+        kind = getattr(error, "sqlstate", None) or reason
         if kind not in self._reported:
             self._reported.add(kind)
             log.error("cannot record spend: %s. Records are kept and sent again later", reason)
