@@ -36,6 +36,7 @@ _DELIVERS: Final = re.compile(
 _LOGGING_MODULE: Final = "litellm.litellm_core_utils.litellm_logging"
 _POLL_SECONDS: Final = 0.005
 
+_here = threading.local()
 _submitted: set[concurrent.futures.Future[Any]] = set()
 
 
@@ -49,7 +50,7 @@ def track() -> None:
 
         @functools.wraps(submit)
         def tracked(*args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
-            future = submit(*args, **kwargs)
+            future = submit(_deliver, *args, **kwargs)
             _submitted.add(future)
             future.add_done_callback(_submitted.discard)
             return future
@@ -60,6 +61,15 @@ def track() -> None:
         log.debug("LiteLLM's thread pool cannot be watched: %s", type(error).__name__)
 
 
+def _deliver(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Runs a task of the thread pool, and marks its thread meanwhile."""
+    _here.is_delivering = True
+    try:
+        return task(*args, **kwargs)
+    finally:
+        _here.is_delivering = False
+
+
 def forget() -> None:
     """Forgets all tasks, in a forked child: the parent delivers them."""
     _submitted.clear()
@@ -68,14 +78,14 @@ def forget() -> None:
 def is_delivering() -> bool:
     """Whether the caller is a callback, which LiteLLM's delivery waits for."""
     try:
-        if threading.current_thread() in _executor()._threads or _delivers_in_thread(threading.current_thread()):
+        if getattr(_here, "is_delivering", False) or _delivers_in_thread(threading.current_thread()):
             return True
         task = asyncio.current_task()
         return task is not None and _delivers(task)
     except RuntimeError:  # no event loop runs in this thread
         return False
     except Exception as error:
-        log.debug("LiteLLM's thread pool could not be read: %s", type(error).__name__)
+        log.debug("the current task could not be read: %s", type(error).__name__)
         return False
 
 
