@@ -28,7 +28,6 @@ class Load:
 
     def __init__(self, interpreter: Interpreter, database: Database, folder: Path, rate: int) -> None:
         self.spool = folder / "spool"
-        self.timings: list[dict[str, float]] = []
         self._interpreter, self._url = interpreter, database.url
         self._journal = folder / "journal"
         self._arguments = (str(self.spool), str(rate), str(self._journal))
@@ -47,8 +46,6 @@ class Load:
             os.kill(self._pid, by)
         assert self._program.wait(60) == (0 if by is None else -by), self._program.log()
         assert " lost " not in self._program.log()
-        if by is None:
-            self.timings.append(json.loads(self._program.stdout.readline()))
         self._running.__exit__(None, None, None)
 
     def replace(self, by: int) -> None:
@@ -59,8 +56,10 @@ class Load:
         """Runs `litellm-spend drain`."""
         return self._interpreter.run(PROGRAM, url=self._url, code=DRAIN.format(str(self.spool))).stdout
 
-    def captured(self) -> set[str]:
-        return set(self._journal.read_text().split())
+    def captured(self) -> dict[str, float]:
+        """{the id of an event: how long its hook took}"""
+        lines = (line.split() for line in self._journal.read_text().splitlines())
+        return {id_: float(seconds) for id_, seconds in lines}
 
 
 DRAIN = """
@@ -104,18 +103,20 @@ def run_chaos(database: Database, load: Load, tell: Tell, rate: int, deeds: list
     drained = load.drain()
     database.wait_folded("120 s")
     captured = load.captured()
+    seconds = sorted(captured.values())
     counted = {id_ for (id_,) in database.query('SELECT request_id FROM "LiteLLM_SpendLogs"')}
     total = database.value('SELECT sum(api_requests)::int FROM "LiteLLM_DailyUserSpend"')
     duplicates = database.status()["duplicates"]
     tell(
         "the client under chaos",
         f"seed {seed}, {rate} events/s, {len(deeds)} deeds ({', '.join(deeds)}):",
-        f"captured {len(captured)}, counted {len(counted)}, lost {len(captured - counted)}, sent again {duplicates}",
-        f"the hook: {load.timings}",
+        f"captured {len(captured)}, counted {len(counted)}, lost {len(set(captured) - counted)}, "
+        f"sent again {duplicates}",
+        f"the hook: p50 {seconds[len(seconds) // 2] * 1e6:.0f} us, p99 {seconds[len(seconds) * 99 // 100] * 1e6:.0f} us",
         drained.strip(),
     )
-    assert captured - counted == set(), f"lost, with the seed {seed}"
-    assert len(counted - captured) <= deeds.count("SIGKILL") + deeds.count("SIGTERM")
+    assert set(captured) - counted == set(), f"lost, with the seed {seed}"
+    assert len(counted - set(captured)) <= deeds.count("SIGKILL") + deeds.count("SIGTERM")
     assert total == len(counted), f"counted twice, with the seed {seed}"
     assert list(load.spool.iterdir()) == []
 
