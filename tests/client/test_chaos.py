@@ -103,16 +103,16 @@ def run_chaos(database: Database, load: Load, tell: Tell, rate: int, deeds: list
     drained = load.drain()
     database.wait_folded("120 s")
     captured = load.captured()
-    seconds = sorted(captured.values())
+    microseconds = sorted(seconds * 1e6 for seconds in captured.values())
     counted = {id_ for (id_,) in database.query('SELECT request_id FROM "LiteLLM_SpendLogs"')}
     total = database.value('SELECT sum(api_requests)::int FROM "LiteLLM_DailyUserSpend"')
     duplicates = database.status()["duplicates"]
+    count = len(captured)
     tell(
         "the client under chaos",
         f"seed {seed}, {rate} events/s, {len(deeds)} deeds ({', '.join(deeds)}):",
-        f"captured {len(captured)}, counted {len(counted)}, lost {len(set(captured) - counted)}, "
-        f"sent again {duplicates}",
-        f"the hook: p50 {seconds[len(seconds) // 2] * 1e6:.0f} us, p99 {seconds[len(seconds) * 99 // 100] * 1e6:.0f} us",
+        f"captured {count}, counted {len(counted)}, lost {len(set(captured) - counted)}, sent again {duplicates}",
+        f"the hook: p50 {microseconds[count // 2]:.0f} us, p99 {microseconds[count * 99 // 100]:.0f} us",
         drained.strip(),
     )
     assert set(captured) - counted == set(), f"lost, with the seed {seed}"
