@@ -33,7 +33,7 @@ generate_requirements() {
   "$SCRIPTS/tools.sh" uv
   use_uv
   cd "$ROOT/tests"
-  for name in uv tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}" "${PYTHON_VERSIONS[@]/#/python-}"; do
+  for name in uv tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}" recipes "${PYTHON_VERSIONS[@]/#/python-}"; do
     python=3.11
     if [[ $name == python-* ]]; then python=${name#python-}; fi
     step "requirements-$name.txt"

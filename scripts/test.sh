@@ -18,7 +18,7 @@ failed=()
 
 # install_tools: installs what tests need besides a Postgres.
 install_tools() {
-  local name environments=(tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}")
+  local name environments=(tests "${LITELLM_VERSIONS[@]/#/litellm-}" "${LITELLM_PROXY_VERSIONS[@]/#/proxy-}" recipes)
   for name in "${PYTHON_VERSIONS[@]}"; do
     # tests/package names those that this machine lacks.
     if "$PYTHON" "$SCRIPTS/interpreters.py" "$name" >/dev/null 2>&1; then environments+=("python-$name"); fi

@@ -9,6 +9,7 @@
 #   litellm-VERSION  a Python environment with that LiteLLM, OpenTelemetry and the callback of python/
 #   python-VERSION   an environment of that Python with the LiteLLM and the psycopg that are tested there, without the
 #                    callback. Fails if this machine does not have that Python
+#   recipes          a Python environment with the servers of docs/recipes.md, the newest LiteLLM and the callback
 #   prisma           Prisma's command line and its engines, for LiteLLM's proxy
 #   chromium         the browser in which the page of the report is looked at
 #   proxy-VERSION    a Python environment with that LiteLLM's proxy and the callback of python/
@@ -80,7 +81,7 @@ install_environment() {
   local name=$1 requirements=$ROOT/tests/requirements-$1.txt venv=$BUILD/venv-$1 stamp
   local inputs=("$requirements") editable=() python=$PYTHON compile=--compile-bytecode
   [ -f "$requirements" ] || die "there is no tool called $name. The head of scripts/tools.sh lists the tools."
-  if [[ $name == litellm-* || $name == proxy-* ]]; then
+  if [[ $name == litellm-* || $name == proxy-* || $name == recipes ]]; then
     editable=("$ROOT/python")
     inputs+=("$ROOT/python/pyproject.toml")
   fi

@@ -158,5 +158,10 @@ def test_the_workflow_has_each_python() -> None:
     assert listed and {*listed[1].split()} == {*TOO_OLD, *(python.version for python in versions.PYTHON)}
 
 
+def test_the_recipes_run_beside_the_newest_litellm() -> None:
+    assert f"-c requirements-litellm-{NEWEST}.txt\n" in read("tests/requirements-recipes.in")
+    assert f"\nlitellm=={NEWEST} " in read("tests/requirements-recipes.txt"), "run: make requirements"
+
+
 def test_pgrx_and_its_tests_are_of_one_version() -> None:
     assert f'\npgrx-tests = "={versions.PGRX}"\n' in read("Cargo.toml")
