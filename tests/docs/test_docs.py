@@ -11,7 +11,10 @@ from harness.database import Database
 from harness.interpreter import Interpreter
 from harness.postgres import PROJECT
 
-DOCUMENTS = [PROJECT / "README.md", PROJECT / "python" / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+# The applications of this document run under servers of their own: see tests/client/test_recipes.py.
+RECIPES = PROJECT / "docs" / "recipes.md"
+PAGES = sorted({*(PROJECT / "docs").glob("*.md")} - {RECIPES})
+DOCUMENTS = [PROJECT / "README.md", PROJECT / "python" / "README.md", *PAGES]
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
