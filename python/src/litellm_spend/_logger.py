@@ -1,4 +1,4 @@
-"""SpendLogger, the callback for LiteLLM. Its hooks turn an event into a record and queue it, nothing else."""
+"""SpendLogger, the callback for LiteLLM: its options, and the methods that an application calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import litellm
-from litellm.integrations.custom_logger import CustomLogger
 
 from . import __version__, _metrics, _settings
 from ._delivery import health
@@ -19,11 +18,11 @@ from ._delivery.memory_queue import QueuedRecord
 from ._delivery.outbox import Outbox
 from ._delivery.set_up import set_up
 from ._delivery.stats import Stats
+from ._hooks import Hooks
 from ._intake.intake import Intake
 from ._litellm import deliveries, sync_delivery
 from ._log import RateLimitedLog
 from ._process import lifecycle
-from ._proxy.failures import failure_events
 from ._settings import BeforeSend
 from .testing import MemorySink
 
@@ -33,7 +32,7 @@ log = logging.getLogger("litellm_spend")
 _destinations: dict[str | int | None, int] = {}
 
 
-class SpendLogger(CustomLogger):
+class SpendLogger(Hooks):
     """Records the spend of each LiteLLM call in Postgres: `litellm.callbacks = [SpendLogger()]`.
 
     `_settings.Settings` says what each option means. An option that is not given comes from its environment variable,
@@ -88,44 +87,6 @@ class SpendLogger(CustomLogger):
 
     def __repr__(self) -> str:
         return f"SpendLogger(destination={self.destination}, record_failures={self.record_failures})"
-
-    # The hooks that LiteLLM calls.
-
-    def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
-        self._before_call(kwargs)
-
-    async def async_pre_call_deployment_hook(self, kwargs: Any, call_type: Any) -> None:
-        self._before_call(kwargs)
-        if not self._is_enabled:
-            return
-        try:
-            self._intake.started_async(kwargs, call_type)
-        except Exception as error:
-            self._hook_log.error(f"the metadata of a call could not be read: {type(error).__name__}")
-
-    def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self._receive(kwargs, response_obj)
-
-    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self._receive(kwargs, response_obj)
-
-    def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self._receive_failure(kwargs, response_obj)
-
-    async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self._receive_failure(kwargs, response_obj)
-
-    async def async_post_call_failure_hook(
-        self, request_data: Any, original_exception: Any, user_api_key_dict: Any, traceback_str: Any = None
-    ) -> None:
-        """LiteLLM calls this when a proxy's request has failed, with all its attempts."""
-        if not self._is_enabled:
-            return
-        try:
-            for event in failure_events(request_data, original_exception, user_api_key_dict):
-                self._receive_failure(event, None, ended=True)
-        except Exception as error:
-            self._hook_log.error(f"a failed request of the proxy could not be recorded: {type(error).__name__}")
 
     # The methods that an application calls.
 
@@ -257,36 +218,8 @@ class SpendLogger(CustomLogger):
             record_failures=self.record_failures,
         )
 
-    def _before_call(self, kwargs: Any) -> None:
-        if not self._is_enabled:
-            return
-        self.attach_sync_delivery()
-        try:
-            lifecycle.watch_sigterm()
-            self._sender.ensure_running()
-            self._intake.started(kwargs)
-        except Exception as error:
-            self._hook_log.error(f"the start of a call could not be handled: {type(error).__name__}")
-
-    def _receive(self, kwargs: Mapping[str, Any], response: Any) -> None:
-        if not self._is_enabled:
-            return
-        try:
-            lifecycle.watch_sigterm()
-            self._intake.finished(kwargs, response)
-            self._finish_if_exiting()
-        except Exception as error:
-            self._hook_log.error(f"an event could not be recorded: {type(error).__name__}")
-
-    def _receive_failure(self, kwargs: Mapping[str, Any], response: Any, *, ended: bool = False) -> None:
-        if not self._is_enabled:
-            return
-        try:
-            lifecycle.watch_sigterm()
-            self._intake.failed(kwargs, response, ended=ended)
-            self._finish_if_exiting()
-        except Exception as error:
-            self._hook_log.error(f"a failure could not be recorded: {type(error).__name__}")
+    def _start_sender(self) -> None:
+        self._sender.ensure_running()
 
     def _finish_if_exiting(self) -> None:
         deadline = lifecycle.exit_deadline()
