@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from litellm_spend._log import Once
 from litellm_spend._record import capture
 from litellm_spend._record.capture import freeze, shape, spend_record, stored_key, take, write
 from litellm_spend._record.encode import TOO_DEEP, TOO_LARGE, TOO_MANY, encode
@@ -293,7 +294,7 @@ def test_many_long_numbers_are_cut_to_a_size() -> None:
 def test_what_is_cut_bears_a_mark_and_one_warning_tells_of_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("litellm_spend._record.encode._is_warned", False)
+    monkeypatch.setattr("litellm_spend._record.encode._warning", Once())
     deep: Any = 1
     for _ in range(65):
         deep = [deep]

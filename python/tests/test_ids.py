@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from test_capture import event
 
+from litellm_spend._log import Once
 from litellm_spend._record.capture import freeze, take, write
 from litellm_spend._record.ids import UnusableIds, plain, text_of
 
@@ -249,7 +250,7 @@ def test_a_cost_of_another_type_of_number_is_the_cost() -> None:
 def test_one_warning_names_the_field_and_the_type_and_not_the_value(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(UnusableIds, "_is_warned", False)
+    monkeypatch.setattr(UnusableIds, "_warning", Once())
     ids, other = UnusableIds(), UnusableIds()
     with caplog.at_level(logging.WARNING, logger="litellm_spend"):
         recorded(in_metadata("team_id")(Account()), ids)

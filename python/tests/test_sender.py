@@ -74,7 +74,7 @@ def test_connecting_at_exit_takes_no_longer_than_there_is_time(
         ends.append(now)
         raise psycopg.OperationalError("timeout expired")
 
-    monkeypatch.setattr(psycopg, "connect", connect)
+    monkeypatch.setattr(psycopg.Connection, "connect", connect)
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     outbox.put("{}")

@@ -62,6 +62,14 @@ def _is_command_line() -> bool:
     return program == "litellm-spend" or sys.orig_argv[1:3] == ["-m", "litellm_spend"]
 
 
+def _free_lock() -> None:
+    """In a forked child, where the lock stays held for ever if another thread of the parent held it."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_lock)
 if not _is_command_line() and importlib.util.find_spec("litellm") is not None:
     from ._litellm.registration import register_names
 

@@ -1,7 +1,8 @@
-"""Logs what goes wrong in a hook, once a minute at most. Hooks never raise."""
+"""Logs what goes wrong in a hook, once a minute at most, and what is told once in a process. Hooks never raise."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -10,6 +11,17 @@ from typing import Final
 log = logging.getLogger("litellm_spend")
 
 _EVERY_SECONDS: Final = 60.0
+
+
+class Once:
+    """Whether something happens for the first time. It has no lock, which a forked child could find held."""
+
+    def __init__(self) -> None:
+        self._times = itertools.count()
+
+    def is_first(self) -> bool:
+        """True for the first call of all threads."""
+        return next(self._times) == 0
 
 
 class RateLimitedLog:

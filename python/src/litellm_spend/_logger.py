@@ -191,10 +191,12 @@ class SpendLogger(Hooks):
         return self._outbox.pending() - self._outbox.spooled()
 
     def before_fork(self) -> None:
+        self._sender.connection.before_fork()
         if self._outbox.spool is not None:
             self._outbox.spool.before_fork()
 
     def after_fork_in_parent(self) -> None:
+        self._sender.connection.after_fork_in_parent()
         if self._outbox.spool is not None:
             self._outbox.spool.after_fork_in_parent()
 

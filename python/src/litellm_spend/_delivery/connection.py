@@ -8,16 +8,18 @@ import logging
 import selectors
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import dsn
 from .errors import SendTimeout, explain, grant_to
+from .fork_lock import ForkLock
 
 if TYPE_CHECKING:
     import psycopg
     from psycopg.pq.abc import PGconn, PGresult
 
 log = logging.getLogger("litellm_spend")
+T = TypeVar("T")
 
 _RECORD_BATCH: Final = b"SELECT litellm_record_spend($1::jsonb, 'reject')"
 # libpq raises a shorter connect_timeout to this.
@@ -34,6 +36,8 @@ WHERE NOT pg_catalog.current_setting('litellm_spend.write_spend_logs', true)::bo
 """
 # A wait looks this often whether it has to end earlier.
 _LOOK_SECONDS: Final = 0.2
+# How long a fork waits for a call into libpq. Only the resolver makes such a call wait for the network.
+_FORK_SECONDS: Final = 1.0
 
 
 class Connection:
@@ -45,6 +49,7 @@ class Connection:
             import psycopg
             import psycopg.conninfo  # noqa: F401
 
+        self._library = ForkLock(_FORK_SECONDS)
         self._url = url
         self.send_timeout = send_timeout
         self._destination: dsn.Destination | None = None
@@ -108,7 +113,6 @@ class Connection:
 
     def open(self, deadline: float | None = None) -> psycopg.Connection:
         """Opens a new autocommitting connection. Raises UrlError, ImportError or psycopg.Error."""
-        import psycopg
         from psycopg.conninfo import conninfo_to_dict
 
         destination = self._resolve()
@@ -119,12 +123,21 @@ class Connection:
             of_url = int(conninfo_to_dict(destination.conninfo).get("connect_timeout") or 0)
             limits["connect_timeout"] = min(seconds, of_url) if of_url > 0 else seconds
         # No prepared statements, because behind pgbouncer the next call may reach another session.
-        return psycopg.connect(destination.conninfo, autocommit=True, prepare_threshold=None, **limits)
+        with_lock = _class(self._library)
+        return with_lock.connect(destination.conninfo, autocommit=True, prepare_threshold=None, **limits)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            with self._library:
+                connection.close()
+
+    def before_fork(self) -> None:
+        """Waits until no thread is inside libpq or OpenSSL, and keeps all out until the fork is over."""
+        self._library.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        self._library.after_fork_in_parent()
 
     def copy_for_child(self) -> Connection:
         """A connection for a forked child. The parent's is forgotten, and nothing is sent on its socket."""
@@ -146,7 +159,7 @@ class Connection:
     def _value(self, statement: bytes, deadline: Callable[[], float], *parameters: bytes) -> bytes | None:
         """The first value of the first row, as text; None if it is NULL or there is no row."""
         assert self._connection is not None
-        result = _execute(self._connection.pgconn, statement, parameters, deadline)
+        result = _execute(self._connection.pgconn, statement, parameters, deadline, self._library)
         return result.get_value(0, 0) if result.ntuples else None
 
     def _resolve(self) -> dsn.Destination:
@@ -187,23 +200,55 @@ def schema_difference(wanted: str | None, actual: str | None) -> str | None:
     )
 
 
+def _class(library: ForkLock) -> type[psycopg.Connection]:
+    """A class of connections that hold `library` while they connect, except while they wait."""
+    import psycopg
+
+    class Connection(psycopg.Connection):
+        @classmethod
+        def _connect_gen(cls, *arguments: Any, **named: Any) -> Any:
+            steps: Any = super()._connect_gen(*arguments, **named)
+            answer = None
+            while True:
+                try:
+                    with library:
+                        wait = steps.send(answer)
+                except StopIteration as end:
+                    return end.value
+                answer = yield wait
+
+    return Connection
+
+
 def _execute(
-    server: PGconn, statement: bytes, parameters: tuple[bytes, ...], deadline: Callable[[], float]
+    server: PGconn,
+    statement: bytes,
+    parameters: tuple[bytes, ...],
+    deadline: Callable[[], float],
+    library: ForkLock,
 ) -> PGresult:
-    """Executes one statement. psycopg's own `execute` would wait for ever for a server that does not answer."""
+    """Executes one statement. psycopg's own `execute` would wait for ever for a server that does not answer.
+
+    Holds `library` except while it waits.
+    """
     from psycopg import OperationalError, errors, pq
 
-    # The psycopg 3.1 of wheels takes no tuple.
-    server.send_query_params(statement, list(parameters) or None)
-    while server.flush():
+    def locked(call: Callable[[], T]) -> T:
+        with library:
+            return call()
+
+    with library:
+        # The psycopg 3.1 of wheels takes no tuple.
+        server.send_query_params(statement, list(parameters) or None)
+    while locked(server.flush):
         _wait(server, selectors.EVENT_READ | selectors.EVENT_WRITE, deadline)
-        server.consume_input()
+        locked(server.consume_input)
     last: PGresult | None = None
     while True:
-        while server.is_busy():
+        while locked(server.is_busy):
             _wait(server, selectors.EVENT_READ, deadline)
-            server.consume_input()
-        result = server.get_result()
+            locked(server.consume_input)
+        result = locked(server.get_result)
         if result is None:
             break
         last = result

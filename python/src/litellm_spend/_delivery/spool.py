@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from .._log import RateLimitedLog
+from .fork_lock import ForkLock
 from .spool_directory import LockedFile, SpoolDirectory, SpoolUnusable, set_aside_corrupt
 
 log = logging.getLogger("litellm_spend")
 
 _LOOK_EVERY_SECONDS: Final = 30.0
+_FORK_SECONDS: Final = 1.0
 
 
 class Spool:
@@ -28,7 +29,8 @@ class Spool:
         self.directory = directory
         self._destination = destination
         self._has_before_send = has_before_send
-        self._lock = threading.Lock()
+        # For opening and closing files, and for which ones are open.
+        self._lock = ForkLock(_FORK_SECONDS)
         self._own: LockedFile | None = None
         self._is_unusable = False
         self._log = RateLimitedLog()
@@ -56,7 +58,9 @@ class Spool:
 
     def left(self) -> LockedFile | None:
         """A file of a process that is gone, with records. It stays the same until `finish_left`. Never raises."""
-        if self._left is None and not self._is_unusable:
+        if self._left is not None or self._is_unusable:
+            return self._left
+        with self._lock:
             try:
                 self._left = next(self._files_left, None)
                 if self._left is None and time.monotonic() - self._looked_at > _LOOK_EVERY_SECONDS:
@@ -65,48 +69,51 @@ class Spool:
                     self._left = next(self._files_left, None)
             except (OSError, sqlite3.Error) as error:
                 self._log.error(f"the spool directory {self.directory.path} cannot be read: {_reason(error)}")
-        return self._left
+            return self._left
 
     def finish_left(self) -> None:
         """Removes the file that `left` returned, because its records are sent."""
-        file, self._left = self._left, None
-        if file is not None:
-            _remove(file)
+        with self._lock:
+            file, self._left = self._left, None
+            if file is not None:
+                _remove(file)
 
     def release(self) -> None:
         """Removes this process's file if it is empty, else leaves it to a later process."""
         with self._lock:
             files, self._own, self._left = (self._own, self._left), None, None
-        for file in filter(None, files):
-            if file.pending():
-                file.leave()
-            else:
-                _remove(file)
+            for file in filter(None, files):
+                if file.pending():
+                    file.leave()
+                else:
+                    _remove(file)
 
     def leave_broken(self, file: LockedFile, error: sqlite3.Error) -> None:
         """Gives up a file that cannot be read or written."""
         with self._lock:
             self._own = None if self._own is file else self._own
             self._left = None if self._left is file else self._left
-        with contextlib.suppress(sqlite3.Error):
-            file.close()
-        if _is_corrupt(error):
-            set_aside_corrupt(file.path)
-        else:
-            log.error(
-                "the spool file %s cannot be used (%s): a later process tries to send its records", file.path, error
-            )
-        file.abandon()
+            with contextlib.suppress(sqlite3.Error):
+                file.close()
+            if _is_corrupt(error):
+                set_aside_corrupt(file.path)
+            else:
+                log.error(
+                    "the spool file %s cannot be used (%s): a later process tries to send its records", file.path, error
+                )
+            file.abandon()
 
     # A forked child opens a file of its own.
 
     def before_fork(self) -> None:
-        for file in filter(None, (self._own, self._left)):
-            file.before_fork()
+        if self._lock.before_fork():
+            for file in filter(None, (self._own, self._left)):
+                file.before_fork()
 
     def after_fork_in_parent(self) -> None:
         for file in filter(None, (self._own, self._left)):
             file.after_fork_in_parent()
+        self._lock.after_fork_in_parent()
 
     def copy_for_child(self) -> Spool:
         for file in filter(None, (self._own, self._left)):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 import time
 from pathlib import Path
 from typing import Final
 
+from .fork_lock import ForkLock
 from .memory_queue import Item
 
 # Marks the file as one of this package (SQLite's application_id), and tells its form (SQLite's user_version).
@@ -48,10 +48,9 @@ class SpoolFile:
         """Opens the file, which must exist and may be empty; raises UnknownForm."""
         self.path = path
         self._max_bytes = max_bytes
-        self._lock = threading.Lock()
+        self._lock = ForkLock(_FORK_SECONDS)
         self._database: sqlite3.Connection | None = None
         self._is_closed = False
-        self._is_locked_for_fork = False
         with self._lock:
             count, first, last = self._open().execute(_OF_FILE).fetchone()
         self._count = int(count)
@@ -134,15 +133,11 @@ class SpoolFile:
 
     def before_fork(self) -> None:
         """Closes the database until the fork is over. The next use opens it again."""
-        # A signal handler may fork while its own thread holds the lock. Then the child inherits what it must not use.
-        self._is_locked_for_fork = self._lock.acquire(timeout=_FORK_SECONDS)
-        if self._is_locked_for_fork:
+        if self._lock.before_fork():
             self._close()
 
     def after_fork_in_parent(self) -> None:
-        if self._is_locked_for_fork:
-            self._is_locked_for_fork = False
-            self._lock.release()
+        self._lock.after_fork_in_parent()
 
     def _close(self) -> None:
         database, self._database = self._database, None

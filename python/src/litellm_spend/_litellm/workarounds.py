@@ -55,17 +55,22 @@ def _has_lost_cancellation(task: asyncio.Task[Any]) -> bool:
 
 
 def revive_thread_pool() -> None:
-    """Makes LiteLLM's thread pool start threads of its own in a forked child.
+    """Makes LiteLLM's thread pool start threads of its own in a forked child, and frees its locks there.
 
     Otherwise the pool counts on the parent's idle threads, which the child does not have, and its events wait forever.
+    If another thread used the pool while this one forked, a lock of the pool is held forever, and so each call hangs.
     """
     try:
         executor = _thread_pool()
-        if executor._threads:
-            executor._shutdown_lock = threading.Lock()
-            executor._idle_semaphore = threading.Semaphore(0)
-            executor._work_queue = queue.SimpleQueue()
-            executor._threads = set()
+        executor._shutdown_lock = threading.Lock()
+        executor._idle_semaphore = threading.Semaphore(0)
+        executor._work_queue = queue.SimpleQueue()
+        executor._threads = set()
+        # Later versions limit the tasks that wait. The tasks of the parent do not count here.
+        if hasattr(executor, "_pending_slots"):
+            executor._pending_slots = threading.Semaphore(executor._max_pending_tasks)
+        if hasattr(executor, "_drop_lock"):
+            executor._drop_lock = threading.Lock()
     except Exception as error:
         log.debug("LiteLLM's thread pool could not be restarted: %s", type(error).__name__)
 

@@ -16,13 +16,15 @@ import time
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from .._litellm import deliveries, workarounds
-from . import termination
+from .._litellm import deliveries, locks, workarounds
+from . import imports, termination
 
 log = logging.getLogger("litellm_spend")
 
-# The longest wait for callbacks when SIGTERM ends the process, because other callbacks may take minutes.
+# The longest wait for callbacks when SIGTERM ends the process or it forks, because other callbacks may take minutes.
 _CALLBACK_SECONDS = 1.0
+# The longest wait of a fork for the imports and the locks of other threads.
+_FORK_SECONDS = 5.0
 
 
 class Logger(Protocol):
@@ -130,11 +132,27 @@ def _finish_with_worker(_: object = None) -> None:
 
 
 def _before_fork() -> None:
-    for logger in list(_loggers):
-        logger.before_fork()
+    """Waits until LiteLLM's threads have delivered their events and no other thread imports a module. Then takes what
+    no thread may use while this one forks.
+
+    LiteLLM's first events prepare much that a child could never finish, also inside C and Rust libraries. A thread may
+    begin an import while others are waited for, and may need what was taken.
+    """
+    if not deliveries.is_delivering():
+        deliveries.wait(time.monotonic() + _CALLBACK_SECONDS)
+    deadline = time.monotonic() + _FORK_SECONDS
+    while True:
+        imports.wait(deadline)
+        locks.before_fork(deadline)
+        for logger in list(_loggers):
+            logger.before_fork()
+        if not imports.are_running() or time.monotonic() > deadline:
+            return
+        _after_fork_in_parent()
 
 
 def _after_fork_in_parent() -> None:
+    locks.after_fork_in_parent()
     for logger in list(_loggers):
         logger.after_fork_in_parent()
 
@@ -142,9 +160,11 @@ def _after_fork_in_parent() -> None:
 def _after_fork() -> None:
     global _deadline
     _deadline = None
+    imports.restart_in_child()
     _join_multiprocessing()
     termination.restart_in_child()
     workarounds.revive_thread_pool()
+    locks.restart_in_child()
     for logger in list(_loggers):
         logger.restart_in_child()
 

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import re
-import threading
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,6 +20,7 @@ from numbers import Integral, Real
 from typing import Any, Final
 from uuid import UUID
 
+from .._log import Once
 from .ids import text_of
 
 log = logging.getLogger("litellm_spend")
@@ -141,16 +141,12 @@ def _clean_decimal(number: Decimal, remaining: list[float], as_text: bool) -> An
     return f"\0{text}" if as_text else number
 
 
-_warning = threading.Lock()
-_is_warned = False
+_warning = Once()
 
 
 def _mark(mark: str) -> str:
     """Returns the mark for a place where the caller's data was cut. Logs a warning the first time."""
-    global _is_warned
-    with _warning:
-        was_warned, _is_warned = _is_warned, True
-    if not was_warned:
+    if _warning.is_first():
         log.warning(
             "spend_logs_metadata is recorded only in part, because it is too large: send less of it. %s marks where "
             "it was cut",

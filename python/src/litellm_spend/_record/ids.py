@@ -16,6 +16,8 @@ from numbers import Integral, Real
 from typing import Any, Final
 from uuid import UUID
 
+from .._log import Once
+
 log = logging.getLogger("litellm_spend")
 
 Scalar = str | int | float | bool
@@ -98,8 +100,7 @@ def _text(value: Any) -> str | None:
 class UnusableIds:
     """Counts ids that have no text. For the first one in the process, a warning names the field and the type."""
 
-    _warning: Final = threading.Lock()
-    _is_warned = False
+    _warning = Once()
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -108,10 +109,8 @@ class UnusableIds:
     def report_unusable(self, name: str, value: Any) -> None:
         with self._lock:
             self.count += 1
-        with UnusableIds._warning:
-            if UnusableIds._is_warned:
-                return
-            UnusableIds._is_warned = True
+        if not UnusableIds._warning.is_first():
+            return
         log.warning(
             "%s is a %s, which is no id, so nobody is charged by it. Pass a string, a number, a UUID or an Enum of "
             "these. stats().unusable_ids counts such ids",
