@@ -69,3 +69,25 @@ if os.fork() == 0:
 assert os.wait()[1] == 0, "the fork did not wait"
 """
     litellm.run_code(code, url=database.url)
+
+
+def test_an_event_during_the_end_is_not_dropped_by_the_end_of_another(database: Database, litellm: Sdk) -> None:
+    """A worker delivers its last events in several threads at once. Each waits for what it captured itself."""
+    code = """
+litellm.callbacks = [logger := SpendLogger()]
+drain = logger._sender.drain
+def drain_and_capture(deadline):
+    is_drained = drain(deadline)
+    if logger.stats().captured == 1:
+        call()
+        wait_until(lambda: logger.stats().captured == 2, "another thread captured a record")
+    return is_drained
+logger._sender.drain = drain_and_capture
+logger._sender._flush_interval = 1
+call()
+wait_until(lambda: logger.stats().captured == 1, "a record is captured")
+logger.finish(time.monotonic() + 60)
+assert (logger.stats().sent, logger.stats().dropped) == (2, 0), logger.stats()
+"""
+    litellm.run_code(code, url=database.url)
+    assert_all_recorded(database, 2)

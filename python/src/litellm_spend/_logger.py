@@ -186,9 +186,10 @@ class SpendLogger(Hooks):
     def send(self, deadline: float) -> int:
         """Sends what is held and queued. Returns how many records would be lost at `deadline` (monotonic)."""
         self._intake.release()
-        if self._outbox.pending():
-            self._sender.drain(deadline)
-        return self._outbox.pending() - self._outbox.spooled()
+        # While the process exits, other threads may capture further records, and wait for them.
+        while (pending := self._outbox.pending()) and self._sender.drain(deadline):
+            pass
+        return max(0, pending - self._outbox.spooled())
 
     def before_fork(self) -> None:
         self._sender.connection.before_fork()
