@@ -187,7 +187,7 @@ class SpendLogger(Hooks):
         """Sends what is held and queued. Returns how many records would be lost at `deadline` (monotonic)."""
         self._intake.release()
         # While the process exits, other threads may capture further records, and wait for them.
-        while (pending := self._outbox.pending()) and self._sender.drain(deadline):
+        while (pending := self._outbox.pending()) and self._sender.drain(deadline) and time.monotonic() < deadline:
             pass
         return max(0, pending - self._outbox.spooled())
 
