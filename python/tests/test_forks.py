@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from litellm_spend._delivery import connection
+from litellm_spend._delivery import libpq
 from litellm_spend._delivery.fork_lock import ForkLock
 from litellm_spend._delivery.spool import Spool
 from litellm_spend._delivery.spool_directory import SpoolDirectory
@@ -201,7 +201,7 @@ def test_a_connection_keeps_forks_out_while_it_connects_but_not_while_it_waits(m
         return "connected"
 
     monkeypatch.setattr(psycopg.Connection, "_connect_gen", connect)
-    steps = connection._class(lock)._connect_gen("")
+    steps = libpq.connection_class(lock)._connect_gen("")
     assert next(steps) == "wait" and is_free()
     with pytest.raises(StopIteration, match="connected"):
         steps.send("ready")

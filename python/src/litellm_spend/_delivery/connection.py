@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import selectors
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from . import dsn
-from .errors import SendTimeout, explain, grant_to
+from .errors import explain, grant_to
 from .fork_lock import ForkLock
+from .libpq import connection_class, execute
 
 if TYPE_CHECKING:
     import psycopg
-    from psycopg.pq.abc import PGconn, PGresult
 
 log = logging.getLogger("litellm_spend")
-T = TypeVar("T")
 
 _RECORD_BATCH: Final = b"SELECT litellm_record_spend($1::jsonb, 'reject')"
 # libpq raises a shorter connect_timeout to this.
@@ -34,8 +32,6 @@ WHERE NOT pg_catalog.current_setting('litellm_spend.write_spend_logs', true)::bo
               WHERE n.nspname = pg_catalog.current_setting('litellm_spend.target_schema', true)
                 AND c.relname = 'LiteLLM_SpendLogs' AND c.relkind = 'p')
 """
-# A wait looks this often whether it has to end earlier.
-_LOOK_SECONDS: Final = 0.2
 # How long a fork waits for a call into libpq. Only the resolver makes such a call wait for the network.
 _FORK_SECONDS: Final = 1.0
 
@@ -123,7 +119,7 @@ class Connection:
             of_url = int(conninfo_to_dict(destination.conninfo).get("connect_timeout") or 0)
             limits["connect_timeout"] = min(seconds, of_url) if of_url > 0 else seconds
         # No prepared statements, because behind pgbouncer the next call may reach another session.
-        with_lock = _class(self._library)
+        with_lock = connection_class(self._library)
         return with_lock.connect(destination.conninfo, autocommit=True, prepare_threshold=None, **limits)
 
     def close(self) -> None:
@@ -159,7 +155,7 @@ class Connection:
     def _value(self, statement: bytes, deadline: Callable[[], float], *parameters: bytes) -> bytes | None:
         """The first value of the first row, as text; None if it is NULL or there is no row."""
         assert self._connection is not None
-        result = _execute(self._connection.pgconn, statement, parameters, deadline, self._library)
+        result = execute(self._connection.pgconn, statement, parameters, deadline, self._library)
         return result.get_value(0, 0) if result.ntuples else None
 
     def _resolve(self) -> dsn.Destination:
@@ -198,80 +194,3 @@ def schema_difference(wanted: str | None, actual: str | None) -> str | None:
         f"the database URL says schema={wanted}, but the server folds spend into schema {actual}: "
         f"set litellm_spend.target_schema = '{wanted}' in the server, or correct the URL"
     )
-
-
-def _class(library: ForkLock) -> type[psycopg.Connection]:
-    """A class of connections that hold `library` while they connect, except while they wait."""
-    import psycopg
-
-    class Connection(psycopg.Connection):
-        @classmethod
-        def _connect_gen(cls, *arguments: Any, **named: Any) -> Any:
-            steps: Any = super()._connect_gen(*arguments, **named)
-            answer = None
-            while True:
-                try:
-                    with library:
-                        wait = steps.send(answer)
-                except StopIteration as end:
-                    return end.value
-                answer = yield wait
-
-    return Connection
-
-
-def _execute(
-    server: PGconn,
-    statement: bytes,
-    parameters: tuple[bytes, ...],
-    deadline: Callable[[], float],
-    library: ForkLock,
-) -> PGresult:
-    """Executes one statement. psycopg's own `execute` would wait for ever for a server that does not answer.
-
-    Holds `library` except while it waits.
-    """
-    from psycopg import OperationalError, errors, pq
-
-    def locked(call: Callable[[], T]) -> T:
-        with library:
-            return call()
-
-    with library:
-        # The psycopg 3.1 of wheels takes no tuple.
-        server.send_query_params(statement, list(parameters) or None)
-    while locked(server.flush):
-        _wait(server, selectors.EVENT_READ | selectors.EVENT_WRITE, deadline)
-        locked(server.consume_input)
-    last: PGresult | None = None
-    while True:
-        while locked(server.is_busy):
-            _wait(server, selectors.EVENT_READ, deadline)
-            locked(server.consume_input)
-        result = locked(server.get_result)
-        if result is None:
-            break
-        last = result
-    if last is not None and last.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
-        return last
-    state = last.error_field(pq.DiagnosticField.SQLSTATE) if last is not None else None
-    if state is None:
-        raise OperationalError("the server closed the connection")
-    try:
-        kind = errors.lookup(state.decode())
-    except KeyError:
-        kind = type("UnknownError", (OperationalError,), {"sqlstate": state.decode()})
-    raise kind("the server refused the call")
-
-
-def _wait(server: PGconn, events: int, deadline: Callable[[], float]) -> None:
-    """Waits until the socket is ready, and raises SendTimeout at the deadline."""
-    with _Selector() as selector:
-        selector.register(server.socket, events)
-        while not selector.select(min(_LOOK_SECONDS, max(0.0, deadline() - time.monotonic()))):
-            if time.monotonic() >= deadline():
-                raise SendTimeout
-
-
-# Unlike the default one, this selector opens no file for each wait.
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
