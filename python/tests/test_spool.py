@@ -269,3 +269,89 @@ def test_records_that_are_set_aside_are_text_for_this_user_alone(path: Path, cap
     one.settle(batch, set_aside=True)
     assert aside.read_text() == '{"id":"a"}\n' and stat.S_IMODE(aside.stat().st_mode) == 0o600
     assert one.stats().set_aside == 1 and one.pending() == 0 and sent(one) == []
+
+
+def test_a_record_that_comes_after_the_release_is_in_another_file(path: Path) -> None:
+    """While a process ends, one thread may release the spool and another one still capture."""
+    one = outbox(of := spool(path))
+    one.put("a")
+    assert sent(one) == ["a"]
+    of.release()
+    assert one.put("b") and one.stats().spooled == 1
+    of.release()
+    assert sent(outbox(spool(path))) == ["b"]
+
+
+def test_a_file_with_a_record_is_not_removed_by_a_release(path: Path) -> None:
+    file = SpoolDirectory(path, 10**9)
+    file.prepare()
+    locked = file.create()
+    locked.put("a")
+    assert not locked.close_if_empty()
+    batch = locked.take(1, 100)
+    locked.settle(batch)
+    assert locked.close_if_empty()
+    with pytest.raises(sqlite3.Error):
+        locked.put("b")
+    locked.remove()
+
+
+def test_what_others_put_into_the_directory_is_left_alone(path: Path) -> None:
+    spool(path).directory.prepare()
+    names = ["uv.lock", "db.lock", "draft.new", "0123.lock"]
+    for name in names:
+        (path / name).touch()
+        os.utime(path / name, (0, 0))
+    foreign = path / f"{'0' * 32}.sqlite3"
+    foreign.with_suffix(".lock").touch()
+    with sqlite3.connect(foreign) as database:
+        database.execute("CREATE TABLE of_somebody (a)")
+    database.close()
+    assert sent(outbox(spool(path))) == []
+    assert all((path / name).exists() for name in names) and foreign.exists()
+
+
+def test_a_damaged_file_does_not_keep_the_others_back(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for record in "abc":
+        left_by_another_process(path, record)
+    damaged, *_ = sorted(path.glob("*.sqlite3"))
+    with sqlite3.connect(damaged) as database:
+        database.execute("DROP TABLE about")
+    database.close()
+    assert len(sent(outbox(of := spool(path)))) == 2
+    assert of.broken == 1 and "is corrupt and is renamed" in caplog.text
+
+
+def test_a_directory_that_others_can_write_is_not_read_either(path: Path) -> None:
+    left_by_another_process(path, "forged")
+    path.chmod(0o777)
+    assert sent(outbox(spool(path))) == []
+
+
+def test_a_spool_is_used_again_when_its_disk_has_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litellm_spend._delivery.spool._UNUSABLE_SECONDS", 0.0)
+    one = outbox(of := spool(path))
+    prepare = of.directory.prepare
+    monkeypatch.setattr(of.directory, "prepare", fail)
+    assert one.put("a") and one.stats().spooled == 0
+    monkeypatch.setattr(of.directory, "prepare", prepare)
+    assert one.put("b") and one.stats().spooled == 1
+    assert sent(one) == ["a", "b"]
+
+
+def fail() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_records_of_a_process_that_knew_no_database_wait_until_it_knows_one(path: Path) -> None:
+    known = ""
+    one = outbox(of := Spool(SpoolDirectory(path, 10**9), lambda: known, has_before_send=False))
+    one.put("a")
+    of.release()
+    assert sent(outbox(spool(path))) == [], "nobody knows where they belong"
+    two = outbox(of := Spool(SpoolDirectory(path, 10**9), lambda: known, has_before_send=False))
+    two.put("b")
+    known = HERE
+    two.put("c")
+    of.release()
+    assert sent(outbox(spool(path))) == ["b", "c"]

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"files left: {len(left)}, of running processes or for the reasons above")
     if stopped_by:
         print(f"stopped: {stopped_by}", file=sys.stderr)
-    return 1 if stopped_by else 0
+    return 1 if stopped_by or spool.broken else 0
 
 
 def _send(sender: Sender, deadline: float) -> str | None:

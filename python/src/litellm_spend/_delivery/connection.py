@@ -93,8 +93,10 @@ class Connection:
         except Exception:
             return ""
         options = {**defaults, **{name: str(value) for name, value in of_url.items()}}
-        host = options.get("host") or options.get("hostaddr") or "local"
+        host = ",".join(filter(None, (options.get("host"), options.get("hostaddr")))) or "local"
         name = f"{host}:{options.get('port')}/{options.get('dbname') or options.get('user')}"
+        if service := options.get("service"):
+            name += f" (service {service})"
         if self._destination is not None and self._destination.hides_names:
             return f"a database whose name is not shown ({hashlib.sha256(name.encode()).hexdigest()[:12]})"
         return name

@@ -16,14 +16,20 @@ from .spool_directory import LockedFile, SpoolDirectory, SpoolUnusable, set_asid
 log = logging.getLogger("litellm_spend")
 
 _LOOK_EVERY_SECONDS: Final = 30.0
+# A directory that could not be used is tried again after this time: its disk may have been full.
+_UNUSABLE_SECONDS: Final = 10.0
 _FORK_SECONDS: Final = 1.0
 
 
 class Spool:
-    """`destination`: the name of the database, without secrets; empty if it cannot be known. The records of a file are
-    for the database that the file names. `has_before_send`: a file whose process had such a function is sent only by a
-    process that has one too, because the function may remove what must not be sent.
+    """`destination`: the name of the database, without secrets; empty if it cannot be known yet. The records of a file
+    are for the database that the file names, and wait if it names none.
+    `has_before_send`: a file whose process had such a function is sent only by a process that has one too, because the
+    function may remove what must not be sent.
     """
+
+    broken = 0
+    """How many files could not be read or written."""
 
     def __init__(self, directory: SpoolDirectory, destination: Callable[[], str], *, has_before_send: bool) -> None:
         self.directory = directory
@@ -32,7 +38,9 @@ class Spool:
         # For opening and closing files, and for which ones are open.
         self._lock = ForkLock(_FORK_SECONDS)
         self._own: LockedFile | None = None
-        self._is_unusable = False
+        self._own_destination = ""
+        self._unusable_until = float("-inf")
+        self._problem = ""
         self._log = RateLimitedLog()
         self._files_left: Iterator[LockedFile] = iter(())
         self._left: LockedFile | None = None
@@ -40,11 +48,13 @@ class Spool:
 
     def put(self, record: str) -> bool:
         """Writes a record into this process's file. Returns False if that is not possible. Never raises."""
-        for _ in range(2):
+        for _ in range(3):
             file = self._own or self._create()
             if file is None:
                 return False
             try:
+                if not self._own_destination:
+                    self._note_destination(file)
                 file.put(record)
                 return True
             except sqlite3.Error as error:
@@ -58,18 +68,14 @@ class Spool:
 
     def left(self) -> LockedFile | None:
         """A file of a process that is gone, with records. It stays the same until `finish_left`. Never raises."""
-        if self._left is not None or self._is_unusable:
-            return self._left
-        with self._lock:
-            try:
-                self._left = next(self._files_left, None)
+        if self._left is None and time.monotonic() > self._unusable_until:
+            with self._lock:
+                self._left = self._next_left()
                 if self._left is None and time.monotonic() - self._looked_at > _LOOK_EVERY_SECONDS:
                     self._looked_at = time.monotonic()
-                    self._files_left = filter(self._may_send, self.directory.left_files())
-                    self._left = next(self._files_left, None)
-            except (OSError, sqlite3.Error) as error:
-                self._log.error(f"the spool directory {self.directory.path} cannot be read: {_reason(error)}")
-            return self._left
+                    self._files_left = self._look()
+                    self._left = self._next_left()
+        return self._left
 
     def finish_left(self) -> None:
         """Removes the file that `left` returned, because its records are sent."""
@@ -83,25 +89,17 @@ class Spool:
         with self._lock:
             files, self._own, self._left = (self._own, self._left), None, None
             for file in filter(None, files):
-                if file.pending():
-                    file.leave()
-                else:
+                if file.close_if_empty():
                     _remove(file)
+                else:
+                    file.leave()
 
     def leave_broken(self, file: LockedFile, error: sqlite3.Error) -> None:
         """Gives up a file that cannot be read or written."""
         with self._lock:
             self._own = None if self._own is file else self._own
             self._left = None if self._left is file else self._left
-            with contextlib.suppress(sqlite3.Error):
-                file.close()
-            if _is_corrupt(error):
-                set_aside_corrupt(file.path)
-            else:
-                log.error(
-                    "the spool file %s cannot be used (%s): a later process tries to send its records", file.path, error
-                )
-            file.abandon()
+            self._give_up(file, error)
 
     # A forked child opens a file of its own.
 
@@ -122,20 +120,40 @@ class Spool:
 
     def _create(self) -> LockedFile | None:
         with self._lock:
-            if self._own is None and not self._is_unusable:
+            if self._own is None and time.monotonic() > self._unusable_until:
                 try:
                     self.directory.prepare()
                     file = self.directory.create()
-                    file.note(database=self._destination(), before_send="yes" if self._has_before_send else "no")
-                    self._own = file
+                    self._own_destination = self._destination()
+                    file.note(database=self._own_destination, before_send="yes" if self._has_before_send else "no")
+                    self._own, self._problem = file, ""
                 except (SpoolUnusable, OSError, sqlite3.Error) as error:
-                    self._is_unusable = True
-                    log.warning("records are kept in memory only, because the spool cannot be used: %s", _reason(error))
+                    self._note_problem(error)
             return self._own
+
+    def _note_destination(self, file: LockedFile) -> None:
+        """Names the database in a file that was created before it was known."""
+        if destination := self._destination():
+            file.note(database=destination)
+            self._own_destination = destination
+
+    def _note_problem(self, error: Exception) -> None:
+        """Tells a problem once, and keeps records in memory for a while."""
+        self._unusable_until = time.monotonic() + _UNUSABLE_SECONDS
+        problem = _reason(error)
+        if problem != self._problem:
+            self._problem = problem
+            log.warning("records are kept in memory only, because the spool cannot be used: %s", problem)
 
     def _has_other(self, file: LockedFile, error: sqlite3.Error) -> bool:
         """Handles a failed `put`. Returns whether another file may work."""
-        if _is_corrupt(error) or not file.path.exists():
+        if file.is_gone():
+            with self._lock:
+                if self._own is file:  # else the process ends, and has left its file
+                    self._own = None
+                    file.abandon()
+            return True
+        if _is_corrupt(error):
             self.leave_broken(file, error)
             return True
         self._log.error(
@@ -144,6 +162,39 @@ class Spool:
         )
         return False
 
+    def _look(self) -> Iterator[LockedFile]:
+        """The files of processes that are gone; none if the directory may have been written by others."""
+        try:
+            self.directory.check()
+            return self.directory.left_files()
+        except SpoolUnusable as error:
+            self._note_problem(error)
+            return iter(())
+
+    def _next_left(self) -> LockedFile | None:
+        try:
+            for file in self._files_left:
+                try:
+                    if self._may_send(file):
+                        return file
+                except sqlite3.Error as error:
+                    self._give_up(file, error)
+        except OSError as error:
+            self._log.error(f"the spool directory {self.directory.path} cannot be read: {_reason(error)}")
+        return None
+
+    def _give_up(self, file: LockedFile, error: sqlite3.Error) -> None:
+        self.broken += 1
+        with contextlib.suppress(sqlite3.Error):
+            file.close()
+        if _is_corrupt(error):
+            set_aside_corrupt(file.path)
+        else:
+            log.error(
+                "the spool file %s cannot be used (%s): a later process tries to send its records", file.path, error
+            )
+        file.abandon()
+
     def _may_send(self, file: LockedFile) -> bool:
         """Whether this process may send a file's records. Removes an empty file."""
         if not file.pending():
@@ -151,8 +202,8 @@ class Spool:
             return False
         about = file.about()
         database, destination = about.get("database", ""), self._destination()
-        if database and destination and database != destination:
-            reason = f"its records are for {database}"
+        if not database or database != destination:
+            reason = f"its records are for {database or 'a database that its process did not know'}"
         elif about.get("before_send") == "yes" and not self._has_before_send:
             reason = "its process had a before_send and this one has none"
         else:
@@ -170,8 +221,8 @@ def _remove(file: LockedFile) -> None:
 
 
 def _is_corrupt(error: sqlite3.Error) -> bool:
-    """SQLite's other errors (a full disk, for example) have classes of their own."""
-    return type(error) is sqlite3.DatabaseError
+    """SQLite's other errors (a full disk, for example) have classes of their own, except for a missing table."""
+    return type(error) is sqlite3.DatabaseError or "no such table" in str(error)
 
 
 def _reason(error: Exception) -> str:

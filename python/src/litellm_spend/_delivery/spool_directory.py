@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sqlite3
 import stat
 import time
@@ -33,6 +34,7 @@ _LOCK: Final = ".lock"
 _NEW: Final = ".new"
 _CORRUPT: Final = ".corrupt"
 _SET_ASIDE: Final = "set-aside.jsonl"
+_NAME: Final = re.compile("[0-9a-f]{32}")
 _ABANDONED_SECONDS: Final = 3600.0
 # Locks or SQLite's WAL do not work on these, or only sometimes.
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
@@ -145,13 +147,15 @@ class SpoolDirectory:
             os.close(os.open(records, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             return LockedFile(records, self._max_bytes, lock)
         except BaseException:
+            for path in (new, base.with_suffix(_LOCK), base.with_suffix(_RECORDS)):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
             os.close(lock)
             raise
 
     def left_files(self) -> Iterator[LockedFile]:
         """Takes over the files of processes that are gone, one by one. A corrupt file is renamed."""
-        for name in sorted(os.listdir(self.path)):
-            path = self.path / name
+        for path in self._paths():
             if path.suffix == _NEW:
                 _remove_abandoned(path)
             elif path.suffix == _LOCK and (file := self._take_over(path)) is not None:
@@ -159,7 +163,11 @@ class SpoolDirectory:
 
     def files(self) -> list[Path]:
         """The files with records, of all processes; raises OSError."""
-        return sorted(path for path in self.path.iterdir() if path.suffix == _RECORDS)
+        return [path for path in self._paths() if path.suffix == _RECORDS]
+
+    def _paths(self) -> list[Path]:
+        """What this package has put into the directory, by the form of its names. Anything else is left alone."""
+        return sorted(path for path in self.path.iterdir() if _NAME.fullmatch(path.stem))
 
     def set_aside(self, items: Iterable[Item]) -> Path:
         """Writes records into a file of text, for a person to decide; raises OSError."""
@@ -174,7 +182,7 @@ class SpoolDirectory:
         if lock is None:
             return None
         try:
-            if path.exists():
+            if os.path.exists(path):
                 return LockedFile(path, self._max_bytes, lock)
             lock_path.unlink(missing_ok=True)
         except UnknownForm:

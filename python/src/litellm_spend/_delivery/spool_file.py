@@ -7,6 +7,7 @@ signal, but not always a crash of the machine. One process uses it at a time; `s
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -125,6 +126,18 @@ class SpoolFile:
             self._is_closed = True
             self._close()
 
+    def close_if_empty(self) -> bool:
+        """Closes the file for good unless it has records. Returns whether it is closed, so that none can come."""
+        with self._lock:
+            if self._count == 0:
+                self._is_closed = True
+                self._close()
+            return self._is_closed
+
+    def is_gone(self) -> bool:
+        """Whether no record can be put into the file any more."""
+        return self._is_closed or not os.path.exists(self.path)
+
     def paths(self) -> list[Path]:
         """The file and what SQLite puts beside it."""
         return [self.path.with_name(self.path.name + end) for end in ("-wal", "-shm", "-journal", "")]
@@ -146,25 +159,26 @@ class SpoolFile:
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
-            if self._is_closed or not self.path.exists():
+            if self.is_gone():
                 raise sqlite3.OperationalError("the file is closed or gone")
+            is_new = os.path.getsize(self.path) == 0
             database = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
-                self._prepare(database)
+                self._prepare(database, is_new=is_new)
             except BaseException:
                 database.close()
                 raise
             self._database = database
         return self._database
 
-    def _prepare(self, database: sqlite3.Connection) -> None:
+    def _prepare(self, database: sqlite3.Connection, *, is_new: bool) -> None:
         [application] = database.execute("PRAGMA application_id").fetchone()
         [form] = database.execute("PRAGMA user_version").fetchone()
-        if (application, form) not in ((0, 0), (_APPLICATION, _FORM)):
+        if not is_new and (application, form) != (_APPLICATION, _FORM):
             raise UnknownForm
         database.executescript(_SETTINGS)
         database.execute(f"PRAGMA max_page_count = {max(16, self._max_bytes // _PAGE_BYTES)}")
-        if form != _FORM:
+        if is_new:
             database.executescript(
                 f"BEGIN; {_TABLES} PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_FORM}; COMMIT;"
             )
