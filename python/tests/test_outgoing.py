@@ -92,6 +92,7 @@ def test_an_identity_that_is_removed_is_set_back_and_one_that_stays_is_not_told(
     assert finished(lambda record: {"response_cost": 1}, metadata={"status": "x"}) == {
         **{name: value for name, value in record().items() if name in IDENTITY},
         "response_cost": 1,
+        "metadata": {"status": "x"},
     }
 
 

@@ -176,8 +176,8 @@ def test_a_setting_that_the_server_refuses(server: Server, newest: Sdk) -> None:
 
 def test_a_database_without_the_extension(server: Server, newest: Sdk) -> None:
     assert line(newest, server.url(database="nothing")) == (
-        "the database has no function litellm_record_spend: run CREATE EXTENSION litellm_spend in that database, and "
-        "keep its schema on the role's search_path (SQLSTATE 42883)"
+        "the database has no function litellm_record_spend: run CREATE EXTENSION litellm_spend in that database "
+        "(SQLSTATE 42883)"
     )
 
 

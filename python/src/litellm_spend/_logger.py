@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import litellm
@@ -78,7 +80,7 @@ class SpendLogger(Hooks):
         self._sync_delivery = sync_delivery.SyncDelivery(self, self.destination, self._receive)
         self._hook_log = RateLimitedLog()
         self._drop_log = RateLimitedLog()
-        self._has_warned_of_flush = False
+        self._has_warned_of_flush = self._has_started = False
         if settings.enabled:
             deliveries.track()
             lifecycle.register(self, flush_at_sigterm=settings.flush_at_sigterm, exit_timeout=settings.exit_timeout)
@@ -121,7 +123,7 @@ class SpendLogger(Hooks):
             return False
         deadline = time.monotonic() + timeout
         are_delivered = await deliveries.wait_async(deadline)
-        return await asyncio.to_thread(self._sender.drain, deadline) and are_delivered
+        return await in_thread(lambda: self._sender.drain(deadline)) and are_delivered
 
     def close(self, timeout: float = 30.0) -> bool:
         """Flushes, ends the background thread and closes the connection. A later event starts both again.
@@ -212,6 +214,7 @@ class SpendLogger(Hooks):
         self._intake = self._new_intake()
         self._hook_log = RateLimitedLog()
         self._drop_log = RateLimitedLog()
+        self._has_started = False
 
     def _new_intake(self) -> Intake:
         return Intake(
@@ -222,7 +225,10 @@ class SpendLogger(Hooks):
         )
 
     def _start_sender(self) -> None:
-        self._sender.ensure_running()
+        # LiteLLM keeps calling a logger that the application has replaced or closed.
+        if not self._has_started:
+            self._has_started = True
+            self._sender.ensure_running()
 
     def _finish_if_exiting(self) -> None:
         deadline = lifecycle.exit_deadline()
@@ -245,6 +251,24 @@ class SpendLogger(Hooks):
                 "flush() waits for nothing on the thread of a running event loop and in a callback: write "
                 "`await logger.aflush()` in the application's own code"
             )
+
+
+async def in_thread(wait: Callable[[], bool]) -> bool:
+    """Waits in a thread of its own, because all threads of the event loop's executor may be busy."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[bool] = loop.create_future()
+
+    def settle(result: bool) -> None:
+        if not done.done():
+            done.set_result(result)
+
+    def run() -> None:
+        result = wait()
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result)
+
+    threading.Thread(target=run, name="litellm_spend flush", daemon=True).start()
+    return await done
 
 
 def _spend_records(count: int) -> str:

@@ -67,7 +67,10 @@ class Filter:
                 f"None: correct the function: {type(error).__name__}"
             )
             return None
-        restored = _restore(changed, before) + _restore(changed.get("metadata", {}), in_metadata)
+        metadata = changed.get("metadata", {})
+        restored = _restore(changed, before) + _restore(metadata, in_metadata)
+        if metadata:
+            changed["metadata"] = metadata
         if restored and not self._has_warned:
             self._has_warned = True
             log.warning(

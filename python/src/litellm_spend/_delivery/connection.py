@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import dsn
 from .errors import explain, grant_to
+from .extension import HOME
 from .fork_lock import ForkLock
 from .libpq import connection_class, execute
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("litellm_spend")
 
-_RECORD_BATCH: Final = b"SELECT litellm_record_spend($1::jsonb, 'reject')"
+_HOME: Final = f"SELECT name FROM {HOME} AS home".encode()
+_RECORD_BATCH: Final = b"SELECT %s.litellm_record_spend($1::pg_catalog.jsonb, 'reject')"
 # libpq raises a shorter connect_timeout to this.
 SHORTEST_CONNECT_SECONDS: Final = 2
 _TARGET_SCHEMA: Final = b"SELECT current_setting('litellm_spend.target_schema', true)"
@@ -50,6 +52,8 @@ class Connection:
         self.send_timeout = send_timeout
         self._destination: dsn.Destination | None = None
         self._connection: psycopg.Connection | None = None
+        self._home: bytes | None = None
+        """The extension's schema, quoted, once this connection has asked for it."""
         self._logged_destination = False
         self._compared_schema = False
 
@@ -59,7 +63,13 @@ class Connection:
         Gives up at `deadline()` (monotonic), which may become earlier meanwhile, and then raises SendTimeout.
         """
         self._connect(deadline)
-        staged = self._value(_RECORD_BATCH, deadline, ("[" + ",".join(batch) + "]").encode())
+        if self._home is None:
+            self._home = self._value(_HOME, deadline)
+        if self._home is None:
+            from psycopg.errors import UndefinedFunction
+
+            raise UndefinedFunction
+        staged = self._value(_RECORD_BATCH % self._home, deadline, ("[" + ",".join(batch) + "]").encode())
         self._compare_schema(deadline)
         return int(staged or 0)
 
@@ -153,6 +163,7 @@ class Connection:
     def _connect(self, deadline: Callable[[], float]) -> None:
         if not self.is_open:
             self._connection = self.open(deadline())
+            self._home = None
 
     def _value(self, statement: bytes, deadline: Callable[[], float], *parameters: bytes) -> bytes | None:
         """The first value of the first row, as text; None if it is NULL or there is no row."""

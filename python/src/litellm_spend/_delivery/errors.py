@@ -22,7 +22,7 @@ class Recovery(Enum):
     SPLIT = "the batch holds a record that the server cannot accept: send its halves, to find that record"
 
 
-CREATE: Final = "run CREATE EXTENSION litellm_spend in that database, and keep its schema on the role's search_path"
+CREATE: Final = "run CREATE EXTENSION litellm_spend in that database"
 LOCKS: Final = "SELECT pid, mode, relation::regclass FROM pg_locks WHERE relation::regclass::text ~ '^litellm_spend'"
 # What a call of litellm_record_spend can raise that is not about a record. {grant} names the role.
 _ADVICE: Final = {

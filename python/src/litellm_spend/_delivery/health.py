@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from .connection import Connection, schema_difference
 from .errors import CREATE
+from .extension import FOUND_AND_ALLOWED, HOME
 from .outgoing import Outgoing
 from .sink import ToMemory
 
-_CHECK = """
-SELECT to_regprocedure('litellm_record_spend(jsonb,text)') IS NOT NULL,
-       coalesce(has_function_privilege(to_regprocedure('litellm_record_spend(jsonb,text)')::oid, 'EXECUTE'), false),
-       pg_catalog.pg_is_in_recovery(),
+_CHECK = f"""
+SELECT {FOUND_AND_ALLOWED}, pg_catalog.pg_is_in_recovery(),
        pg_catalog.current_setting('litellm_spend.target_schema', true)
+FROM (SELECT) AS one LEFT JOIN {HOME} AS home ON true
 """
 
 

@@ -12,14 +12,15 @@ from ... import __version__
 from ..._delivery.connection import schema_difference
 from ..._delivery.destination import Destination
 from ..._delivery.errors import grant_to
+from ..._delivery.extension import FOUND_AND_ALLOWED, HOME
 from ..database import Problem, Server, Url, shown
 from . import folding
 from .finding import Finding, ok, problem, unknown
 from .packages import release
 
-# The function is looked up as the callback's own call finds it. `preloaded`: only a library that the server loads at
+# `home`: the extension's schema, quoted. `preloaded`: only a library that the server loads at
 # its start may define a setting of that context. Each role may read it, and not shared_preload_libraries.
-_FACTS = """
+_FACTS = f"""
 SELECT current_user::text AS role, pg_catalog.current_database()::text AS database,
        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
        pg_catalog.pg_is_in_recovery() AS standby,
@@ -29,11 +30,8 @@ SELECT current_user::text AS role, pg_catalog.current_database()::text AS databa
                WHERE name = 'litellm_spend.max_databases' AND context = 'postmaster') AS preloaded,
        EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'litellm_spend') AS available,
        (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'litellm_spend') AS version,
-       (SELECT nspname::text FROM pg_catalog.pg_extension JOIN pg_catalog.pg_namespace AS n ON n.oid = extnamespace
-        WHERE extname = 'litellm_spend') AS home,
-       pg_catalog.to_regprocedure('litellm_record_spend(jsonb,text)') IS NOT NULL AS found,
-       pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('litellm_record_spend(jsonb,text)')::oid,
-                                         'EXECUTE') IS TRUE AS allowed
+       home.name AS home, {FOUND_AND_ALLOWED}
+FROM (SELECT) AS one LEFT JOIN {HOME} AS home ON true
 """
 
 
@@ -91,7 +89,7 @@ def _check(server: Server, facts: Facts, destination: Destination) -> Iterator[F
     difference = schema_difference(destination.schema, facts.schema)
     yield problem("tables", difference) if difference else folding.check_tables(server, facts.role, facts.schema)
     if granted.state == "ok":
-        yield _round_trip(server)
+        yield _round_trip(server, facts.home or "")
     else:
         yield unknown("round trip", "not tried without the grant")
 
@@ -139,15 +137,15 @@ def _grant(facts: Facts) -> Finding:
     if not facts.found:
         return problem(
             "grant",
-            f"role {facts.role} does not find litellm_record_spend in schema {facts.home}: run {grant}, "
-            f"and keep {facts.home} on the role's search_path",
+            f"schema {facts.home} of the extension has no litellm_record_spend: run DROP EXTENSION litellm_spend and "
+            "CREATE EXTENSION litellm_spend again",
         )
     if not facts.allowed:
         return problem("grant", f"role {facts.role} may not record spend: run {grant} as a superuser")
     return ok("grant", "EXECUTE on litellm_record_spend")
 
 
-def _round_trip(server: Server) -> Finding:
+def _round_trip(server: Server, home: str) -> Finding:
     """Records in a transaction and rolls it back, in the callback's own call."""
     request = f"litellm-spend-doctor-{uuid.uuid4()}"
     record = {
@@ -162,7 +160,7 @@ def _round_trip(server: Server) -> Finding:
     }
     try:
         server.value("BEGIN")
-        staged = server.value("SELECT litellm_record_spend($1::jsonb, 'reject')", json.dumps([record]))
+        staged = server.value(f"SELECT {home}.litellm_record_spend($1::jsonb, 'reject')", json.dumps([record]))
         server.value("ROLLBACK")
     except Problem as error:
         return problem("round trip", str(error))

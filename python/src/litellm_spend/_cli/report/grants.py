@@ -8,9 +8,12 @@ from ..database import Problem, Server, quoted
 
 _TABLES = """
 SELECT c.relname::text AS name, current_user::text AS role, has_schema_privilege(n.oid, 'USAGE') AS enters,
-       has_table_privilege(c.oid, 'SELECT') AS reads, row_security_active(c.oid) AS filtered
+       has_table_privilege(c.oid, 'SELECT') AS reads, row_security_active(c.oid) AS filtered,
+       me.rolsuper AND NOT owner.rolsuper AS trusts_owner, owner.rolname::text AS owner
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v') AND c.relname = ANY (string_to_array($2, ','))
+JOIN pg_catalog.pg_roles AS owner ON owner.oid = c.relowner
+JOIN pg_catalog.pg_roles AS me ON me.rolname = current_user
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND c.relname = ANY (string_to_array($2, ','))
 ORDER BY c.relname
 """
 
@@ -31,6 +34,13 @@ def check(server: Server, schema: str, tables: Sequence[str]) -> list[str]:
             "or set litellm_spend.target_schema to the schema of its tables"
         )
     role = found[0]["role"]
+    # What the owner of a table put beside it, such as the condition of an index, runs with the reader's rights.
+    for row in found:
+        if row["trusts_owner"]:
+            raise Problem(
+                f"role {role} is a superuser, and {qualified(schema, row['name'])} belongs to role {row['owner']}, "
+                f"which is none: name role {row['owner']} or another role that may read the table in the URL"
+            )
     needed = []
     if not found[0]["enters"]:
         needed.append(f"GRANT USAGE ON SCHEMA {quoted(schema)} TO {quoted(role)};")

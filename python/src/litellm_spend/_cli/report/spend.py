@@ -14,6 +14,13 @@ from .period import Period
 # The users' table holds each request once, also those without a user. So it has the totals, the days and the models.
 TOTALS_TABLE = "LiteLLM_DailyUserSpend"
 _LONGEST_QUERY = "30s"
+# Anybody who may create a schema may name one litellm_spend.
+_HAS_STATUS = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = to_regclass('litellm_spend.status')
+      AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'litellm_spend') AS is_there
+"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,9 @@ class Sums:
         return cls(Decimal(str(row["spend"])), int(row["requests"]), int(row["tokens"]))
 
     def __sub__(self, other: Sums) -> Sums:
-        return Sums(self.spend - other.spend, self.requests - other.requests, self.tokens - other.tokens)
+        is_finite = self.spend.is_finite() and other.spend.is_finite()
+        spend = self.spend - other.spend if is_finite else Decimal("NaN")
+        return Sums(spend, self.requests - other.requests, self.tokens - other.tokens)
 
 
 @dataclass(frozen=True)
@@ -87,8 +96,8 @@ def read(server: Server, period: Period, chosen: tuple[str, ...], top: int, urls
     total = Sums.of(_query(server, schema, TOTALS_TABLE, "''", period, 0)["all"])
     days = _days(server, schema, period) if "day" in chosen else None
     sections = [_section(server, schema, dimension, period, top, total, notes) for dimension in dimensions]
-    server.value("COMMIT")
     notes.append(_backlog(server))
+    server.value("ROLLBACK")
     return Report(period, total, days, sections, notes)
 
 
@@ -147,6 +156,8 @@ def _query(server: Server, schema: str, table: str, column: str, period: Period,
 
 def _backlog(server: Server) -> str:
     """A sentence on the records that no fold has counted yet."""
+    if not server.row(_HAS_STATUS)["is_there"]:
+        return "Not known: how many records wait to be folded, because the database does not have the extension."
     try:
         status = server.row("SELECT backlog, extract(epoch FROM lag)::float8 AS lag FROM litellm_spend.status")
     except Problem as error:
