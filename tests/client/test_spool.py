@@ -62,6 +62,13 @@ def test_what_a_killed_process_captured_is_recorded_once_by_the_next(
     assert list(folder.iterdir()) == []
 
 
+def test_a_process_that_ends_at_once_sends_what_was_left_too(database: Database, newest: Sdk, folder: Path) -> None:
+    killed(newest, register(folder, flush_interval=600) + THREE_CALLS, url=database.url)
+    newest.run_code(register(folder) + 'call("later")', url=database.url)
+    assert recorded(database) == [("later", 1), ("spooled", 3)]
+    assert list(folder.iterdir()) == []
+
+
 def test_a_record_that_was_sent_and_not_removed_when_the_process_died_counts_once(
     database: Database, newest: Sdk, folder: Path
 ) -> None:

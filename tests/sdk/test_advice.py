@@ -201,17 +201,12 @@ def test_locked_staging_tables(server: Server, newest: Sdk) -> None:
 
 @pytest.fixture
 def waiting_role(server: Server) -> Iterator[str]:
-    """A role that calls a function of that name which does not end."""
-    run = server.database.execute
-    run("CREATE SCHEMA before AUTHORIZATION slow")
-    run(
-        "CREATE FUNCTION before.litellm_record_spend(jsonb, text) RETURNS bigint LANGUAGE sql AS $$"
-        "SELECT 1::bigint FROM pg_sleep(600) $$"
-    )
-    run("ALTER ROLE slow SET search_path = before, public")
-    yield "slow"
-    run("ALTER ROLE slow RESET ALL")
-    run("DROP SCHEMA before CASCADE")
+    """A role whose calls wait for somebody who holds a lock."""
+    with server.database.connect(autocommit=False) as holder:
+        holder.execute("LOCK TABLE pg_catalog.pg_extension IN ACCESS EXCLUSIVE MODE")
+        yield "slow"
+        holder.rollback()
+    server.database.execute("ALTER ROLE slow RESET ALL")
 
 
 def test_a_call_that_statement_timeout_ends(server: Server, newest: Sdk, waiting_role: str) -> None:

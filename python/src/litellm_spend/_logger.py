@@ -176,6 +176,8 @@ class SpendLogger(Hooks):
             log.error("%s lost at exit: %s", _spend_records(lost), reason)
         self._drop_log.finish()
         if (spool := self._outbox.spool) is not None:
+            if not self._outbox.pending() and self._outbox.stats().captured:
+                self._sender.drain_left(deadline)
             if spooled := self._outbox.spooled():
                 log.warning(
                     "%s kept in %s at exit: %s. The next process with this spool_dir or litellm-spend drain sends them",

@@ -12,6 +12,7 @@ from .sink import ToMemory
 
 _CHECK = f"""
 SELECT {FOUND_AND_ALLOWED}, pg_catalog.pg_is_in_recovery(),
+       pg_catalog.current_setting('transaction_read_only')::boolean,
        pg_catalog.current_setting('litellm_spend.target_schema', true)
 FROM (SELECT) AS one LEFT JOIN {HOME} AS home ON true
 """
@@ -33,7 +34,8 @@ def check(connection: Connection, outgoing: Outgoing) -> Health:
         if isinstance(connection, ToMemory):
             return Health(True)
         with connection.open() as server:
-            exists, allowed, standby, schema = server.execute(_CHECK).fetchone() or (False, False, False, None)
+            row = server.execute(_CHECK).fetchone() or (False, False, False, False, None)
+            exists, allowed, standby, is_read_only, schema = row
     except Exception as error:
         return Health(False, connection.explain(error))
     if not exists:
@@ -42,5 +44,7 @@ def check(connection: Connection, outgoing: Outgoing) -> Health:
         return Health(False, f"the role may not record spend: {connection.grant()}")
     if standby:
         return Health(False, "the server is a standby: point the database URL at the primary")
+    if is_read_only:
+        return Health(False, "the role may only read: set default_transaction_read_only = off for it or its database")
     problem = schema_difference(connection.schema, schema)
     return Health(problem is None, problem)

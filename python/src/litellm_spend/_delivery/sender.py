@@ -94,6 +94,11 @@ class Sender:
                 time.sleep(min(self._next_pause(), max(0.0, deadline - time.monotonic())))
         return not self.outbox.pending()
 
+    def drain_left(self, deadline: float) -> None:
+        """Sends what processes left that are gone, at most until `deadline` (monotonic)."""
+        while time.monotonic() < deadline and self.send_left_batch(deadline):
+            pass
+
     def hurry(self, deadline: float) -> None:
         """Makes a call that runs now give up early enough for another one before `deadline`."""
         self._hurried_at = time.monotonic()
@@ -166,11 +171,11 @@ class Sender:
         while not stopping.is_set() and not self.outbox.pending() and self.send_left_batch():
             pass
 
-    def send_left_batch(self) -> bool:
+    def send_left_batch(self, deadline: float | None = None) -> bool:
         """Sends one batch that a process left. Returns False if there is none or it was put back."""
         with self._send_lock:
             batch = self.outbox.next_left_batch(self._sending.batch_size)
-            return batch is not None and self._send(batch, None)
+            return batch is not None and self._send(batch, deadline)
 
     def _send_next(self, deadline: float | None = None) -> bool:
         """Takes one batch and sends it. Returns False if there was none or it was put back."""

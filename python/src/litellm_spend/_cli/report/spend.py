@@ -18,7 +18,8 @@ _LONGEST_QUERY = "30s"
 _HAS_STATUS = """
 SELECT EXISTS (
     SELECT FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
-    WHERE d.classid = 'pg_class'::regclass AND d.objid = to_regclass('litellm_spend.status')
+    JOIN pg_catalog.pg_class AS c ON c.oid = d.objid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE d.classid = 'pg_class'::regclass AND n.nspname = 'litellm_spend' AND c.relname = 'status'
       AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'litellm_spend') AS is_there
 """
 
