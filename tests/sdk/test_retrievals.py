@@ -95,7 +95,7 @@ async def main():
     async for event in events:
         pass
     wait_until(lambda: logger.stats().captured, "the creation is captured")
-    assert logger.flush(60)
+    assert await logger.aflush(60)
     say(id=event.response.id)
 
 asyncio.run(main())
