@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sdk.driving import Sdk
 
+from conftest import new_database
 from harness.cluster import Cluster
 from harness.database import Database
 from harness.program import Program
@@ -14,11 +17,15 @@ from harness.program import Program
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'litellm_spend' AND datname = current_database()"
 
 
-def freeze(database: Database) -> int:
-    """Stops the callback's backend, which neither ends nor closes its connection."""
+@contextmanager
+def frozen(database: Database) -> Iterator[int]:
+    """Stops the callback's backend, which neither ends nor closes its connection, and lets it go on at the end."""
     [(pid,)] = database.query(BACKEND)
     os.kill(pid, signal.SIGSTOP)
-    return pid
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def told(program: Program, what: str) -> None:
@@ -38,13 +45,10 @@ say(retries=logger.stats().retries, oldest=logger.stats().oldest_unsent_seconds)
 """
     with litellm.start_code(code, url=database.url) as program:
         told(program, "freeze")
-        frozen = freeze(database)
-        try:
+        with frozen(database):
             program.stdin.write("\n")
             assert program.stdout.readline() == '{"retries": 1, "oldest": null}\n', program.log()
             assert program.wait(60) == 0, program.log()
-        finally:
-            os.kill(frozen, signal.SIGCONT)
         problem, recorded = program.log().splitlines()
     assert "did not answer" in problem and "send_timeout" in problem
     assert recorded == "litellm_spend: WARNING spend is recorded again"
@@ -65,21 +69,16 @@ wait_until(lambda: logger.stats().sending_seconds, "a send runs")
 """
     with litellm.start_code(code, url=database.url) as program:
         told(program, "freeze")
-        frozen = freeze(database)
-        try:
+        with frozen(database):
             program.stdin.write("\n")
             assert program.wait(60) == 0, program.log()
             assert "lost" not in program.log()
-        finally:
-            os.kill(frozen, signal.SIGCONT)
     database.wait_folded()
     assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 2
 
 
 def test_a_call_that_got_through_after_all_counts_once(own_cluster: Cluster, newest: Sdk) -> None:
     """The frozen backend goes on and commits what was meanwhile sent again."""
-    from conftest import new_database
-
     database = new_database(own_cluster)
     code = """
 litellm.callbacks = [logger := SpendLogger(send_timeout=1)]
@@ -89,13 +88,10 @@ call("twice"); assert logger.flush(60)
 """
     with newest.start_code(code, url=database.url) as program:
         told(program, "freeze")
-        frozen = freeze(database)
-        try:
+        with frozen(database) as pid:
             program.stdin.write("\n")
             assert program.wait(60) == 0, program.log()
-        finally:
-            os.kill(frozen, signal.SIGCONT)
-    database.wait_for(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {frozen}", 0)
+    database.wait_for(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}", 0)
     database.wait_folded()
     assert database.value('SELECT count(*) FROM "LiteLLM_SpendLogs"') == 2
     assert database.value('SELECT sum(api_requests) FROM "LiteLLM_DailyUserSpend"') == 2

@@ -43,7 +43,7 @@ _submitted: set[concurrent.futures.Future[Any]] = set()
 def track() -> None:
     """Notes the tasks that LiteLLM submits to its thread pool from now on. A second call does nothing. Never raises."""
     try:
-        executor = _executor()
+        executor = thread_pool()
         submit: Callable[..., concurrent.futures.Future[Any]] = executor.submit
         if getattr(submit, "_litellm_spend", False):
             return
@@ -161,7 +161,8 @@ def logging_worker() -> Any:
     return getattr(module, "GLOBAL_LOGGING_WORKER", None)
 
 
-def _executor() -> Any:
+def thread_pool() -> Any:
+    """LiteLLM's thread pool; raises KeyError or AttributeError if it has moved."""
     return sys.modules["litellm.litellm_core_utils.thread_pool_executor"].executor
 
 

@@ -13,13 +13,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from .deliveries import logging_worker
+from .deliveries import logging_worker, thread_pool
 
 log = logging.getLogger("litellm_spend")
-
-
-def _thread_pool() -> Any:
-    return sys.modules["litellm.litellm_core_utils.thread_pool_executor"].executor
 
 
 def may_hang_at_exit() -> bool:
@@ -61,7 +57,7 @@ def revive_thread_pool() -> None:
     If another thread used the pool while this one forked, a lock of the pool is held forever, and so each call hangs.
     """
     try:
-        executor = _thread_pool()
+        executor = thread_pool()
         executor._shutdown_lock = threading.Lock()
         executor._idle_semaphore = threading.Semaphore(0)
         executor._work_queue = queue.SimpleQueue()
